@@ -1,0 +1,3 @@
+"""rnnexp: a laboratory bench for recurrent networks in NumPy."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,57 @@
+"""The command: compose, validate, build, train, record."""
+
+import os
+import signal
+import sys
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from rnnexp.checks import UserError
+from rnnexp.config import build, conf_dir, register, run_info
+from rnnexp.hydra_errors import check_flags, explain
+
+register()
+
+
+@hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")
+def run(config: DictConfig) -> float:
+    """One job: the final evaluation loss."""
+    experiment = build(config)
+    from rnnexp.tracking import open_recorder
+
+    with open_recorder(run_info(config, HydraConfig.get()), experiment) as recorder:
+        for report in experiment.reports():
+            recorder.record(report)
+    recorder.raise_if_diverged()
+    return recorder.final_loss
+
+
+def terminate(signal_number: int, frame: object) -> None:
+    """End as Ctrl-C would, so that the record is closed, with the exit code of this signal."""
+    raise SystemExit(128 + signal_number)
+
+
+def main() -> None:
+    """The entry point: what a person can mend is told in two lines, without a traceback."""
+    traceback_wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on only when asked for the full story
+    check_flags(sys.argv[1:])
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        run()
+    except UserError as error:
+        raise SystemExit(error.message()) from None
+    except KeyboardInterrupt:
+        print("rnnexp: stopped", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from None
+    except Exception as error:
+        told = None if traceback_wanted else explain(error, sys.argv[1:])
+        if told is None:
+            raise
+        raise SystemExit(told.message()) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""One message form for every value that a person gives: key, value, what is allowed, what to try."""
+
+import difflib
+import math
+import numbers
+from collections.abc import Collection, Iterable
+from typing import Any
+
+
+class UserError(Exception):
+    """Something that the person who started the program can mend: told in a line or two, without a traceback.
+
+    Parameters
+    ----------
+    problem : str
+        What is wrong, in one line.
+    hint : str
+        What to try; printed on a second line when not empty.
+    """
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        super().__init__(problem, hint)
+        self.problem, self.hint = problem, hint
+
+    def __str__(self) -> str:
+        return f"{self.problem}\n{self.hint}" if self.hint else self.problem
+
+    def message(self) -> str:
+        """The lines for stderr."""
+        return f"rnnexp: {self}"
+
+
+class InvalidValue(UserError, ValueError):
+    """A value that a person gave is not one that the component can use.
+
+    Parameters
+    ----------
+    key : str
+        Name of the setting, as the person wrote it (``learning_rate``).
+    value : object
+        What was given.
+    allowed : str
+        What would be accepted, completing "must be ...".
+    hint : str
+        What to try.
+    """
+
+    def __init__(self, key: str, value: object, allowed: str, hint: str = "") -> None:
+        super().__init__(f"{key} must be {allowed}, got {show(value)}", hint)
+        self.key, self.value, self.allowed = key, value, allowed
+
+    def __reduce__(self) -> tuple[type, tuple[str, object, str, str]]:
+        return type(self), (self.key, self.value, self.allowed, self.hint)
+
+    def under(self, prefix: str) -> "InvalidValue":
+        """The same error with the key as it is written on the command line: ``prefix.key``."""
+        return InvalidValue(f"{prefix}.{self.key}", self.value, self.allowed, self.hint)
+
+
+def show(value: object, width: int = 80) -> str:
+    """A value as a person would write it: no more than `width` characters of it, on one line."""
+    if value is None or isinstance(value, bool):
+        text = {None: "null", True: "true", False: "false"}[value]
+    elif isinstance(value, str) and value and value.isprintable() and not value.isspace():
+        text = value
+    else:
+        text = repr(value)
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``did you mean 'x'?`` for the known word nearest to `word`, or an empty string."""
+    known = list(known)
+    prefix, dot, tail = word.rpartition(".")
+    # Beside its group's other keys, only the last part counts: a shared prefix makes everything look near.
+    siblings = {name.removeprefix(prefix + dot): name for name in known if name.startswith(prefix + dot)}
+    close = [siblings[name] for name in difflib.get_close_matches(tail, siblings, n=1)]
+    if not close:  # a nested key written without its group, or with another one's name
+        close = [name for name in known if name.rpartition(".")[2] == tail]
+    if not close:
+        close = difflib.get_close_matches(word, known, n=1, cutoff=0.75)
+    return f"did you mean '{close[0]}'?" if close else ""
+
+
+def integer(key: str, value: Any, *, at_least: int, hint: str = "") -> int:
+    """`value` as an int, or `InvalidValue` when it is no whole number or too small."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < at_least:
+        raise InvalidValue(key, value, f"a whole number >= {at_least}", hint)
+    return int(value)
+
+
+def number(
+    key: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    hint: str = "",
+) -> float:
+    """`value` as a finite float within the given bounds, or `InvalidValue`."""
+    bounds = [
+        f"{sign} {bound:g}" for sign, bound in ((">", above), (">=", at_least), ("<", below)) if bound is not None
+    ]
+    allowed = " ".join(["a number", " and ".join(bounds)]).strip()
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, numbers.Real)
+        or not math.isfinite(value)
+        or (above is not None and not value > above)
+        or (at_least is not None and not value >= at_least)
+        or (below is not None and not value < below)
+    ):
+        raise InvalidValue(key, value, allowed, hint)
+    return float(value)
+
+
+def one_of(key: str, value: Any, choices: Collection[str]) -> str:
+    """`value` if it is one of `choices`, or `InvalidValue` that names them and the nearest."""
+    if not isinstance(value, str) or value not in choices:
+        allowed = f"one of {', '.join(choices)}"
+        raise InvalidValue(key, value, allowed, nearest(str(value), choices))
+    return value

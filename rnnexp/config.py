@@ -1,0 +1,290 @@
+"""The typed root configuration, its checks, and the step from a configuration to plain Python objects."""
+
+import inspect
+import os
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.experimental.callback import Callback
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from rnnexp.checks import InvalidValue, UserError, integer, nearest, one_of, show
+
+DTYPES = ("float32", "float64")
+BACKENDS = ("mlflow", "none")
+GROUPS = ("task", "cell", "bptt", "init", "optimizer", "clipping", "gradients", "tracking")
+WEIGHTS = ("embedding", "input", "recurrent", "output")
+
+
+def whole(default: int | None, at_least: int) -> Any:
+    """A field for a whole number; it may be null if that is its default or it says so in its type."""
+    return field(default=default, metadata={"at_least": at_least})
+
+
+@dataclass
+class Config:
+    """The root keys (conf/config.yaml says what each means) and the groups."""
+
+    hidden_size: int = whole(10, 1)
+    embedding_dim: int | None = whole(5, 1)
+    output_size: int | None = whole(None, 1)
+    bptt_length: int | None = whole(20, 1)
+    bptt_stride: int | None = whole(None, 1)
+    batch_size: int = whole(20, 1)
+    steps: int = whole(1000, 1)
+    eval_every: int | None = whole(None, 1)
+    seed: int = whole(0, 0)
+    dtype: str = "float32"
+    run_name: str | None = None
+    task: dict[str, Any] = field(default_factory=dict)
+    cell: dict[str, Any] = field(default_factory=dict)
+    bptt: dict[str, Any] = field(default_factory=dict)
+    init: dict[str, Any] = field(default_factory=dict)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    clipping: dict[str, Any] = field(default_factory=dict)
+    gradients: dict[str, Any] = field(default_factory=dict)
+    tracking: dict[str, Any] = field(default_factory=dict)
+
+
+ROOT_KEYS = tuple(item.name for item in fields(Config))
+
+
+def root_rule(key: str) -> str:
+    """What a root key may hold, in words."""
+    item = next(item for item in fields(Config) if item.name == key)
+    if key == "dtype":
+        return f"one of {', '.join(DTYPES)}"
+    if "at_least" not in item.metadata:
+        return "a piece of text" if item.default is not MISSING else "a choice of its group"
+    null = ", or null" if "None" in str(item.type) else ""
+    return f"a whole number >= {item.metadata['at_least']}{null}"
+
+
+def conf_dir() -> Path:
+    """The folder of the YAML files: beside the package in a checkout, inside it when installed."""
+    inside = Path(__file__).resolve().parent
+    beside = inside.parent / "conf"
+    return (
+        beside
+        if (beside / "config.yaml").is_file() and (inside.parent / "pyproject.toml").is_file()
+        else (inside / "conf")
+    )
+
+
+def register() -> None:
+    """Make the schema and the ``${rnnexp.pid:}`` resolver known to Hydra."""
+    ConfigStore.instance().store(name="schema", node=Config)
+    OmegaConf.register_new_resolver("rnnexp.pid", os.getpid, replace=True)
+
+
+class CheckFirst(Callback):
+    """Refuse a bad configuration before Hydra makes a folder for it."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Build everything once. SystemExit is the one way to stop that Hydra lets out of a callback."""
+        try:
+            build(config)
+            run_dir = Path(config.hydra.run.dir)
+            try:
+                run_dir.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InvalidValue(
+                    "hydra.run.dir",
+                    str(run_dir),
+                    "a folder that can be written",
+                    f"{error.strerror}; start from another folder, or give hydra.run.dir=/where/you/may/write",
+                ) from None
+        except UserError as error:
+            raise SystemExit(error.message()) from None
+
+
+def build(config: DictConfig) -> Any:
+    """The experiment that a configuration describes.
+
+    Returns
+    -------
+    Experiment
+
+    Raises
+    ------
+    UserError
+        Naming the first key whose value can't be used.
+    """
+    # NumPy is imported late, so that --help and most refusals answer at once.
+    from rnnexp.experiment import Experiment
+    from rnnexp.layers import Initializers, build_network
+    from rnnexp.tasks import StreamTask
+    from rnnexp.training import Streams
+
+    root = check_root(config)
+    task = construct("task", root["task"], output_size=root["output_size"])
+    if root["output_size"] is not None and "output_size" not in inspect.signature(type(task)).parameters:
+        if root["output_size"] != task.output_size:
+            raise InvalidValue(
+                "output_size",
+                root["output_size"],
+                f"{task.output_size} for task {type(task).__name__}",
+                "leave it out",
+            )
+    bptt = construct("bptt", root["bptt"], length=root["bptt_length"], stride=root["bptt_stride"])
+    if bptt.length is None and isinstance(task, StreamTask):
+        raise InvalidValue(
+            "bptt_length",
+            None,
+            f"a whole number >= 1 for task {type(task).__name__}",
+            "it is a stream, which has no end: try bptt_length=20",
+        )
+    weights = root["init"]
+    for name in weights:
+        if name not in WEIGHTS:
+            raise unknown(f"init.{name}", [f"init.{key}" for key in WEIGHTS], weights[name])
+    init = Initializers(**{name: construct(f"init.{name}", weights.get(name)) for name in WEIGHTS})
+    cell, cell_options = component("cell", root["cell"])
+    streams = Streams(root["seed"])
+    try:
+        network = build_network(
+            hidden_size=root["hidden_size"],
+            embedding_dim=root["embedding_dim"],
+            input_size=task.input_size,
+            output_size=task.output_size,
+            input_kind=task.input_kind,
+            cell=cell,
+            cell_options=cell_options,
+            init=init,
+            dtype=root["dtype"],
+            rng=streams.init,
+        )
+    except InvalidValue as error:
+        raise under("cell", error) from None
+    if isinstance(task, StreamTask):
+        task.begin(root["batch_size"], rng=Streams(root["seed"]).data)
+    return Experiment(
+        network=network,
+        task=task,
+        held_out=task.evaluation(rng=streams.evaluation),
+        bptt=bptt,
+        optimizer=construct("optimizer", root["optimizer"]),
+        clipping=construct("clipping", root["clipping"]),
+        study=construct("gradients", root["gradients"]) if root["gradients"].get("_target_") else None,
+        batch_size=root["batch_size"],
+        steps=root["steps"],
+        eval_every=root["eval_every"],
+        data=streams.data,
+        sampling=streams.sampling,
+    )
+
+
+def check_root(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain Python values, its root keys checked."""
+    try:
+        root: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
+            OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]), resolve=True
+        )
+    except OmegaConfBaseException as error:
+        raise UserError(f"the configuration can't be resolved: {str(error).splitlines()[0]}") from None
+    for key in root:
+        if key not in ROOT_KEYS:
+            raise unknown(key, ROOT_KEYS, root[key])
+    for item in fields(Config):
+        value = root.get(item.name)
+        if "at_least" in item.metadata:
+            if value is not None or "None" not in str(item.type):
+                integer(item.name, value, at_least=item.metadata["at_least"])
+        elif item.name in GROUPS and (not isinstance(value, dict) or not value):
+            raise InvalidValue(item.name, value or None, f"one of {', '.join(options(item.name))}")
+    one_of("dtype", root["dtype"], DTYPES)
+    tracking = root["tracking"]
+    one_of("tracking.backend", tracking.get("backend"), BACKENDS)
+    for key in tracking:
+        if key not in ("backend", "experiment", "uri"):
+            raise unknown(f"tracking.{key}", ["tracking.experiment", "tracking.uri"], tracking[key])
+    for key, null in (("experiment", False), ("uri", True)):
+        value = tracking.get(key)
+        if not (isinstance(value, str) and value.strip()) and not (null and value is None):
+            raise InvalidValue(f"tracking.{key}", value, "a piece of text" + (", or null" if null else ""))
+    return root
+
+
+def options(group: str) -> list[str]:
+    """The choices of a group, a person's own config folder included."""
+    if not GlobalHydra.instance().is_initialized():
+        return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+    return list(GlobalHydra.instance().config_loader().get_group_options(group))
+
+
+def component(prefix: str, settings: Any) -> tuple[type, dict[str, Any]]:
+    """The class that a group's `_target_` names, and the group's other settings."""
+    if not isinstance(settings, dict) or not isinstance(settings.get("_target_"), str):
+        given = settings.get("_target_") if isinstance(settings, dict) else settings
+        raise InvalidValue(f"{prefix}._target_", given, "the import path of a class, such as package.module.Class")
+    try:
+        cls = get_class(settings["_target_"])
+    except Exception as error:
+        raise InvalidValue(
+            f"{prefix}._target_",
+            settings["_target_"],
+            "the import path of a class, such as package.module.Class",
+            str(error).strip().splitlines()[-1],
+        ) from None
+    return cls, {key: value for key, value in settings.items() if key != "_target_"}
+
+
+def construct(prefix: str, settings: Any, **context: Any) -> Any:
+    """An object of the class that `settings` names, made from its settings and from what of `context` it takes."""
+    cls, given = component(prefix, settings)
+    accepted = inspect.signature(cls).parameters
+    known = [key for key in accepted if key not in context]
+    for key in given:
+        if key not in known:
+            raise unknown(f"{prefix}.{key}", [f"{prefix}.{name}" for name in known], given[key])
+    for key, parameter in accepted.items():
+        if parameter.default is parameter.empty and key not in given and key not in context:
+            raise InvalidValue(f"{prefix}.{key}", None, f"given: {cls.__name__} needs it")
+    try:
+        return cls(**given, **{key: value for key, value in context.items() if key in accepted})
+    except InvalidValue as error:
+        raise under(prefix, error) from None
+
+
+def under(prefix: str, error: InvalidValue) -> InvalidValue:
+    """The error with its key as written on the command line; root keys have no prefix."""
+    return error if error.key in ROOT_KEYS else error.under(prefix)
+
+
+def unknown(key: str, known: Iterable[str], value: object = None) -> UserError:
+    """The refusal of a key that nothing uses."""
+    known = list(known)
+    return UserError(
+        f"there is no key '{key}', got {key}={show(value)}",
+        nearest(key, known) or f"known here: {', '.join(known) or 'none'}",
+    )
+
+
+def run_info(config: DictConfig, hydra_config: DictConfig) -> Any:
+    """What a recorder has to know, as plain values.
+
+    Returns
+    -------
+    RunInfo
+    """
+    from rnnexp.tracking import RunInfo
+    from rnnexp.tracking.store import redact
+
+    settings = check_root(config)
+    if settings["tracking"]["uri"]:
+        settings["tracking"]["uri"] = redact(settings["tracking"]["uri"])
+    choices = hydra_config.runtime.choices
+    return RunInfo(
+        settings=settings,
+        choices={group: str(choices[group]) for group in GROUPS if group in choices},
+        overrides=list(hydra_config.overrides.task),
+        folder=Path(hydra_config.runtime.output_dir),
+        started_in=Path(hydra_config.runtime.cwd),
+        config_yaml=OmegaConf.to_yaml(OmegaConf.create(settings)),
+    )

@@ -1,0 +1,110 @@
+"""What Hydra and OmegaConf say when a command line is wrong, put into our two lines."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from rnnexp.checks import InvalidValue, UserError, nearest
+from rnnexp.config import GROUPS, ROOT_KEYS, conf_dir, root_rule, unknown
+
+
+def check_flags(arguments: Sequence[str]) -> None:
+    """Refuse flags that Hydra's own parser does not know; SystemExit with the two lines."""
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        told = UserError(
+            f"the command line can't be read: {message}",
+            "settings are written key=value, without dashes; python -m rnnexp --help lists them",
+        )
+        raise SystemExit(told.message())
+
+    parser.error = refuse  # type: ignore[method-assign]
+    parser.parse_args(list(arguments))
+
+
+def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
+    """The refusal that an error of the configuration stands for, or None if it is no such error."""
+    text = str(error)
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error.override)
+    if isinstance(error, MissingConfigException):
+        return _no_such_choice(error)
+    if found := re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
+        key, value = found.groups()
+        return InvalidValue(key.lstrip("+~"), value, "one value", "add -m to run once for each of several values")
+    if found := re.match(r"Could not (?:override|delete|append to config)[^']*'([^'=]+)", text):
+        key = found[1].lstrip("+~")
+        return unknown(key, known_keys(arguments), _value(key, arguments))
+    if isinstance(error.__cause__, OmegaConfBaseException) and error.__cause__.full_key:
+        key = str(error.__cause__.full_key)
+        rule = root_rule(key) if key in ROOT_KEYS else str(error.__cause__).splitlines()[0]
+        return InvalidValue(key, _value(key, arguments), rule)
+    if text.startswith("Config group override must be"):
+        for group in GROUPS:
+            if (value := _value(group, arguments)) is not None:
+                return InvalidValue(group, value, "the name of a choice: python -m rnnexp --help lists them")
+    if isinstance(error, HydraException | OmegaConfBaseException) or text.startswith("Config group override"):
+        lines = [line for line in text.splitlines() if line.strip() and "hydra.cc" not in line]
+        return UserError(lines[0] if lines else type(error).__name__, " ".join(lines[1:]))
+    if isinstance(error, PermissionError):
+        return UserError(
+            f"{error.filename} can't be written: {error.strerror}", "start from a folder that you may write in"
+        )
+    return None
+
+
+def known_keys(arguments: Sequence[str]) -> list[str]:
+    """Every key that the chosen groups have."""
+    chosen = [argument for argument in arguments if argument.partition("=")[0] in GROUPS and "," not in argument]
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            config = compose("config", overrides=chosen)
+    except (HydraException, OmegaConfBaseException, ValueError):
+        return list(ROOT_KEYS)
+    return [key for key in _flat(config) if not key.endswith("_target_")]
+
+
+def _flat(config: DictConfig, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for key in config:
+        value: Any = config[key]
+        keys.append(f"{prefix}{key}")
+        if isinstance(value, DictConfig):
+            keys += _flat(value, f"{prefix}{key}.")
+    return keys
+
+
+def _value(key: str, arguments: Sequence[str]) -> str | None:
+    """What was given for a key, as written."""
+    for argument in arguments:
+        name, equals, value = argument.lstrip("+~").partition("=")
+        if equals and name.partition("@")[0] == key:
+            return value
+    return None
+
+
+def _unreadable(argument: str | None) -> UserError:
+    argument = argument or ""
+    problem = f"the argument {argument!r} can't be read"
+    if "=" not in argument:
+        return UserError(problem, "settings are written key=value, for example hidden_size=10")
+    key = argument.partition("=")[0]
+    return UserError(
+        problem, f"put quotes round a value with spaces or signs, twice for the shell's sake: '{key}=\"my value\"'"
+    )
+
+
+def _no_such_choice(error: MissingConfigException) -> UserError:
+    missing = str(error.missing_cfg_file or "")
+    group, slash, choice = missing.rpartition("/")
+    choices = list(error.options or [])
+    if not slash or not choices:
+        return UserError(str(error).splitlines()[0], "python -m rnnexp --help lists the groups and their choices")
+    return InvalidValue(group, choice, f"one of {', '.join(choices)}", nearest(choice, choices))

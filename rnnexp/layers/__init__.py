@@ -1,0 +1,36 @@
+"""The network: one file per layer, each with a hand-written forward and backward pass."""
+
+from rnnexp.layers.activations import ACTIVATIONS, activation, diff_relu, diff_sigmoid, diff_tanh, relu, sigmoid
+from rnnexp.layers.init import Glorot, Identity, Normal, Orthogonal
+from rnnexp.layers.inputs import TimeEmbedding, TimeOneHot
+from rnnexp.layers.linear import TimeLinear
+from rnnexp.layers.losses import LOSSES, MeanSquaredError, SoftmaxCrossEntropy
+from rnnexp.layers.network import Initializers, Network, build_network
+from rnnexp.layers.parameters import Parameters
+from rnnexp.layers.rnn import RNN, TimeRNN
+
+__all__ = [
+    "ACTIVATIONS",
+    "LOSSES",
+    "RNN",
+    "Glorot",
+    "Identity",
+    "Initializers",
+    "MeanSquaredError",
+    "Network",
+    "Normal",
+    "Orthogonal",
+    "Parameters",
+    "SoftmaxCrossEntropy",
+    "TimeEmbedding",
+    "TimeLinear",
+    "TimeOneHot",
+    "TimeRNN",
+    "activation",
+    "build_network",
+    "diff_relu",
+    "diff_sigmoid",
+    "diff_tanh",
+    "relu",
+    "sigmoid",
+]

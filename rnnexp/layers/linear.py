@@ -1,0 +1,56 @@
+"""A linear map of every step: the input map for real-valued input, and the output layer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rnnexp.layers.base import Layer, check_shapes, weight_gradient, whole_window
+
+Array = NDArray[Any]
+
+
+class TimeLinear(Layer):
+    """y_t = x_t W + b, all steps in one product.
+
+    Parameters
+    ----------
+    W : array (..., D, O)
+    b : array (..., O), optional
+    """
+
+    def __init__(
+        self,
+        W: ArrayLike,
+        b: ArrayLike | None = None,
+        *,
+        batch_first: bool = False,
+        grads: Sequence[Array] | None = None,
+        reuse: bool = False,
+    ) -> None:
+        super().__init__((W,) if b is None else (W, b), grads, batch_first=batch_first, reuse=reuse)
+
+    def forward(self, xs: ArrayLike, first: int = 0) -> Array:
+        """Inputs (T, ..., N, D) -> outputs (T, ..., N, O)."""
+        xs = self._given(xs)
+        W, b = self.params if len(self.params) == 2 else (self.params[0], None)
+        check_shapes("TimeLinear", xs=(xs, (W.shape[-2],)))
+        self._xs = xs
+        ys = self._steps("ys", (*xs.shape[:-1], W.shape[-1]), np.result_type(xs, W))
+        whole_window(xs[first:], W, b, out=ys[first:])
+        return self._returned(ys)
+
+    def backward(self, dys: ArrayLike) -> Array:
+        """dL/dys (T, ..., N, O) -> dL/dxs (T, ..., N, D)."""
+        dys = self._given(dys)
+        W = self.params[0]
+        weight_gradient(self._xs, dys, out=self.grads[0])
+        if len(self.params) == 2:
+            np.sum(dys, axis=(0, -2), out=self.grads[1])
+        dxs = self._steps("dxs", self._xs.shape, np.result_type(dys, W))
+        return self._returned(whole_window(dys, W.swapaxes(-1, -2), None, out=dxs))
+
+    def drop(self, steps: int) -> None:
+        """Forget the oldest `steps` steps of the window."""
+        self._steps.drop("ys", steps)

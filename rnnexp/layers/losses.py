@@ -1,0 +1,76 @@
+"""Losses over scored steps: the mean over those steps that the mask marks, one loss for each network."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rnnexp.layers.base import Steps
+
+Array = NDArray[Any]
+
+
+def _weights(mask: ArrayLike | None, shape: tuple[int, ...]) -> Array:
+    """Each step's share of the mean, shape (T, ..., N): 1 / count where scored, else 0 (all 0 if none is scored)."""
+    scored = np.ones(shape) if mask is None else np.broadcast_to(np.asarray(mask, np.float64), shape)
+    count = scored.sum(axis=(0, -1), keepdims=True)
+    return scored / np.maximum(count, 1.0)
+
+
+class SoftmaxCrossEntropy:
+    """-ln softmax(y_t)[target_t], in nats, averaged over the scored steps of all sequences."""
+
+    def __init__(self) -> None:
+        self._steps = Steps()
+
+    def forward(self, outputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None) -> Any:
+        """Mean loss.
+
+        Parameters
+        ----------
+        outputs : array (T, ..., N, O)
+        targets : integer array (T, ..., N)
+        mask : boolean array (T, ..., N), optional
+            Which steps are scored; all of them when not given.
+
+        Returns
+        -------
+        scalar, or array (...) of one loss for each network
+        """
+        outputs = np.asarray(outputs)
+        self._targets = np.asarray(targets)[..., np.newaxis]
+        shifted = self._steps("shifted", outputs.shape, outputs.dtype)
+        np.subtract(outputs, np.real(outputs).max(axis=-1, keepdims=True), out=shifted)
+        at_target = np.take_along_axis(shifted, self._targets, axis=-1)[..., 0]
+        np.exp(shifted, out=shifted)
+        total = shifted.sum(axis=-1, keepdims=True)
+        self._probabilities = np.divide(shifted, total, out=shifted)
+        self._weights = _weights(mask, at_target.shape)
+        return ((np.log(total[..., 0]) - at_target) * self._weights).sum(axis=(0, -1))
+
+    def backward(self) -> Array:
+        """dL/doutputs (T, ..., N, O), once for each forward; the next forward overwrites it."""
+        slope = self._probabilities
+        hit = np.take_along_axis(slope, self._targets, axis=-1) - 1.0
+        np.put_along_axis(slope, self._targets, hit, axis=-1)
+        slope *= self._weights[..., np.newaxis]
+        return slope
+
+
+class MeanSquaredError:
+    """(y_t - target_t)^2, averaged over the values of a step and the scored steps of all sequences."""
+
+    def forward(self, outputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None) -> Any:
+        """Mean loss: outputs and targets (T, ..., N, O), mask (T, ..., N); one loss for each network."""
+        self._error = np.asarray(outputs) - np.asarray(targets)
+        self._weights = _weights(mask, self._error.shape[:-1])
+        return (np.square(self._error).mean(axis=-1) * self._weights).sum(axis=(0, -1))
+
+    def backward(self) -> Array:
+        """dL/doutputs (T, ..., N, O)."""
+        self._error *= self._weights[..., np.newaxis] * (2.0 / self._error.shape[-1])
+        return self._error
+
+
+#: The loss for each kind of target.
+LOSSES = {"classes": SoftmaxCrossEntropy, "values": MeanSquaredError}

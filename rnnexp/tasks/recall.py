@@ -1,0 +1,67 @@
+"""Recall a symbol after a delay: the smallest task in which a vanishing gradient shows."""
+
+import numpy as np
+from numpy.random import Generator
+
+from rnnexp.checks import integer
+from rnnexp.tasks.base import Baseline, Batch, EpisodeTask, one_step
+
+
+class Recall(EpisodeTask):
+    """One of K symbols, then distractors, then "which was it?".
+
+    One trial, for K = 4, lag = 3 and two distractors ``-`` and ``+``::
+
+        step     0  1  2  3
+        input    c  -  +  ?
+        target            c
+
+    The symbol and every distractor are drawn uniformly. Only the last step is scored, by cross-entropy over the K
+    symbols. To answer, the network must carry the symbol over `lag` steps; to learn it, the gradient must travel
+    back as far. The task is this project's own, the simplest of the long-lag family that begins with Hochreiter &
+    Schmidhuber 1997, section 5.
+
+    Parameters
+    ----------
+    output_size : int
+        K, the symbols that may have to be recalled, >= 2.
+    lag : int
+        Steps between the symbol and the question, >= 1; a sequence has lag + 1 steps.
+    distractors : int
+        Different symbols that may stand in between, >= 1.
+    eval_sequences : int
+        Sequences in the evaluation set.
+    """
+
+    input_kind = "tokens"
+    target_kind = "classes"
+    scored = "the last step"
+
+    def __init__(
+        self,
+        output_size: int | None = None,
+        *,
+        lag: int = 8,
+        distractors: int = 2,
+        eval_sequences: int = 500,
+    ) -> None:
+        super().__init__(eval_sequences=integer("eval_sequences", eval_sequences, at_least=1))
+        self.output_size = integer("output_size", 4 if output_size is None else output_size, at_least=2)
+        self.lag = integer("lag", lag, at_least=1)
+        self.distractors = integer("distractors", distractors, at_least=1)
+        self.input_size = self.output_size + self.distractors + 1
+
+    @property
+    def baseline(self) -> Baseline:
+        """Guessing: ln K nats, one answer in K right."""
+        return Baseline(float(np.log(self.output_size)), 1.0 / self.output_size, "a uniform guess")
+
+    def sample(self, batch_size: int, *, rng: Generator) -> Batch:
+        """Tokens (lag + 1, N): 0..K-1 are the symbols, then the distractors, and the last one is the question."""
+        symbols = rng.integers(self.output_size, size=batch_size)
+        inputs = rng.integers(self.output_size, self.output_size + self.distractors, size=(self.lag + 1, batch_size))
+        inputs[0] = symbols
+        inputs[-1] = self.input_size - 1
+        targets = np.zeros_like(inputs)
+        targets[-1] = symbols
+        return Batch(inputs, targets, one_step(inputs.shape, -1))

@@ -1,0 +1,195 @@
+"""Characters of a text: predict the next one."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from rnnexp.checks import InvalidValue, integer, number
+from rnnexp.tasks.base import Baseline, Batch, Place, StreamTask
+
+Tokens = NDArray[np.int64]
+UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+
+
+class Text(StreamTask):
+    """Predict the next character, at every step.
+
+    A stream, for the text ``the cat``::
+
+        step     0  1  2  3  4  5
+        input    t  h  e     c  a
+        target   h  e     c  a  t
+
+    Every step is scored, by cross-entropy over the vocabulary. The text is split by position: the last part is for
+    evaluation. Training streams start evenly spread over the training part, read on without a gap, and go round
+    at its end. The vocabulary is every character of the whole text, as in Karpathy's char-rnn.
+
+    Parameters
+    ----------
+    output_size : int, optional
+        Cap on the vocabulary, >= 2: the rarest characters of the training part become one unknown symbol.
+    path : str, optional
+        A UTF-8 text file. Without one, the reference text of the Python language that CPython ships
+        (`pydoc_data.topics`).
+    eval_fraction : float
+        Share of the text, from its end, that is kept for evaluation, in (0, 1).
+    """
+
+    input_kind = "tokens"
+    target_kind = "classes"
+    scored = "every step"
+
+    def __init__(self, output_size: int | None = None, *, path: str | None = None, eval_fraction: float = 0.1) -> None:
+        cap = None if output_size is None else integer("output_size", output_size, at_least=2)
+        fraction = number("eval_fraction", eval_fraction, above=0, below=1)
+        text = python_reference() if path is None else read_text(path)
+        cut = len(text) - max(2, round(fraction * len(text)))
+        if cut < 2 or len(set(text)) < 2:
+            raise InvalidValue(
+                "path",
+                path,
+                "a text of at least 4 characters, 2 of them different",
+                "give a longer text",
+            )
+        codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+        self.characters = vocabulary(codes, codes[:cut], cap)
+        self.input_size = self.output_size = len(self.characters)
+        tokens = tokenize(codes, self.characters)
+        self.training_tokens, self.evaluation_tokens = tokens[:cut], tokens[cut:]
+
+    @cached_property
+    def baseline(self) -> Baseline:
+        """A smoothed bigram model, counted on the training part and scored on the evaluation part."""
+        loss, accuracy = bigram_scores(self.training_tokens, self.evaluation_tokens, self.output_size)
+        return Baseline(loss, accuracy, "a bigram model of the training part")
+
+    def begin(self, batch_size: int, *, rng: Generator) -> Place:
+        """Streams evenly spread over the training part."""
+        length = len(self.training_tokens)
+        if batch_size > length:
+            raise InvalidValue("batch_size", batch_size, f"<= {length}, the characters to train on")
+        return Place({"position": np.arange(batch_size) * length // batch_size})
+
+    def read(self, place: Place, steps: int, *, rng: Generator) -> Batch:
+        """Tokens (T, N) and, as targets, the tokens that follow them."""
+        position, length = place.arrays["position"], len(self.training_tokens)
+        at = (position + np.arange(steps + 1)[:, np.newaxis]) % length
+        tokens = self.training_tokens[at]
+        position += steps
+        position %= length
+        return Batch(tokens[:-1], tokens[1:], np.ones((steps, len(position)), bool))
+
+    def evaluation(self, *, rng: Generator) -> Batch:
+        """The whole evaluation part, cut into contiguous streams; each character but the first is predicted once."""
+        tokens = self.evaluation_tokens
+        predicted = len(tokens) - 1
+        streams = max(1, min(64, predicted // 200))
+        steps = -(-predicted // streams)
+        at = np.arange(streams) * steps + np.arange(steps)[:, np.newaxis]
+        inside = at < predicted
+        at = np.minimum(at, predicted - 1)
+        return Batch(tokens[at], tokens[at + 1], inside)
+
+    def further_metrics(self, loss: float) -> dict[str, float]:
+        """Bits per character: nats / ln 2."""
+        return {"bits_per_character": loss / float(np.log(2.0))}
+
+    @property
+    def start(self) -> int:
+        """A token to begin generated text with: the line break, or else the first token of the text."""
+        return self.characters.index("\n") if "\n" in self.characters else int(self.training_tokens[0])
+
+    def encode(self, text: str) -> Tokens:
+        """Tokens of a text; characters outside the vocabulary become the unknown symbol, or are left out."""
+        index = {character: token for token, character in enumerate(self.characters)}
+        unknown = index.get(UNKNOWN)
+        tokens = (index.get(character, unknown) for character in text)
+        return np.array([token for token in tokens if token is not None], np.int64)
+
+    def decode(self, tokens: Any) -> str:
+        """The characters of some tokens."""
+        return "".join(self.characters[int(token)] for token in tokens)
+
+
+def python_reference() -> str:
+    """The Python language reference as CPython ships it for ``help()``, its topics in alphabetical order."""
+    from pydoc_data.topics import topics
+
+    return "\n".join(topics[name] for name in sorted(topics))
+
+
+def read_text(path: str) -> str:
+    """The text of a UTF-8 file; `InvalidValue` on what is missing, empty, or no text."""
+    try:
+        text = Path(path).expanduser().read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidValue(
+            "path",
+            path,
+            "a UTF-8 text file",
+            f"byte {error.start} is not UTF-8; convert it, for example with iconv -t UTF-8",
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InvalidValue(
+            "path", path, "a UTF-8 text file that can be read", f"{reason} (looked in {Path.cwd()})"
+        ) from None
+    if not text:
+        raise InvalidValue("path", path, "a text file with characters in it", "this file is empty")
+    if "\0" in text:
+        raise InvalidValue("path", path, "a UTF-8 text file", "it holds NUL characters: a binary file, or UTF-16")
+    return text
+
+
+def vocabulary(codes: Any, training: Any, cap: int | None) -> list[str]:
+    """Characters in code point order; with a cap below their number, the most frequent and one unknown symbol."""
+    present = np.unique(codes)
+    if cap is None or len(present) <= cap:
+        return [chr(code) for code in present]
+    found, counts = np.unique(training, return_counts=True)
+    kept = found[np.argsort(-counts, kind="stable")][: cap - 1]
+    kept = kept[kept != ord(UNKNOWN)]
+    return [*(chr(code) for code in np.sort(kept)), UNKNOWN]
+
+
+def tokenize(codes: Any, characters: list[str]) -> Tokens:
+    """The place of each code point among `characters`; the last place, the unknown symbol's, for all others."""
+    table = np.array([ord(character) for character in characters])
+    order = np.argsort(table)
+    at = np.minimum(np.searchsorted(table[order], codes), len(table) - 1)
+    return np.where(table[order][at] == codes, order[at], len(table) - 1)
+
+
+def bigram_scores(training: Tokens, evaluation: Tokens, size: int) -> tuple[float, float]:
+    """Cross-entropy in nats and accuracy of a bigram model on `evaluation`, each token but the first predicted.
+
+    P(b | a) = (c(ab) + u(a) P(b)) / (c(a) + u(a)), u(a) the number of different followers of a: interpolation of
+    Witten & Bell 1991, method C. P(b) is the frequency of b with one added to every count.
+    """
+    unigram = (np.bincount(training, minlength=size) + 1.0) / (len(training) + size)
+    pairs, counts = np.unique(training[:-1] * size + training[1:], return_counts=True)
+    before, after = np.divmod(pairs, size)
+    follower_total = np.bincount(before, weights=counts, minlength=size)
+    followers = np.bincount(before, minlength=size)
+
+    wanted = evaluation[:-1] * size + evaluation[1:]
+    at = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
+    seen = np.where(pairs[at] == wanted, counts[at], 0)
+    context = evaluation[:-1]
+    # A context never seen in training leaves the unigram model alone.
+    weight = np.maximum(followers[context], 1)
+    probability = (seen + weight * unigram[evaluation[1:]]) / (follower_total[context] + weight)
+
+    # The likeliest follower of each context, by the same formula; ties go to the smaller token.
+    best = np.full(size, int(np.argmax(unigram)))
+    score = np.maximum(followers, 1) * unigram.max()
+    pair_score = counts + followers[before] * unigram[after]
+    for index in np.lexsort((-after, pair_score)):
+        if pair_score[index] >= score[before[index]]:
+            best[before[index]], score[before[index]] = after[index], pair_score[index]
+    accuracy = float(np.mean(best[context] == evaluation[1:]))
+    return float(-np.log(probability).mean()), accuracy

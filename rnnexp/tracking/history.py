@@ -1,0 +1,126 @@
+"""What a run has reported so far, as numbers by metric name: the one place where reports become metrics."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from rnnexp.gradients import Study
+from rnnexp.tasks import Task
+from rnnexp.training import Report
+
+#: Points of a training curve; reports in between are averaged.
+POINTS = 200
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of one metric."""
+
+    name: str
+    value: float
+    step: int
+
+
+class History:
+    """Metrics, gradient studies and counts of a run.
+
+    Parameters
+    ----------
+    task : Task
+    steps : int
+        Updates that the run is meant to make.
+
+    Attributes
+    ----------
+    curves : dict of str to list of (step, value)
+        Every finite value of every metric, in order.
+    studies : list of (step, Study)
+    not_finite : int
+        Values that were not finite, and so are in no curve.
+    diverged : Report or None
+    """
+
+    def __init__(self, task: Task, steps: int) -> None:
+        self.task = task
+        self.baseline = task.baseline
+        self.interval = max(1, steps // POINTS)
+        self.steps = steps
+        self.curves: dict[str, list[tuple[int, float]]] = {}
+        self.studies: list[tuple[int, Study]] = []
+        self.not_finite = 0
+        self.diverged: Report | None = None
+        self.step = 0
+        self._loss, self._norm, self._clipped, self._reports = 0.0, 0.0, 0, 0
+
+    def add(self, report: Report) -> list[Point]:
+        """Take in a report; the metric values that it completes."""
+        self.step = report.step
+        values: dict[str, float] = {}
+        if report.train_loss is not None and report.grad_norm is not None:
+            self._loss += report.train_loss
+            self._norm += report.grad_norm
+            self._clipped += report.clipped
+            self._reports += 1
+            due = report.step % self.interval == 0 or report.step == self.steps
+            if due or report.evaluation is not None or report.diverged:
+                values["train/loss"] = self._loss / self._reports
+                values["train/grad_norm"] = self._norm / self._reports
+                values["train/clipped_fraction"] = self._clipped / self._reports
+                self._loss, self._norm, self._clipped, self._reports = 0.0, 0.0, 0, 0
+        if report.evaluation is not None:
+            loss = report.evaluation.loss
+            values["eval/loss"] = loss
+            if report.evaluation.accuracy is not None:
+                values["eval/accuracy"] = report.evaluation.accuracy
+            if self.baseline.loss > 0:
+                values["eval/loss_over_baseline"] = loss / self.baseline.loss
+            values.update({f"eval/{name}": value for name, value in self.task.further_metrics(loss).items()})
+        if report.study is not None:
+            values.update(report.study.metrics())
+            self.studies.append((report.step, report.study))
+        if report.diverged:
+            self.diverged = report
+        points = []
+        for name, value in values.items():
+            if math.isfinite(value):
+                points.append(Point(name, value, report.step))
+                self.curves.setdefault(name, []).append((report.step, value))
+            else:
+                self.not_finite += 1
+        return points
+
+    def last(self, name: str) -> float:
+        """The last finite value of a metric; NaN if there is none."""
+        return self.curves[name][-1][1] if name in self.curves else math.nan
+
+    def best(self, name: str) -> float:
+        """The smallest finite value of a metric; NaN if there is none."""
+        return min((value for _, value in self.curves.get(name, [])), default=math.nan)
+
+    def summary(self) -> list[Point]:
+        """The last value of every metric, the best evaluation loss, and the first and last curves by lag."""
+        points = [Point(f"final/{name}", curve[-1][1], self.step) for name, curve in self.curves.items()]
+        if "eval/loss" in self.curves:
+            points.append(Point("best/eval/loss", self.best("eval/loss"), self.step))
+        if self.studies:
+            for which, (_, study) in (("first", self.studies[0]), ("last", self.studies[-1])):
+                for lag, value in log10_by_lag(study):
+                    points.append(Point(f"gradient_by_lag/{which}", value, lag))
+        return points
+
+    def norm_rows(self) -> list[dict[str, Any]]:
+        """One row per study and lag: step, lag, norm."""
+        return [
+            {"step": step, "lag": lag, "norm": float(norm)}
+            for step, study in self.studies
+            for lag, norm in enumerate(study.norms.mean)
+        ]
+
+
+def log10_by_lag(study: Study) -> list[tuple[int, float]]:
+    """(lag, log10 of the mean norm) where the norm is finite and not zero."""
+    return [
+        (lag, math.log10(norm))
+        for lag, norm in enumerate(study.norms.mean.tolist())
+        if math.isfinite(norm) and norm > 0
+    ]

@@ -1,0 +1,204 @@
+"""Records a run: its metrics, tables, figures and end, in the run folder and in MLflow."""
+
+import csv
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rnnexp.checks import UserError
+from rnnexp.experiment import Experiment
+from rnnexp.tasks import Text
+from rnnexp.tracking import summary
+from rnnexp.tracking.figures import save_figures
+from rnnexp.tracking.history import History
+from rnnexp.tracking.mlflow_run import MLflowRun
+from rnnexp.tracking.progress import progress
+from rnnexp.tracking.store import open_store, tracking_uri
+from rnnexp.training import Report
+from rnnexp.training.sampling import generate
+
+SAMPLE_LENGTH = 1000
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What the recorder has to know of a run, as plain Python values.
+
+    Attributes
+    ----------
+    settings : mapping
+        The resolved configuration, nested.
+    choices : mapping of str to str
+        The choice made in each group.
+    overrides : sequence of str
+        What was changed on the command line.
+    folder : Path
+        Of the run's own files.
+    started_in : Path
+        The working directory that the command was started in.
+    config_yaml : str
+        The resolved configuration as YAML.
+    """
+
+    settings: Mapping[str, Any]
+    choices: Mapping[str, str]
+    overrides: Sequence[str]
+    folder: Path
+    started_in: Path
+    config_yaml: str
+
+    @property
+    def name(self) -> str:
+        """As asked for, else what was changed on the command line, else the task."""
+        if self.settings["run_name"]:
+            return str(self.settings["run_name"])
+        changed = [text for text in self.overrides if not text.lstrip("+~").startswith(("tracking", "run_name="))]
+        return ", ".join(changed) or str(self.choices.get("task", "run"))
+
+    def params(self) -> dict[str, object]:
+        """Flat parameters: the groups' choices, and every value by its dotted key."""
+        flat: dict[str, object] = {group: choice for group, choice in self.choices.items()}
+
+        def flatten(prefix: str, values: Mapping[str, Any]) -> None:
+            for key, value in values.items():
+                if isinstance(value, Mapping):
+                    flatten(f"{prefix}{key}.", value)
+                elif key != "_target_":
+                    flat[f"{prefix}{key}"] = "null" if value is None else value
+
+        flatten("", {key: value for key, value in self.settings.items() if key != "tracking"})
+        return flat
+
+
+class Recorder:
+    """A context manager that is told of every report and leaves a complete record, whatever happens.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    info : RunInfo
+    run : MLflowRun or None
+        Without one, everything stays in the run folder.
+    """
+
+    def __init__(self, experiment: Experiment, info: RunInfo, run: MLflowRun | None) -> None:
+        self.experiment, self.info, self.run = experiment, info, run
+        self.history = History(experiment.task, experiment.steps)
+        self._progress = progress(experiment.steps)
+
+    def __enter__(self) -> "Recorder":
+        """Begin."""
+        self._began = time.monotonic()
+        self._progress.__enter__()
+        return self
+
+    def record(self, report: Report) -> None:
+        """Take in a report."""
+        points = self.history.add(report)
+        if points and self.run is not None:
+            self.run.log(points)
+        self._progress.show(report)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End: write the tables and figures, tell MLflow how it ended, and print the summary."""
+        self._progress.__exit__(kind, error, traceback)
+        seconds = time.monotonic() - self._began
+        tags: dict[str, str] = {}
+        diverged = summary.divergence(self.history)
+        status = "FINISHED"
+        if error is not None:
+            status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            if status == "FAILED":
+                tags["error"] = f"{type(error).__name__}: {error}"
+        elif diverged:
+            status = "FAILED"
+            tags["diverged"] = "\n".join(diverged)
+        if self.history.not_finite:
+            tags["not_finite_values"] = str(self.history.not_finite)
+        try:
+            files = self._write(whole=status == "FINISHED")
+            if self.run is not None:
+                tags["mlflow.note.content"] = "```\n" + "\n".join(self._findings()) + "\n```"
+                self.run.log(self.history.summary())
+                for path in files:
+                    self.run.artifact(path)
+        finally:
+            if self.run is not None:
+                self.run.end(status, tags)
+        if status != "KILLED" and error is None:
+            print("\n".join(self._lines(status, seconds)), flush=True)
+
+    def _findings(self) -> list[str]:
+        return [*summary.losses(self.history), *summary.gradient(self.history)]
+
+    def _lines(self, status: str, seconds: float) -> list[str]:
+        lines = [f"{self.info.name}: {self.history.step} updates in {seconds:.1f} s, {status}", *self._findings()]
+        lines.append(f"run folder          {self.info.folder}")
+        if self.run is not None:
+            store = self.run.store
+            lines.append(f"MLflow run          {self.run.id} in experiment {store.experiment}")
+            if command := store.ui_command():
+                lines.append(f"to see it, start    {command}")
+            lines.append(f"and open            {store.link(f'runs/{self.run.id}')}")
+        return lines
+
+    def _write(self, whole: bool) -> list[Path]:
+        """The run's files; generated text only after a whole run."""
+        folder, history = self.info.folder, self.history
+        folder.mkdir(parents=True, exist_ok=True)
+        written = [folder / "config.yaml"]
+        written[0].write_text(self.info.config_yaml, encoding="utf-8")
+        rows = [
+            {"metric": name, "step": step, "value": value}
+            for name, curve in history.curves.items()
+            for step, value in curve
+        ]
+        for name, table in (("metrics.csv", rows), ("gradient_by_lag.csv", history.norm_rows())):
+            if table:
+                written.append(folder / name)
+                with written[-1].open("w", newline="", encoding="utf-8") as file:
+                    writer = csv.DictWriter(file, fieldnames=list(table[0]))
+                    writer.writeheader()
+                    writer.writerows(table)
+        written += save_figures(history, folder, self.info.name, self.experiment.bptt.length)
+        task = self.experiment.task
+        if whole and isinstance(task, Text):
+            tokens = generate(self.experiment.network, task.start, SAMPLE_LENGTH, rng=self.experiment.sampling)
+            written.append(folder / "sample.txt")
+            written[-1].write_text(task.decode(tokens), encoding="utf-8")
+        return written
+
+    def raise_if_diverged(self) -> None:
+        """A UserError that tells how the run diverged, if it did."""
+        if told := summary.divergence(self.history):
+            raise UserError(*told)
+
+    @property
+    def final_loss(self) -> float:
+        """The last finite evaluation loss."""
+        return self.history.last("eval/loss")
+
+
+def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:
+    """A recorder into the store that the settings name.
+
+    Raises
+    ------
+    UserError
+        If the store can't be used; nothing is left behind in it.
+    """
+    tracking = info.settings["tracking"]
+    run = None
+    if tracking["backend"] == "mlflow":
+        store = open_store(tracking_uri(tracking["uri"], info.started_in), tracking["experiment"])
+        command = " ".join(["python -m rnnexp", *info.overrides])
+        run = MLflowRun(store, info.name, info.params(), command)
+    return Recorder(experiment, info, run)

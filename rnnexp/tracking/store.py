@@ -1,0 +1,180 @@
+"""Opening the tracking store safely: the right database, initialised once, with a clear word when it can't be used."""
+
+import logging
+import os
+import shlex
+import shutil
+import socket
+import sqlite3
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from filelock import FileLock, Timeout
+
+from rnnexp.checks import UserError
+
+SQLITE = "sqlite:///"
+ELSEWHERE = "record somewhere else: tracking.uri=sqlite:///other.db"
+
+
+def tracking_uri(configured: str | None, folder: Path) -> str:
+    """The tracking URI: as configured, else MLFLOW_TRACKING_URI, else ``mlflow.db`` in `folder`.
+
+    A database file given by a relative path is meant from `folder`, the one the command was started in.
+    """
+    uri = configured or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
+    if uri.startswith(SQLITE):
+        path, mark, query = uri.removeprefix(SQLITE).partition("?")
+        return f"{SQLITE}{folder / path}{mark}{query}"
+    return uri
+
+
+def redact(uri: str) -> str:
+    """A URI without the password that it may hold."""
+    parts = urlsplit(uri)
+    if parts.password is None and parts.username is None:
+        return uri
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"***@{host}").geturl()
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open tracking store.
+
+    Attributes
+    ----------
+    client : mlflow.MlflowClient
+    uri : str
+    experiment_id, experiment : str
+    """
+
+    client: Any
+    uri: str
+    experiment_id: str
+    experiment: str
+
+    def ui_command(self, port: int = 5000) -> str | None:
+        """The command that shows this store in the MLflow UI; None if a server shows it already."""
+        if self.uri.startswith(("http://", "https://")):
+            return None
+        program = "mlflow" if shutil.which("mlflow") else f"{shlex.quote(sys.executable)} -m mlflow"
+        return f"{program} ui --backend-store-uri {shlex.quote(redact(self.uri))} --host 127.0.0.1 --port {port}"
+
+    def link(self, page: str, port: int = 5000) -> str:
+        """The address of a page of the UI, such as ``runs/<id>``, in the view for training runs."""
+        base = redact(self.uri) if self.ui_command() is None else f"http://127.0.0.1:{port}"
+        return f"{base.rstrip('/')}/#/experiments/{self.experiment_id}/{page}?workflowType=machine_learning"
+
+
+def open_store(uri: str, experiment: str) -> Store:
+    """Open a store and select an experiment, creating both if need be.
+
+    Raises
+    ------
+    UserError
+        If the store can't be reached, opened or written, is newer than the installed MLflow, or the experiment
+        was deleted.
+    """
+    if uri.startswith(("http://", "https://")):
+        _check_server(uri)
+    elif "://" not in uri or uri.startswith("file:"):
+        raise UserError(
+            f"tracking.uri must be a database or a server, got {redact(uri)}",
+            "MLflow no longer writes to plain folders: try tracking.uri=sqlite:///mlflow.db",
+        )
+    if not uri.startswith(SQLITE):
+        return _open(uri, experiment, None)
+    path = Path(unquote(uri.removeprefix(SQLITE).partition("?")[0]))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Of several processes that open a missing database at once, all but one die in its migration.
+        with FileLock(f"{path}.lock", timeout=120):
+            _check_database(path)
+            return _open(uri, experiment, (path.parent / "mlartifacts").as_uri())
+    except Timeout:
+        raise UserError(
+            f"the tracking database {path} stays locked by another process",
+            f"if none is running, delete {path}.lock",
+        ) from None
+    except OSError as error:
+        raise UserError(f"the tracking database {path} can't be used: {error.strerror}", ELSEWHERE) from None
+
+
+def _open(uri: str, experiment: str, artifacts: str | None) -> Store:
+    # Before the import: MLflow reads these once. A stray run id would hijack the next run.
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ.pop("MLFLOW_RUN_ID", None)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    for noisy in ("alembic", "mlflow"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        return _select(MlflowClient(tracking_uri=uri), uri, experiment, artifacts)
+    except MlflowException as error:
+        raise _told(error, uri) from None
+
+
+def _select(client: Any, uri: str, name: str, artifacts: str | None) -> Store:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        # MLflow would put artifacts under the working directory, whatever the database: say where, absolutely.
+        location = None if artifacts is None else f"{artifacts}/{quote(name, safe='')}"
+        return Store(client, uri, client.create_experiment(name, artifact_location=location), name)
+    if found.lifecycle_stage == "deleted":
+        raise UserError(
+            f"tracking.experiment must be an experiment that was not deleted, got {name}",
+            f"restore it: MLFLOW_TRACKING_URI={redact(uri)} mlflow experiments restore --experiment-id "
+            f"{found.experiment_id}; or give another name: tracking.experiment=...",
+        )
+    return Store(client, uri, found.experiment_id, name)
+
+
+def _check_database(path: Path) -> None:
+    """Find what is wrong with a database file before MLflow does, which would retry for a minute."""
+    if path.is_dir():
+        raise UserError(f"the tracking database {path} is a folder", ELSEWHERE)
+    if not path.exists():
+        return
+    try:
+        with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as database:
+            database.execute("begin immediate")  # asks for the right to write, and gives it back
+            tables = {row[0] for row in database.execute("select name from sqlite_master where type = 'table'")}
+            database.execute("rollback")
+    except sqlite3.Error as error:
+        raise UserError(f"the tracking database {path} can't be used: {error}", ELSEWHERE) from None
+    if tables and "alembic_version" not in tables:
+        raise UserError(f"the tracking database {path} was not made by MLflow", ELSEWHERE)
+
+
+def _check_server(uri: str) -> None:
+    """Find out at once whether anybody listens; MLflow would try for minutes."""
+    parts = urlsplit(uri)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname or "", port), timeout=5).close()
+    except OSError as error:
+        raise UserError(
+            f"the tracking server {redact(uri)} does not answer: {error.strerror or error}",
+            "start it, or record in a file here: tracking.uri=sqlite:///mlflow.db",
+        ) from None
+
+
+def _told(error: Exception, uri: str) -> UserError:
+    """What MLflow's error means."""
+    import mlflow
+
+    text = str(error).replace(uri, redact(uri))
+    if "out-of-date database schema" in text or "Can't locate revision" in text:
+        return UserError(
+            f"the tracking database {redact(uri)} was made by another version of MLflow than {mlflow.__version__}",
+            f"if it is older: mlflow db upgrade {redact(uri)}; if it is newer: pip install --upgrade mlflow; "
+            "or give another one: tracking.uri=sqlite:///other.db",
+        )
+    return UserError(f"the tracking store {redact(uri)} can't be used: {text.splitlines()[0]}")

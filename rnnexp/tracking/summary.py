@@ -1,0 +1,54 @@
+"""The lines that a run ends with."""
+
+import math
+
+from rnnexp.tracking.history import History
+
+
+def losses(history: History) -> list[str]:
+    """Final and best evaluation loss beside the trivial baseline's."""
+    baseline = history.baseline
+    unit = "nats per scored step" if history.task.target_kind == "classes" else "mean squared error"
+    rows = [("evaluation loss", history.last("eval/loss"), history.best("eval/loss"), baseline.loss, unit)]
+    for name, best, base, meaning in (
+        ("bits_per_character", min, baseline.loss / math.log(2.0), "bits per character"),
+        ("accuracy", max, baseline.accuracy, "share of scored steps"),
+    ):
+        if (curve := history.curves.get(f"eval/{name}")) and base is not None:
+            rows.append((name.replace("_", " "), curve[-1][1], best(value for _, value in curve), base, meaning))
+    lines = [f"{'':20}{'final':>10}{'best':>10}{'baseline':>10}   (baseline: {baseline.predictor})"]
+    lines += [f"{label:20}{final:10.4f}{best:10.4f}{base:10.4f}   {unit}" for label, final, best, base, unit in rows]
+    return lines
+
+
+def gradient(history: History) -> list[str]:
+    """What the gradient did at the last study."""
+    if not history.studies:
+        return []
+    study = history.studies[-1][1]
+    norms = study.norms
+    lines = []
+    if math.isfinite(norms.log10_ratio):
+        lines.append(
+            f"gradient            ||dL_T/dh_0|| / ||dL_T/dh_T|| = 10^{norms.log10_ratio:.2f} over {norms.lags[-1]} steps"
+        )
+    else:
+        lines.append(f"gradient            exactly zero or not finite somewhere within {norms.lags[-1]} steps")
+    if math.isfinite(rate := norms.decay_rate):
+        verdict = "vanishing" if rate < 0 else "exploding"
+        lines.append(f"decay rate          {rate:+.4f} per step back in time ({verdict})")
+    lines.append(f"spectral radius     {study.spectral_radius:.4f} of the recurrent weights")
+    return lines
+
+
+def divergence(history: History) -> list[str]:
+    """When and how a run diverged, and one line of advice; nothing if it did not."""
+    report = history.diverged
+    if report is None:
+        return []
+    curve = history.curves.get("train/loss") or history.curves.get("eval/loss")
+    last = f"the last finite loss was {curve[-1][1]:.4g} (step {curve[-1][0]})" if curve else "no loss was finite"
+    return [
+        f"diverged at step {report.step}: the loss or the gradient is no longer a finite number; {last}",
+        "try a smaller optimizer.learning_rate, or clipping=norm with a smaller clipping.threshold",
+    ]

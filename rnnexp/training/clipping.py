@@ -1,0 +1,51 @@
+"""Gradient clipping: each returns the gradient's norm as it was before."""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnexp.checks import number
+from rnnexp.layers.base import row_norms
+
+Array = NDArray[Any]
+
+
+class Clipping(Protocol):
+    """What `train` asks of a clipping rule."""
+
+    def __call__(self, gradient: Array) -> tuple[Array, Array]:
+        """Change `gradient` (..., P) in place; its norm before (...) in float64, and whether it was clipped (...)."""
+        ...
+
+
+class NormClipping:
+    """If ||g|| > threshold, g <- g * threshold / ||g||. Pascanu, Mikolov & Bengio 2013, algorithm 1.
+
+    Parameters
+    ----------
+    threshold : float
+        Largest norm that passes unchanged, > 0.
+    """
+
+    def __init__(self, threshold: float = 1.0) -> None:
+        self.threshold = number("threshold", threshold, above=0, hint="clipping=none turns clipping off")
+
+    def __call__(self, gradient: Array) -> tuple[Array, Array]:
+        """Clip in place; the norm before, and whether it was above the threshold."""
+        norm = row_norms(gradient)
+        clipped = norm > self.threshold
+        if np.any(clipped):
+            # Dividing by infinity would hide a gradient that is not finite; it is left for the loop to see.
+            scale = np.where(clipped & np.isfinite(norm), self.threshold / np.maximum(norm, self.threshold), 1.0)
+            gradient *= scale[..., np.newaxis]
+        return norm, clipped
+
+
+class NoClipping:
+    """Leave the gradient as it is."""
+
+    def __call__(self, gradient: Array) -> tuple[Array, Array]:
+        """The norm, and False."""
+        norm = row_norms(gradient)
+        return norm, np.zeros(norm.shape, bool)

@@ -1,0 +1,22 @@
+"""One seed, separate random streams."""
+
+import numpy as np
+
+from rnnexp.checks import integer
+
+
+class Streams:
+    """Independent generators for initialisation, training data, evaluation data and sampling.
+
+    What one of them draws does not depend on what another was asked for, so that a change of the hidden size
+    leaves the data as they are.
+
+    Parameters
+    ----------
+    seed : int
+        >= 0.
+    """
+
+    def __init__(self, seed: int) -> None:
+        root = np.random.SeedSequence(integer("seed", seed, at_least=0))
+        self.init, self.data, self.evaluation, self.sampling = (np.random.default_rng(child) for child in root.spawn(4))
