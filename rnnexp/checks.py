@@ -103,16 +103,16 @@ def number(
         f"{sign} {bound:g}" for sign, bound in ((">", above), (">=", at_least), ("<", below)) if bound is not None
     ]
     allowed = " ".join(["a number", " and ".join(bounds)]).strip()
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise InvalidValue(key, value, allowed, hint)
+    given = float(value)
     if (
-        isinstance(value, bool)
-        or not isinstance(value, numbers.Real)
-        or not math.isfinite(value)
-        or (above is not None and not value > above)
-        or (at_least is not None and not value >= at_least)
-        or (below is not None and not value < below)
+        (above is not None and not given > above)
+        or (at_least is not None and not given >= at_least)
+        or (below is not None and not given < below)
     ):
         raise InvalidValue(key, value, allowed, hint)
-    return float(value)
+    return given
 
 
 def one_of(key: str, value: Any, choices: Collection[str]) -> str:

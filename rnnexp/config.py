@@ -124,14 +124,11 @@ def build(config: DictConfig) -> Any:
 
     root = check_root(config)
     task = construct("task", root["task"], output_size=root["output_size"])
-    if root["output_size"] is not None and "output_size" not in inspect.signature(type(task)).parameters:
-        if root["output_size"] != task.output_size:
-            raise InvalidValue(
-                "output_size",
-                root["output_size"],
-                f"{task.output_size} for task {type(task).__name__}",
-                "leave it out",
-            )
+    fixed = "output_size" not in inspect.signature(type(task)).parameters
+    if fixed and root["output_size"] not in (None, task.output_size):
+        raise InvalidValue(
+            "output_size", root["output_size"], f"{task.output_size} for task {type(task).__name__}", "leave it out"
+        )
     bptt = construct("bptt", root["bptt"], length=root["bptt_length"], stride=root["bptt_stride"])
     if bptt.length is None and isinstance(task, StreamTask):
         raise InvalidValue(
@@ -184,7 +181,7 @@ def check_root(config: DictConfig) -> dict[str, Any]:
     """The configuration as plain Python values, its root keys checked."""
     try:
         root: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
-            OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]), resolve=True
+            OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]), resolve=True
         )
     except OmegaConfBaseException as error:
         raise UserError(f"the configuration can't be resolved: {str(error).splitlines()[0]}") from None
@@ -266,7 +263,7 @@ def unknown(key: str, known: Iterable[str], value: object = None) -> UserError:
     )
 
 
-def run_info(config: DictConfig, hydra_config: DictConfig) -> Any:
+def run_info(config: DictConfig, hydra_config: Any) -> Any:
     """What a recorder has to know, as plain values.
 
     Returns

@@ -75,9 +75,10 @@ def _flat(config: DictConfig, prefix: str = "") -> list[str]:
     keys: list[str] = []
     for key in config:
         value: Any = config[key]
-        keys.append(f"{prefix}{key}")
+        name = prefix + str(key)
+        keys.append(name)
         if isinstance(value, DictConfig):
-            keys += _flat(value, f"{prefix}{key}.")
+            keys += _flat(value, f"{name}.")
     return keys
 
 

@@ -36,7 +36,9 @@ class NormsByLag:
         reached = np.isfinite(self.per_sequence)
         total = np.where(reached, self.per_sequence, 0.0).sum(axis=1)
         count = reached.sum(axis=1)
-        return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+        mean = np.full(len(total), np.nan)
+        np.divide(total, count, out=mean, where=count > 0)
+        return mean
 
     @property
     def log10_ratio(self) -> float:
@@ -77,7 +79,7 @@ def norms_by_lag(network: Network, batch: Batch, target_kind: str) -> NormsByLag
     ValueError
         If no sequence has a scored step.
     """
-    steps, sequences = batch.mask.shape
+    steps = len(batch.mask)
     scoring = batch.mask.any(axis=0)
     if not scoring.any():
         raise ValueError("no step of these sequences is scored")

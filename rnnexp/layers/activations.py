@@ -44,7 +44,9 @@ def diff_tanh(y: Array, out: Array | None = None) -> Array:
 
 def diff_relu(y: Array, out: Array | None = None) -> Array:
     """Derivative of relu from its output: 1 where y > 0, else 0."""
-    return np.greater(np.real(y), 0, out=np.empty_like(y) if out is None else out)
+    out = np.empty_like(y) if out is None else out
+    out[...] = np.real(y) > 0
+    return out
 
 
 def diff_identity(y: Array, out: Array | None = None) -> Array:

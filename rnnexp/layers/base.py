@@ -54,7 +54,8 @@ def weight_gradient(xs: Array, dys: Array, out: Array) -> Array:
 def row_norms(vectors: Array) -> Array:
     """Euclidean norms over the last axis, summed in float64 so that float32 cannot under- or overflow."""
     wide = np.result_type(vectors.dtype, np.float64)
-    return np.sqrt(np.einsum("...i,...i->...", vectors, vectors, dtype=wide))
+    squares: Array = np.einsum("...i,...i->...", vectors, vectors, dtype=wide)
+    return np.sqrt(squares, out=np.asarray(squares))
 
 
 class Steps:

@@ -14,7 +14,8 @@ def _weights(mask: ArrayLike | None, shape: tuple[int, ...]) -> Array:
     """Each step's share of the mean, shape (T, ..., N): 1 / count where scored, else 0 (all 0 if none is scored)."""
     scored = np.ones(shape) if mask is None else np.broadcast_to(np.asarray(mask, np.float64), shape)
     count = scored.sum(axis=(0, -1), keepdims=True)
-    return scored / np.maximum(count, 1.0)
+    share: Array = scored / np.maximum(count, 1.0)
+    return share
 
 
 class SoftmaxCrossEntropy:
@@ -50,7 +51,7 @@ class SoftmaxCrossEntropy:
 
     def backward(self) -> Array:
         """dL/doutputs (T, ..., N, O), once for each forward; the next forward overwrites it."""
-        slope = self._probabilities
+        slope: Array = self._probabilities
         hit = np.take_along_axis(slope, self._targets, axis=-1) - 1.0
         np.put_along_axis(slope, self._targets, hit, axis=-1)
         slope *= self._weights[..., np.newaxis]
@@ -68,9 +69,13 @@ class MeanSquaredError:
 
     def backward(self) -> Array:
         """dL/doutputs (T, ..., N, O)."""
-        self._error *= self._weights[..., np.newaxis] * (2.0 / self._error.shape[-1])
-        return self._error
+        slope: Array = self._error
+        slope *= self._weights[..., np.newaxis] * (2.0 / slope.shape[-1])
+        return slope
 
 
 #: The loss for each kind of target.
-LOSSES = {"classes": SoftmaxCrossEntropy, "values": MeanSquaredError}
+LOSSES: dict[str, type[SoftmaxCrossEntropy] | type[MeanSquaredError]] = {
+    "classes": SoftmaxCrossEntropy,
+    "values": MeanSquaredError,
+}

@@ -46,7 +46,7 @@ class RNN:
         """dL/dh (..., N, H) -> dL/dx (..., N, D), dL/dh_prev (..., N, H)."""
         Wx, Wh, _ = self.params
         x, h_prev, h = self.cache
-        dpre = dh * self.activation.derivative(h)
+        dpre = np.asarray(dh) * self.activation.derivative(h)
         for grad, value in zip(
             self.grads,
             (x.swapaxes(-1, -2) @ dpre, h_prev.swapaxes(-1, -2) @ dpre, dpre.sum(axis=-2)),

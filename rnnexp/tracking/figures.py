@@ -1,5 +1,6 @@
 """The figures of a run. Lines differ in dash and marker too, so that they read in grey print."""
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ def _axes(title: str, xlabel: str, ylabel: str) -> tuple["Figure", Any]:
 
     figure = Figure(figsize=(6.4, 4.0), dpi=110, layout="constrained")
     axes = figure.subplots()
-    axes.set_title(title, fontsize=11)
+    axes.set_title(textwrap.fill(title, 70), fontsize=11 if len(title) < 70 else 9)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.grid(alpha=0.3)
@@ -49,6 +50,7 @@ def gradient_figure(history: History, title: str, bptt_length: int | None) -> "F
     figure, axes = _axes(title, "lag (steps back from the last scored step)", r"$\log_{10}\ \|dL_T/dh_{T-lag}\|$")
     chosen = sorted({0, len(history.studies) // 2, len(history.studies) - 1})
     styles = [(ORANGE, ":", "s"), (GREEN, "--", "^"), (BLUE, "-", "o")][-len(chosen) :]
+    axes.xaxis.get_major_locator().set_params(integer=True)
     longest = 0
     for index, (color, dash, marker) in zip(chosen, styles, strict=True):
         step, study = history.studies[index]

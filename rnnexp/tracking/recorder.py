@@ -60,7 +60,7 @@ class RunInfo:
 
     def params(self) -> dict[str, object]:
         """Flat parameters: the groups' choices, and every value by its dotted key."""
-        flat: dict[str, object] = {group: choice for group, choice in self.choices.items()}
+        flat: dict[str, object] = dict(self.choices)
 
         def flatten(prefix: str, values: Mapping[str, Any]) -> None:
             for key, value in values.items():

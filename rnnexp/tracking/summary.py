@@ -29,9 +29,8 @@ def gradient(history: History) -> list[str]:
     norms = study.norms
     lines = []
     if math.isfinite(norms.log10_ratio):
-        lines.append(
-            f"gradient            ||dL_T/dh_0|| / ||dL_T/dh_T|| = 10^{norms.log10_ratio:.2f} over {norms.lags[-1]} steps"
-        )
+        ratio = f"||dL_T/dh_0|| / ||dL_T/dh_T|| = 10^{norms.log10_ratio:.2f}"
+        lines.append(f"gradient            {ratio} over {norms.lags[-1]} steps")
     else:
         lines.append(f"gradient            exactly zero or not finite somewhere within {norms.lags[-1]} steps")
     if math.isfinite(rate := norms.decay_rate):

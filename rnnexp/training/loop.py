@@ -79,7 +79,7 @@ class Trainer:
         self.network, self.optimizer, self.bptt, self.clipping = network, optimizer, bptt, clipping
         self.cursor = Cursor(task, batch_size, rng=rng, dtype=network.dtype)
         self.criterion = LOSSES[task.target_kind]()
-        self.inputs: Array | None = None
+        self.inputs: Array = np.empty(0)
         self.step = 0
 
     def update(self) -> Report:
@@ -106,13 +106,13 @@ class Trainer:
     def _extend(self, chunk: Batch, fresh: bool) -> int:
         """Add new steps to the window and drop the oldest; the number of old steps that stay."""
         keep = 0
-        if fresh or self.inputs is None:
+        if fresh:
             self.network.reset_state()
         elif self.bptt.length is not None:
             keep = min(len(self.inputs), max(0, self.bptt.length - len(chunk.inputs)))
         elif self.bptt.stride is not None:
             keep = len(self.inputs)
-        if keep and self.inputs is not None:
+        if keep:
             drop = len(self.inputs) - keep
             self.network.drop(drop)
             self.inputs = np.concatenate([self.inputs[drop:], chunk.inputs])
