@@ -3,14 +3,19 @@
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from rnnexp.checks import UserError
-from rnnexp.config import build, conf_dir, register, run_info
+from rnnexp.config import CheckFirst, build, conf_dir, register, run_info
 from rnnexp.hydra_errors import check_flags, explain
+
+if TYPE_CHECKING:
+    from rnnexp.tracking import RunInfo
 
 register()
 
@@ -18,10 +23,20 @@ register()
 @hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")
 def run(config: DictConfig) -> float:
     """One job: the final evaluation loss."""
-    experiment = build(config)
+    try:
+        return train_and_record(config, run_info(config, HydraConfig.get()))
+    except UserError as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise  # Hydra goes on with the other jobs, and passes the error on at the end
+        raise SystemExit(error.message()) from None
+
+
+def train_and_record(config: DictConfig, info: "RunInfo") -> float:
+    """Build, train, record; the final evaluation loss."""
+    experiment = CheckFirst.prepared.pop() if CheckFirst.prepared else build(config)
     from rnnexp.tracking import open_recorder
 
-    with open_recorder(run_info(config, HydraConfig.get()), experiment) as recorder:
+    with open_recorder(info, experiment) as recorder:
         for report in experiment.reports():
             recorder.record(report)
     recorder.raise_if_diverged()

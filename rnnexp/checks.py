@@ -27,7 +27,7 @@ class UserError(Exception):
 
     def message(self) -> str:
         """The lines for stderr."""
-        return f"rnnexp: {self}"
+        return f"rnnexp: {self.problem}\n{self.hint or 'python -m rnnexp --help shows every key with its default'}"
 
 
 class InvalidValue(UserError, ValueError):
@@ -75,6 +75,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     # Beside its group's other keys, only the last part counts: a shared prefix makes everything look near.
     siblings = {name.removeprefix(prefix + dot): name for name in known if name.startswith(prefix + dot)}
     close = [siblings[name] for name in difflib.get_close_matches(tail, siblings, n=1)]
+    if not close:  # lr for learning_rate
+        close = [siblings[name] for name in siblings if "".join(part[:1] for part in name.split("_")) == tail]
     if not close:  # a nested key written without its group, or with another one's name
         close = [name for name in known if name.rpartition(".")[2] == tail]
     if not close:

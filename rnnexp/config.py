@@ -1,16 +1,16 @@
 """The typed root configuration, its checks, and the step from a configuration to plain Python objects."""
 
+import importlib
 import inspect
 import os
 from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
-from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -84,24 +84,45 @@ def register() -> None:
 
 
 class CheckFirst(Callback):
-    """Refuse a bad configuration before Hydra makes a folder for it."""
+    """Refuse a bad configuration before Hydra makes a folder for it.
+
+    Attributes
+    ----------
+    prepared : list
+        What was built for the check, for the job to take: it has not been used.
+    """
+
+    prepared: ClassVar[list[Any]] = []
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Build everything once. SystemExit is the one way to stop that Hydra lets out of a callback."""
         try:
-            build(config)
-            run_dir = Path(config.hydra.run.dir)
-            try:
-                run_dir.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise InvalidValue(
-                    "hydra.run.dir",
-                    str(run_dir),
-                    "a folder that can be written",
-                    f"{error.strerror}; start from another folder, or give hydra.run.dir=/where/you/may/write",
-                ) from None
+            self.prepared[:] = [build(config)]
+            make_folder(Path(config.hydra.run.dir))
         except UserError as error:
             raise SystemExit(error.message()) from None
+        except MemoryError as error:
+            raise SystemExit(out_of_memory(error).message()) from None
+        except Exception:
+            return  # the job will raise it again, where its traceback can be read
+
+
+def make_folder(path: Path) -> None:
+    """Make the run folder; `InvalidValue` if that is not allowed."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValue(
+            "hydra.run.dir",
+            str(path),
+            "a folder that can be written",
+            f"{error.strerror}; start from another folder, or give hydra.run.dir=/where/you/may/write",
+        ) from None
+
+
+def out_of_memory(error: MemoryError) -> UserError:
+    """The refusal of sizes that do not fit into the memory."""
+    return UserError(f"not enough memory: {error}", "try a smaller hidden_size, output_size or batch_size")
 
 
 def build(config: DictConfig) -> Any:
@@ -220,14 +241,15 @@ def component(prefix: str, settings: Any) -> tuple[type, dict[str, Any]]:
     if not isinstance(settings, dict) or not isinstance(settings.get("_target_"), str):
         given = settings.get("_target_") if isinstance(settings, dict) else settings
         raise InvalidValue(f"{prefix}._target_", given, "the import path of a class, such as package.module.Class")
+    module, _, name = settings["_target_"].rpartition(".")
     try:
-        cls = get_class(settings["_target_"])
+        cls = getattr(importlib.import_module(module), name)
     except Exception as error:
         raise InvalidValue(
             f"{prefix}._target_",
             settings["_target_"],
             "the import path of a class, such as package.module.Class",
-            str(error).strip().splitlines()[-1],
+            (str(error).strip() or type(error).__name__).splitlines()[-1],
         ) from None
     return cls, {key: value for key, value in settings.items() if key != "_target_"}
 
@@ -257,10 +279,10 @@ def under(prefix: str, error: InvalidValue) -> InvalidValue:
 def unknown(key: str, known: Iterable[str], value: object = None) -> UserError:
     """The refusal of a key that nothing uses."""
     known = list(known)
-    return UserError(
-        f"there is no key '{key}', got {key}={show(value)}",
-        nearest(key, known) or f"known here: {', '.join(known) or 'none'}",
-    )
+    group = key.partition(".")[0] + "."
+    here = [name for name in known if name.startswith(group)] or [name for name in known if "." not in name]
+    hint = nearest(key, here) or nearest(key, known) or f"known here: {', '.join(here) or 'nothing'}"
+    return UserError(f"there is no key '{key}', got {key}={show(value)}", hint)
 
 
 def run_info(config: DictConfig, hydra_config: Any) -> Any:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from rnnexp.checks import InvalidValue, UserError, nearest
-from rnnexp.config import GROUPS, ROOT_KEYS, conf_dir, root_rule, unknown
+from rnnexp.config import GROUPS, ROOT_KEYS, conf_dir, options, out_of_memory, root_rule, unknown
 
 
 def check_flags(arguments: Sequence[str]) -> None:
@@ -49,7 +49,7 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
     if text.startswith("Config group override must be"):
         for group in GROUPS:
             if (value := _value(group, arguments)) is not None:
-                return InvalidValue(group, value, "the name of a choice: python -m rnnexp --help lists them")
+                return InvalidValue(group, value, f"one of {', '.join(options(group))}")
     if isinstance(error, HydraException | OmegaConfBaseException) or text.startswith("Config group override"):
         lines = [line for line in text.splitlines() if line.strip() and "hydra.cc" not in line]
         return UserError(lines[0] if lines else type(error).__name__, " ".join(lines[1:]))
@@ -57,6 +57,8 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
         return UserError(
             f"{error.filename} can't be written: {error.strerror}", "start from a folder that you may write in"
         )
+    if isinstance(error, MemoryError):
+        return out_of_memory(error)
     return None
 
 

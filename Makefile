@@ -1,0 +1,61 @@
+# make run and make test need nothing but Python 3.11 to 3.13, make and git.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; exit; }; done; \
+	echo no-python-3.11-to-3.13-found)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
+ARGS ?= hidden_size=10
+
+.DEFAULT_GOAL := help
+.PHONY: help run test slow browser lint format ui clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/made:
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/run: $(VENV)/made pyproject.toml constraints.txt
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/test: $(VENV)/made pyproject.toml constraints.txt
+	$(PIP) --editable '.[test]'
+	@touch $@ $(VENV)/run
+
+$(VENV)/browser: $(VENV)/test
+	$(PIP) --editable '.[test,browser]'
+	@touch $@
+
+$(VENV)/lint: $(VENV)/run
+	$(PIP) --editable '.[lint]'
+	@touch $@
+
+run: $(VENV)/run  ## set up and train: make run ARGS="hidden_size=50 task=echo"
+	$(BIN)/python -m rnnexp $(ARGS)
+
+test: $(VENV)/test  ## set up and run the tests
+	$(BIN)/python -m pytest -n auto -m "not slow and not browser"
+
+slow: $(VENV)/test  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+browser: $(VENV)/browser  ## the tests that drive the MLflow UI in headless Chromium
+	$(BIN)/python -m pytest -m browser
+
+lint: $(VENV)/lint  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/lint  ## put the source into its usual form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+ui: $(VENV)/run  ## the MLflow UI on the runs recorded in this folder
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1
+
+clean:  ## remove the environment and caches, not the results
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,94 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory):
+    """An empty MLflow database: migrating one takes seconds, copying it does not."""
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    client(path).search_experiments()
+    return path
+
+
+@pytest.fixture(scope="session")
+def new_folder(tmp_path_factory, migrated_database):
+    """Make an empty folder with a warm tracking database."""
+
+    def make():
+        folder = tmp_path_factory.mktemp("folder")
+        shutil.copy(migrated_database, folder / "mlflow.db")
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def folder(new_folder):
+    """An empty folder with a warm tracking database."""
+    return new_folder()
+
+
+@pytest.fixture(scope="session")
+def command():
+    """Run `python -m rnnexp` in a folder, as a person would."""
+    return run_command
+
+
+def run_command(folder, *arguments, **environment):
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "HYDRA_"))}
+    return subprocess.run(
+        [sys.executable, "-W", "error::UserWarning:hydra", "-m", "rnnexp", *arguments],
+        cwd=folder,
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def client(database):
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=f"sqlite:///{database}")
+
+
+@pytest.fixture(scope="session")
+def recorded():
+    """The runs of an experiment, oldest first."""
+
+    def read(folder, experiment="rnnexp", database="mlflow.db"):
+        reader = client(folder / database)
+        found = reader.get_experiment_by_name(experiment)
+        if found is None:
+            return []
+        return reader.search_runs([found.experiment_id], order_by=["attributes.start_time ASC"])
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def curve():
+    """A metric's (step, value) pairs."""
+
+    def read(folder, run, name):
+        history = client(folder / "mlflow.db").get_metric_history(run.info.run_id, name)
+        return [(point.step, point.value) for point in history]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def artifacts():
+    """A run's artifact folder."""
+
+    def find(run):
+        return Path(run.info.artifact_uri.removeprefix("file://"))
+
+    return find
