@@ -48,10 +48,18 @@ def terminate(signal_number: int, frame: object) -> None:
     raise SystemExit(128 + signal_number)
 
 
+def quoted(argument: str) -> str:
+    """The argument, its value in quotes if it has letters that Hydra reads in quotes only (all but ASCII)."""
+    key, equals, value = argument.partition("=")
+    plain = value.isascii() or any(sign in value for sign in "\"',[]{}()$")
+    return argument if plain else f'{key}{equals}"{value}"'
+
+
 def main() -> None:
     """The entry point: what a person can mend is told in two lines, without a traceback."""
     traceback_wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on only when asked for the full story
+    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     check_flags(sys.argv[1:])
     signal.signal(signal.SIGTERM, terminate)
     try:

@@ -96,8 +96,12 @@ class CheckFirst(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Build everything once. SystemExit is the one way to stop that Hydra lets out of a callback."""
+        from rnnexp.tracking.store import check_uri, tracking_uri
+
         try:
             self.prepared[:] = [build(config)]
+            if config.tracking.backend == "mlflow":
+                check_uri(tracking_uri(config.tracking.uri, Path(config.hydra.runtime.cwd)))
             make_folder(Path(config.hydra.run.dir))
         except UserError as error:
             raise SystemExit(error.message()) from None

@@ -55,7 +55,11 @@ class RunInfo:
         """As asked for, else what was changed on the command line, else the task."""
         if self.settings["run_name"]:
             return str(self.settings["run_name"])
-        changed = [text for text in self.overrides if not text.lstrip("+~").startswith(("tracking", "run_name="))]
+        changed = [
+            text.replace('"', "")
+            for text in self.overrides
+            if not text.lstrip("+~").startswith(("tracking", "run_name="))
+        ]
         return ", ".join(changed) or str(self.choices.get("task", "run"))
 
     def params(self) -> dict[str, object]:

@@ -18,6 +18,8 @@ from filelock import FileLock, Timeout
 from rnnexp.checks import UserError
 
 SQLITE = "sqlite:///"
+#: Seconds to wait for another process that is writing.
+PATIENCE = 10
 ELSEWHERE = "record somewhere else: tracking.uri=sqlite:///other.db"
 
 
@@ -71,6 +73,25 @@ class Store:
         return f"{base.rstrip('/')}/#/experiments/{self.experiment_id}/{page}?workflowType=machine_learning"
 
 
+def check_uri(uri: str) -> None:
+    """Find out, without MLflow, whether a store can be there.
+
+    Raises
+    ------
+    UserError
+        If it is neither a database nor a server, the server does not answer, or the database file can't be used.
+    """
+    if uri.startswith(("http://", "https://")):
+        _check_server(uri)
+    elif "://" not in uri or uri.startswith("file:"):
+        raise UserError(
+            f"tracking.uri must be a database or a server, got {redact(uri)}",
+            "MLflow no longer writes to plain folders: try tracking.uri=sqlite:///mlflow.db",
+        )
+    elif uri.startswith(SQLITE):
+        _check_database(_database(uri))
+
+
 def open_store(uri: str, experiment: str) -> Store:
     """Open a store and select an experiment, creating both if need be.
 
@@ -80,16 +101,10 @@ def open_store(uri: str, experiment: str) -> Store:
         If the store can't be reached, opened or written, is newer than the installed MLflow, or the experiment
         was deleted.
     """
-    if uri.startswith(("http://", "https://")):
-        _check_server(uri)
-    elif "://" not in uri or uri.startswith("file:"):
-        raise UserError(
-            f"tracking.uri must be a database or a server, got {redact(uri)}",
-            "MLflow no longer writes to plain folders: try tracking.uri=sqlite:///mlflow.db",
-        )
+    check_uri(uri)
     if not uri.startswith(SQLITE):
         return _open(uri, experiment, None)
-    path = Path(unquote(uri.removeprefix(SQLITE).partition("?")[0]))
+    path = _database(uri)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Of several processes that open a missing database at once, all but one die in its migration.
@@ -136,6 +151,10 @@ def _select(client: Any, uri: str, name: str, artifacts: str | None) -> Store:
     return Store(client, uri, found.experiment_id, name)
 
 
+def _database(uri: str) -> Path:
+    return Path(unquote(uri.removeprefix(SQLITE).partition("?")[0]))
+
+
 def _check_database(path: Path) -> None:
     """Find what is wrong with a database file before MLflow does, which would retry for a minute."""
     if path.is_dir():
@@ -143,7 +162,7 @@ def _check_database(path: Path) -> None:
     if not path.exists():
         return
     try:
-        with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as database:
+        with closing(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)) as database:
             database.execute("begin immediate")  # asks for the right to write, and gives it back
             tables = {row[0] for row in database.execute("select name from sqlite_master where type = 'table'")}
             database.execute("rollback")
