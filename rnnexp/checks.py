@@ -57,15 +57,29 @@ class InvalidValue(UserError, ValueError):
         return InvalidValue(f"{prefix}.{self.key}", self.value, self.allowed, self.hint)
 
 
-def show(value: object, width: int = 80) -> str:
+def show(value: Any, width: int = 80) -> str:
     """A value as a person would write it: no more than `width` characters of it, on one line."""
     if value is None or isinstance(value, bool):
         text = {None: "null", True: "true", False: "false"}[value]
-    elif isinstance(value, str) and value and value.isprintable() and not value.isspace():
-        text = value
+    elif isinstance(value, str):
+        text = value if value.strip() and value.isprintable() and not _numeric(value) else repr(value)
+    elif isinstance(value, numbers.Number) and hasattr(value, "item"):
+        text = str(value)  # NumPy's numbers, without their type
     else:
-        text = repr(value)
+        try:
+            text = " ".join(repr(value).split())
+        except ValueError:  # Python writes no integers of more than a few thousand digits
+            text = "a number of too many digits"
     return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def _numeric(text: str) -> bool:
+    """Whether a string reads like a number: it is then shown in quotes, to tell it from one."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.strip().lower() not in ("nan", "inf", "-inf")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -105,11 +119,13 @@ def number(
         f"{sign} {bound:g}" for sign, bound in ((">", above), (">=", at_least), ("<", below)) if bound is not None
     ]
     allowed = " ".join(["a number", " and ".join(bounds)]).strip()
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-        raise InvalidValue(key, value, allowed, hint)
-    given = float(value)
+    try:
+        given = math.nan if isinstance(value, bool) or not isinstance(value, numbers.Real) else float(value)
+    except OverflowError:
+        given = math.inf
     if (
-        (above is not None and not given > above)
+        not math.isfinite(given)
+        or (above is not None and not given > above)
         or (at_least is not None and not given >= at_least)
         or (below is not None and not given < below)
     ):

@@ -186,6 +186,12 @@ def build(config: DictConfig) -> Any:
         raise under("cell", error) from None
     if isinstance(task, StreamTask):
         task.begin(root["batch_size"], rng=Streams(root["seed"]).data)
+    study = construct("gradients", root["gradients"]) if root["gradients"].get("_target_") else None
+    if study is not None:
+        try:
+            study.exponents(root["hidden_size"])
+        except InvalidValue as error:
+            raise under("gradients", error) from None
     return Experiment(
         network=network,
         task=task,
@@ -193,7 +199,7 @@ def build(config: DictConfig) -> Any:
         bptt=bptt,
         optimizer=construct("optimizer", root["optimizer"]),
         clipping=construct("clipping", root["clipping"]),
-        study=construct("gradients", root["gradients"]) if root["gradients"].get("_target_") else None,
+        study=study,
         batch_size=root["batch_size"],
         steps=root["steps"],
         eval_every=root["eval_every"],

@@ -1,5 +1,6 @@
 """One experiment as plain Python objects: a network, a task, and how the one learns the other."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -44,10 +45,13 @@ class Experiment:
         """Train, from the present weights; one report an update."""
         study = None
         if self.study is not None:
-            chosen, take = self.study.select(self.task, self.held_out), self.study
-
-            def study(network: Network) -> object:
-                return take(network, chosen, self.task.target_kind)
+            study = functools.partial(
+                self.study,
+                batch=self.study.select(self.task, self.held_out),
+                target_kind=self.task.target_kind,
+                length=self.bptt.length,
+                stride=self.bptt.stride,
+            )
 
         return train(
             self.network,
@@ -61,4 +65,5 @@ class Experiment:
             evaluate_on=self.held_out,
             eval_every=self.eval_every,
             study=study,
+            study_every=None if self.study is None else self.study.every,
         )

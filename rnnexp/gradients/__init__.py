@@ -1,7 +1,48 @@
-"""What the gradient does on its way back through time."""
+"""What the gradient does on its way back through time: each statistic a function of a network and a batch."""
 
-from rnnexp.gradients.norms import NormsByLag, norms_by_lag
-from rnnexp.gradients.spectra import spectral_radius
+from rnnexp.gradients.lyapunov import lyapunov, lyapunov_exponents
+from rnnexp.gradients.norms import NormsByLag, norms_by_lag, total_norms_by_time
+from rnnexp.gradients.saturation import Saturation, saturation
+from rnnexp.gradients.spectra import (
+    StepJacobians,
+    eigenvalues,
+    pascanu_bound,
+    singular_values,
+    spectral_radius,
+    step_jacobians,
+)
 from rnnexp.gradients.study import GradientStudy, Study
+from rnnexp.gradients.truncation import (
+    AdaptiveWindow,
+    TruncationBias,
+    adaptive_window,
+    full_gradient,
+    gradient_by_lag,
+    truncated_gradient,
+    truncation_bias,
+)
 
-__all__ = ["GradientStudy", "NormsByLag", "Study", "norms_by_lag", "spectral_radius"]
+__all__ = [
+    "AdaptiveWindow",
+    "GradientStudy",
+    "NormsByLag",
+    "Saturation",
+    "StepJacobians",
+    "Study",
+    "TruncationBias",
+    "adaptive_window",
+    "eigenvalues",
+    "full_gradient",
+    "gradient_by_lag",
+    "lyapunov",
+    "lyapunov_exponents",
+    "norms_by_lag",
+    "pascanu_bound",
+    "saturation",
+    "singular_values",
+    "spectral_radius",
+    "step_jacobians",
+    "total_norms_by_time",
+    "truncated_gradient",
+    "truncation_bias",
+]

@@ -11,10 +11,16 @@ from rnnexp.tasks import Batch
 
 Array = NDArray[np.float64]
 
+#: Fraction of the last state's norm down to which the horizon counts.
+HORIZON_FRACTION = 1e-3
+
 
 @dataclass(frozen=True)
 class NormsByLag:
     """||dL_T/dh_t|| for each lag T - t, of the last scored step's loss alone.
+
+    A norm that is exactly zero or not finite has no logarithm: it is left out of the fits, and a number that can't be
+    had without it is NaN.
 
     Attributes
     ----------
@@ -33,7 +39,7 @@ class NormsByLag:
     @property
     def mean(self) -> Array:
         """Mean over the sequences of the norm at each lag, shape (L,): the norm first, the mean after."""
-        reached = np.isfinite(self.per_sequence)
+        reached = ~np.isnan(self.per_sequence)
         total = np.where(reached, self.per_sequence, 0.0).sum(axis=1)
         count = reached.sum(axis=1)
         mean = np.full(len(total), np.nan)
@@ -41,30 +47,123 @@ class NormsByLag:
         return mean
 
     @property
+    def common(self) -> Array:
+        """`mean` at the lags that every sequence reaches.
+
+        Beyond them the curve is of ever fewer sequences, and would say more of their lengths than of the gradient.
+        """
+        short = np.isnan(self.per_sequence).any(axis=1)
+        return self.mean[: int(np.argmax(short))] if short.any() else self.mean
+
+    def quantiles(self, *levels: float) -> Array:
+        """Quantiles over the sequences at each lag, one row a level: (len(levels), L); NaN where none is finite."""
+        found = np.full((len(levels), len(self.per_sequence)), np.nan)
+        for lag, norms in enumerate(self.per_sequence):
+            finite = norms[np.isfinite(norms)]
+            if finite.size:
+                found[:, lag] = np.quantile(finite, levels)
+        return found
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Which of the common lags have a mean norm with a logarithm."""
+        return np.isfinite(self.common) & (self.common > 0)
+
+    @property
     def log10_ratio(self) -> float:
-        """log10(||dL_T/dh_0|| / ||dL_T/dh_T||), h_0 the state before the first step; NaN where a norm is zero."""
-        mean = self.mean
-        if not (mean[0] > 0 and mean[-1] > 0 and np.isfinite(mean[[0, -1]]).all()):
+        """log10(||dL_T/dh_0|| / ||dL_T/dh_T||), h_0 the state before the first step; NaN where a norm is zero.
+
+        With sequences of different lengths, the largest lag that all of them reach stands for h_0.
+        """
+        if not (len(self.usable) and self.usable[[0, -1]].all()):
             return float("nan")
+        mean = self.common
         return float(np.log10(mean[-1]) - np.log10(mean[0]))
 
     @property
+    def lag_range(self) -> tuple[int, int] | None:
+        """Smallest and largest lag that `decay_rate` is fitted on; None when there are fewer than two."""
+        lags = np.flatnonzero(self.usable)
+        return (int(lags[0]), int(lags[-1])) if len(lags) > 1 else None
+
+    @property
     def decay_rate(self) -> float:
-        """Slope of ln ||dL_T/dh_t|| per step back in time, by least squares over all lags with a norm > 0.
+        """Slope of ln ||dL_T/dh_t|| per step back in time, by least squares over all common lags with a norm > 0.
 
         Natural logarithm per step: negative is vanishing, positive exploding. NaN with fewer than two such lags.
         """
-        mean = self.mean
-        usable = np.isfinite(mean) & (mean > 0)
-        if usable.sum() < 2:
+        return log_slope(self.common)
+
+    @property
+    def half_life(self) -> float:
+        """Steps in which the fitted norm halves, -ln 2 / decay_rate; infinite if it does not shrink; NaN unfitted."""
+        rate = self.decay_rate
+        if np.isnan(rate):
             return float("nan")
-        lags, logs = self.lags[usable].astype(float), np.log(mean[usable])
-        lags -= lags.mean()
-        return float((lags @ (logs - logs.mean())) / (lags @ lags))
+        return float(-np.log(2.0) / rate) if rate < 0 else float("inf")
+
+    @property
+    def horizon(self) -> int:
+        """The largest common lag at which the mean norm is still above a thousandth of the last state's."""
+        mean = self.common
+        above = np.flatnonzero(mean > HORIZON_FRACTION * mean[:1])
+        return int(above[-1]) if len(above) else 0
+
+    def seen_by_window(self, length: int | None) -> float:
+        """Share of the summed norms that a truncation window of `length` steps lets pass (None: all of them).
+
+        The window of a loss at step T holds the steps T, ..., T - length + 1, so it reaches the states of the lags
+        0 to length - 1. NaN if all norms are zero or one is not finite.
+        """
+        mean = self.common
+        total = mean.sum()
+        if not (np.isfinite(total) and total > 0):
+            return float("nan")
+        return float(mean[:length].sum() / total)
+
+
+def log_slope(values: Array) -> float:
+    """Least-squares slope of ln `values` against their index, over those that are finite and > 0; NaN if under two."""
+    usable = np.isfinite(values) & (values > 0)
+    if usable.sum() < 2:
+        return float("nan")
+    at, logs = np.flatnonzero(usable).astype(float), np.log(values[usable])
+    at -= at.mean()
+    return float((at @ (logs - logs.mean())) / (at @ at))
+
+
+def last_scored(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sequences with a scored step, and the last such step of each; ValueError if there is none at all."""
+    scoring = np.flatnonzero(batch.mask.any(axis=0))
+    if not len(scoring):
+        raise ValueError("no step of these sequences is scored")
+    last = len(batch.mask) - 1 - np.argmax(batch.mask[::-1], axis=0)
+    return scoring, last[scoring]
+
+
+def backward_from_last(network: Network, batch: Batch, target_kind: str) -> None:
+    """Forward through whole sequences, and back from each one's last scored loss alone, not averaged over the batch.
+
+    Afterwards ``network.recurrent.dh_norms`` (T + 1, N) holds ||dL_T/dh_t|| of every state.
+    """
+    scoring, last = last_scored(batch)
+    only_last = np.zeros_like(batch.mask)
+    only_last[last, scoring] = True
+    scored = np.unique(last)
+    network.reset_state()
+    outputs = network.forward(batch.inputs, scored=scored)
+    criterion: Any = LOSSES[target_kind]()
+    criterion.forward(outputs, batch.targets[scored], only_last[scored])
+    # The criterion is a mean over the sequences; each one's own gradient is that many times larger.
+    network.backward(criterion.backward() * len(scoring), norms=True)
+    network.reset_state()
 
 
 def norms_by_lag(network: Network, batch: Batch, target_kind: str) -> NormsByLag:
     """One pass forward and one back, from each sequence's last scored step through the whole sequence.
+
+    The norm of one sequence's gradient at each lag, as in Aicher, Foti & Fox 2019 (phi_k) and Pascanu, Mikolov &
+    Bengio 2013, section 2.1.
 
     Parameters
     ----------
@@ -79,26 +178,36 @@ def norms_by_lag(network: Network, batch: Batch, target_kind: str) -> NormsByLag
     ValueError
         If no sequence has a scored step.
     """
-    steps = len(batch.mask)
-    scoring = batch.mask.any(axis=0)
-    if not scoring.any():
-        raise ValueError("no step of these sequences is scored")
-    last = steps - 1 - np.argmax(batch.mask[::-1], axis=0)
-    only_last = np.zeros_like(batch.mask)
-    only_last[last[scoring], np.flatnonzero(scoring)] = True
-    scored = np.unique(last[scoring])
+    backward_from_last(network, batch, target_kind)
+    by_step = network.recurrent.dh_norms
+    assert by_step is not None
+    return by_lag(by_step, batch)
 
+
+def by_lag(by_step: Array, batch: Batch) -> NormsByLag:
+    """Norms by step (T + 1, N) lined up by their distance from each sequence's last scored step."""
+    scoring, last = last_scored(batch)
+    lags = np.arange(last.max() + 2)
+    at = last + 1 - lags[:, np.newaxis]
+    values = by_step[np.maximum(at, 0), scoring]
+    values = np.where(np.isnan(values), np.inf, values)  # NaN is for steps that are not there
+    return NormsByLag(np.where(at >= 0, values, np.nan))
+
+
+def total_norms_by_time(network: Network, batch: Batch, target_kind: str) -> Array:
+    """Mean norm of the total gradient in each state, of all the losses that training sees: (T + 1,), index 0 is h_0.
+
+    The loss of a sequence is the mean over its scored steps; the norm is of each sequence's own gradient, the mean
+    over the sequences is taken after it. With a loss at every step this mixes all lags: for one lag's decay see
+    `norms_by_lag`. Arjovsky, Shah & Bengio 2016, section 4.3, plot it as ||dC/dh_t||.
+    """
     network.reset_state()
-    outputs = network.forward(batch.inputs, scored=scored)
+    outputs = network.forward(batch.inputs)
     criterion: Any = LOSSES[target_kind]()
-    criterion.forward(outputs, batch.targets[scored], only_last[scored])
-    # The criterion is a mean over the sequences; each one's own gradient is that many times larger.
-    network.backward(criterion.backward() * int(scoring.sum()), norms=True)
+    criterion.forward(outputs, batch.targets, batch.mask)
+    network.backward(criterion.backward() * batch.mask.shape[1], norms=True)
     by_step = network.recurrent.dh_norms
     assert by_step is not None
     network.reset_state()
-
-    lags = np.arange(last[scoring].max() + 2)
-    at = last[scoring] + 1 - lags[:, np.newaxis]
-    values = by_step[np.maximum(at, 0), np.flatnonzero(scoring)]
-    return NormsByLag(np.where(at >= 0, values, np.nan))
+    mean: Array = by_step.mean(axis=-1)
+    return mean

@@ -1,47 +1,160 @@
-"""Which gradient statistics a run takes at every evaluation."""
+"""Which gradient statistics a run takes, and how often."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rnnexp.checks import integer
-from rnnexp.gradients.norms import NormsByLag, norms_by_lag
-from rnnexp.gradients.spectra import spectral_radius
+from rnnexp.checks import InvalidValue, integer, number
+from rnnexp.gradients.lyapunov import lyapunov_exponents
+from rnnexp.gradients.norms import NormsByLag, backward_from_last, by_lag, total_norms_by_time
+from rnnexp.gradients.saturation import Saturation, saturation_of
+from rnnexp.gradients.spectra import StepJacobians, eigenvalues, pascanu_bound, singular_values
+from rnnexp.gradients.truncation import (
+    AdaptiveWindow,
+    TruncationBias,
+    adaptive_window,
+    gradient_by_lag,
+    truncation_bias,
+)
 from rnnexp.layers import Network
+from rnnexp.layers.base import row_norms
 from rnnexp.tasks import Batch, StreamTask, Task
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Study:
-    """What one look at the gradient found."""
+    """What one look at the gradient found; what was not asked for is None.
+
+    Attributes
+    ----------
+    norms : NormsByLag
+    window : AdaptiveWindow
+    saturation : Saturation
+    eigenvalues : array (H,)
+        Of Wh, largest modulus first.
+    singular_values : array (H,)
+        Of Wh, largest first.
+    pascanu_bound : float
+        Upper bound of the growth per step back, nats; below 0 it is sufficient for vanishing.
+    bias : TruncationBias or None
+    seen_by_window : float
+        Share of the summed norms by lag that the truncation window lets pass.
+    total_by_time : array (T + 1,) or None
+    split : dict of str to array (L,), or None
+        Norm of each recurrent parameter's gradient by lag.
+    jacobians : StepJacobians or None
+    lyapunov : array (k,) or None
+    """
 
     norms: NormsByLag
-    spectral_radius: float
+    window: AdaptiveWindow
+    saturation: Saturation
+    eigenvalues: Array
+    singular_values: Array
+    pascanu_bound: float
+    seen_by_window: float
+    bias: TruncationBias | None = None
+    total_by_time: Array | None = None
+    split: dict[str, Array] | None = None
+    jacobians: StepJacobians | None = None
+    lyapunov: Array | None = None
+
+    @property
+    def spectral_radius(self) -> float:
+        """Largest modulus of an eigenvalue of Wh."""
+        return float(np.abs(self.eigenvalues[0]))
 
     def metrics(self) -> dict[str, float]:
-        """Scalars by metric name; NaN where a number is not defined."""
-        return {
+        """Scalars by metric name; NaN or infinite where a number is not defined."""
+        values = {
             "gradient/log10_ratio": self.norms.log10_ratio,
             "gradient/decay_rate": self.norms.decay_rate,
+            "gradient/half_life": self.norms.half_life,
+            "gradient/horizon": float(self.norms.horizon),
+            "gradient/seen_by_window": self.seen_by_window,
+            "gradient/beta": self.window.beta,
+            "gradient/sufficient_window": float("nan") if self.window.window is None else float(self.window.window),
             "recurrent/spectral_radius": self.spectral_radius,
+            "recurrent/spectral_norm": float(self.singular_values[0]),
+            "recurrent/smallest_singular_value": float(self.singular_values[-1]),
+            "recurrent/pascanu_bound": self.pascanu_bound,
+            "recurrent/saturated_fraction": self.saturation.saturated_fraction,
+            "recurrent/mean_slope": self.saturation.mean_slope,
         }
+        if self.bias is not None:
+            values["gradient/truncation_cosine"] = self.bias.cosine
+            values["gradient/truncation_relative_error"] = self.bias.relative_error
+        if self.jacobians is not None:
+            values["jacobian/mean_singular_value"] = self.jacobians.mean
+            values["jacobian/largest_singular_value"] = self.jacobians.largest
+            values["jacobian/smallest_singular_value"] = self.jacobians.smallest
+        if self.lyapunov is not None:
+            values.update({f"lyapunov/{index}": float(value) for index, value in enumerate(self.lyapunov, 1)})
+        return values
 
 
 class GradientStudy:
-    """Norms by lag and the spectral radius, on the first sequences of the evaluation set.
+    """Looks at the gradient on the first sequences of the evaluation set.
+
+    Always: norms by lag and what follows from them, the spectrum of Wh, saturation.
 
     Parameters
     ----------
+    every : int, optional
+        Updates between studies, >= 1; a tenth of the run when not given. The first weights and the last are always
+        studied.
     sequences : int
         Sequences to study, >= 1.
     max_length : int
         Steps of a stream to study, from its beginning, >= 1; as many more as there are before its first scored
         step. Episodes are always studied whole.
+    tolerance : float
+        Relative bias of the gradient at which a truncation window is called sufficient, > 0.
+    truncation : bool
+        Compare the truncated gradient of training with the full one.
+    jacobians : bool
+        Singular values of every step's Jacobian, on the first sequence.
+    lag_split : bool
+        Each parameter's gradient by lag, and the total gradient by time.
+    lyapunov_exponents : int, optional
+        How many, on the first sequence; 0 for none; 3, or all of a smaller layer, when not given.
     """
 
-    def __init__(self, sequences: int = 20, max_length: int = 200) -> None:
+    def __init__(
+        self,
+        *,
+        every: int | None = None,
+        sequences: int = 20,
+        max_length: int = 200,
+        tolerance: float = 0.1,
+        truncation: bool = True,
+        jacobians: bool = False,
+        lag_split: bool = False,
+        lyapunov_exponents: int | None = 0,
+    ) -> None:
+        self.every = None if every is None else integer("every", every, at_least=1)
         self.sequences = integer("sequences", sequences, at_least=1)
         self.max_length = integer("max_length", max_length, at_least=1)
+        self.tolerance = number("tolerance", tolerance, above=0)
+        for key, value in (("truncation", truncation), ("jacobians", jacobians), ("lag_split", lag_split)):
+            if not isinstance(value, bool):
+                raise InvalidValue(key, value, "true or false")
+        self.truncation, self.jacobians, self.lag_split = truncation, jacobians, lag_split
+        self.lyapunov_exponents = lyapunov_exponents
+        if lyapunov_exponents is not None:
+            integer("lyapunov_exponents", lyapunov_exponents, at_least=0)
+
+    def exponents(self, hidden_size: int) -> int:
+        """How many Lyapunov exponents a layer of this size gets; `InvalidValue` if that is more than it has."""
+        if self.lyapunov_exponents is None:
+            return min(3, hidden_size)
+        if self.lyapunov_exponents > hidden_size:
+            raise InvalidValue("lyapunov_exponents", self.lyapunov_exponents, f"<= hidden_size, which is {hidden_size}")
+        return self.lyapunov_exponents
 
     def select(self, task: Task, evaluation: Batch) -> Batch:
         """The part of an evaluation set that is studied."""
@@ -51,7 +164,37 @@ class GradientStudy:
             batch = batch.steps(0, max(self.max_length, first_scored + 1))
         return batch
 
-    def __call__(self, network: Network, batch: Batch, target_kind: str) -> Study:
-        """Study `network` (its state is lost) on `batch`, all of it."""
-        norms = norms_by_lag(network, batch.cast(network.dtype), target_kind)
-        return Study(norms, spectral_radius(network.recurrent.params[1]))
+    def __call__(
+        self, network: Network, batch: Batch, target_kind: str, *, length: int | None = None, stride: int | None = None
+    ) -> Study:
+        """Study `network` (its state is lost) on all of `batch`; its training truncates to (length, stride)."""
+        batch = batch.cast(network.dtype)
+        backward_from_last(network, batch, target_kind)
+        layer = network.recurrent
+        assert layer.dh_norms is not None
+        norms = by_lag(layer.dh_norms, batch)
+        saturation = saturation_of(layer.states[1:], layer.slopes())
+        count = self.exponents(layer.states.shape[-1])
+        jacobians = layer.jacobians() if self.jacobians or count else None
+        weights = layer.params[1]
+        singular = singular_values(weights)
+        return Study(
+            norms=norms,
+            window=adaptive_window(norms.common, self.tolerance),
+            saturation=saturation,
+            eigenvalues=eigenvalues(weights),
+            singular_values=singular,
+            pascanu_bound=pascanu_bound(float(singular[0]), layer.activation.steepest),
+            seen_by_window=norms.seen_by_window(length),
+            jacobians=None if jacobians is None or not self.jacobians else StepJacobians(singular_values(jacobians)),
+            lyapunov=None if jacobians is None or not count else lyapunov_exponents(jacobians, count),
+            bias=truncation_bias(network, batch, target_kind, length, stride) if self.truncation else None,
+            total_by_time=total_norms_by_time(network, batch, target_kind) if self.lag_split else None,
+            split=_split(network, batch, target_kind) if self.lag_split else None,
+        )
+
+
+def _split(network: Network, batch: Batch, target_kind: str) -> dict[str, Array]:
+    """Norm of each recurrent parameter's gradient by lag, on at most four sequences: the work is quadratic in time."""
+    split = gradient_by_lag(network, batch.sequences(4), target_kind)
+    return {name: row_norms(parts.reshape(len(parts), -1)) for name, parts in split.items()}

@@ -20,7 +20,8 @@ def rows(sequence: Array) -> Array:
     steps, batch, features = sequence.shape[0], sequence.shape[-2], sequence.shape[-1]
     if sequence.ndim == 3:
         return sequence.reshape(steps * batch, features)
-    moved = np.moveaxis(sequence, 0, -3)
+    # Contiguous, so that each network's rows are summed in the same order as if it were alone.
+    moved = np.ascontiguousarray(np.moveaxis(sequence, 0, -3))
     return moved.reshape(*moved.shape[:-3], steps * batch, features)
 
 
@@ -51,11 +52,29 @@ def weight_gradient(xs: Array, dys: Array, out: Array) -> Array:
     return np.matmul(rows(xs).swapaxes(-1, -2), rows(dys), out=out)
 
 
+def bias_gradient(dys: Array, out: Array) -> Array:
+    """Sum over steps and batch, (T, ..., N, H) -> (..., H), as a product, whose order does not depend on copies."""
+    flat = rows(dys)
+    np.matmul(np.ones(flat.shape[-2], flat.dtype), flat, out=out)
+    return out
+
+
+def mean_over_scored(values: Array, weights: Array) -> Any:
+    """Weighted sum over steps and batch, (T, ..., N) -> (...): each network's numbers side by side, then summed."""
+    weighted = np.ascontiguousarray(np.moveaxis(values * weights, 0, -2))
+    return weighted.reshape(*weighted.shape[:-2], -1).sum(axis=-1)
+
+
 def row_norms(vectors: Array) -> Array:
     """Euclidean norms over the last axis, summed in float64 so that float32 cannot under- or overflow."""
     wide = np.result_type(vectors.dtype, np.float64)
-    squares: Array = np.einsum("...i,...i->...", vectors, vectors, dtype=wide)
-    return np.sqrt(squares, out=np.asarray(squares))
+    squares: Array = np.asarray(np.einsum("...i,...i->...", vectors, vectors, dtype=wide))
+    if not np.isfinite(squares).all() and np.isfinite(vectors).all():
+        # The squares overflow, the norms need not.
+        largest = np.abs(vectors).max(axis=-1, keepdims=True)
+        scaled: Array = largest[..., 0] * row_norms(vectors / np.where(largest > 0, largest, 1.0))
+        return scaled
+    return np.sqrt(squares, out=squares)
 
 
 class Steps:

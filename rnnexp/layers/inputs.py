@@ -34,6 +34,8 @@ class TimeEmbedding(Layer):
         """Tokens (T, ..., N) -> (T, ..., N, D); an IndexError if a token is not in the table."""
         tokens = self._given(tokens, features=False)
         (W,) = self.params
+        if tokens.size and not (tokens.min() >= 0 and tokens.max() < W.shape[-2]):
+            raise IndexError(f"tokens must be from 0 to {W.shape[-2] - 1}, got {tokens.min()} to {tokens.max()}")
         copies = int(np.prod(W.shape[:-2]))
         # Row c * V + token of all tables laid one under the other is the token's row in table c.
         offsets = (np.arange(copies) * W.shape[-2]).reshape(*W.shape[:-2], 1)

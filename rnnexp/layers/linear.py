@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rnnexp.layers.base import Layer, check_shapes, weight_gradient, whole_window
+from rnnexp.layers.base import Layer, bias_gradient, check_shapes, weight_gradient, whole_window
 
 Array = NDArray[Any]
 
@@ -37,7 +37,7 @@ class TimeLinear(Layer):
         W, b = self.params if len(self.params) == 2 else (self.params[0], None)
         check_shapes("TimeLinear", xs=(xs, (W.shape[-2],)))
         self._xs = xs
-        ys = self._steps("ys", (*xs.shape[:-1], W.shape[-1]), np.result_type(xs, W))
+        ys = self._steps("ys", (*xs.shape[:-1], W.shape[-1]), np.result_type(xs, *self.params))
         whole_window(xs[first:], W, b, out=ys[first:])
         return self._returned(ys)
 
@@ -47,7 +47,7 @@ class TimeLinear(Layer):
         W = self.params[0]
         weight_gradient(self._xs, dys, out=self.grads[0])
         if len(self.params) == 2:
-            np.sum(dys, axis=(0, -2), out=self.grads[1])
+            bias_gradient(dys, out=self.grads[1])
         dxs = self._steps("dxs", self._xs.shape, np.result_type(dys, W))
         return self._returned(whole_window(dys, W.swapaxes(-1, -2), None, out=dxs))
 

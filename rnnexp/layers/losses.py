@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rnnexp.layers.base import Steps
+from rnnexp.layers.base import Steps, mean_over_scored
 
 Array = NDArray[Any]
 
@@ -38,8 +38,8 @@ class SoftmaxCrossEntropy:
         -------
         scalar, or array (...) of one loss for each network
         """
-        outputs = np.asarray(outputs)
-        self._targets = np.asarray(targets)[..., np.newaxis]
+        outputs, targets = np.asarray(outputs), np.asarray(targets)
+        self._targets = (targets if mask is None else np.where(mask, targets, 0))[..., np.newaxis]
         shifted = self._steps("shifted", outputs.shape, outputs.dtype)
         np.subtract(outputs, np.real(outputs).max(axis=-1, keepdims=True), out=shifted)
         at_target = np.take_along_axis(shifted, self._targets, axis=-1)[..., 0]
@@ -47,7 +47,7 @@ class SoftmaxCrossEntropy:
         total = shifted.sum(axis=-1, keepdims=True)
         self._probabilities = np.divide(shifted, total, out=shifted)
         self._weights = _weights(mask, at_target.shape)
-        return ((np.log(total[..., 0]) - at_target) * self._weights).sum(axis=(0, -1))
+        return mean_over_scored(np.log(total[..., 0]) - at_target, self._weights)
 
     def backward(self) -> Array:
         """dL/doutputs (T, ..., N, O), once for each forward; the next forward overwrites it."""
@@ -64,8 +64,10 @@ class MeanSquaredError:
     def forward(self, outputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None) -> Any:
         """Mean loss: outputs and targets (T, ..., N, O), mask (T, ..., N); one loss for each network."""
         self._error = np.asarray(outputs) - np.asarray(targets)
+        if mask is not None:  # what stands at unscored steps has no meaning, and may be NaN
+            self._error[~np.broadcast_to(np.asarray(mask, bool), self._error.shape[:-1])] = 0.0
         self._weights = _weights(mask, self._error.shape[:-1])
-        return (np.square(self._error).mean(axis=-1) * self._weights).sum(axis=(0, -1))
+        return mean_over_scored(np.square(self._error).mean(axis=-1), self._weights)
 
     def backward(self) -> Array:
         """dL/doutputs (T, ..., N, O)."""

@@ -142,10 +142,14 @@ class Network:
         With ``norms=True``, ||dL/dh_t|| stays in ``recurrent.dh_norms`` (T + 1, ..., N).
         """
         dhs = self.output.backward(doutputs)
-        if len(dhs) != self._shape[0]:
+        steps, scored = self._shape[0], self._scored
+        if not (isinstance(scored, slice) and scored.indices(steps) == (0, steps, 1)):
             spread = self._steps("spread", self._shape, self._hs_dtype)
             spread[...] = 0.0
-            spread[self._scored] = dhs
+            if isinstance(scored, slice):
+                spread[scored] = dhs
+            else:
+                np.add.at(spread, scored, dhs)
             dhs = spread
         dxs = self.recurrent.backward(dhs, norms=norms)
         if self.embedding is not None:

@@ -7,7 +7,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rnnexp.layers.activations import activation as find_activation
-from rnnexp.layers.base import Layer, as_parameter, check_shapes, row_norms, weight_gradient, whole_window
+from rnnexp.layers.base import (
+    Layer,
+    as_parameter,
+    bias_gradient,
+    check_shapes,
+    row_norms,
+    weight_gradient,
+    whole_window,
+)
 
 Array = NDArray[Any]
 
@@ -196,11 +204,46 @@ class TimeRNN(Layer):
                 np.add(dstates[t], dhs[t - 1], out=dstates[t])
         weight_gradient(xs, dpre, out=dWx)
         weight_gradient(hs[:-1], dpre, out=dWh)
-        np.sum(dpre, axis=(0, -2), out=db)
+        bias_gradient(dpre, out=db)
         self.dh = dh[0].copy()
         self.dh_norms = row_norms(dh) if norms else None
         dxs = self._steps("dxs", xs.shape, dtype)
         return self._returned(whole_window(dpre, Wx.swapaxes(-1, -2), None, out=dxs))
+
+    @property
+    def states(self) -> Array:
+        """States of the last window, the one before its first step included: (T + 1, ..., N, H); a view."""
+        return self._window[1]
+
+    def slopes(self) -> Array:
+        """phi'(.) of every unit at every step of the last window: (T, ..., N, H)."""
+        return self.activation.derivative(self.states[1:])
+
+    def jacobians(self, sequence: int = 0) -> Array:
+        """dh_t / dh_{t-1} of one sequence of the last window: (T, ..., H, H), rows the earlier state's units."""
+        return self.params[1] * self.slopes()[..., sequence, :][..., np.newaxis, :]
+
+    def backward_each(self, dhs: Array) -> tuple[Array, list[Array]]:
+        """Every step on its own: dL/dh_t -> dL/dh_{t-1} and the gradients through that one step.
+
+        Parameters
+        ----------
+        dhs : array (T, ..., N, H)
+            Gradients in the states of the last window; none of them is passed on to an earlier one.
+
+        Returns
+        -------
+        dh_prev : array (T, ..., N, H)
+        grads : list of arrays, shaped as `params`
+            Summed over the steps; `self.grads` is left alone.
+        """
+        xs, hs = self._window
+        dpre = dhs * self.slopes()
+        grads = [np.zeros_like(grad, dtype=dpre.dtype) for grad in self.grads]
+        weight_gradient(xs, dpre, out=grads[0])
+        weight_gradient(hs[:-1], dpre, out=grads[1])
+        bias_gradient(dpre, out=grads[2])
+        return dpre @ self.params[1].swapaxes(-1, -2), grads
 
     def drop(self, steps: int) -> None:
         """Forget the oldest `steps` steps of the window; the later ones become its first."""

@@ -18,7 +18,8 @@ class Echo(StreamTask):
 
     Bits are fair coin flips. Every step from step `lag` of the stream on is scored, by cross-entropy over the two
     values; the best loss is 0. A window of truncated BPTT holds both the bit and its echo only if it is at least
-    lag + 1 steps long, so a shorter one leaves the loss at ln 2. The task is the one of E. Hallstrom's tutorial "How
+    lag + 1 steps long: in a shorter one no gradient connects them, and all that can be learnt is to read the traces of
+    old bits that the recurrent weights happen to keep. The task is the one of E. Hallstrom's tutorial "How
     to build a recurrent neural network in TensorFlow" (2016), with an endless stream in place of 50,000 bits.
 
     Parameters

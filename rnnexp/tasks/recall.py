@@ -17,7 +17,7 @@ class Recall(EpisodeTask):
         target            c
 
     The symbol and every distractor are drawn uniformly. Only the last step is scored, by cross-entropy over the K
-    symbols. To answer, the network must carry the symbol over `lag` steps; to learn it, the gradient must travel
+    symbols. To answer, the network must carry the symbol over `lag` steps; to be taught to, its gradient must travel
     back as far. The task is this project's own, the simplest of the long-lag family that begins with Hochreiter &
     Schmidhuber 1997, section 5.
 

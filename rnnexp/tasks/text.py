@@ -48,6 +48,8 @@ class Text(StreamTask):
         fraction = number("eval_fraction", eval_fraction, above=0, below=1)
         text = python_reference() if path is None else read_text(path)
         cut = len(text) - max(2, round(fraction * len(text)))
+        if cut < 2 <= len(text) // 2:
+            raise InvalidValue("eval_fraction", eval_fraction, "a number that leaves characters to train on", "try 0.1")
         if cut < 2 or len(set(text)) < 2:
             raise InvalidValue(
                 "path",
@@ -124,6 +126,8 @@ def python_reference() -> str:
 
 def read_text(path: str) -> str:
     """The text of a UTF-8 file; `InvalidValue` on what is missing, empty, or no text."""
+    if not isinstance(path, str):
+        raise InvalidValue("path", path, "the name of a UTF-8 text file")
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -133,7 +137,7 @@ def read_text(path: str) -> str:
             "a UTF-8 text file",
             f"byte {error.start} is not UTF-8; convert it, for example with iconv -t UTF-8",
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InvalidValue(
             "path", path, "a UTF-8 text file that can be read", f"{reason} (looked in {Path.cwd()})"
@@ -150,9 +154,8 @@ def vocabulary(codes: Any, training: Any, cap: int | None) -> list[str]:
     present = np.unique(codes)
     if cap is None or len(present) <= cap:
         return [chr(code) for code in present]
-    found, counts = np.unique(training, return_counts=True)
+    found, counts = np.unique(training[training != ord(UNKNOWN)], return_counts=True)
     kept = found[np.argsort(-counts, kind="stable")][: cap - 1]
-    kept = kept[kept != ord(UNKNOWN)]
     return [*(chr(code) for code in np.sort(kept)), UNKNOWN]
 
 
@@ -189,7 +192,8 @@ def bigram_scores(training: Tokens, evaluation: Tokens, size: int) -> tuple[floa
     score = np.maximum(followers, 1) * unigram.max()
     pair_score = counts + followers[before] * unigram[after]
     for index in np.lexsort((-after, pair_score)):
-        if pair_score[index] >= score[before[index]]:
-            best[before[index]], score[before[index]] = after[index], pair_score[index]
+        a, b = before[index], after[index]
+        if (pair_score[index], -b) >= (score[a], -best[a]):
+            best[a], score[a] = b, pair_score[index]
     accuracy = float(np.mean(best[context] == evaluation[1:]))
     return float(-np.log(probability).mean()), accuracy

@@ -4,7 +4,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnexp.tracking.history import History, log10_by_lag
+from rnnexp.tracking.history import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 BLACK, ORANGE, BLUE, GREEN = "#000000", "#E69F00", "#0072B2", "#009E73"
 
 
-def _axes(title: str, xlabel: str, ylabel: str) -> tuple["Figure", Any]:
+def axes_with(title: str, xlabel: str, ylabel: str) -> tuple["Figure", Any]:
+    """A figure with one pair of axes, titled and labelled."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.0), dpi=110, layout="constrained")
@@ -29,7 +30,7 @@ def _axes(title: str, xlabel: str, ylabel: str) -> tuple["Figure", Any]:
 def loss_figure(history: History, title: str) -> "Figure":
     """Training and evaluation loss against the update, with the trivial predictor's loss."""
     unit = "nats per scored step" if history.task.target_kind == "classes" else "squared error"
-    figure, axes = _axes(title, "parameter updates", f"loss ({unit})")
+    figure, axes = axes_with(title, "parameter updates", f"loss ({unit})")
     for name, label, style in (
         ("train/loss", "training", {"color": ORANGE, "linewidth": 1.0}),
         ("eval/loss", "evaluation", {"color": BLUE, "linewidth": 2.0, "marker": "o", "markersize": 3.5}),
@@ -45,41 +46,12 @@ def loss_figure(history: History, title: str) -> "Figure":
     return figure
 
 
-def gradient_figure(history: History, title: str, bptt_length: int | None) -> "Figure":
-    """log10 ||dL_T/dh_t|| against the lag T - t at the first, middle and last study, and where training cuts it off."""
-    figure, axes = _axes(title, "lag (steps back from the last scored step)", r"$\log_{10}\ \|dL_T/dh_{T-lag}\|$")
-    chosen = sorted({0, len(history.studies) // 2, len(history.studies) - 1})
-    styles = [(ORANGE, ":", "s"), (GREEN, "--", "^"), (BLUE, "-", "o")][-len(chosen) :]
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    longest = 0
-    for index, (color, dash, marker) in zip(chosen, styles, strict=True):
-        step, study = history.studies[index]
-        curve = log10_by_lag(study)
-        if curve:
-            longest = max(longest, curve[-1][0])
-            every = max(1, len(curve) // 20)
-            axes.plot(
-                *zip(*curve, strict=True),
-                color=color,
-                linestyle=dash,
-                marker=marker,
-                markevery=every,
-                markersize=4,
-                label=f"after {step} updates",
-            )
-    if bptt_length is not None and bptt_length <= longest:
-        axes.axvline(bptt_length, color=BLACK, linestyle="-.", linewidth=1.0, label=f"bptt_length = {bptt_length}")
-    axes.legend(frameon=False, fontsize=9)
-    return figure
-
-
 def save_figures(history: History, folder: Path, title: str, bptt_length: int | None) -> list[Path]:
     """Write the PNG figures of a run; the files written."""
-    figures = {}
-    if history.curves:
-        figures["loss.png"] = loss_figure(history, title)
-    if history.studies:
-        figures["gradient_by_lag.png"] = gradient_figure(history, title, bptt_length)
+    from rnnexp.tracking.gradient_figures import gradient_figures
+
+    figures = {"loss.png": loss_figure(history, title)} if history.curves else {}
+    figures.update(gradient_figures(history, title, bptt_length))
     for name, figure in figures.items():
         figure.savefig(folder / name)
     return [folder / name for name in figures]

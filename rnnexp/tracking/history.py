@@ -50,7 +50,11 @@ class History:
         self.not_finite = 0
         self.diverged: Report | None = None
         self.step = 0
-        self._loss, self._norm, self._clipped, self._reports = 0.0, 0.0, 0, 0
+        self._start_interval()
+
+    def _start_interval(self) -> None:
+        self._loss = self._norm = self._clipped_norm = 0.0
+        self._clipped = self._reports = 0
 
     def add(self, report: Report) -> list[Point]:
         """Take in a report; the metric values that it completes."""
@@ -59,14 +63,19 @@ class History:
         if report.train_loss is not None and report.grad_norm is not None:
             self._loss += report.train_loss
             self._norm += report.grad_norm
+            self._clipped_norm += report.grad_norm if report.clipped_norm is None else report.clipped_norm
             self._clipped += report.clipped
             self._reports += 1
             due = report.step % self.interval == 0 or report.step == self.steps
             if due or report.evaluation is not None or report.diverged:
                 values["train/loss"] = self._loss / self._reports
                 values["train/grad_norm"] = self._norm / self._reports
+                values["train/clipped_grad_norm"] = self._clipped_norm / self._reports
                 values["train/clipped_fraction"] = self._clipped / self._reports
-                self._loss, self._norm, self._clipped, self._reports = 0.0, 0.0, 0, 0
+                self._start_interval()
+        for name, ratio in (report.update_ratios or {}).items():
+            if math.isfinite(ratio):
+                values[f"update_ratio/{name}"] = ratio
         if report.evaluation is not None:
             loss = report.evaluation.loss
             values["eval/loss"] = loss
@@ -76,7 +85,8 @@ class History:
                 values["eval/loss_over_baseline"] = loss / self.baseline.loss
             values.update({f"eval/{name}": value for name, value in self.task.further_metrics(loss).items()})
         if report.study is not None:
-            values.update(report.study.metrics())
+            # A number that is not defined (a gradient that is exactly zero has no decay rate) is no sign of divergence.
+            values.update({name: value for name, value in report.study.metrics().items() if math.isfinite(value)})
             self.studies.append((report.step, report.study))
         if report.diverged:
             self.diverged = report
@@ -109,11 +119,13 @@ class History:
         return points
 
     def norm_rows(self) -> list[dict[str, Any]]:
-        """One row per study and lag: step, lag, norm."""
+        """One row per study and lag: step, lag, mean norm, and the 5 %, 50 % and 95 % quantiles over the sequences."""
         return [
-            {"step": step, "lag": lag, "norm": float(norm)}
+            {"step": step, "lag": lag, "norm": norm, "q05": low, "median": middle, "q95": high}
             for step, study in self.studies
-            for lag, norm in enumerate(study.norms.mean)
+            for lag, (norm, low, middle, high) in enumerate(
+                zip(study.norms.mean.tolist(), *study.norms.quantiles(0.05, 0.5, 0.95).tolist(), strict=True)
+            )
         ]
 
 
@@ -121,6 +133,6 @@ def log10_by_lag(study: Study) -> list[tuple[int, float]]:
     """(lag, log10 of the mean norm) where the norm is finite and not zero."""
     return [
         (lag, math.log10(norm))
-        for lag, norm in enumerate(study.norms.mean.tolist())
+        for lag, norm in enumerate(study.norms.common.tolist())
         if math.isfinite(norm) and norm > 0
     ]

@@ -13,6 +13,7 @@ from rnnexp.experiment import Experiment
 from rnnexp.tasks import Text
 from rnnexp.tracking import summary
 from rnnexp.tracking.figures import save_figures
+from rnnexp.tracking.gradient_report import write_report
 from rnnexp.tracking.history import History
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.progress import progress
@@ -172,7 +173,11 @@ class Recorder:
                     writer = csv.DictWriter(file, fieldnames=list(table[0]))
                     writer.writeheader()
                     writer.writerows(table)
-        written += save_figures(history, folder, self.info.name, self.experiment.bptt.length)
+        length = self.experiment.bptt.length
+        figures = save_figures(history, folder, self.info.name, length)
+        written += figures
+        if history.studies:
+            written.append(write_report(history, folder, self.info.name, figures, length))
         task = self.experiment.task
         if whole and isinstance(task, Text):
             tokens = generate(self.experiment.network, task.start, SAMPLE_LENGTH, rng=self.experiment.sampling)

@@ -30,9 +30,9 @@ def gradient(history: History) -> list[str]:
     lines = []
     if math.isfinite(norms.log10_ratio):
         ratio = f"||dL_T/dh_0|| / ||dL_T/dh_T|| = 10^{norms.log10_ratio:.2f}"
-        lines.append(f"gradient            {ratio} over {norms.lags[-1]} steps")
+        lines.append(f"gradient            {ratio} over {len(norms.common) - 1} steps")
     else:
-        lines.append(f"gradient            exactly zero or not finite somewhere within {norms.lags[-1]} steps")
+        lines.append(f"gradient            exactly zero or not finite somewhere within {len(norms.common) - 1} steps")
     if math.isfinite(rate := norms.decay_rate):
         verdict = "vanishing" if rate < 0 else "exploding"
         lines.append(f"decay rate          {rate:+.4f} per step back in time ({verdict})")

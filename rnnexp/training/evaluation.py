@@ -63,4 +63,6 @@ def evaluate(network: Network, batch: Batch, target_kind: str) -> Evaluation:
         if target_kind == "classes":
             right += int(((outputs.argmax(axis=-1) == targets) & mask).sum())
     network.reset_state()
+    if not count:
+        raise ValueError("no step of these sequences is scored")
     return Evaluation(total / count, right / count if target_kind == "classes" else None)

@@ -9,7 +9,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from rnnexp.checks import InvalidValue, integer
-from rnnexp.layers import LOSSES, Network
+from rnnexp.layers import LOSSES, Network, Parameters
+from rnnexp.layers.base import row_norms
 from rnnexp.tasks import Batch, EpisodeTask, Task
 from rnnexp.training.bptt import TruncatedBPTT
 from rnnexp.training.clipping import Clipping, NoClipping
@@ -32,10 +33,14 @@ class Report:
     grad_norm : float or None
         Norm of the gradient before clipping.
     clipped : bool
+    clipped_norm : float or None
+        Norm of the gradient after clipping.
+    update_ratios : dict of str to float, or None
+        ||change of a parameter|| / ||parameter|| of this update, by name, when a study was due.
     evaluation : Evaluation or None
         On held-out data, after the update, when it was due.
     study : object or None
-        What the `study` given to `train` returned, at the same steps.
+        What the `study` given to `train` returned, when it was due.
     diverged : bool
         The loss or the gradient is not finite: no update was made and this is the last report.
     """
@@ -44,9 +49,15 @@ class Report:
     train_loss: float | None = None
     grad_norm: float | None = None
     clipped: bool = False
+    clipped_norm: float | None = None
+    update_ratios: dict[str, float] | None = None
     evaluation: Evaluation | None = None
     study: Any = None
     diverged: bool = False
+
+
+#: Windows in a row without a scored step after which a task is taken to score none at all.
+UNSCORED_WINDOWS = 100_000
 
 
 class Trainer:
@@ -82,11 +93,14 @@ class Trainer:
         self.inputs: Array = np.empty(0)
         self.step = 0
 
-    def update(self) -> Report:
-        """Read windows until one has a scored step, and make one parameter update from it."""
+    def update(self, *, measure: Callable[[int], bool] = lambda step: False) -> Report:
+        """Read windows until one has a scored step, and make one parameter update from it.
+
+        Where ``measure(step)`` is true the report has the update ratios.
+        """
         # Overflow is no accident to warn of here: it is what divergence looks like, and it is reported.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            while True:
+            for _ in range(UNSCORED_WINDOWS):
                 chunk, fresh = self.cursor.next(self.bptt.stride)
                 old = self._extend(chunk, fresh)
                 scored = scored_steps(chunk.mask)
@@ -94,14 +108,20 @@ class Trainer:
                 outputs = self.network.forward(self.inputs, scored=within, first=old)
                 if len(outputs):
                     break
+            else:
+                raise ValueError(f"the task scored no step in {UNSCORED_WINDOWS} windows")
             loss = float(self.criterion.forward(outputs, chunk.targets[scored], chunk.mask[scored]))
             gradient = self.network.backward(self.criterion.backward())
             norm, clipped = self.clipping(gradient)
             self.step += 1
             if not (np.isfinite(loss) and np.isfinite(norm)):
                 return Report(self.step, loss, float(norm), diverged=True)
-            self.optimizer.update(self.network.parameters.vector, gradient)
-            return Report(self.step, loss, float(norm), bool(clipped))
+            after = float(row_norms(gradient)) if clipped else float(norm)
+            parameters = self.network.parameters
+            before = parameters.vector.copy() if measure(self.step) else None
+            self.optimizer.update(parameters.vector, gradient)
+            ratios = None if before is None else update_ratios(parameters, before)
+            return Report(self.step, loss, float(norm), bool(clipped), after, ratios)
 
     def _extend(self, chunk: Batch, fresh: bool) -> int:
         """Add new steps to the window and drop the oldest; the number of old steps that stay."""
@@ -121,6 +141,16 @@ class Trainer:
         return keep
 
 
+def update_ratios(parameters: Parameters, before: Array) -> dict[str, float]:
+    """||w_after - w_before|| / ||w_before|| of every parameter by name; NaN for one that was all zero."""
+    old = Parameters(parameters.shapes, dtype=before.dtype, vector=before).values
+    ratios = {}
+    for name, value in parameters.values.items():
+        size = float(row_norms(old[name].ravel()))
+        ratios[name] = float(row_norms((value - old[name]).ravel())) / size if size > 0 else float("nan")
+    return ratios
+
+
 def train(
     network: Network,
     task: Task,
@@ -134,6 +164,7 @@ def train(
     evaluate_on: Batch | None = None,
     eval_every: int | None = None,
     study: Callable[[Network], Any] | None = None,
+    study_every: int | None = None,
 ) -> Iterator[Report]:
     """Train a network and report every update.
 
@@ -157,7 +188,9 @@ def train(
     eval_every : int, optional
         Updates between evaluations; a twentieth of `steps` when not given.
     study : callable, optional
-        Called with a replica of the network at every evaluation; what it returns is in the report.
+        Called with a replica of the network; what it returns is in the report.
+    study_every : int, optional
+        Updates between studies, which are also made at step 0 and at the end; a tenth of `steps` when not given.
 
     Yields
     ------
@@ -171,6 +204,7 @@ def train(
     steps = integer("steps", steps, at_least=1)
     batch_size = integer("batch_size", batch_size, at_least=1)
     every = max(1, steps // 20) if eval_every is None else integer("eval_every", eval_every, at_least=1)
+    look = max(1, steps // 10) if study_every is None else integer("study_every", study_every, at_least=1)
     bptt = bptt or TruncatedBPTT(None)
     if bptt.length is None and not isinstance(task, EpisodeTask):
         raise InvalidValue(
@@ -186,7 +220,7 @@ def train(
         batch_size=batch_size,
     )
     held_out = None if evaluate_on is None else evaluate_on.cast(network.dtype)
-    return _reports(trainer, steps, every, held_out, study)
+    return _reports(trainer, steps, every, held_out, study, look)
 
 
 def _reports(
@@ -195,21 +229,31 @@ def _reports(
     every: int,
     held_out: Batch | None,
     study: Callable[[Network], Any] | None,
+    look: int,
 ) -> Iterator[Report]:
     beside = trainer.network.replica()
     target_kind = trainer.cursor.task.target_kind
 
+    def due(step: int, interval: int) -> bool:
+        return step % interval == 0 or step == steps
+
+    def study_due(step: int) -> bool:
+        return study is not None and due(step, look)
+
     def measured(report: Report) -> Report:
+        evaluation = studied = None
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            evaluation = None if held_out is None else evaluate(beside, held_out, target_kind)
-            studied = None if study is None else study(beside)
+            if held_out is not None and due(report.step, every):
+                evaluation = evaluate(beside, held_out, target_kind)
+            if study is not None and study_due(report.step):
+                studied = study(beside)
         diverged = evaluation is not None and not np.isfinite(evaluation.loss)
         return replace(report, evaluation=evaluation, study=studied, diverged=diverged)
 
     report = measured(Report(0))
     yield report
     while report.step < steps and not report.diverged:
-        report = trainer.update()
-        if not report.diverged and (report.step % every == 0 or report.step == steps):
+        report = trainer.update(measure=study_due)
+        if not report.diverged and (due(report.step, every) or study_due(report.step)):
             report = measured(report)
         yield report

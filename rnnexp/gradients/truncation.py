@@ -1,0 +1,184 @@
+"""What truncation does to the gradient: its bias, the share of each lag, and the window that would be enough."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnexp.gradients.norms import log_slope
+from rnnexp.layers import LOSSES, Network
+from rnnexp.layers.base import row_norms
+from rnnexp.tasks import Batch
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TruncationBias:
+    """The truncated gradient beside the full one, same losses, same weights.
+
+    Attributes
+    ----------
+    cosine : float
+        Of the angle between them; NaN if one of them is zero or not finite.
+    relative_error : float
+        ||g_truncated - g_full|| / ||g_full||; NaN likewise.
+    """
+
+    cosine: float
+    relative_error: float
+
+
+def truncation_bias(
+    network: Network, batch: Batch, target_kind: str, length: int | None, stride: int | None = None
+) -> TruncationBias:
+    """Compare the gradient that training would use on whole sequences with the full gradient.
+
+    Parameters
+    ----------
+    network : Network
+        Its state and gradient are lost; give a `Network.replica` to keep them.
+    batch : Batch
+    target_kind : {"classes", "values"}
+    length, stride : int or None
+        k2 and k1 of BPTT(k2; k1) (Williams & Peng 1990): every k1 steps the newest k1 losses go back through the last
+        k2 steps. None is the whole sequence, and k2, respectively.
+    """
+    full = full_gradient(network, batch, target_kind)
+    if length is None or length >= len(batch.inputs):
+        length = len(batch.inputs)
+        stride = stride or length
+        if stride >= len(batch.inputs):
+            return compare(full, full)
+    truncated = truncated_gradient(network, batch, target_kind, length, stride or length)
+    return compare(truncated, full)
+
+
+def compare(truncated: Array, full: Array) -> TruncationBias:
+    """Cosine and relative error of a gradient (P,) against the full one."""
+    norm, full_norm = float(row_norms(truncated)), float(row_norms(full))
+    if not (np.isfinite(norm) and np.isfinite(full_norm) and full_norm > 0):
+        return TruncationBias(float("nan"), float("nan"))
+    error = float(row_norms(truncated - full)) / full_norm
+    if norm == 0:
+        return TruncationBias(float("nan"), error)
+    # Norms first, product after: the product of two small float32 numbers may underflow.
+    cosine = 1.0 if error == 0 else float((truncated / norm).astype(np.float64) @ (full / full_norm).astype(np.float64))
+    return TruncationBias(min(1.0, max(-1.0, cosine)), error)
+
+
+def full_gradient(network: Network, batch: Batch, target_kind: str) -> Array:
+    """Gradient (P,) of the mean loss over all scored steps, through the whole sequences; a copy."""
+    network.reset_state()
+    criterion: Any = LOSSES[target_kind]()
+    criterion.forward(network.forward(batch.inputs), batch.targets, batch.mask)
+    gradient = network.backward(criterion.backward()).copy()
+    network.reset_state()
+    return gradient
+
+
+def truncated_gradient(network: Network, batch: Batch, target_kind: str, length: int, stride: int) -> Array:
+    """The same loss's gradient (P,), every `stride` steps' losses sent back through the last `length` steps only."""
+    steps, total = len(batch.inputs), batch.mask.sum()
+    network.reset_state()
+    network.forward(batch.inputs, scored=slice(0, 0))
+    states = network.recurrent.states.copy()
+    criterion: Any = LOSSES[target_kind]()
+    gradient = np.zeros_like(network.parameters.gradient)
+    for newest in range(0, steps, stride):
+        end = min(newest + stride, steps)
+        share = batch.mask[newest:end].sum() / total
+        if not share:
+            continue
+        start = max(0, end - length)
+        window = batch.steps(newest, end)
+        network.recurrent.set_state(states[start])
+        outputs = network.forward(batch.inputs[start:end], scored=slice(newest - start, None))
+        criterion.forward(outputs, window.targets, window.mask)
+        gradient += share * network.backward(criterion.backward())
+    network.reset_state()
+    return gradient
+
+
+def gradient_by_lag(network: Network, batch: Batch, target_kind: str) -> dict[str, Array]:
+    """Each recurrent parameter's gradient split by lag: name -> array (L, *shape); the rows add up to the gradient.
+
+    dL/dW = sum over lags l of (sum over t of (dL_t/dh_{t-l}) (dh_{t-l}/dW)), the inner derivative through the one
+    step t - l: row l is what reached the weights from l steps back, and a window of k steps keeps the rows below k
+    of a loss at its end. Bengio, Simard & Frasconi 1994, equation 5, summed by t - l. All scored losses, as in
+    training. Work grows with the square of the sequence's length.
+    """
+    network.reset_state()
+    criterion: Any = LOSSES[target_kind]()
+    criterion.forward(network.forward(batch.inputs), batch.targets, batch.mask)
+    dhs = network.output.backward(criterion.backward()).copy()
+    layer = network.recurrent
+    split: list[list[Array]] = []
+    while len(split) < len(dhs) and np.any(dhs):
+        earlier, grads = layer.backward_each(dhs)
+        split.append(grads)
+        dhs = np.zeros_like(dhs)
+        dhs[:-1] = earlier[1:]
+    network.reset_state()
+    names = [name for name in network.parameters.values if name.startswith("recurrent.")]
+    if not split:
+        split = [[np.zeros_like(grad) for grad in layer.grads]]
+    return {name: np.stack([grads[index] for grads in split]) for index, name in enumerate(names)}
+
+
+@dataclass(frozen=True)
+class AdaptiveWindow:
+    """Aicher, Foti & Fox 2019: how far back the gradient has to go.
+
+    Attributes
+    ----------
+    beta : float
+        Estimated factor by which ||dL_T/dh_t|| shrinks per step back, beyond lag `start`.
+    relative_bias : array (K,)
+        Estimated bound of the relative bias of a window of 1, 2, ..., K steps; NaN where there is no bound.
+    window : int or None
+        The smallest window whose estimated relative bias stays under the tolerance; None if there is none.
+    """
+
+    beta: float
+    relative_bias: NDArray[np.float64]
+    window: int | None
+
+
+def adaptive_window(norms: NDArray[np.float64], tolerance: float = 0.1, start: int | None = None) -> AdaptiveWindow:
+    """Estimate the bias of every window length from the norms by lag.
+
+    phi_k is the mean norm at lag k. Beyond lag tau it is assumed to shrink by beta < 1 a step; beta is the
+    exponential of the least-squares slope of ln phi there (values below exp(-50) left out). A window of K steps leaves
+    out the lags from K on: err(K) = sum of phi_k for K <= k < tau, plus phi_max(K,tau) / (1 - beta), with
+    phi_{tau+j} = phi_tau beta^j. Relative to the gradient: err(K) / max over j <= K of (g_j - err(j)), with g_j the sum
+    of phi up to lag j - 1, the paper's approximation of the norm of the windowed gradient.
+
+    Parameters
+    ----------
+    norms : array (L,)
+        phi, as `NormsByLag.mean`.
+    tolerance : float
+        Relative bias that is still accepted (delta in the paper), > 0.
+    start : int, optional
+        tau, the lag from which on the decay is geometric; a tenth of the lags when not given.
+    """
+    usable = np.isfinite(norms) & (norms > np.exp(-50.0))
+    reach = int(np.argmin(usable)) if not usable.all() else len(norms)
+    phi = norms[:reach]
+    tau = len(phi) // 10 if start is None else min(start, max(len(phi) - 1, 0))
+    slope = log_slope(phi[tau:])
+    beta = float(np.exp(slope)) if np.isfinite(slope) else float("nan")
+    windows = np.arange(1, len(norms) + 1)
+    if not beta < 1.0:
+        return AdaptiveWindow(beta, np.full(len(windows), np.nan), None)
+    beyond = phi[tau] * beta ** np.maximum(windows - tau, 0) / (1.0 - beta)
+    cumulated = np.concatenate(([0.0], np.cumsum(phi)))
+    before = cumulated[tau] - cumulated[np.minimum(windows, tau)]
+    error = before + beyond
+    gradient = cumulated[np.minimum(windows, len(phi))]
+    sure = np.maximum.accumulate(gradient - error)
+    bias = np.divide(error, sure, out=np.full(len(windows), np.nan), where=sure > 0)
+    enough = np.flatnonzero(bias < tolerance)
+    return AdaptiveWindow(beta, bias, int(windows[enough[0]]) if len(enough) else None)

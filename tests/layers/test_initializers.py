@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from rnnexp.checks import InvalidValue
+from rnnexp.layers import Glorot, Identity, Normal, Orthogonal
+
+SHAPES = [(300, 200), (200, 300)]
+
+
+@pytest.mark.parametrize("std", [1.0, 0.05])
+def test_normal_has_its_mean_and_standard_deviation(std):
+    W = Normal(std)((300, 200), rng=np.random.default_rng(1))
+    assert abs(W.mean()) < 5 * std / np.sqrt(W.size)
+    assert abs(W.std() / std - 1) < 5 / np.sqrt(2 * W.size)
+    assert abs(np.mean((W / std) ** 4) - 3) < 0.2  # a uniform one would have 1.8
+    assert not Normal(0)((3, 2), rng=np.random.default_rng(1)).any()
+
+
+@pytest.mark.parametrize("gain", [1.0, 2.5])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_glorot_fills_its_limits_evenly(shape, gain):
+    W = Glorot(gain)(shape, rng=np.random.default_rng(2))
+    limit = gain * np.sqrt(6 / 500)
+    assert 0.999 * limit < W.max() <= limit
+    assert 0.999 * limit < -W.min() <= limit
+    assert abs(W.mean()) < 5 * limit / np.sqrt(3 * W.size)
+    np.testing.assert_allclose(W.var(), gain**2 * 2 / 500, rtol=0.02)
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.5])
+@pytest.mark.parametrize("shape", [(6, 6), (9, 4), (4, 9), (5, 1), (1, 5), (1, 1)])
+def test_orthogonal_has_all_singular_values_at_its_gain(shape, gain):
+    W = Orthogonal(gain)(shape, rng=np.random.default_rng(3))
+    assert W.shape == shape
+    product = W.T @ W if shape[0] >= shape[1] else W @ W.T
+    np.testing.assert_allclose(product, gain**2 * np.eye(min(shape)), atol=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (5, 3), (3, 5), (1, 1)])
+def test_orthogonal_prefers_no_sign_on_its_diagonal(shape):
+    # Householder QR alone makes the first diagonal entry negative every time.
+    rng = np.random.default_rng(4)
+    signs = np.array([np.sign(np.diagonal(Orthogonal()(shape, rng=rng))) for _ in range(2000)])
+    assert np.all(np.abs(signs.mean(axis=0)) < 4 / np.sqrt(2000))
+
+
+def test_orthogonal_is_uniform_over_rotations_and_reflections():
+    # Haar measure: the trace has mean 0 and mean square 1, and half of the matrices are reflections.
+    rng = np.random.default_rng(5)
+    draws = np.array([Orthogonal()((4, 4), rng=rng) for _ in range(2000)])
+    traces = np.trace(draws, axis1=1, axis2=2)
+    assert abs(traces.mean()) < 0.1
+    assert abs(np.square(traces).mean() - 1) < 0.15
+    assert abs(np.linalg.det(draws).mean()) < 0.1
+
+
+def test_identity_is_a_multiple_of_the_unit_matrix():
+    rng = np.random.default_rng(6)
+    np.testing.assert_array_equal(Identity()((3, 3), rng=rng), np.eye(3))
+    np.testing.assert_array_equal(Identity(0.01)((3, 3), rng=rng), 0.01 * np.eye(3))
+    with pytest.raises(InvalidValue, match=r"identity must be used for a square matrix, got \(3, 4\)"):
+        Identity()((3, 4), rng=rng)
+
+
+@pytest.mark.parametrize("draw", [Normal(), Glorot(), Orthogonal(), Identity()])
+def test_all_draw_float64_and_the_same_from_the_same_seed(draw):
+    first, again = (draw((5, 5), rng=np.random.default_rng(7)) for _ in range(2))
+    assert first.dtype == np.float64
+    np.testing.assert_array_equal(first, again)
+    if not isinstance(draw, Identity):
+        rng = np.random.default_rng(7)
+        assert np.all(draw((5, 5), rng=rng) != draw((5, 5), rng=rng))
+
+
+@pytest.mark.parametrize("value", [-1, -1e-9, np.nan, np.inf, "1", True, None])
+@pytest.mark.parametrize(
+    ("make", "key", "bound"),
+    [(Normal, "std", ">= 0"), (Glorot, "gain", "> 0"), (Orthogonal, "gain", "> 0"), (Identity, "gain", "> 0")],
+)
+def test_a_bad_scale_is_refused_by_name(make, key, bound, value):
+    with pytest.raises(InvalidValue) as error:
+        make(**{key: value})
+    assert error.value.key == key
+    assert str(error.value).startswith(f"{key} must be a number {bound}, got ")
+
+
+@pytest.mark.parametrize("make", [Glorot, Orthogonal, Identity])
+def test_a_gain_of_zero_is_refused(make):
+    with pytest.raises(InvalidValue, match="gain must be a number > 0, got 0"):
+        make(0)
