@@ -8,7 +8,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint const
 ARGS ?= hidden_size=10
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow browser lint format ui clean
+.PHONY: help run test slow browser bench lint format ui clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ lint: $(VENV)/lint  ## style and types
 format: $(VENV)/lint  ## put the source into its usual form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(VENV)/run  ## what the gradient statistics cost, as shares of training time
+	$(BIN)/python experiments/gradient_cost/run.py
 
 ui: $(VENV)/run  ## the MLflow UI on the runs recorded in this folder
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1

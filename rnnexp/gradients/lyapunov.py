@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnexp.checks import InvalidValue, integer
+from rnnexp.gradients.norms import QUIET
 from rnnexp.gradients.spectra import run
 from rnnexp.layers import Network
 from rnnexp.tasks import Batch
@@ -16,6 +17,7 @@ def transient(steps: int) -> int:
     return min(10 + steps // 10, steps // 2)
 
 
+@np.errstate(**QUIET)
 def lyapunov_exponents(jacobians: NDArray[Any], count: int | None = None, *, discard: int | None = None) -> Any:
     """The leading exponents, in nats per step, largest first.
 
@@ -60,6 +62,7 @@ def lyapunov_exponents(jacobians: NDArray[Any], count: int | None = None, *, dis
     return np.sort(total / used)[::-1] if used else np.full(count, np.nan)
 
 
+@np.errstate(**QUIET)
 def lyapunov(network: Network, batch: Batch, count: int | None = 3, sequence: int = 0) -> Any:
     """The leading exponents on one sequence of a batch, from a zero state: array (k,), nats per step."""
     run(network, batch)

@@ -11,6 +11,9 @@ from rnnexp.tasks import Batch
 
 Array = NDArray[np.float64]
 
+#: A gradient that overflows is a finding, and reported as such: no warning is needed besides.
+QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore", "divide": "ignore"}
+
 #: Fraction of the last state's norm down to which the horizon counts.
 HORIZON_FRACTION = 1e-3
 
@@ -141,6 +144,7 @@ def last_scored(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return scoring, last[scoring]
 
 
+@np.errstate(**QUIET)
 def backward_from_last(network: Network, batch: Batch, target_kind: str) -> None:
     """Forward through whole sequences, and back from each one's last scored loss alone, not averaged over the batch.
 
@@ -194,6 +198,7 @@ def by_lag(by_step: Array, batch: Batch) -> NormsByLag:
     return NormsByLag(np.where(at >= 0, values, np.nan))
 
 
+@np.errstate(**QUIET)
 def total_norms_by_time(network: Network, batch: Batch, target_kind: str) -> Array:
     """Mean norm of the total gradient in each state, of all the losses that training sees: (T + 1,), index 0 is h_0.
 

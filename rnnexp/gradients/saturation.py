@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnexp.gradients.norms import QUIET
 from rnnexp.gradients.spectra import run
 from rnnexp.layers import Network
 from rnnexp.tasks import Batch
@@ -35,12 +36,14 @@ class Saturation:
     edges: NDArray[np.float64]
 
 
+@np.errstate(**QUIET)
 def saturation(network: Network, batch: Batch) -> Saturation:
     """Saturation of the hidden units on whole sequences from a zero state (after Glorot & Bengio 2010, section 3)."""
     run(network, batch)
     return saturation_of(network.recurrent.states[1:], network.recurrent.slopes())
 
 
+@np.errstate(**QUIET)
 def saturation_of(states: NDArray[Any], slopes: NDArray[Any]) -> Saturation:
     """The same from states and slopes of any shape; a value that is not finite counts as saturated."""
     finite = states[np.isfinite(states)]

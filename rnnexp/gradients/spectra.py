@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnexp.gradients.norms import QUIET
 from rnnexp.layers import Network
 from rnnexp.tasks import Batch
 
@@ -77,6 +78,7 @@ class StepJacobians:
         return float(self.values.min())
 
 
+@np.errstate(**QUIET)
 def step_jacobians(network: Network, batch: Batch, sequence: int = 0) -> StepJacobians:
     """Singular values of every step's Jacobian on one sequence of a batch, from a zero state.
 
@@ -86,6 +88,7 @@ def step_jacobians(network: Network, batch: Batch, sequence: int = 0) -> StepJac
     return StepJacobians(singular_values(network.recurrent.jacobians(sequence)))
 
 
+@np.errstate(**QUIET)
 def run(network: Network, batch: Batch) -> None:
     """Forward through whole sequences from a zero state, outputs left out; the states stay in the layer."""
     network.reset_state()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnexp.gradients.norms import log_slope
+from rnnexp.gradients.norms import QUIET, log_slope
 from rnnexp.layers import LOSSES, Network
 from rnnexp.layers.base import row_norms
 from rnnexp.tasks import Batch
@@ -30,6 +30,7 @@ class TruncationBias:
     relative_error: float
 
 
+@np.errstate(**QUIET)
 def truncation_bias(
     network: Network, batch: Batch, target_kind: str, length: int | None, stride: int | None = None
 ) -> TruncationBias:
@@ -55,6 +56,7 @@ def truncation_bias(
     return compare(truncated, full)
 
 
+@np.errstate(**QUIET)
 def compare(truncated: Array, full: Array) -> TruncationBias:
     """Cosine and relative error of a gradient (P,) against the full one."""
     norm, full_norm = float(row_norms(truncated)), float(row_norms(full))
@@ -68,6 +70,7 @@ def compare(truncated: Array, full: Array) -> TruncationBias:
     return TruncationBias(min(1.0, max(-1.0, cosine)), error)
 
 
+@np.errstate(**QUIET)
 def full_gradient(network: Network, batch: Batch, target_kind: str) -> Array:
     """Gradient (P,) of the mean loss over all scored steps, through the whole sequences; a copy."""
     network.reset_state()
@@ -78,6 +81,7 @@ def full_gradient(network: Network, batch: Batch, target_kind: str) -> Array:
     return gradient
 
 
+@np.errstate(**QUIET)
 def truncated_gradient(network: Network, batch: Batch, target_kind: str, length: int, stride: int) -> Array:
     """The same loss's gradient (P,), every `stride` steps' losses sent back through the last `length` steps only."""
     steps, total = len(batch.inputs), batch.mask.sum()
@@ -101,6 +105,7 @@ def truncated_gradient(network: Network, batch: Batch, target_kind: str, length:
     return gradient
 
 
+@np.errstate(**QUIET)
 def gradient_by_lag(network: Network, batch: Batch, target_kind: str) -> dict[str, Array]:
     """Each recurrent parameter's gradient split by lag: name -> array (L, *shape); the rows add up to the gradient.
 
@@ -146,6 +151,7 @@ class AdaptiveWindow:
     window: int | None
 
 
+@np.errstate(**QUIET)
 def adaptive_window(norms: NDArray[np.float64], tolerance: float = 0.1, start: int | None = None) -> AdaptiveWindow:
     """Estimate the bias of every window length from the norms by lag.
 

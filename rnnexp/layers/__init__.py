@@ -1,7 +1,7 @@
 """The network: one file per layer, each with a hand-written forward and backward pass."""
 
 from rnnexp.layers.activations import ACTIVATIONS, activation, diff_relu, diff_sigmoid, diff_tanh, relu, sigmoid
-from rnnexp.layers.init import Glorot, Identity, Normal, Orthogonal
+from rnnexp.layers.init import Gaussian, Glorot, Identity, Normal, Orthogonal
 from rnnexp.layers.inputs import TimeEmbedding, TimeOneHot
 from rnnexp.layers.linear import TimeLinear
 from rnnexp.layers.losses import LOSSES, MeanSquaredError, SoftmaxCrossEntropy
@@ -13,6 +13,7 @@ __all__ = [
     "ACTIVATIONS",
     "LOSSES",
     "RNN",
+    "Gaussian",
     "Glorot",
     "Identity",
     "Initializers",

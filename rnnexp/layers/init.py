@@ -39,6 +39,26 @@ class Normal:
         return self.std * rng.standard_normal(shape)
 
 
+class Gaussian:
+    """Independent N(0, gain^2 / fan_in) entries: the spectral radius of a large square matrix is near `gain`.
+
+    Girko 1985 (the circular law); the g of Sompolinsky, Crisanti & Sommers 1988: with tanh and without input, chaos
+    begins at g = 1.
+
+    Parameters
+    ----------
+    gain : float
+        g, >= 0.
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = number("gain", gain, at_least=0)
+
+    def __call__(self, shape: tuple[int, int], *, rng: Generator) -> Matrix:
+        """A matrix (fan_in, fan_out)."""
+        return float(self.gain / np.sqrt(shape[0])) * rng.standard_normal(shape)
+
+
 class Glorot:
     """gain * U(-a, a) with a = sqrt(6 / (fan_in + fan_out)). Glorot & Bengio 2010, equation 16.
 

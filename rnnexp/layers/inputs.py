@@ -34,8 +34,7 @@ class TimeEmbedding(Layer):
         """Tokens (T, ..., N) -> (T, ..., N, D); an IndexError if a token is not in the table."""
         tokens = self._given(tokens, features=False)
         (W,) = self.params
-        if tokens.size and not (tokens.min() >= 0 and tokens.max() < W.shape[-2]):
-            raise IndexError(f"tokens must be from 0 to {W.shape[-2] - 1}, got {tokens.min()} to {tokens.max()}")
+        _check_tokens(tokens, W.shape[-2])
         copies = int(np.prod(W.shape[:-2]))
         # Row c * V + token of all tables laid one under the other is the token's row in table c.
         offsets = (np.arange(copies) * W.shape[-2]).reshape(*W.shape[:-2], 1)
@@ -82,6 +81,7 @@ class TimeOneHot(Layer):
     def forward(self, tokens: ArrayLike, first: int = 0) -> Array:
         """Tokens (T, ..., N) -> (T, ..., N, V)."""
         tokens = self._given(tokens, features=False)
+        _check_tokens(tokens, len(self._table))
         xs = self._steps("xs", (*tokens.shape, len(self._table)), self._table.dtype)
         np.take(self._table, tokens[first:], axis=0, out=xs[first:])
         return self._returned(xs)
@@ -92,3 +92,8 @@ class TimeOneHot(Layer):
     def drop(self, steps: int) -> None:
         """Forget the oldest `steps` steps of the window."""
         self._steps.drop("xs", steps)
+
+
+def _check_tokens(tokens: Array, size: int) -> None:
+    if tokens.size and not (tokens.min() >= 0 and tokens.max() < size):
+        raise IndexError(f"tokens must be from 0 to {size - 1}, got {tokens.min()} to {tokens.max()}")

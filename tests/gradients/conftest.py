@@ -75,3 +75,52 @@ def last_loss_gradients():
         return found
 
     return gradients
+
+
+@pytest.fixture
+def loss_paths():
+    """Every way from a loss at step t back to step s <= t: {(t, s): {parameter: its share of the gradient}}.
+
+    The loss is the mean over all scored steps. Plain loops over sequences and steps, one outer product at a time,
+    for networks with a learned input map; the output layer's gradient goes the way (t, t).
+    """
+    slope = {"tanh": lambda h: 1.0 - h * h, "identity": np.ones_like, "relu": lambda h: (h > 0) * 1.0}
+    forward = {"tanh": np.tanh, "identity": np.copy, "relu": lambda x: x * (x > 0)}
+
+    def find(network, batch):
+        activation = network.cell_options.get("activation", "tanh")
+        values = network.parameters.values
+        E, Wx, Wh, b = values["embedding.W"], *(values[f"recurrent.{name}"] for name in ("Wx", "Wh", "b"))
+        V, c = values["output.W"], values["output.b"]
+        steps, count = batch.mask.shape
+        found = {(t, s): {k: np.zeros_like(v) for k, v in values.items()} for t in range(steps) for s in range(t + 1)}
+        for n in range(count):
+            hs = [np.zeros(len(Wh))]
+            for t in range(steps):
+                x = E[batch.inputs[t, n]] if batch.inputs.ndim == 2 else batch.inputs[t, n] @ E
+                hs.append(forward[activation](x @ Wx + hs[-1] @ Wh + b))
+            for t in np.flatnonzero(batch.mask[:, n]):
+                y = hs[t + 1] @ V + c
+                if batch.targets.ndim == 2:
+                    dy = np.exp(y) / np.exp(y).sum() - np.eye(len(y))[batch.targets[t, n]]
+                else:
+                    dy = 2.0 * (y - batch.targets[t, n]) / len(y)
+                dy = dy / batch.mask.sum()
+                found[t, t]["output.W"] += np.outer(hs[t + 1], dy)
+                found[t, t]["output.b"] += dy
+                dh = V @ dy
+                for s in range(t, -1, -1):
+                    dpre = dh * slope[activation](hs[s + 1])
+                    way, token = found[t, s], batch.inputs[s, n]
+                    x = E[token] if batch.inputs.ndim == 2 else token @ E
+                    way["recurrent.Wx"] += np.outer(x, dpre)
+                    way["recurrent.Wh"] += np.outer(hs[s], dpre)
+                    way["recurrent.b"] += dpre
+                    if batch.inputs.ndim == 2:
+                        way["embedding.W"][token] += Wx @ dpre
+                    else:
+                        way["embedding.W"] += np.outer(token, Wx @ dpre)
+                    dh = Wh @ dpre
+        return found
+
+    return find

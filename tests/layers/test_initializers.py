@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rnnexp.checks import InvalidValue
-from rnnexp.layers import Glorot, Identity, Normal, Orthogonal
+from rnnexp.layers import Gaussian, Glorot, Identity, Normal, Orthogonal
 
 SHAPES = [(300, 200), (200, 300)]
 
@@ -14,6 +14,21 @@ def test_normal_has_its_mean_and_standard_deviation(std):
     assert abs(W.std() / std - 1) < 5 / np.sqrt(2 * W.size)
     assert abs(np.mean((W / std) ** 4) - 3) < 0.2  # a uniform one would have 1.8
     assert not Normal(0)((3, 2), rng=np.random.default_rng(1)).any()
+
+
+@pytest.mark.parametrize("gain", [1.0, 2.5])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gaussian_has_its_gain_over_the_root_of_the_fan_in(shape, gain):
+    W = Gaussian(gain)(shape, rng=np.random.default_rng(8))
+    std = gain / np.sqrt(shape[0])
+    assert abs(W.mean()) < 5 * std / np.sqrt(W.size)
+    assert abs(W.std() / std - 1) < 5 / np.sqrt(2 * W.size)
+    assert abs(np.mean((W / std) ** 4) - 3) < 0.2
+
+
+def test_a_square_gaussian_has_its_gain_as_spectral_radius():
+    W = Gaussian(1.5)((300, 300), rng=np.random.default_rng(9))
+    assert abs(np.abs(np.linalg.eigvals(W)).max() / 1.5 - 1) < 0.1
 
 
 @pytest.mark.parametrize("gain", [1.0, 2.5])
@@ -62,7 +77,7 @@ def test_identity_is_a_multiple_of_the_unit_matrix():
         Identity()((3, 4), rng=rng)
 
 
-@pytest.mark.parametrize("draw", [Normal(), Glorot(), Orthogonal(), Identity()])
+@pytest.mark.parametrize("draw", [Normal(), Gaussian(), Glorot(), Orthogonal(), Identity()])
 def test_all_draw_float64_and_the_same_from_the_same_seed(draw):
     first, again = (draw((5, 5), rng=np.random.default_rng(7)) for _ in range(2))
     assert first.dtype == np.float64
@@ -75,7 +90,13 @@ def test_all_draw_float64_and_the_same_from_the_same_seed(draw):
 @pytest.mark.parametrize("value", [-1, -1e-9, np.nan, np.inf, "1", True, None])
 @pytest.mark.parametrize(
     ("make", "key", "bound"),
-    [(Normal, "std", ">= 0"), (Glorot, "gain", "> 0"), (Orthogonal, "gain", "> 0"), (Identity, "gain", "> 0")],
+    [
+        (Normal, "std", ">= 0"),
+        (Gaussian, "gain", ">= 0"),
+        (Glorot, "gain", "> 0"),
+        (Orthogonal, "gain", "> 0"),
+        (Identity, "gain", "> 0"),
+    ],
 )
 def test_a_bad_scale_is_refused_by_name(make, key, bound, value):
     with pytest.raises(InvalidValue) as error:

@@ -254,3 +254,12 @@ def test_norms_of_tiny_float32_gradients_do_not_underflow():
     layer.forward(np.zeros((31, 1, 1), np.float32))
     layer.backward(np.concatenate([np.zeros((30, 1, 1), np.float32), np.ones((1, 1, 1), np.float32)]), norms=True)
     np.testing.assert_allclose(layer.dh_norms[:, 0], 0.1 ** np.arange(31.0, -1.0, -1.0), rtol=1e-5)
+
+
+def test_norms_of_huge_gradients_do_not_overflow():
+    layer = TimeRNN(np.ones((1, 2)), np.zeros((2, 2)), np.zeros(2), activation="identity")
+    layer.forward(np.zeros((3, 2, 1)))
+    dhs = np.zeros((3, 2, 2))
+    dhs[1, 0], dhs[2, 0], dhs[2, 1] = [3.0, 4.0], [3e200, -4e200], [0.6, 0.8]
+    layer.backward(dhs, norms=True)
+    np.testing.assert_allclose(layer.dh_norms, [[0, 0], [0, 0], [5, 0], [5e200, 1]], rtol=1e-14)

@@ -20,7 +20,14 @@ SCALARS = {
     "eval/loss_over_baseline",
     "gradient/log10_ratio",
     "gradient/decay_rate",
+    "gradient/truncation_cosine",
+    "gradient/truncation_relative_error",
+    "gradient/horizon",
     "recurrent/spectral_radius",
+    "recurrent/spectral_norm",
+    "recurrent/saturated_fraction",
+    "train/clipped_grad_norm",
+    "update_ratio/recurrent.Wh",
 }
 
 
@@ -95,6 +102,10 @@ def test_artifacts_are_complete_and_lie_beside_the_database(default_run, artifac
         "gradient_by_lag.csv",
         "loss.png",
         "gradient_by_lag.png",
+        "gradient_over_training.png",
+        "gradient_report.html",
+        "eigenvalues.png",
+        "hidden_units.png",
     }
     assert yaml.safe_load((where / "config.yaml").read_text())["hidden_size"] == 10
     for figure in ("loss.png", "gradient_by_lag.png"):
@@ -102,7 +113,7 @@ def test_artifacts_are_complete_and_lie_beside_the_database(default_run, artifac
     with (where / "gradient_by_lag.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {int(row["lag"]) for row in rows} == set(range(10))
-    assert {int(row["step"]) for row in rows} == set(range(0, 1001, 50))
+    assert {int(row["step"]) for row in rows} == set(range(0, 1001, 100))
 
 
 def test_commit_is_a_tag(default_run):

@@ -1,0 +1,129 @@
+"""From recorded runs to the figure and the table of this study.
+
+Run the recipe first (see the README), then ``python experiments/gradient_flow/analyse.py`` in the same folder.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from rnnexp.layers import TimeRNN
+from rnnexp.tracking.store import Store, open_store, tracking_uri
+
+HERE = Path(__file__).parent
+EDGE = 0.02  # closer to zero, one sequence of 300 steps does not settle the sign
+COLORS = {"gaussian": "#0072B2", "orthogonal": "#E69F00", "identity": "#009E73"}
+
+
+def book_norms(scale: float) -> np.ndarray:
+    """The 20 norms of 'Deep Learning from Scratch 2', chapter 6, through our own backward pass.
+
+    dh = ones((2, 3)) is sent back 20 steps through Wh = scale * randn(3, 3), seed 3; the book's norm is that of the
+    whole (2, 3) matrix divided by 2.
+    """
+    Wh = scale * np.random.RandomState(3).randn(3, 3)
+    layer = TimeRNN(np.eye(3), Wh, np.zeros(3), activation="identity")
+    layer.forward(np.zeros((20, 2, 3)))
+    dhs = np.zeros((20, 2, 3))
+    dhs[-1] = 1.0
+    layer.backward(dhs, norms=True)
+    whole = np.sqrt(np.square(layer.dh_norms).sum(axis=1)) / 2
+    return whole[:-1][::-1]
+
+
+def first(store: Store, run_id: str, name: str) -> float:
+    """A metric's value at the earliest step."""
+    history = store.client.get_metric_history(run_id, name)
+    return float(min(history, key=lambda point: point.step).value)
+
+
+def recorded(uri: str | None) -> tuple[pd.DataFrame, dict[str, list[tuple[int, float]]]]:
+    """One row a run (numbers of step 0), and each run's curve by lag."""
+    store = open_store(tracking_uri(uri, Path.cwd()), "gradient_flow")
+    runs = store.client.search_runs([store.experiment_id], max_results=1000)
+    rows, curves = [], {}
+    for run in runs:
+        if run.info.status != "FINISHED":
+            continue
+
+        rows.append(
+            {
+                "run": run.info.run_id,
+                "init": run.data.params["init"],
+                "gain": float(run.data.params["init.recurrent.gain"]),
+                "seed": int(run.data.params["seed"]),
+                "decay_rate": first(store, run.info.run_id, "gradient/decay_rate"),
+                "lyapunov_1": first(store, run.info.run_id, "lyapunov/1"),
+                "spectral_radius": first(store, run.info.run_id, "recurrent/spectral_radius"),
+                "log10_ratio": first(store, run.info.run_id, "gradient/log10_ratio"),
+                "saturated_fraction": first(store, run.info.run_id, "recurrent/saturated_fraction"),
+            }
+        )
+        history = store.client.get_metric_history(run.info.run_id, "gradient_by_lag/first")
+        curves[run.info.run_id] = sorted((point.step, point.value) for point in history)
+    return pd.DataFrame(rows), curves
+
+
+def draw(table: pd.DataFrame, curves: dict[str, list[tuple[int, float]]]) -> Figure:
+    """The book's curves; decay rate and Lyapunov exponent by gain; the curves of three initialisers."""
+    figure = Figure(figsize=(12, 3.8), dpi=100, layout="constrained")
+    book, gains, inits = figure.subplots(1, 3)
+
+    steps = np.arange(1, 21)
+    book.plot(steps, book_norms(1.0), marker="o", color="#0072B2", label="Wh = randn (radius 1.26)")
+    book.plot(steps, book_norms(0.5), marker="s", color="#E69F00", linestyle="--", label="Wh = 0.5 randn (0.63)")
+    book.set(yscale="log", xlabel="steps back", ylabel="norm of dL/dh", title="growing and decaying (linear)")
+
+    gaussian = table[table["init"] == "gaussian"]
+    for name, label, color, look in (
+        ("decay_rate", "gradient: slope of ln norm", "#0072B2", "o-"),
+        ("lyapunov_1", "leading Lyapunov exponent", "#E69F00", "s--"),
+    ):
+        groups = gaussian.groupby("gain")[name]
+        error = np.array([groups.mean() - groups.min(), groups.max() - groups.mean()])
+        gains.errorbar(groups.mean().index, groups.mean(), error, fmt=look, color=color, capsize=3, label=label)
+    gains.axhline(0, color="black", linewidth=0.8)
+    gains.set(xlabel="gain of Gaussian Wh", ylabel="nats per step", title="tanh, H = 100: two routes, one sign")
+
+    for name, dash in (("gaussian", "-"), ("orthogonal", "--"), ("identity", ":")):
+        chosen = table[(table["init"] == name) & (table["gain"] == 1.0)]
+        if chosen.empty:
+            continue
+        mean = np.mean([[value for _, value in curves[run]] for run in chosen["run"]], axis=0)
+        inits.plot(mean, dash, color=COLORS[name], linewidth=2, label=name)
+    inits.set(xlabel="lag (steps)", ylabel="log10 of the norm", title="tanh, gain 1: three initialisers")
+
+    for axes in (book, gains, inits):
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def main() -> None:
+    """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--uri", help="tracking store; as for python -m rnnexp when not given")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder for figure.png and table.csv")
+    options = parser.parse_args()
+    table, curves = recorded(options.uri)
+    if table.empty:
+        raise SystemExit("no finished run in the MLflow experiment gradient_flow here: run the recipe first")
+    numbers = ["decay_rate", "lyapunov_1", "spectral_radius", "log10_ratio", "saturated_fraction"]
+    means = table.groupby(["init", "gain"])[numbers].mean().round(4)
+    means["seeds"] = table.groupby(["init", "gain"]).size()
+    means.to_csv(options.out / "table.csv")
+    draw(table, curves).savefig(options.out / "figure.png")
+    print(means.to_string())
+    agree = np.sign(table["decay_rate"]) == np.sign(table["lyapunov_1"])
+    clear = table["lyapunov_1"].abs() > EDGE
+    print(
+        f"decay rate and leading Lyapunov exponent have one sign in {agree.sum()} of {len(table)} runs, "
+        f"and in {(agree & clear).sum()} of the {clear.sum()} whose exponent is further than {EDGE} from 0"
+    )
+
+
+if __name__ == "__main__":
+    main()

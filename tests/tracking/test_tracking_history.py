@@ -1,0 +1,256 @@
+import math
+
+import numpy as np
+import pytest
+
+from rnnexp.gradients import GradientStudy, NormsByLag
+from rnnexp.layers import build_network
+from rnnexp.tasks import Baseline, Recall, Text
+from rnnexp.tracking.history import History, Point, log10_by_lag
+from rnnexp.training import Evaluation, Report
+
+NAN, INF = math.nan, math.inf
+
+
+def history(steps=10, task=None):
+    return History(task or Recall(lag=3), steps)
+
+
+def update(step, loss=1.0, norm=2.0, **more):
+    return Report(step, loss, norm, **more)
+
+
+def as_dict(points):
+    found = {point.name: point.value for point in points}
+    assert len(found) == len(points)
+    return found
+
+
+def study_of(*norms):
+    """A study whose norms by lag are these, one row a lag."""
+    task = Recall(lag=3, eval_sequences=2)
+    network = build_network(
+        hidden_size=2, output_size=4, input_size=task.input_size, rng=np.random.default_rng(0), dtype=np.float64
+    )
+    study = GradientStudy()(network, task.evaluation(rng=np.random.default_rng(1)), "classes", length=2)
+    object.__setattr__(study, "norms", NormsByLag(np.array([np.atleast_1d(row) for row in norms], float)))
+    return study
+
+
+@pytest.mark.parametrize(
+    ("steps", "interval"), [(1, 1), (199, 1), (200, 1), (399, 1), (400, 2), (1000, 5), (10**6, 5000)]
+)
+def test_a_training_curve_has_about_two_hundred_points(steps, interval):
+    assert history(steps).interval == interval
+
+
+def test_training_values_are_averaged_over_an_interval():
+    kept = history(1000)
+    points = []
+    for step in range(1, 11):
+        clipped = step in (2, 3, 7)
+        report = update(step, float(step), 10.0 * step, clipped=clipped, clipped_norm=1.0 if clipped else 10.0 * step)
+        points.append(kept.add(report))
+    assert [len(some) for some in points] == [0, 0, 0, 0, 4, 0, 0, 0, 0, 4]
+    assert all(point.step == 5 for point in points[4])
+    assert as_dict(points[4]) == {
+        "train/loss": 3.0,
+        "train/grad_norm": 30.0,
+        "train/clipped_grad_norm": pytest.approx((10 + 1 + 1 + 40 + 50) / 5),
+        "train/clipped_fraction": pytest.approx(0.4),
+    }
+    assert as_dict(points[9]) == {
+        "train/loss": 8.0,
+        "train/grad_norm": 80.0,
+        "train/clipped_grad_norm": pytest.approx((60 + 1 + 80 + 90 + 100) / 5),
+        "train/clipped_fraction": pytest.approx(0.2),
+    }
+    assert kept.curves["train/loss"] == [(5, 3.0), (10, 8.0)]
+
+
+def test_short_runs_have_a_point_an_update():
+    kept = history(3)
+    for step in (1, 2, 3):
+        kept.add(update(step, float(step)))
+    assert kept.curves["train/loss"] == [(1, 1.0), (2, 2.0), (3, 3.0)]
+
+
+def test_the_last_interval_may_be_shorter():
+    kept = history(403)  # interval 2
+    for step in (400, 401, 402, 403):
+        kept.add(update(step, float(step)))
+    assert kept.curves["train/loss"] == [(400, 400.0), (402, 401.5), (403, 403.0)]
+
+
+def test_an_evaluation_ends_an_interval():
+    kept = history(1000)
+    for step in (1, 2):
+        kept.add(update(step, float(step)))
+    found = as_dict(kept.add(update(3, 6.0, evaluation=Evaluation(0.5, 0.25))))
+    assert found["train/loss"] == 3.0
+    assert (found["eval/loss"], found["eval/accuracy"]) == (0.5, 0.25)
+    kept.add(update(4, 10.0))
+    assert as_dict(kept.add(update(5, 20.0)))["train/loss"] == 15.0
+
+
+def test_without_clipping_the_norm_after_it_is_the_norm_before():
+    assert as_dict(history().add(update(1, 1.0, 7.0)))["train/clipped_grad_norm"] == 7.0
+
+
+def test_before_the_first_update_there_is_no_training_value():
+    assert history().add(Report(0)) == []
+    found = as_dict(history().add(Report(0, evaluation=Evaluation(0.7, 0.5))))
+    assert set(found) == {"eval/loss", "eval/accuracy", "eval/loss_over_baseline"}
+
+
+def test_evaluations_are_put_beside_the_baseline():
+    found = as_dict(history().add(Report(0, evaluation=Evaluation(math.log(2.0), 0.5))))
+    assert found["eval/loss_over_baseline"] == pytest.approx(0.5, rel=1e-14)  # of ln 4
+
+
+def test_values_without_an_accuracy_have_none():
+    found = as_dict(history().add(Report(0, evaluation=Evaluation(1.0, None))))
+    assert "eval/accuracy" not in found
+
+
+def test_a_baseline_of_zero_is_nothing_to_be_put_beside():
+    kept = history()
+    kept.baseline = Baseline(0.0, None, "perfect")
+    assert "eval/loss_over_baseline" not in as_dict(kept.add(Report(0, evaluation=Evaluation(1.0, 1.0))))
+
+
+def test_a_tasks_further_units():
+    kept = history(task=Text(output_size=5))
+    found = as_dict(kept.add(Report(0, evaluation=Evaluation(math.log(8.0), 0.1))))
+    assert found["eval/bits_per_character"] == pytest.approx(3.0, rel=1e-14)
+
+
+def test_update_ratios_by_name():
+    found = as_dict(history(1000).add(update(1, update_ratios={"output.W": 0.01, "recurrent.b": NAN})))
+    assert found == {"update_ratio/output.W": 0.01}
+
+
+def test_what_is_not_finite_is_counted_and_in_no_curve():
+    kept = history()
+    kept.add(update(1, 1.0, 2.0))
+    assert kept.not_finite == 0
+    diverged = update(2, NAN, INF, diverged=True)
+    found = as_dict(kept.add(diverged))
+    assert found == {"train/clipped_fraction": 0.0}
+    assert kept.not_finite == 3  # loss, norm, and norm after clipping
+    assert kept.diverged is diverged
+    assert kept.curves["train/loss"] == [(1, 1.0)]
+    assert kept.last("train/loss") == 1.0
+
+
+def test_an_evaluation_that_is_not_finite_is_counted():
+    kept = history()
+    kept.add(Report(0, evaluation=Evaluation(INF, 0.0), diverged=True))
+    assert kept.not_finite == 2  # the loss, and the loss over the baseline
+    assert "eval/loss" not in kept.curves
+    assert as_dict(kept.summary()) == {"final/eval/accuracy": 0.0}
+
+
+def test_a_divergence_in_an_interval_is_told_at_once():
+    kept = history(10_000)
+    kept.add(update(1, 4.0, 1.0))
+    kept.add(update(2, 8.0, INF, diverged=True))
+    assert kept.curves["train/loss"] == [(2, 6.0)]
+    assert kept.not_finite == 2
+
+
+def test_numbers_that_a_study_cannot_define_are_no_sign_of_divergence():
+    kept = history()
+    study = study_of([1.0, 1.0], [0.0, 0.0])
+    undefined = {name for name, value in study.metrics().items() if not math.isfinite(value)}
+    assert undefined >= {"gradient/decay_rate", "gradient/log10_ratio", "gradient/half_life"}
+    found = as_dict(kept.add(Report(0, study=study)))
+    assert set(found) == set(study.metrics()) - undefined
+    assert kept.not_finite == 0
+    assert kept.studies == [(0, study)]
+
+
+def test_the_last_and_the_best_of_a_curve():
+    kept = history()
+    for step, loss in [(0, 3.0), (1, 0.5), (2, 2.0), (3, NAN)]:
+        kept.add(Report(step, evaluation=Evaluation(loss, None)))
+    assert kept.last("eval/loss") == 2.0
+    assert kept.best("eval/loss") == 0.5
+    assert math.isnan(kept.last("eval/accuracy"))
+    assert math.isnan(kept.best("eval/accuracy"))
+
+
+def test_the_summary_has_every_metrics_last_value_and_the_best_evaluation():
+    kept = history(5)
+    kept.add(Report(0, evaluation=Evaluation(3.0, 0.1)))
+    for step in (1, 2, 3):
+        kept.add(update(step, 10.0 - step, evaluation=Evaluation([0.5, 0.25, 2.0][step - 1], 0.2 * step)))
+    kept.add(update(4, 1.5))
+    summary = kept.summary()
+    assert all(point.step == 4 for point in summary)
+    found = as_dict(summary)
+    assert {name.removeprefix("final/") for name in found if name.startswith("final/")} == set(kept.curves)
+    assert found["final/train/loss"] == 1.5
+    assert found["final/eval/loss"] == 2.0
+    assert found["best/eval/loss"] == 0.25
+    assert found["final/eval/accuracy"] == pytest.approx(0.6)
+    assert {name for name in found if not name.startswith("final/")} == {"best/eval/loss"}
+
+
+def test_a_number_that_the_last_study_cannot_define_has_no_final_value():
+    kept = history(50)
+    kept.add(Report(0, study=study_of(1.0, 0.5)))
+    assert as_dict(kept.summary())["final/gradient/half_life"] == pytest.approx(1.0)
+    kept.add(update(50, study=study_of(1.0, 2.0)))  # it grows: there is no half-life any more
+    found = as_dict([point for point in kept.summary() if point.name.startswith("final/")])
+    assert found["final/gradient/decay_rate"] == pytest.approx(math.log(2.0))
+    assert "final/gradient/half_life" not in found
+
+
+def test_a_run_without_reports_has_an_empty_summary():
+    assert history().summary() == []
+
+
+def test_the_curves_by_lag_have_the_lag_as_their_step():
+    kept = history(50)
+    kept.add(Report(0, study=study_of([10.0, 30.0], [1.0, 3.0], [0.0, 0.0], [0.001, 0.003])))
+    kept.add(update(30, study=study_of(5.0, 6.0, 7.0)))
+    kept.add(update(50, study=study_of(1000.0, 10.0, INF)))
+    curves = {which: [] for which in ("first", "last")}
+    for point in kept.summary():
+        if point.name.startswith("gradient_by_lag/"):
+            curves[point.name.removeprefix("gradient_by_lag/")].append((point.step, point.value))
+    assert [lag for lag, _ in curves["first"]] == [0, 1, 3]
+    np.testing.assert_allclose([value for _, value in curves["first"]], np.log10([20.0, 2.0, 0.002]), rtol=1e-14)
+    assert [lag for lag, _ in curves["last"]] == [0, 1]
+    np.testing.assert_allclose([value for _, value in curves["last"]], [3.0, 1.0], rtol=1e-14)
+
+
+def test_one_study_is_the_first_and_the_last():
+    kept = history()
+    kept.add(Report(0, study=study_of(1.0, 0.1)))
+    by_lag = [point for point in kept.summary() if point.name.startswith("gradient_by_lag/")]
+    assert by_lag == [
+        Point(f"gradient_by_lag/{which}", value, lag)
+        for which in ("first", "last")
+        for lag, value in ((0, 0.0), (1, -1.0))
+    ]
+
+
+def test_the_logarithms_are_of_the_lags_that_all_sequences_reach():
+    assert log10_by_lag(study_of([1.0, 1.0], [0.1, 0.1], [5.0, NAN])) == [(0, 0.0), (1, pytest.approx(-1.0))]
+    assert log10_by_lag(study_of(0.0, 0.0)) == []
+
+
+def test_the_table_has_a_row_a_study_and_lag():
+    kept = history()
+    kept.add(Report(0, study=study_of([1.0, 2.0, 3.0, 6.0], [4.0, 4.0, NAN, 4.0])))
+    kept.add(update(7, study=study_of([0.0, 0.0])))
+    rows = kept.norm_rows()
+    assert [(row["step"], row["lag"]) for row in rows] == [(0, 0), (0, 1), (7, 0)]
+    assert list(rows[0]) == ["step", "lag", "norm", "q05", "median", "q95"]
+    assert (rows[0]["norm"], rows[0]["median"]) == (3.0, 2.5)
+    assert (rows[0]["q05"], rows[0]["q95"]) == (pytest.approx(1.15), pytest.approx(5.55))
+    assert [rows[1][name] for name in ("norm", "q05", "median", "q95")] == [4.0] * 4
+    assert [rows[2][name] for name in ("norm", "q05", "median", "q95")] == [0.0] * 4
+    assert all(type(row["norm"]) is float for row in rows)

@@ -1,0 +1,216 @@
+import dataclasses
+import math
+import re
+
+import numpy as np
+import pytest
+
+from rnnexp.gradients import AdaptiveWindow, NormsByLag, Saturation, Study, TruncationBias
+from rnnexp.tasks import Recall
+from rnnexp.tracking.gradient_report import readings, write_report
+from rnnexp.tracking.history import History
+from rnnexp.training import Report
+
+NAN, INF = math.nan, math.inf
+
+
+def study_of(norms, **more):
+    """A study of these norms by lag, one row a lag; all else healthy unless given."""
+    table = NormsByLag(np.array([np.atleast_1d(row) for row in norms], float))
+    healthy = {
+        "norms": table,
+        "window": AdaptiveWindow(0.9, np.array([0.5, 0.05]), 2),
+        "saturation": Saturation(0.25, 0.6, np.zeros(40, np.int64), np.linspace(-1, 1, 41)),
+        "eigenvalues": np.array([0.9 + 0j]),
+        "singular_values": np.array([0.95]),
+        "pascanu_bound": -0.05,
+        "seen_by_window": table.seen_by_window(2),
+    }
+    return Study(**{**healthy, **more})
+
+
+def geometric(rate, lags=31):
+    return np.exp(rate * np.arange(lags))
+
+
+def first(norms, **more):
+    return readings(study_of(norms, **more), 2)[0]
+
+
+@pytest.mark.parametrize("rate", [-2.5, -0.3, -0.01, -math.log(10.0) / 7, -math.log(2.0) / 4])
+def test_a_gradient_that_vanishes(rate):
+    steps, half = math.log(10.0) / -rate, math.log(2.0) / -rate
+    assert first(geometric(rate)) == (
+        f"The gradient loses a factor 10 every {steps:.1f} steps and halves every {half:.1f} "
+        "(least squares over the lags 0 to 30): it vanishes."
+    )
+
+
+def test_the_numbers_of_a_known_decay():
+    sentence = first(geometric(-math.log(10.0) / 7))
+    assert "loses a factor 10 every 7.0 steps" in sentence
+    assert "halves every 2.1 (" in sentence  # 7 log10(2)
+
+
+@pytest.mark.parametrize("rate", [2.5, 0.3, 0.01])
+def test_a_gradient_that_explodes(rate):
+    assert first(geometric(rate)) == (
+        f"The gradient gains a factor 10 every {math.log(10.0) / rate:.1f} steps "
+        "(least squares over the lags 0 to 30): it explodes."
+    )
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-6, -1e-6, 3e-4, -3e-4])
+def test_a_gradient_that_keeps_its_size(rate):
+    assert first(geometric(rate)) == (
+        "The gradient keeps its size over 30 steps (least squares over the lags 0 to 30)."
+    )
+
+
+def test_what_is_flat_over_a_few_steps_is_not_over_many():
+    assert "keeps its size over 30 steps" in first(geometric(-3e-4, 31))
+    assert "vanishes" in first(geometric(-3e-4, 101))
+
+
+@pytest.mark.parametrize("norms", [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [INF, INF], [1.0, INF, INF]])
+def test_a_gradient_without_a_rate(norms):
+    found = readings(study_of(norms), 2)
+    assert found[0] == "The gradient is exactly zero, or not finite, at all lags but at most one: it has no decay rate."
+    assert not any(re.search("vanish|explode|thousandth|measured rate|nan|inf ", sentence) for sentence in found)
+
+
+def test_lags_without_a_norm_are_told():
+    found = readings(study_of([1.0, 0.1, 0.01, 0.0, 0.0]), 2)
+    assert found[0] == (
+        "The gradient loses a factor 10 every 1.0 steps and halves every 0.3 (least squares over the lags 0 to 2): "
+        "it vanishes."
+    )
+    assert found[1] == "At 2 of 5 lags it is exactly zero or not finite; these are left out."
+    assert not any("left out" in sentence for sentence in readings(study_of([1.0, 0.1, 0.01]), 2))
+
+
+def test_only_the_lags_that_all_sequences_reach_count():
+    found = readings(study_of([[1.0, 1.0], [0.1, 0.1], [0.01, 0.01], [9.0, NAN]]), 2)
+    assert "over the lags 0 to 2" in found[0]
+    assert found[1].endswith("as far back as 2 of 2 steps.")
+
+
+def test_the_horizon():
+    found = readings(study_of(geometric(math.log(0.9), 101)), 2)
+    assert "It stays above a thousandth of its size at the last step as far back as 65 of 100 steps." in found
+
+
+def test_the_share_that_the_window_sees():
+    norms = [3.0, 1.0, 0.5, 0.5]
+    found = readings(study_of(norms, seen_by_window=0.8), 2)
+    assert "The window of 2 sees 80% of it (share of the summed norms)." in found
+    found = readings(study_of(norms, seen_by_window=1.0), None)
+    assert "The whole sequence sees 100% of it (share of the summed norms)." in found
+    assert not any("share of" in sentence for sentence in readings(study_of(norms, seen_by_window=NAN), 2))
+
+
+@pytest.mark.parametrize(
+    ("bias", "expected"),
+    [
+        (TruncationBias(1.0, 0.0), ("1.000", "0%")),
+        (TruncationBias(0.87654, 0.234), ("0.877", "23%")),
+        (TruncationBias(-0.5, 1.5), ("-0.500", "150%")),
+        (TruncationBias(NAN, 1.0), ("undefined", "100%")),
+    ],
+)
+def test_the_truncation_bias(bias, expected):
+    cosine, error = expected
+    assert (
+        f"The gradient that training uses has a cosine of {cosine} with the full one, and differs from it by {error} "
+        "of its norm."
+    ) in readings(study_of([1.0, 0.5], bias=bias), 2)
+
+
+@pytest.mark.parametrize("bias", [None, TruncationBias(NAN, NAN)])
+def test_without_a_bias_there_is_no_sentence_of_it(bias):
+    assert not any("cosine" in sentence for sentence in readings(study_of([1.0, 0.5], bias=bias), 2))
+
+
+def test_the_window_that_would_be_enough():
+    found = readings(study_of([1.0, 0.5], window=AdaptiveWindow(0.8764, np.array([0.01]), 17)), 2)
+    assert (
+        "By its estimated decay (beta = 0.876) a window of 17 steps would keep the bias under the tolerance." in found
+    )
+    none = readings(study_of([1.0, 0.5], window=AdaptiveWindow(1.1, np.array([NAN]), None)), 2)
+    assert not any("tolerance" in sentence for sentence in none)
+
+
+def test_the_bound():
+    found = readings(study_of(geometric(-0.25), pascanu_bound=-0.125), 2)
+    assert (
+        "Pascanu's bound on the growth per step is -0.125, sufficient for vanishing; the measured rate is -0.250."
+        in found
+    )
+    found = readings(study_of(geometric(-0.25), pascanu_bound=0.5), 2)
+    assert (
+        "Pascanu's bound on the growth per step is +0.500, so it does not decide; the measured rate is -0.250." in found
+    )
+    for without in (study_of(geometric(-0.25), pascanu_bound=NAN), study_of([0.0, 0.0])):
+        assert not any("Pascanu" in sentence for sentence in readings(without, 2))
+
+
+def test_saturation():
+    assert (
+        "25% of the units are saturated (|h| > 0.95); the activation lets 60% of the gradient pass on average."
+        in readings(study_of([1.0, 0.5]), 2)
+    )
+
+
+@pytest.mark.parametrize(("leading", "text", "side"), [(0.0312, "+0.031", "chaotic"), (-0.5, "-0.500", "stable")])
+def test_the_leading_exponent(leading, text, side):
+    found = readings(study_of([1.0, 0.5], lyapunov=np.array([leading, -3.0])), 2)
+    assert found[-1].startswith(f"The leading Lyapunov exponent is {text} nats per step, {side}: ")
+
+
+@pytest.mark.parametrize("leading", [1e-16, -1e-16, 0.0])
+def test_an_exponent_of_zero_but_for_rounding_decides_nothing(leading):
+    # That of an orthogonal linear recurrence: it is printed as 0.000, and its gradient keeps its size.
+    found = readings(study_of(np.ones(10), lyapunov=np.array([leading])), 2)
+    assert not any("chaotic" in sentence or "die out" in sentence for sentence in found)
+
+
+@pytest.mark.parametrize("bound", [-1e-16, 1e-16])
+def test_a_bound_of_zero_but_for_rounding_is_not_sufficient_for_vanishing(bound):
+    found = readings(study_of(np.ones(10), pascanu_bound=bound), 2)
+    assert not any("sufficient for vanishing" in sentence for sentence in found)
+
+
+@pytest.mark.parametrize("exponents", [None, np.array([NAN, NAN]), np.array([-INF])])
+def test_without_an_exponent_there_is_no_sentence_of_it(exponents):
+    assert not any("Lyapunov" in sentence for sentence in readings(study_of([1.0, 0.5], lyapunov=exponents), 2))
+
+
+def test_no_sentence_says_nan_or_inf():
+    nothing = study_of(
+        [INF, INF],
+        pascanu_bound=NAN,
+        bias=TruncationBias(NAN, NAN),
+        window=AdaptiveWindow(NAN, np.array([NAN, NAN]), None),
+        saturation=Saturation(1.0, NAN, np.zeros(40, np.int64), np.linspace(-1, 1, 41)),
+        lyapunov=np.array([NAN]),
+    )
+    for sentence in readings(nothing, 20):
+        assert not re.search(r"\b(nan|inf)", sentence), sentence
+
+
+def test_the_page_is_of_the_last_study(tmp_path):
+    history = History(Recall(lag=3), 40)
+    early = study_of(geometric(0.5))
+    late = dataclasses.replace(study_of(geometric(-0.5)), bias=TruncationBias(NAN, NAN))
+    history.add(Report(0, study=early))
+    history.add(Report(40, 1.0, 1.0, study=late))
+    path = write_report(history, tmp_path, "a < b & c", [], 2)
+    page = path.read_text(encoding="utf-8")
+    assert path.parent == tmp_path
+    assert "<title>a &lt; b &amp; c</title>" in page
+    assert "after 40 updates, on 1 held-out sequences" in page
+    assert "it vanishes" in page
+    assert "it explodes" not in page
+    assert f"<td>gradient/decay_rate</td><td>{-0.5:.6g}</td>" in page
+    assert "Not defined here: gradient/truncation_cosine, gradient/truncation_relative_error." in page
+    assert "<td>gradient/truncation_cosine</td>" not in page
