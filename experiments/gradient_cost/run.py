@@ -1,7 +1,7 @@
 """How much of the training time the gradient statistics take: ``python experiments/gradient_cost/run.py``.
 
-For each size, the same training (no MLflow) is timed with gradients off, light and full, in turn, several times; printed
-is the share (time with - time without) / time without, from the medians. Only ratios mean anything.
+For each size, the same training (no MLflow) is timed with gradients off, light and full, in turn, several times. It
+prints the share (time with - time without) / time without, from the medians. Only ratios mean anything.
 """
 
 import argparse

@@ -56,8 +56,10 @@ def lyapunov_exponents(jacobians: NDArray[Any], count: int | None = None, *, dis
     for step, jacobian in enumerate(np.asarray(jacobians, np.float64)):
         q, r = np.linalg.qr(jacobian.T @ q)
         if step >= discard:
-            with np.errstate(divide="ignore"):
-                total += np.log(np.abs(np.diagonal(r)))
+            growth = np.abs(np.diagonal(r))
+            # What is left of a direction that a singular Jacobian kills is rounding noise, not growth.
+            noise = size * np.finfo(float).eps * np.abs(r).max()
+            total += np.log(np.where(growth > noise, growth, 0.0))
             used += 1
     return np.sort(total / used)[::-1] if used else np.full(count, np.nan)
 

@@ -116,13 +116,14 @@ class NormsByLag:
         """Share of the summed norms that a truncation window of `length` steps lets pass (None: all of them).
 
         The window of a loss at step T holds the steps T, ..., T - length + 1, so it reaches the states of the lags
-        0 to length - 1. NaN if all norms are zero or one is not finite.
+        0 to length - 1. As long as the sequence, it leaves nothing out. NaN if all norms are zero or one is not finite.
         """
         mean = self.common
         total = mean.sum()
         if not (np.isfinite(total) and total > 0):
             return float("nan")
-        return float(mean[:length].sum() / total)
+        whole = length is None or length >= len(self.per_sequence) - 1
+        return 1.0 if whole else float(mean[:length].sum() / total)
 
 
 def log_slope(values: Array) -> float:
@@ -210,7 +211,10 @@ def total_norms_by_time(network: Network, batch: Batch, target_kind: str) -> Arr
     outputs = network.forward(batch.inputs)
     criterion: Any = LOSSES[target_kind]()
     criterion.forward(outputs, batch.targets, batch.mask)
-    network.backward(criterion.backward() * batch.mask.shape[1], norms=True)
+    # From the mean over all scored steps to each sequence's own mean; one without a scored step has no loss.
+    counts = batch.mask.sum(axis=0)
+    share = counts.sum() / np.maximum(counts, 1)
+    network.backward(criterion.backward() * share[:, np.newaxis].astype(network.dtype), norms=True)
     by_step = network.recurrent.dh_norms
     assert by_step is not None
     network.reset_state()

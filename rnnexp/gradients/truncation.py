@@ -65,8 +65,9 @@ def compare(truncated: Array, full: Array) -> TruncationBias:
     error = float(row_norms(truncated - full)) / full_norm
     if norm == 0:
         return TruncationBias(float("nan"), error)
-    # Norms first, product after: the product of two small float32 numbers may underflow.
-    cosine = 1.0 if error == 0 else float((truncated / norm).astype(np.float64) @ (full / full_norm).astype(np.float64))
+    # Norms first, product after, in float64: a product of small numbers may underflow, a norm overflow float32.
+    truncated, full = truncated.astype(np.float64), full.astype(np.float64)
+    cosine = 1.0 if error == 0 else float((truncated / norm) @ (full / full_norm))
     return TruncationBias(min(1.0, max(-1.0, cosine)), error)
 
 

@@ -69,11 +69,11 @@ def row_norms(vectors: Array) -> Array:
     """Euclidean norms over the last axis, summed in float64 so that float32 cannot under- or overflow."""
     wide = np.result_type(vectors.dtype, np.float64)
     squares: Array = np.asarray(np.einsum("...i,...i->...", vectors, vectors, dtype=wide))
-    if not np.isfinite(squares).all() and np.isfinite(vectors).all():
-        # The squares overflow, the norms need not.
+    if vectors.dtype == wide and not ((squares > 1e-280) & (squares < np.inf)).all() and np.isfinite(vectors).all():
+        # The squares over- or underflow, the norms need not.
         largest = np.abs(vectors).max(axis=-1, keepdims=True)
-        scaled: Array = largest[..., 0] * row_norms(vectors / np.where(largest > 0, largest, 1.0))
-        return scaled
+        vectors = vectors / np.where(largest > 0, largest, 1.0)
+        return np.asarray(largest[..., 0] * np.sqrt(np.einsum("...i,...i->...", vectors, vectors)))
     return np.sqrt(squares, out=squares)
 
 

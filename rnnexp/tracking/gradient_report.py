@@ -16,6 +16,9 @@ td:nth-child(2) { text-align: right; font-variant-numeric: tabular-nums; }
 img { max-width: 100%; } figure { margin: 1.5rem 0; } figcaption { color: #444; }
 """
 
+#: A rate that is printed as 0.000 decides nothing.
+ROUNDING = 5e-4
+
 CAPTIONS = {
     "loss.png": "Loss on training windows and on held-out sequences.",
     "gradient_by_lag.png": "Norm of the gradient of the last scored loss in the state of each earlier step.",
@@ -72,17 +75,19 @@ def readings(study: Study, bptt_length: int | None) -> list[str]:
         )
     bound = study.pascanu_bound
     if math.isfinite(bound) and math.isfinite(rate):
-        meaning = "sufficient for vanishing" if bound < 0 else "so it does not decide"
+        meaning = "sufficient for vanishing" if bound < -ROUNDING else "so it does not decide"
         sentences.append(
             f"Pascanu's bound on the growth per step is {bound:+.3f}, {meaning}; the measured rate is {rate:+.3f}."
         )
-    sentences.append(
-        f"{study.saturation.saturated_fraction:.0%} of the units are saturated (|h| > 0.95); the activation lets "
-        f"{study.saturation.mean_slope:.0%} of the gradient pass on average."
-    )
-    if study.lyapunov is not None and math.isfinite(study.lyapunov[0]):
-        side = "chaotic: small disturbances grow" if study.lyapunov[0] > 0 else "stable: small disturbances die out"
-        sentences.append(f"The leading Lyapunov exponent is {study.lyapunov[0]:+.3f} nats per step, {side}.")
+    passing = study.saturation.mean_slope
+    saturated = f"{study.saturation.saturated_fraction:.0%} of the units are saturated (|h| > 0.95)"
+    passed = f"; the activation lets {passing:.0%} of the gradient pass on average" if math.isfinite(passing) else ""
+    sentences.append(f"{saturated}{passed}.")
+    if study.lyapunov is not None and math.isfinite(leading := float(study.lyapunov[0])):
+        side = "unstable: small disturbances grow" if leading > 0 else "stable: small disturbances die out"
+        if abs(leading) < ROUNDING:
+            side = "neutral: small disturbances keep their size"
+        sentences.append(f"The leading Lyapunov exponent is {leading:+.3f} nats per step, {side}.")
     return sentences
 
 

@@ -109,7 +109,14 @@ class History:
 
     def summary(self) -> list[Point]:
         """The last value of every metric, the best evaluation loss, and the first and last curves by lag."""
-        points = [Point(f"final/{name}", curve[-1][1], self.step) for name, curve in self.curves.items()]
+        # What the last study could not define has no final value; an earlier one would be misleading.
+        last = self.studies[-1][1].metrics() if self.studies else {}
+        undefined = {name for name, value in last.items() if not math.isfinite(value)}
+        points = [
+            Point(f"final/{name}", curve[-1][1], self.step)
+            for name, curve in self.curves.items()
+            if name not in undefined
+        ]
         if "eval/loss" in self.curves:
             points.append(Point("best/eval/loss", self.best("eval/loss"), self.step))
         if self.studies:

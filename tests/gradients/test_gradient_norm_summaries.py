@@ -131,8 +131,8 @@ def test_the_half_life():
 
 
 def test_the_share_that_a_window_sees():
-    found = norms([1.0, 7.0], [1.0, 3.0], [0.5, 1.5], [1.0, 1.0])  # means 4, 2, 1, 1
-    for length, share in [(1, 0.5), (2, 0.75), (3, 0.875), (4, 1.0), (50, 1.0), (None, 1.0)]:
+    found = norms([1.0, 7.0], [1.0, 3.0], [0.5, 1.5], [1.0, 1.0])  # means 4, 2, 1, 1 of h_3 .. h_0: three steps
+    for length, share in [(1, 0.5), (2, 0.75), (3, 1.0), (4, 1.0), (50, 1.0), (None, 1.0)]:
         assert found.seen_by_window(length) == pytest.approx(share, rel=1e-15), length
 
 
