@@ -164,6 +164,28 @@ def split_figure(history: History, title: str, bptt_length: int | None) -> "Figu
     return figure
 
 
+def total_figure(history: History, title: str) -> "Figure":
+    """Norm of the total gradient in each state, of all the losses, at the first and last study."""
+    figure, axes = axes_with(title, "step of the sequence", r"$\|dL/dh_t\|$, all losses (log scale)")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    for (step, study), color, dash in zip(
+        [history.studies[0], history.studies[-1]], (ORANGE, BLUE), (":", "-"), strict=True
+    ):
+        assert study.total_by_time is not None
+        usable = np.isfinite(study.total_by_time) & (study.total_by_time > 0)
+        axes.plot(
+            np.flatnonzero(usable),
+            study.total_by_time[usable],
+            color=color,
+            linestyle=dash,
+            linewidth=1.6,
+            label=f"after {step} updates",
+        )
+    axes.set_yscale("log")
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
 def gradient_figures(history: History, title: str, bptt_length: int | None) -> dict[str, "Figure"]:
     """Every figure that the studies have numbers for, by file name."""
     if not history.studies:
@@ -179,6 +201,8 @@ def gradient_figures(history: History, title: str, bptt_length: int | None) -> d
         figures["step_jacobians.png"] = jacobian_figure(history, title)
     if last.lyapunov is not None:
         figures["lyapunov.png"] = lyapunov_figure(history, title)
+    if last.total_by_time is not None:
+        figures["gradient_by_time.png"] = total_figure(history, title)
     if last.split is not None:
         figures["gradient_split.png"] = split_figure(history, title, bptt_length)
     return figures

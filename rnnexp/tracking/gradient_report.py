@@ -23,6 +23,7 @@ CAPTIONS = {
     "loss.png": "Loss on training windows and on held-out sequences.",
     "gradient_by_lag.png": "Norm of the gradient of the last scored loss in the state of each earlier step.",
     "gradient_over_training.png": "The same norm over the course of training.",
+    "gradient_by_time.png": "Norm of the gradient of all losses together in each step's state, as training sees it.",
     "gradient_split.png": "How much of each weight matrix's gradient comes from how far back, all losses together.",
     "eigenvalues.png": "Eigenvalues of the recurrent weights: beyond the circle a linear recurrence would explode.",
     "step_jacobians.png": "How much one step can stretch (largest) and squeeze (smallest) a gradient.",

@@ -20,7 +20,14 @@ def test_full_has_every_figure_and_the_report_says_it_in_sentences(full_run, art
     _, run = full_run
     where = artifacts(run)
     names = {path.name for path in where.iterdir()}
-    assert {"step_jacobians.png", "lyapunov.png", "gradient_split.png", "eigenvalues.png", "hidden_units.png"} <= names
+    assert {
+        "step_jacobians.png",
+        "lyapunov.png",
+        "gradient_split.png",
+        "gradient_by_time.png",
+        "eigenvalues.png",
+        "hidden_units.png",
+    } <= names
     page = (where / "gradient_report.html").read_text(encoding="utf-8")
     rate = run.data.metrics["final/gradient/decay_rate"]
     assert f"factor 10 every {math.log(10) / abs(rate):.1f} steps" in page
