@@ -113,7 +113,8 @@ def test_help_shows_groups_keys_and_examples(tmp_path, command):
     for text in (
         "task: adding, echo, recall, text",
         "optimizer: adam, sgd",
-        "init: glorot, identity, normal, orthogonal",
+        "init: gaussian, glorot, identity, normal, orthogonal",
+        "gradients: full, light, off",
         "hidden_size: 10",
         "learning_rate: 0.01",
         "python -m rnnexp hidden_size=10",
