@@ -3,9 +3,11 @@
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import hydra
+from hydra._internal.hydra import Hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -55,12 +57,19 @@ def quoted(argument: str) -> str:
     return argument if plain else f'{key}{equals}"{value}"'
 
 
+def compose_once(arguments: Sequence[str]) -> None:
+    """Spare the first of Hydra's two compositions, made only to read `hydra.mode`, where nothing can have set it."""
+    if not any("hydra" in argument or argument.startswith(("--", "+", "experiment=")) for argument in arguments):
+        Hydra.get_mode = lambda self, config_name, overrides: None  # type: ignore[method-assign]
+
+
 def main() -> None:
     """The entry point: what a person can mend is told in two lines, without a traceback."""
     traceback_wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on only when asked for the full story
     sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     check_flags(sys.argv[1:])
+    compose_once(sys.argv[1:])
     signal.signal(signal.SIGTERM, terminate)
     try:
         run()

@@ -105,8 +105,8 @@ class GradientStudy:
     Parameters
     ----------
     every : int, optional
-        Updates between studies, >= 1; a tenth of the run when not given. The first weights and the last are always
-        studied.
+        Updates between studies, >= 1; a tenth of the run, and at least 100, when not given. The first weights and the
+        last are always studied.
     sequences : int
         Sequences to study, >= 1.
     max_length : int

@@ -190,7 +190,8 @@ def train(
     study : callable, optional
         Called with a replica of the network; what it returns is in the report.
     study_every : int, optional
-        Updates between studies, which are also made at step 0 and at the end; a tenth of `steps` when not given.
+        Updates between studies, which are also made at step 0 and at the end; a tenth of `steps`,
+        and at least 100, when not given.
 
     Yields
     ------
@@ -204,7 +205,7 @@ def train(
     steps = integer("steps", steps, at_least=1)
     batch_size = integer("batch_size", batch_size, at_least=1)
     every = max(1, steps // 20) if eval_every is None else integer("eval_every", eval_every, at_least=1)
-    look = max(1, steps // 10) if study_every is None else integer("study_every", study_every, at_least=1)
+    look = max(100, steps // 10) if study_every is None else integer("study_every", study_every, at_least=1)
     bptt = bptt or TruncatedBPTT(None)
     if bptt.length is None and not isinstance(task, EpisodeTask):
         raise InvalidValue(

@@ -68,18 +68,19 @@ DUE = [
     (6, 3, [0, 3, 6]),
     (5, 1, [0, 1, 2, 3, 4, 5]),
     (5, 100, [0, 5]),
-    (5, None, [0, 1, 2, 3, 4, 5]),
 ]
 
 
-@pytest.mark.parametrize(("steps", "every", "expected"), [*DUE, (45, None, [0, *range(2, 45, 2), 45])])
+@pytest.mark.parametrize(
+    ("steps", "every", "expected"), [*DUE, (5, None, [0, 1, 2, 3, 4, 5]), (45, None, [0, *range(2, 45, 2), 45])]
+)
 def test_evaluations_come_at_the_start_when_due_and_at_the_end(task, started, steps, every, expected):
     reports = list(started(task, steps=steps, eval_every=every, evaluate_on=held_out(task)))
     assert [report.step for report in reports if report.evaluation is not None] == expected
     assert all(isinstance(report.evaluation, Evaluation | None) for report in reports)
 
 
-@pytest.mark.parametrize(("steps", "every", "expected"), [*DUE, (45, None, [0, *range(4, 45, 4), 45])])
+@pytest.mark.parametrize(("steps", "every", "expected"), [*DUE, (45, None, [0, 45]), (250, None, [0, 100, 200, 250])])
 def test_studies_come_at_the_start_when_due_and_at_the_end(task, started, steps, every, expected):
     reports = list(started(task, steps=steps, study_every=every, study=lambda _: "seen"))
     assert [report.step for report in reports if report.study == "seen"] == expected
