@@ -76,7 +76,7 @@ def main() -> None:
     except UserError as error:
         raise SystemExit(error.message()) from None
     except KeyboardInterrupt:
-        print("rnnexp: stopped", file=sys.stderr)
+        print("rnnexp: stopped; what was recorded so far is kept, as a run marked KILLED", file=sys.stderr)
         raise SystemExit(128 + signal.SIGINT) from None
     except Exception as error:
         told = None if traceback_wanted else explain(error, sys.argv[1:])
