@@ -45,7 +45,7 @@ class Study:
         Share of the summed norms by lag that the truncation window lets pass.
     total_by_time : array (T + 1,) or None
     split : dict of str to array (L,), or None
-        Norm of each recurrent parameter's gradient by lag.
+        Norm of each parameter's gradient by lag.
     jacobians : StepJacobians or None
     lyapunov : array (k,) or None
     """
@@ -195,6 +195,13 @@ class GradientStudy:
 
 
 def _split(network: Network, batch: Batch, target_kind: str) -> dict[str, Array]:
-    """Norm of each recurrent parameter's gradient by lag, on at most four sequences: the work is quadratic in time."""
+    """Norm of each parameter's gradient by lag, on at most four sequences: the work is quadratic in time.
+
+    The output layer is left out: all that it gets is lag 0.
+    """
     split = gradient_by_lag(network, batch.sequences(4), target_kind)
-    return {name: row_norms(parts.reshape(len(parts), -1)) for name, parts in split.items()}
+    return {
+        name: row_norms(parts.reshape(len(parts), -1))
+        for name, parts in split.items()
+        if not name.startswith("output.")
+    }

@@ -108,29 +108,36 @@ def truncated_gradient(network: Network, batch: Batch, target_kind: str, length:
 
 @np.errstate(**QUIET)
 def gradient_by_lag(network: Network, batch: Batch, target_kind: str) -> dict[str, Array]:
-    """Each recurrent parameter's gradient split by lag: name -> array (L, *shape); the rows add up to the gradient.
+    """Each parameter's gradient split by lag: name -> array (L, *shape); the rows add up to the gradient.
 
     dL/dW = sum over lags l of (sum over t of (dL_t/dh_{t-l}) (dh_{t-l}/dW)), the inner derivative through the one
     step t - l: row l is what reached the weights from l steps back, and a window of k steps keeps the rows below k
-    of a loss at its end. Bengio, Simard & Frasconi 1994, equation 5, summed by t - l. All scored losses, as in
-    training. Work grows with the square of the sequence's length.
+    of a loss at its end. What a loss gives to the output layer of its own step is lag 0. Bengio, Simard & Frasconi
+    1994, equation 5, summed by t - l. All scored losses, as in training. Work grows with the square of the
+    sequence's length.
     """
     network.reset_state()
     criterion: Any = LOSSES[target_kind]()
     criterion.forward(network.forward(batch.inputs), batch.targets, batch.mask)
     dhs = network.output.backward(criterion.backward()).copy()
-    layer = network.recurrent
-    split: list[list[Array]] = []
-    while len(split) < len(dhs) and np.any(dhs):
-        earlier, grads = layer.backward_each(dhs)
-        split.append(grads)
+    layer, embedding, grads = network.recurrent, network.embedding, network.parameters.grads
+    output = {name: grads[name].copy() for name in grads if name.startswith("output.")}
+    split: list[dict[str, Array]] = []
+    while len(split) < len(dhs) and (not split or np.any(dhs)):
+        earlier, parts = layer.backward_each(dhs)
+        row = {name: np.zeros_like(grad) for name, grad in grads.items()}
+        if not split:
+            row.update(output)
+        recurrent = [name for name in grads if name.startswith("recurrent.")]
+        row.update(zip(recurrent, parts, strict=True))
+        if embedding is not None and embedding.params:
+            embedding.backward(layer.inputs_each(dhs))
+            row["embedding.W"] = grads["embedding.W"].copy()
+        split.append(row)
         dhs = np.zeros_like(dhs)
         dhs[:-1] = earlier[1:]
     network.reset_state()
-    names = [name for name in network.parameters.values if name.startswith("recurrent.")]
-    if not split:
-        split = [[np.zeros_like(grad) for grad in layer.grads]]
-    return {name: np.stack([grads[index] for grads in split]) for index, name in enumerate(names)}
+    return {name: np.stack([row[name] for row in split]) for name in grads}
 
 
 @dataclass(frozen=True)

@@ -245,6 +245,10 @@ class TimeRNN(Layer):
         bias_gradient(dpre, out=grads[2])
         return dpre @ self.params[1].swapaxes(-1, -2), grads
 
+    def inputs_each(self, dhs: Array) -> Array:
+        """dL/dx_t through step t alone, from gradients dL/dh_t as for `backward_each`: (T, ..., N, D)."""
+        return (dhs * self.slopes()) @ self.params[0].swapaxes(-1, -2)
+
     def drop(self, steps: int) -> None:
         """Forget the oldest `steps` steps of the window; the later ones become its first."""
         self._steps.drop("hs", steps)

@@ -147,12 +147,12 @@ def lyapunov_figure(history: History, title: str) -> "Figure":
 
 
 def split_figure(history: History, title: str, bptt_length: int | None) -> "Figure":
-    """Norm of each recurrent parameter's gradient by lag at the last study."""
+    """Norm of each parameter's gradient by lag at the last study."""
     figure, axes = axes_with(title, "lag (steps between a loss and the step it reached)", "norm of the gradient's part")
     split = history.studies[-1][1].split
     assert split is not None
     axes.xaxis.get_major_locator().set_params(integer=True)
-    looks = [(BLUE, "-"), (ORANGE, "--"), (GREEN, ":")]
+    looks = [(BLACK, "-."), (BLUE, "-"), (ORANGE, "--"), (GREEN, ":")][-len(split) :]
     for (name, parts), (color, dash) in zip(split.items(), looks, strict=False):
         usable = np.isfinite(parts) & (parts > 0)
         lags = np.flatnonzero(usable)
