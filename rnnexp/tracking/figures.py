@@ -1,7 +1,6 @@
 """The figures of a run. Lines differ in dash and marker too, so that they read in grey print."""
 
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnexp.tracking.history import History
@@ -44,14 +43,3 @@ def loss_figure(history: History, title: str) -> "Figure":
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=9)
     return figure
-
-
-def save_figures(history: History, folder: Path, title: str, bptt_length: int | None) -> list[Path]:
-    """Write the PNG figures of a run; the files written."""
-    from rnnexp.tracking.gradient_figures import gradient_figures
-
-    figures = {"loss.png": loss_figure(history, title)} if history.curves else {}
-    figures.update(gradient_figures(history, title, bptt_length))
-    for name, figure in figures.items():
-        figure.savefig(folder / name)
-    return [folder / name for name in figures]

@@ -12,7 +12,8 @@ from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
 from rnnexp.tasks import Text
 from rnnexp.tracking import summary
-from rnnexp.tracking.figures import save_figures
+from rnnexp.tracking.figures import loss_figure
+from rnnexp.tracking.gradient_figures import gradient_figures
 from rnnexp.tracking.gradient_report import write_report
 from rnnexp.tracking.history import History
 from rnnexp.tracking.mlflow_run import MLflowRun
@@ -174,10 +175,14 @@ class Recorder:
                     writer.writeheader()
                     writer.writerows(table)
         length = self.experiment.bptt.length
-        figures = save_figures(history, folder, self.info.name, length)
-        written += figures
+        figures = {"loss.png": loss_figure(history, self.info.name)} if history.curves else {}
+        figures.update(gradient_figures(history, self.info.name, length))
+        for name, figure in figures.items():
+            figure.savefig(folder / name)
+        pictures = [folder / name for name in figures]
+        written += pictures
         if history.studies:
-            written.append(write_report(history, folder, self.info.name, figures, length))
+            written.append(write_report(history, folder, self.info.name, pictures, length))
         task = self.experiment.task
         if whole and isinstance(task, Text):
             tokens = generate(self.experiment.network, task.start, SAMPLE_LENGTH, rng=self.experiment.sampling)
