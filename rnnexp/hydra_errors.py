@@ -21,7 +21,7 @@ def check_flags(arguments: Sequence[str]) -> None:
     def refuse(message: str) -> NoReturn:
         told = UserError(
             f"the command line can't be read: {message}",
-            "settings are written key=value, without dashes; python -m rnnexp --help lists them",
+            "settings are written key=value, without dashes and side by side; python -m rnnexp --help lists them",
         )
         raise SystemExit(told.message())
 
