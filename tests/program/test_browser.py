@@ -83,7 +83,7 @@ def page():
 def see(page, *texts):
     """Wait until each text stands on the page."""
     for text in texts:
-        page.wait_for_function("text => document.body.innerText.includes(text)", arg=text, timeout=120_000)
+        page.wait_for_function("text => document.body.innerText.includes(text)", arg=text, timeout=90_000)
 
 
 def test_the_printed_link_opens_the_run(two_runs, ui, page):
@@ -100,7 +100,14 @@ def test_two_runs_compare_with_their_curves_by_lag(two_runs, ui, page):
     ids = quote(json.dumps([run.info.run_id for run in runs]))
     experiments = quote(json.dumps([runs[0].info.experiment_id]))
     page.goto(f"{ui}/#/compare-runs?runs={ids}&experiments={experiments}", wait_until="load")
-    see(page, "hidden_size=6", "hidden_size=12", "gradient_by_lag/last", "final/eval/loss")
+    see(page, "Comparing 2 Runs", "Parallel Coordinates", "hidden_size=6", "hidden_size=12")
+    metric = quote(json.dumps("gradient_by_lag/last"))
+    keys = quote(json.dumps(["gradient_by_lag/last"]))
+    page.goto(
+        f"{ui}/#/metric?runs={ids}&metric={metric}&experiments={experiments}&plot_metric_keys={keys}&x_axis=step",
+        wait_until="load",
+    )
+    see(page, "gradient_by_lag/last", "hidden_size=6", "hidden_size=12", "(step=9)")  # the lag is the step
 
 
 def test_the_runs_page_lists_both_runs(two_runs, ui, page):
