@@ -163,11 +163,14 @@ def build(config: DictConfig) -> Any:
             "it is a stream, which has no end: try bptt_length=20",
         )
     weights = root["init"]
-    for name in weights:
-        if name not in WEIGHTS:
-            raise unknown(f"init.{name}", [f"init.{key}" for key in WEIGHTS], weights[name])
+    check_known("init", weights, WEIGHTS)
     init = Initializers(**{name: construct(f"init.{name}", weights.get(name)) for name in WEIGHTS})
     cell, cell_options = component("cell", root["cell"])
+    if not hasattr(cell, "parameter_shapes"):
+        raise InvalidValue("cell._target_", root["cell"]["_target_"], "the class of a recurrent layer")
+    # What the network passes itself is no setting.
+    own = {*cell.parameter_shapes(1, 1), "stateful", "batch_first", "grads", "reuse"}
+    check_known("cell", cell_options, [key for key in inspect.signature(cell).parameters if key not in own])
     streams = Streams(root["seed"])
     try:
         network = build_network(
@@ -229,9 +232,7 @@ def check_root(config: DictConfig) -> dict[str, Any]:
     one_of("dtype", root["dtype"], DTYPES)
     tracking = root["tracking"]
     one_of("tracking.backend", tracking.get("backend"), BACKENDS)
-    for key in tracking:
-        if key not in ("backend", "experiment", "uri"):
-            raise unknown(f"tracking.{key}", ["tracking.experiment", "tracking.uri"], tracking[key])
+    check_known("tracking", tracking, ("backend", "experiment", "uri"))
     for key, null in (("experiment", False), ("uri", True)):
         value = tracking.get(key)
         if not (isinstance(value, str) and value.strip()) and not (null and value is None):
@@ -269,9 +270,7 @@ def construct(prefix: str, settings: Any, **context: Any) -> Any:
     cls, given = component(prefix, settings)
     accepted = inspect.signature(cls).parameters
     known = [key for key in accepted if key not in context]
-    for key in given:
-        if key not in known:
-            raise unknown(f"{prefix}.{key}", [f"{prefix}.{name}" for name in known], given[key])
+    check_known(prefix, given, known)
     for key, parameter in accepted.items():
         if parameter.default is parameter.empty and key not in given and key not in context:
             raise InvalidValue(f"{prefix}.{key}", None, f"given: {cls.__name__} needs it")
@@ -279,6 +278,14 @@ def construct(prefix: str, settings: Any, **context: Any) -> Any:
         return cls(**given, **{key: value for key, value in context.items() if key in accepted})
     except InvalidValue as error:
         raise under(prefix, error) from None
+
+
+def check_known(prefix: str, given: dict[str, Any], known: Iterable[str]) -> None:
+    """Refuse the first of a group's keys that nothing uses."""
+    known = list(known)
+    for key in given:
+        if key not in known:
+            raise unknown(f"{prefix}.{key}", [f"{prefix}.{name}" for name in known], given[key])
 
 
 def under(prefix: str, error: InvalidValue) -> InvalidValue:
