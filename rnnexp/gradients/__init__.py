@@ -15,11 +15,15 @@ from rnnexp.gradients.study import GradientStudy, Study
 from rnnexp.gradients.truncation import (
     AdaptiveWindow,
     TruncationBias,
+    Window,
     adaptive_window,
+    fixed_windows,
     full_gradient,
     gradient_by_lag,
     truncated_gradient,
     truncation_bias,
+    windowed_gradient,
+    windows_bias,
 )
 
 __all__ = [
@@ -30,8 +34,10 @@ __all__ = [
     "StepJacobians",
     "Study",
     "TruncationBias",
+    "Window",
     "adaptive_window",
     "eigenvalues",
+    "fixed_windows",
     "full_gradient",
     "gradient_by_lag",
     "lyapunov",
@@ -45,4 +51,6 @@ __all__ = [
     "total_norms_by_time",
     "truncated_gradient",
     "truncation_bias",
+    "windowed_gradient",
+    "windows_bias",
 ]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from rnnexp.checks import InvalidValue, integer, number
 from rnnexp.gradients.lyapunov import lyapunov_exponents
-from rnnexp.gradients.norms import NormsByLag, backward_from_last, by_lag, total_norms_by_time
+from rnnexp.gradients.norms import QUIET, NormsByLag, backward_from_last, by_lag, total_norms_by_time
 from rnnexp.gradients.saturation import Saturation, saturation_of
 from rnnexp.gradients.spectra import StepJacobians, eigenvalues, pascanu_bound, singular_values
 from rnnexp.gradients.truncation import (
@@ -164,6 +164,7 @@ class GradientStudy:
             batch = batch.steps(0, max(self.max_length, first_scored + 1))
         return batch
 
+    @np.errstate(**QUIET)
     def __call__(
         self, network: Network, batch: Batch, target_kind: str, *, length: int | None = None, stride: int | None = None
     ) -> Study:
@@ -184,7 +185,7 @@ class GradientStudy:
             saturation=saturation,
             eigenvalues=eigenvalues(weights),
             singular_values=singular,
-            pascanu_bound=pascanu_bound(float(singular[0]), layer.activation.steepest),
+            pascanu_bound=pascanu_bound(float(singular[0]), layer.steepest),
             seen_by_window=norms.seen_by_window(length),
             jacobians=None if jacobians is None or not self.jacobians else StepJacobians(singular_values(jacobians)),
             lyapunov=None if jacobians is None or not count else lyapunov_exponents(jacobians, count),

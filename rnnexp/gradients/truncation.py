@@ -1,5 +1,6 @@
 """What truncation does to the gradient: its bias, the share of each lag, and the window that would be enough."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,32 @@ class TruncationBias:
     relative_error: float
 
 
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a sequence whose newest losses go back together.
+
+    Attributes
+    ----------
+    start, newest, end : int
+        The losses of the steps from `newest` up to `end` go back as far as step `start`.
+    carry : sequence of floats, or None
+        A factor for what each step of the window hands back to the one before it; 1 when None.
+    """
+
+    start: int
+    newest: int
+    end: int
+    carry: Sequence[float] | None = None
+
+
+def fixed_windows(steps: int, length: int | None, stride: int | None = None) -> list[Window]:
+    """The windows of BPTT(length; stride) on `steps` steps; None is the whole sequence, and `length`, respectively."""
+    length = steps if length is None else length
+    stride = length if stride is None else stride
+    ends = [min(newest + stride, steps) for newest in range(0, steps, stride)]
+    return [Window(max(0, end - length), at * stride, end) for at, end in enumerate(ends)]
+
+
 @np.errstate(**QUIET)
 def truncation_bias(
     network: Network, batch: Batch, target_kind: str, length: int | None, stride: int | None = None
@@ -46,14 +73,16 @@ def truncation_bias(
         k2 and k1 of BPTT(k2; k1) (Williams & Peng 1990): every k1 steps the newest k1 losses go back through the last
         k2 steps. None is the whole sequence, and k2, respectively.
     """
+    return windows_bias(network, batch, target_kind, fixed_windows(len(batch.inputs), length, stride))
+
+
+@np.errstate(**QUIET)
+def windows_bias(network: Network, batch: Batch, target_kind: str, windows: Sequence[Window]) -> TruncationBias:
+    """The same for any windows that together score every step once."""
     full = full_gradient(network, batch, target_kind)
-    if length is None or length >= len(batch.inputs):
-        length = len(batch.inputs)
-        stride = stride or length
-        if stride >= len(batch.inputs):
-            return compare(full, full)
-    truncated = truncated_gradient(network, batch, target_kind, length, stride or length)
-    return compare(truncated, full)
+    if len(windows) == 1 and windows[0].carry is None:
+        return compare(full, full)
+    return compare(windowed_gradient(network, batch, target_kind, windows), full)
 
 
 @np.errstate(**QUIET)
@@ -82,26 +111,34 @@ def full_gradient(network: Network, batch: Batch, target_kind: str) -> Array:
     return gradient
 
 
-@np.errstate(**QUIET)
 def truncated_gradient(network: Network, batch: Batch, target_kind: str, length: int, stride: int) -> Array:
     """The same loss's gradient (P,), every `stride` steps' losses sent back through the last `length` steps only."""
-    steps, total = len(batch.inputs), batch.mask.sum()
+    return windowed_gradient(network, batch, target_kind, fixed_windows(len(batch.inputs), length, stride))
+
+
+@np.errstate(**QUIET)
+def windowed_gradient(network: Network, batch: Batch, target_kind: str, windows: Sequence[Window]) -> Array:
+    """Gradient (P,) of the mean loss over all scored steps, each window's newest losses through that window only."""
+    total = batch.mask.sum()
+    layer = network.recurrent
     network.reset_state()
     network.forward(batch.inputs, scored=slice(0, 0))
-    states = network.recurrent.states.copy()
+    states = [tuple(state.copy() for state in layer.state_before(window.start)) for window in windows]
     criterion: Any = LOSSES[target_kind]()
     gradient = np.zeros_like(network.parameters.gradient)
-    for newest in range(0, steps, stride):
-        end = min(newest + stride, steps)
-        share = batch.mask[newest:end].sum() / total
+    for window, state in zip(windows, states, strict=True):
+        new = batch.steps(window.newest, window.end)
+        share = new.mask.sum() / total
         if not share:
             continue
-        start = max(0, end - length)
-        window = batch.steps(newest, end)
-        network.recurrent.set_state(states[start])
-        outputs = network.forward(batch.inputs[start:end], scored=slice(newest - start, None))
-        criterion.forward(outputs, window.targets, window.mask)
-        gradient += share * network.backward(criterion.backward())
+        if window.start:
+            layer.set_state(*state)
+        else:
+            network.reset_state()  # the initial state may be learned
+        scored = slice(window.newest - window.start, None)
+        outputs = network.forward(batch.inputs[window.start : window.end], scored=scored)
+        criterion.forward(outputs, new.targets, new.mask)
+        gradient += share * network.backward(criterion.backward(), carry=window.carry)
     network.reset_state()
     return gradient
 
@@ -119,25 +156,28 @@ def gradient_by_lag(network: Network, batch: Batch, target_kind: str) -> dict[st
     network.reset_state()
     criterion: Any = LOSSES[target_kind]()
     criterion.forward(network.forward(batch.inputs), batch.targets, batch.mask)
-    dhs = network.output.backward(criterion.backward()).copy()
     layer, embedding, grads = network.recurrent, network.embedding, network.parameters.grads
+    dstates = layer.after_each_step(network.output.backward(criterion.backward()).copy())
     output = {name: grads[name].copy() for name in grads if name.startswith("output.")}
+    if network.tied:
+        output["embedding.W"] = network.output.grads[0].swapaxes(-1, -2).copy()
+    recurrent = [name for name in grads if name.startswith("recurrent.")]
     split: list[dict[str, Array]] = []
-    while len(split) < len(dhs) and (not split or np.any(dhs)):
-        earlier, parts = layer.backward_each(dhs)
+    while len(split) < len(dstates[0]) and (not split or any(np.any(dstate) for dstate in dstates)):
+        dxs, earlier, parts = layer.steps_back(dstates)
         row = {name: np.zeros_like(grad) for name, grad in grads.items()}
-        if not split:
-            row.update(output)
-        recurrent = [name for name in grads if name.startswith("recurrent.")]
         row.update(zip(recurrent, parts, strict=True))
         if embedding is not None and embedding.params:
-            embedding.backward(layer.inputs_each(dhs))
+            embedding.backward(dxs)
             row["embedding.W"] = grads["embedding.W"].copy()
+        if not split:
+            for name, value in output.items():
+                row[name] = row[name] + value
         split.append(row)
-        dhs = np.zeros_like(dhs)
-        dhs[:-1] = earlier[1:]
+        dstates = tuple(np.concatenate([before[1:], np.zeros_like(before[:1])]) for before in earlier)
     network.reset_state()
-    return {name: np.stack([row[name] for row in split]) for name in grads}
+    frozen = network.design.frozen
+    return {name: np.stack([row[name] * (name not in frozen) for row in split]) for name in grads}
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,25 @@
 """The network: one file per layer, each with a hand-written forward and backward pass."""
 
 from rnnexp.layers.activations import ACTIVATIONS, activation, diff_relu, diff_sigmoid, diff_tanh, relu, sigmoid
+from rnnexp.layers.gru import GRU, TimeGRU
 from rnnexp.layers.init import Gaussian, Glorot, Identity, Normal, Orthogonal
 from rnnexp.layers.inputs import TimeEmbedding, TimeOneHot
 from rnnexp.layers.linear import TimeLinear
 from rnnexp.layers.losses import LOSSES, MeanSquaredError, SoftmaxCrossEntropy
-from rnnexp.layers.network import Initializers, Network, build_network
+from rnnexp.layers.lstm import LSTM, TimeLSTM
+from rnnexp.layers.network import Design, Initializers, Network, build_network
 from rnnexp.layers.parameters import Parameters
+from rnnexp.layers.recurrent import Recurrent
 from rnnexp.layers.rnn import RNN, TimeRNN
+from rnnexp.layers.stack import Stack
 
 __all__ = [
     "ACTIVATIONS",
+    "GRU",
     "LOSSES",
+    "LSTM",
     "RNN",
+    "Design",
     "Gaussian",
     "Glorot",
     "Identity",
@@ -22,8 +29,12 @@ __all__ = [
     "Normal",
     "Orthogonal",
     "Parameters",
+    "Recurrent",
     "SoftmaxCrossEntropy",
+    "Stack",
     "TimeEmbedding",
+    "TimeGRU",
+    "TimeLSTM",
     "TimeLinear",
     "TimeOneHot",
     "TimeRNN",

@@ -78,29 +78,41 @@ def row_norms(vectors: Array) -> Array:
 
 
 class Steps:
-    """Time-first buffers that live from window to window, and one view per step made once for each buffer."""
+    """Buffers over time that live from window to window, and one view per step made once for each buffer.
+
+    A buffer is (T, ...), or (slabs, T, ...) where one step has several quantities that are computed as one array.
+    """
 
     def __init__(self) -> None:
-        self._arrays: dict[str, Array] = {}
-        self._views: dict[str, list[Array]] = {}
+        self._over_time: dict[str, Array] = {}
+        self._views: dict[str, dict[tuple[int, ...], list[Array]]] = {}
 
-    def __call__(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """A buffer of `shape` (time first); its contents stay as long as only the number of steps changes."""
-        old = self._arrays.get(name)
-        if old is None or old.dtype != dtype or old.shape[1:] != shape[1:] or old.shape[0] < shape[0]:
-            new = np.zeros(shape, dtype)
-            if old is not None and old.dtype == dtype and old.shape[1:] == shape[1:]:
-                new[: old.shape[0]] = old
-            self._arrays[name], self._views[name] = new, list(new)
-        return self._arrays[name][: shape[0]]
+    def __call__(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], *, slabs: int = 0) -> Array:
+        """The buffer of that name for `shape` (T, ...); its contents stay while only the number of steps changes."""
+        steps, rest = shape[0], (*((slabs,) if slabs else ()), *shape[1:])
+        old = self._over_time.get(name)
+        if old is not None and (old.dtype, old.shape[1:]) != (dtype, rest):
+            old = None
+        if old is None or len(old) < steps:
+            # Slabs lie one after the other, whole windows each, so that products over all steps need no copy.
+            new = np.zeros((slabs, *shape), dtype).swapaxes(0, 1) if slabs else np.zeros(shape, dtype)
+            if old is not None:
+                new[: len(old)] = old
+            self._over_time[name], self._views[name] = new, {}
+        array = self._over_time[name][:steps]
+        return array.swapaxes(0, 1) if slabs else array
 
-    def views(self, name: str) -> list[Array]:
-        """The buffer's steps as a list of views."""
-        return self._views[name]
+    def views(self, name: str, *part: int) -> list[Array]:
+        """The buffer's steps as a list of views; of slab `part`, or of the slabs from one up to another, if given."""
+        made = self._views[name]
+        if part not in made:
+            steps, at = self._over_time[name], part[0] if len(part) == 1 else slice(*(part or (None,)))
+            made[part] = list(steps[:, at] if part else steps)
+        return made[part]
 
     def drop(self, name: str, steps: int) -> None:
         """Forget the oldest `steps` steps: what follows moves to the front."""
-        array = self._arrays.get(name)
+        array = self._over_time.get(name)
         if array is not None and steps:
             array[:-steps] = array[steps:]
 
@@ -149,6 +161,12 @@ class Layer:
 
     def drop(self, steps: int) -> None:
         """Forget the oldest `steps` steps of the window, so that a longer past can be kept while new steps come."""
+
+
+def one_step_sum(value: Array, like: Array) -> Array:
+    """A gradient of one step, or of many steps along leading axes, summed to the shape of `like`."""
+    extra = value.ndim - like.ndim
+    return value.sum(axis=tuple(range(extra))) if extra else value
 
 
 def check_shapes(layer: str, **arrays: tuple[Array, tuple[int, ...]]) -> None:

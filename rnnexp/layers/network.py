@@ -8,13 +8,15 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import DTypeLike, NDArray
 
-from rnnexp.checks import integer, one_of
+from rnnexp.checks import InvalidValue, integer, one_of
 from rnnexp.layers.base import Steps
 from rnnexp.layers.init import Glorot, Initializer, Normal, Orthogonal
 from rnnexp.layers.inputs import TimeEmbedding, TimeOneHot
 from rnnexp.layers.linear import TimeLinear
 from rnnexp.layers.parameters import Parameters
+from rnnexp.layers.recurrent import Recurrent
 from rnnexp.layers.rnn import TimeRNN
+from rnnexp.layers.stack import Stack
 
 Array = NDArray[Any]
 INPUT_KINDS = ("tokens", "values")
@@ -22,36 +24,60 @@ INPUT_KINDS = ("tokens", "values")
 
 @dataclass(frozen=True)
 class Initializers:
-    """Which initialiser draws which weights; biases start at zero.
+    """Which initialiser draws which weights, one matrix at a time (of a gated cell, one for each gate).
 
     Attributes
     ----------
     embedding : the learned input map (V or D_in, D)
-    input : input weights of the cell (D, H)
+    input : input weights of a cell (D, H)
     recurrent : recurrent weights (H, H)
-    output : output weights (H, O)
+    output : output weights (H, O); also draws a table that is input and output map at once
+    state : learned initial states, each as a row (1, H)
     """
 
     embedding: Initializer = field(default_factory=Normal)
     input: Initializer = field(default_factory=Glorot)
     recurrent: Initializer = field(default_factory=Orthogonal)
     output: Initializer = field(default_factory=Glorot)
+    state: Initializer = field(default_factory=lambda: Normal(0.0))
 
 
-class Network:
-    """input map -> recurrent layer -> output layer, over windows of a sequence.
+@dataclass(frozen=True)
+class Design:
+    """What a network is made of, apart from its numbers.
 
-    Parameters
+    Attributes
     ----------
-    parameters : Parameters
-        With the names that `parameter_shapes` gives.
     input_kind : {"tokens", "values"}
     input_size : int
         V for tokens, D_in for values.
     cell : class
-        The recurrent layer's class; `TimeRNN` or one with the same contract.
+        Of the recurrent layers: a `Recurrent`.
     cell_options : mapping
         Further keyword arguments for `cell`.
+    num_layers : int
+        Recurrent layers, one on top of the other.
+    frozen : sequence of str
+        Parameters that are not trained.
+    """
+
+    input_kind: str
+    input_size: int
+    cell: type[Recurrent] = TimeRNN
+    cell_options: Mapping[str, Any] = field(default_factory=dict)
+    num_layers: int = 1
+    frozen: Sequence[str] = ()
+
+
+class Network:
+    """input map -> recurrent layer, or a stack of them -> output layer, over windows of a sequence.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        With the names that `build_network` gives. Without ``output.W`` the embedding's table, transposed, is the output
+        map too (Press & Wolf 2017).
+    design : Design
 
     Attributes
     ----------
@@ -59,34 +85,31 @@ class Network:
         ``embedding`` is None when real-valued input goes straight into the cell.
     """
 
-    def __init__(
-        self,
-        parameters: Parameters,
-        *,
-        input_kind: str,
-        input_size: int,
-        cell: type = TimeRNN,
-        cell_options: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.parameters = parameters
-        self.input_kind = input_kind
-        self.input_size = input_size
-        self.cell = cell
-        self.cell_options = dict(cell_options or {})
+    def __init__(self, parameters: Parameters, design: Design) -> None:
+        self.parameters, self.design = parameters, design
         self.embedding: TimeEmbedding | TimeLinear | TimeOneHot | None = None
         if "embedding.W" in parameters.values:
-            learned = TimeEmbedding if input_kind == "tokens" else TimeLinear
+            learned = TimeEmbedding if design.input_kind == "tokens" else TimeLinear
             self.embedding = learned(**self._arrays("embedding"))
-        elif input_kind == "tokens":
-            self.embedding = TimeOneHot(input_size, dtype=parameters.vector.dtype, reuse=True)
-        self.recurrent: TimeRNN = cell(**self._arrays("recurrent"), stateful=True, **self.cell_options)
-        self.output = TimeLinear(**self._arrays("output"))
+        elif design.input_kind == "tokens":
+            self.embedding = TimeOneHot(design.input_size, dtype=parameters.vector.dtype, reuse=True)
+        layers = [
+            design.cell(**self._arrays(name), stateful=True, **design.cell_options)
+            for name in recurrent_names(design.num_layers)
+        ]
+        self.recurrent: Recurrent | Stack = layers[0] if len(layers) == 1 else Stack(layers, reuse=True)
+        arrays = self._arrays("output")
+        self.tied = "W" not in arrays
+        if self.tied:
+            table = parameters.values["embedding.W"].swapaxes(-1, -2)
+            arrays = {**arrays, "W": table, "grads": [np.zeros_like(table), *arrays["grads"]]}
+        self.output = TimeLinear(**arrays)
         self._scored: Any = slice(None)
         self._steps = Steps()
 
     def _arrays(self, layer: str) -> dict[str, Any]:
-        names = [name for name in self.parameters.values if name.startswith(f"{layer}.")]
-        arrays: dict[str, Any] = {name.split(".")[1]: self.parameters.values[name] for name in names}
+        names = [name for name in self.parameters.values if name.rpartition(".")[0] == layer]
+        arrays: dict[str, Any] = {name.rpartition(".")[2]: self.parameters.values[name] for name in names}
         return {**arrays, "grads": [self.parameters.grads[name] for name in names], "reuse": True}
 
     @property
@@ -96,13 +119,7 @@ class Network:
 
     def replica(self) -> "Network":
         """A second network on the same parameter vector, with its own state, buffers and gradients."""
-        return Network(
-            self.parameters.replica(),
-            input_kind=self.input_kind,
-            input_size=self.input_size,
-            cell=self.cell,
-            cell_options=self.cell_options,
-        )
+        return Network(self.parameters.replica(), self.design)
 
     def reset_state(self) -> None:
         """Let the next window start from zero."""
@@ -136,10 +153,11 @@ class Network:
         self._shape, self._hs_dtype = hs.shape, hs.dtype
         return self.output.forward(hs[self._scored])
 
-    def backward(self, doutputs: Array, *, norms: bool = False) -> Array:
+    def backward(self, doutputs: Array, *, norms: bool = False, carry: Sequence[float] | None = None) -> Array:
         """Gradient of the parameters from dL/doutputs (S, ..., N, O); the vector (..., P) that it is written into.
 
-        With ``norms=True``, ||dL/dh_t|| stays in ``recurrent.dh_norms`` (T + 1, ..., N).
+        With ``norms=True``, ||dL/dh_t|| stays in ``recurrent.norms["h"]`` (T + 1, ..., N). `carry` holds a factor for
+        what each step of the window hands back to the one before it. Frozen parameters have no gradient.
         """
         dhs = self.output.backward(doutputs)
         steps, scored = self._shape[0], self._scored
@@ -151,10 +169,20 @@ class Network:
             else:
                 np.add.at(spread, scored, dhs)
             dhs = spread
-        dxs = self.recurrent.backward(dhs, norms=norms)
+        dxs = self.recurrent.backward(dhs, norms=norms, carry=carry)
         if self.embedding is not None:
             self.embedding.backward(dxs)
+        grads = self.parameters.grads
+        if self.tied:
+            grads["embedding.W"] += self.output.grads[0].swapaxes(-1, -2)
+        for name in self.design.frozen:
+            grads[name][...] = 0.0
         return self.parameters.gradient
+
+
+def recurrent_names(num_layers: int) -> list[str]:
+    """How the recurrent layers are called, the lowest first."""
+    return ["recurrent"] if num_layers == 1 else [f"recurrent.{layer}" for layer in range(1, num_layers + 1)]
 
 
 def build_network(
@@ -165,8 +193,12 @@ def build_network(
     embedding_dim: int | None = None,
     input_size: int | None = None,
     input_kind: str = "tokens",
-    cell: type = TimeRNN,
+    cell: type[Recurrent] = TimeRNN,
     cell_options: Mapping[str, Any] | None = None,
+    num_layers: int = 1,
+    learn_initial_state: bool = False,
+    tie: bool = False,
+    freeze: str | Sequence[str] = (),
     init: Initializers | None = None,
     dtype: DTypeLike = np.float32,
 ) -> Network:
@@ -186,40 +218,96 @@ def build_network(
     input_kind : {"tokens", "values"}
     cell, cell_options : class, mapping
         The recurrent layer and its options.
+    num_layers : int
+        Recurrent layers, one on top of the other, >= 1.
+    learn_initial_state : bool
+        Train the state before the first step; it is zero otherwise.
+    tie : bool
+        One table for input and output, for tokens with ``output_size == input_size`` and ``embedding_dim ==
+        hidden_size`` (Press & Wolf 2017; Inan, Khosravi & Socher 2017).
+    freeze : str, or sequence of str
+        Parameters, or layers with all of theirs, that are not trained: ``"recurrent.Wh"``, ``"embedding"``.
     init : Initializers
     dtype : float32 or float64
 
     Raises
     ------
     InvalidValue
-        If a size is not a whole number >= 1.
+        If a size is not a whole number >= 1, the sizes can't be tied, or there is nothing of a name to freeze.
     """
     hidden_size = integer("hidden_size", hidden_size, at_least=1)
     output_size = integer("output_size", output_size, at_least=1)
     input_size = integer("input_size", output_size if input_size is None else input_size, at_least=1)
+    num_layers = integer("num_layers", num_layers, at_least=1)
     one_of("input_kind", input_kind, INPUT_KINDS)
+    init = init or Initializers()
     shapes: dict[str, tuple[int, ...]] = {}
+    draws: dict[str, Initializer] = {"output.W": init.output, "embedding.W": init.embedding}
     features = input_size
     if embedding_dim is not None:
         features = integer("embedding_dim", embedding_dim, at_least=1)
         shapes["embedding.W"] = (input_size, features)
-    cell_shapes: dict[str, tuple[int, ...]] = cell.parameter_shapes(features, hidden_size)  # type: ignore[attr-defined]
-    shapes.update({f"recurrent.{name}": shape for name, shape in cell_shapes.items()})
-    shapes.update({"output.W": (hidden_size, output_size), "output.b": (output_size,)})
+    if tie:
+        _check_tie(embedding_dim, hidden_size, input_kind, input_size, output_size)
+        draws["embedding.W"] = lambda shape, *, rng: init.output((shape[1], shape[0]), rng=rng).T
+    for name in recurrent_names(num_layers):
+        cell_shapes = cell.parameter_shapes(features, hidden_size)
+        shapes.update({f"{name}.{parameter}": shape for parameter, shape in cell_shapes.items()})
+        draws.update({f"{name}.Wx": init.input, f"{name}.Wh": init.recurrent})
+        if learn_initial_state:
+            shapes.update({f"{name}.{state}0": (hidden_size,) for state in cell.state_names})
+            draws.update({f"{name}.{state}0": init.state for state in cell.state_names})
+        features = hidden_size
+    if not tie:
+        shapes["output.W"] = (hidden_size, output_size)
+    shapes["output.b"] = (output_size,)
 
     generators = [rng] if isinstance(rng, Generator) else list(rng)
     copies = () if isinstance(rng, Generator) else (len(generators),)
     parameters = Parameters(shapes, copies=copies, dtype=dtype)
-    init = init or Initializers()
-    draw: dict[str, Initializer] = {
-        "embedding.W": init.embedding,
-        "recurrent.Wx": init.input,
-        "recurrent.Wh": init.recurrent,
-        "output.W": init.output,
-    }
+    design = Design(input_kind, input_size, cell, cell_options or {}, num_layers, frozen_names(freeze, list(shapes)))
+    network = Network(parameters, design)
+    for name, layer in zip(recurrent_names(num_layers), network.recurrent.layers, strict=True):
+        for parameter, value in layer.initial_values().items():
+            parameters.values[f"{name}.{parameter}"][...] = value
     for copy, generator in enumerate(generators):
-        for name, shape in shapes.items():
-            if name in draw:
+        for name in shapes:
+            if name in draws:
                 target = parameters.values[name]
-                (target[copy] if copies else target)[...] = draw[name]((shape[0], shape[1]), rng=generator)
-    return Network(parameters, input_kind=input_kind, input_size=input_size, cell=cell, cell_options=cell_options)
+                _draw(target[copy] if copies else target, draws[name], generator)
+    return network
+
+
+def _draw(target: Array, initializer: Initializer, rng: Generator) -> None:
+    """Draw one parameter into `target`, every matrix of it by itself."""
+    for matrix in target.reshape(-1, *target.shape[-2:]) if target.ndim > 1 else target.reshape(1, 1, -1):
+        matrix[...] = initializer((matrix.shape[0], matrix.shape[1]), rng=rng)
+
+
+def _check_tie(embedding_dim: int | None, hidden_size: int, input_kind: str, input_size: int, output_size: int) -> None:
+    """Refuse to tie what has not the same sizes."""
+    if input_kind != "tokens" or input_size != output_size:
+        given = f"{input_size} {input_kind} in, {output_size} out"
+        raise InvalidValue(
+            "tie",
+            True,
+            f"false here ({given})",
+            "one table serves both ends only where they are the same tokens: task=text",
+        )
+    if embedding_dim != hidden_size:
+        raise InvalidValue(
+            "embedding_dim", embedding_dim, f"{hidden_size}, the hidden_size, to be tied", "or give tie=false"
+        )
+
+
+def frozen_names(freeze: str | Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The parameters among `names` that `freeze` means: by their own name, or by their layer's."""
+    wanted = [freeze] if isinstance(freeze, str) else list(freeze)
+    known = sorted({name.rpartition(".")[0] for name in names} | {name.partition(".")[0] for name in names})
+    for entry in wanted:
+        if entry not in names:
+            one_of("freeze", entry, [*known, *names])
+    frozen = tuple(name for name in names if any(name == entry or name.startswith(f"{entry}.") for entry in wanted))
+    if len(frozen) == len(names):
+        raise InvalidValue("freeze", ", ".join(wanted), "less than the whole network", "nothing would be trained")
+    return frozen

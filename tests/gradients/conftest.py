@@ -88,7 +88,7 @@ def loss_paths():
     forward = {"tanh": np.tanh, "identity": np.copy, "relu": lambda x: x * (x > 0)}
 
     def find(network, batch):
-        activation = network.cell_options.get("activation", "tanh")
+        activation = network.design.cell_options.get("activation", "tanh")
         values = network.parameters.values
         E, Wx, Wh, b = values["embedding.W"], *(values[f"recurrent.{name}"] for name in ("Wx", "Wh", "b"))
         V, c = values["output.W"], values["output.b"]

@@ -34,12 +34,7 @@ def draw_targets(loss, rng, steps, batch):
 def with_vector(network, vector):
     parameters = Parameters(network.parameters.shapes, dtype=vector.dtype)
     parameters.vector[...] = vector
-    return Network(
-        parameters,
-        input_kind=network.input_kind,
-        input_size=network.input_size,
-        cell_options=network.cell_options,
-    )
+    return Network(parameters, network.design)
 
 
 def input_gradient(network, doutputs):

@@ -1,0 +1,69 @@
+"""What layers with gates share: parameters (..., G, fan_in, fan_out), one matrix a gate, and whole-window products.
+
+The gates of a step are one array whose slabs are contiguous, so that one call of tanh, or one product, does all of
+them; a window's are (G, T, ..., N, H), so that each gate's steps are contiguous too.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnexp.checks import one_of
+from rnnexp.layers.base import bias_gradient, weight_gradient, whole_window
+
+Array = NDArray[Any]
+
+
+def only_tanh(activation: str) -> None:
+    """Refuse any activation but tanh: the gates are there so that it need not be changed."""
+    if activation != "tanh":
+        one_of("activation", activation, ("tanh",))
+
+
+def per_gate(x: Array, weight: Array) -> Array:
+    """X W_g of one step for every gate g: (..., N, D), (..., G, D, H) -> (..., G, N, H)."""
+    product: Array = x[..., np.newaxis, :, :] @ weight
+    return product
+
+
+def all_gates(weight: Array) -> Array:
+    """Weights (..., G, fan_in, fan_out) with the gates in front of the copies, for a product with one step's state."""
+    return np.moveaxis(weight, -3, 0)
+
+
+def gate_inputs(xs: Array, Wx: Array, b: Array, out: Array) -> None:
+    """x_t Wx_g + b_g for all steps and gates: (T, ..., N, D) -> out (G, T, ..., N, H)."""
+    for gate, pre in enumerate(out):
+        whole_window(xs, Wx[..., gate, :, :], b[..., gate, :], out=pre)
+
+
+def gate_gradients(xs: Array, deltas: list[Array], dWx: Array) -> None:
+    """Gradients of one weight matrix a gate, from the gates' own gradients, each (T, ..., N, H)."""
+    for gate, delta in enumerate(deltas):
+        weight_gradient(xs, delta, out=dWx[..., gate, :, :])
+
+
+def gate_biases(deltas: list[Array], db: Array) -> None:
+    """Gradients of one bias a gate."""
+    for gate, delta in enumerate(deltas):
+        bias_gradient(delta, out=db[..., gate, :])
+
+
+def input_gradient(deltas: list[Array], Wx: Array, out: Array, work: Array) -> Array:
+    """Sum over the gates of delta_g Wx_g^T for all steps: out (T, ..., N, D), `work` shaped like it."""
+    for gate, delta in enumerate(deltas):
+        whole_window(delta, Wx[..., gate, :, :].swapaxes(-1, -2), None, out=work if gate else out)
+        if gate:
+            np.add(out, work, out=out)
+    return out
+
+
+def half_for_sigmoids(weight: Array, first: int, last: int) -> Array:
+    """Weights (G, ..., fan_in, fan_out) halved for the gates from `first` up to `last`.
+
+    sigmoid(x) = (1 + tanh(x / 2)) / 2, and halving is exact, so one tanh does for all gates.
+    """
+    halved = weight.copy()
+    halved[first:last] *= 0.5
+    return halved

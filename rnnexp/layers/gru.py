@@ -1,0 +1,258 @@
+"""The gated recurrent unit: one step (`GRU`) and a window of steps (`TimeGRU`)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rnnexp.layers.activations import sigmoid
+from rnnexp.layers.base import as_parameter, bias_gradient, check_shapes, one_step_sum
+from rnnexp.layers.gates import (
+    all_gates,
+    gate_biases,
+    gate_gradients,
+    gate_inputs,
+    half_for_sigmoids,
+    input_gradient,
+    only_tanh,
+    per_gate,
+)
+from rnnexp.layers.recurrent import Recurrent, State
+
+Array = NDArray[Any]
+
+
+class GRU:
+    """One step, with the gates r (reset), z (update) and the candidate n.
+
+    ::
+
+        r = sigmoid(x Wx_r + h_prev Wh_r + b_r)
+        z = sigmoid(x Wx_z + h_prev Wh_z + b_z)
+        n = tanh(x Wx_n + b_n + r * (h_prev Wh_n + bn))
+        h = (1 - z) * n + z * h_prev
+
+    Cho et al. 2014, section 2.3, with the reset gate after the product, as in cuDNN and PyTorch.
+
+    Parameters
+    ----------
+    Wx : array (..., 3, D, H)
+        One matrix each for r, z, n.
+    Wh : array (..., 3, H, H)
+    b : array (..., 3, H)
+    bn : array (..., H)
+        The candidate's second bias, which the reset gate multiplies.
+
+    Attributes
+    ----------
+    params, grads : lists of four arrays
+        ``[Wx, Wh, b, bn]`` and their gradients, which `backward` overwrites.
+    """
+
+    def __init__(self, Wx: ArrayLike, Wh: ArrayLike, b: ArrayLike, bn: ArrayLike) -> None:
+        self.params = [as_parameter(array) for array in (Wx, Wh, b, bn)]
+        self.grads = [np.zeros_like(array) for array in self.params]
+        _check(self.params)
+
+    def forward(self, x: ArrayLike, h_prev: ArrayLike) -> Array:
+        """X (..., N, D), h_prev (..., N, H) -> h (..., N, H)."""
+        Wx, Wh, b, bn = self.params
+        x, h_prev = np.asarray(x), np.asarray(h_prev)
+        inputs = per_gate(x, Wx) + b[..., np.newaxis, :]
+        hidden = per_gate(h_prev, Wh)
+        r = sigmoid(inputs[..., 0, :, :] + hidden[..., 0, :, :])
+        z = sigmoid(inputs[..., 1, :, :] + hidden[..., 1, :, :])
+        reset = hidden[..., 2, :, :] + bn[..., np.newaxis, :]
+        n = np.tanh(inputs[..., 2, :, :] + r * reset)
+        self.cache = (x, h_prev, r, z, n, reset)
+        h: Array = (1.0 - z) * n + z * h_prev
+        return h
+
+    def backward(self, dh: ArrayLike) -> tuple[Array, Array]:
+        """dL/dh (..., N, H) -> dL/dx (..., N, D), dL/dh_prev (..., N, H)."""
+        Wx, Wh, _, _ = self.params
+        x, h_prev, r, z, n, reset = self.cache
+        dh = np.asarray(dh)
+        dn = dh * (1.0 - z) * (1.0 - n * n)
+        dreset = dn * r
+        dr = dn * reset * r * (1.0 - r)
+        dz = dh * (h_prev - n) * z * (1.0 - z)
+        dinputs, dhidden = np.stack([dr, dz, dn], axis=-3), np.stack([dr, dz, dreset], axis=-3)
+        for grad, value in zip(
+            self.grads,
+            (
+                x[..., np.newaxis, :, :].swapaxes(-1, -2) @ dinputs,
+                h_prev[..., np.newaxis, :, :].swapaxes(-1, -2) @ dhidden,
+                dinputs.sum(axis=-2),
+                dreset.sum(axis=-2),
+            ),
+            strict=True,
+        ):
+            grad[...] = one_step_sum(value, grad)
+        dx = (dinputs @ Wx.swapaxes(-1, -2)).sum(axis=-3)
+        return dx, dh * z + (dhidden @ Wh.swapaxes(-1, -2)).sum(axis=-3)
+
+
+class TimeGRU(Recurrent):
+    """A window of steps of a `GRU`, the same weights at every step.
+
+    Parameters
+    ----------
+    Wx : array (..., 3, D, H)
+    Wh : array (..., 3, H, H)
+    b : array (..., 3, H)
+    bn : array (..., H)
+    stateful : bool
+        Carry the last state into the next window; otherwise every window starts from the initial state.
+    activation : {"tanh"}
+        Of the candidate.
+    **options
+        Those of `Recurrent`: ``batch_first``, ``grads``, ``reuse``, ``h0``.
+    """
+
+    def __init__(
+        self,
+        Wx: ArrayLike,
+        Wh: ArrayLike,
+        b: ArrayLike,
+        bn: ArrayLike,
+        stateful: bool = False,
+        *,
+        activation: str = "tanh",
+        **options: Any,
+    ) -> None:
+        only_tanh(activation)
+        super().__init__((Wx, Wh, b, bn), hidden_size=np.shape(Wh)[-1], stateful=stateful, **options)
+        _check(self.params[:4])
+
+    @staticmethod
+    def parameter_shapes(input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the arrays that the constructor takes, in its order."""
+        return {
+            "Wx": (3, input_size, hidden_size),
+            "Wh": (3, hidden_size, hidden_size),
+            "b": (3, hidden_size),
+            "bn": (hidden_size,),
+        }
+
+    def step(self, x: Array, state: State) -> State:
+        """One step, as `GRU` takes it."""
+        return (GRU(*self.params[:4]).forward(x, *state),)
+
+    def step_back(self, x: Array, state: State, dstate: State) -> tuple[Array, State, list[Array]]:
+        """Back through one step, as `GRU` goes."""
+        one = GRU(*self.params[:4])
+        one.forward(x, *state)
+        dx, dh_prev = one.backward(*dstate)
+        return dx, (dh_prev,), one.grads
+
+    def _check_input(self, xs: Array) -> None:
+        check_shapes("TimeGRU", xs=(xs, (self.params[0].shape[-2],)))
+
+    def _forward(self, first: int) -> None:
+        Wx, Wh, b, bn = self.params[:4]
+        steps, shape, dtype = len(self._xs), self._states[0].shape[1:], self._dtype
+        pre = self._steps("pre", (steps, *shape), dtype, slabs=3)
+        self._steps("gates", (steps, *shape), dtype, slabs=3)
+        self._steps("reset", (steps, *shape), dtype)
+        gate_inputs(self._xs[first:], Wx, b, out=pre[:, first:])
+        pre[:2, first:] *= 0.5
+        weights = half_for_sigmoids(all_gates(Wh), 0, 2)
+        second = np.broadcast_to(bn[..., np.newaxis, :], shape)
+        work = np.empty((3, *shape), dtype)
+        work_rz, work_n = work[:2], work[2]
+        views = self._steps.views
+        hs, resets, pre_rz, pre_n = views("h"), views("reset"), views("pre", 0, 2), views("pre", 2)
+        gates_rz, gates_r, gates_z, gates_n = (views("gates", *part) for part in ((0, 2), (0,), (1,), (2,)))
+        for t in range(first, steps):
+            np.matmul(hs[t], weights, out=work)
+            rz = gates_rz[t]
+            np.add(work_rz, pre_rz[t], out=rz)
+            np.tanh(rz, out=rz)
+            np.multiply(rz, 0.5, out=rz)
+            np.add(rz, 0.5, out=rz)
+            np.add(work_n, second, out=resets[t])
+            n = gates_n[t]
+            np.multiply(gates_r[t], resets[t], out=n)
+            np.add(n, pre_n[t], out=n)
+            np.tanh(n, out=n)
+            h = hs[t + 1]
+            np.subtract(hs[t], n, out=h)
+            np.multiply(h, gates_z[t], out=h)
+            np.add(h, n, out=h)
+
+    def _backward(self, dhs: Array, dstates: list[Array], carry: Sequence[float] | None) -> Array:
+        Wx, Wh, _, _ = self.params[:4]
+        xs, hs, dh = self._xs, self._states[0], dstates[0]
+        steps, shape = len(xs), hs.shape[1:]
+        r, z, n = self._steps("gates", (steps, *shape), self._dtype, slabs=3)
+        reset = self._steps("reset", (steps, *shape), self._dtype)
+        # The gradients of r, z, (h Wh_n + bn) and n at every step, but for the factor dh.
+        deltas = self._steps("deltas", (steps, *shape), dh.dtype, slabs=4)
+        dr, dz, dreset, dn = deltas
+        np.multiply((1.0 - z) * n, n, out=dn)
+        np.subtract(1.0 - z, dn, out=dn)
+        np.multiply(dn, r, out=dreset)
+        np.multiply(dreset * (1.0 - r), reset, out=dr)
+        np.multiply((hs[:-1] - n) * z, 1.0 - z, out=dz)
+        work = np.empty((3, *shape), dh.dtype)
+        part_r, part_z, part_n = work
+        views = self._steps.views
+        dhidden, each, back, update = views("dh"), views("deltas"), views("deltas", 0, 3), views("gates", 1)
+        weights = all_gates(Wh).swapaxes(-1, -2)
+        dh[-1] = dhs[-1]
+        for t in range(steps - 1, -1, -1):
+            np.multiply(dhidden[t + 1], each[t], out=each[t])
+            np.matmul(back[t], weights, out=work)
+            earlier = dhidden[t]
+            np.multiply(dhidden[t + 1], update[t], out=earlier)
+            np.add(earlier, part_r, out=earlier)
+            np.add(earlier, part_z, out=earlier)
+            np.add(earlier, part_n, out=earlier)
+            if carry is not None:
+                np.multiply(earlier, carry[t], out=earlier)
+            if t:
+                np.add(earlier, dhs[t - 1], out=earlier)
+        dWx, dWh, db, dbn = self.grads[:4]
+        gate_gradients(xs, [dr, dz, dn], dWx)
+        gate_gradients(hs[:-1], [dr, dz, dreset], dWh)
+        gate_biases([dr, dz, dn], db)
+        bias_gradient(dreset, out=dbn)
+        dxs, part = (self._steps(name, xs.shape, dh.dtype) for name in ("dxs", "part"))
+        return input_gradient([dr, dz, dn], Wx, dxs, part)
+
+    def drop(self, steps: int) -> None:
+        """Forget the oldest `steps` steps of the window; the later ones become its first."""
+        super().drop(steps)
+        for name in ("gates", "reset"):
+            self._steps.drop(name, steps)
+
+    def slopes(self) -> Array:
+        """Slope of the candidate's tanh, 1 - n^2, at every step of the last window: (T, ..., N, H)."""
+        slopes: Array = 1.0 - self._gates()[2] ** 2
+        return slopes
+
+    def gates(self) -> dict[str, Array]:
+        """The reset and update gates at every step of the last window, each (T, ..., N, H)."""
+        reset, update, _ = self._gates()
+        return {"reset": reset, "update": update}
+
+    def _gates(self) -> Array:
+        return self._steps("gates", self._states[0][1:].shape, self._dtype, slabs=3)
+
+    def recurrent_weights(self) -> list[Array]:
+        """The candidate's matrix."""
+        return [self.params[1][..., 2, :, :]]
+
+
+def _check(params: list[Array]) -> None:
+    Wx, Wh, b, bn = params
+    hidden = Wh.shape[-1]
+    check_shapes(
+        "GRU",
+        Wh=(Wh, (3, hidden, hidden)),
+        Wx=(Wx, (3, Wx.shape[-2], hidden)),
+        b=(b, (3, hidden)),
+        bn=(bn, (hidden,)),
+    )

@@ -1,0 +1,287 @@
+"""Long short-term memory: one step (`LSTM`) and a window of steps (`TimeLSTM`)."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rnnexp.checks import number
+from rnnexp.layers.activations import sigmoid
+from rnnexp.layers.base import as_parameter, check_shapes, one_step_sum
+from rnnexp.layers.gates import (
+    all_gates,
+    gate_biases,
+    gate_gradients,
+    gate_inputs,
+    half_for_sigmoids,
+    input_gradient,
+    only_tanh,
+    per_gate,
+)
+from rnnexp.layers.recurrent import Recurrent, State
+
+Array = NDArray[Any]
+
+
+class LSTM:
+    """One step, with the gates o (output), i (input), f (forget) and the candidate g.
+
+    ::
+
+        o, i, f = sigmoid(x Wx + h_prev Wh + b), each with its own matrices
+        g = tanh(x Wx_g + h_prev Wh_g + b_g)
+        c = f * c_prev + i * g
+        h = o * tanh(c)
+
+    Hochreiter & Schmidhuber 1997 with the forget gate of Gers, Schmidhuber & Cummins 2000; no peepholes.
+
+    Parameters
+    ----------
+    Wx : array (..., 4, D, H)
+        One matrix each for o, i, f, g, in this order.
+    Wh : array (..., 4, H, H)
+    b : array (..., 4, H)
+
+    Attributes
+    ----------
+    params, grads : lists of three arrays
+        ``[Wx, Wh, b]`` and their gradients, which `backward` overwrites.
+    """
+
+    def __init__(self, Wx: ArrayLike, Wh: ArrayLike, b: ArrayLike) -> None:
+        self.params = [as_parameter(array) for array in (Wx, Wh, b)]
+        self.grads = [np.zeros_like(array) for array in self.params]
+        _check(self.params)
+
+    def forward(self, x: ArrayLike, h_prev: ArrayLike, c_prev: ArrayLike) -> tuple[Array, Array]:
+        """X (..., N, D), h_prev and c_prev (..., N, H) -> h and c (..., N, H)."""
+        Wx, Wh, b = self.params
+        x, h_prev, c_prev = np.asarray(x), np.asarray(h_prev), np.asarray(c_prev)
+        pre = per_gate(x, Wx) + per_gate(h_prev, Wh) + b[..., np.newaxis, :]
+        o, i, f = (sigmoid(pre[..., gate, :, :]) for gate in range(3))
+        g = np.tanh(pre[..., 3, :, :])
+        c = f * c_prev + i * g
+        squashed = np.tanh(c)
+        self.cache = (x, h_prev, c_prev, o, i, f, g, squashed)
+        return o * squashed, c
+
+    def backward(self, dh: ArrayLike, dc: ArrayLike) -> tuple[Array, Array, Array]:
+        """dL/dh and dL/dc (..., N, H) -> dL/dx (..., N, D), dL/dh_prev, dL/dc_prev (..., N, H).
+
+        dL/dc is what later steps add to it; what reaches c through h is added here.
+        """
+        Wx, Wh, _ = self.params
+        x, h_prev, c_prev, o, i, f, g, squashed = self.cache
+        dh = np.asarray(dh)
+        dc = dh * o * (1.0 - squashed * squashed) + np.asarray(dc)
+        dpre = np.stack(
+            [
+                dh * squashed * o * (1.0 - o),
+                dc * g * i * (1.0 - i),
+                dc * c_prev * f * (1.0 - f),
+                dc * i * (1.0 - g * g),
+            ],
+            axis=-3,
+        )
+        for grad, value in zip(
+            self.grads,
+            (
+                x[..., np.newaxis, :, :].swapaxes(-1, -2) @ dpre,
+                h_prev[..., np.newaxis, :, :].swapaxes(-1, -2) @ dpre,
+                dpre.sum(axis=-2),
+            ),
+            strict=True,
+        ):
+            grad[...] = one_step_sum(value, grad)
+        dx, dh_prev = ((dpre @ W.swapaxes(-1, -2)).sum(axis=-3) for W in (Wx, Wh))
+        dc_prev: Array = dc * f
+        return dx, dh_prev, dc_prev
+
+
+class TimeLSTM(Recurrent):
+    """A window of steps of an `LSTM`, the same weights at every step.
+
+    Parameters
+    ----------
+    Wx : array (..., 4, D, H)
+    Wh : array (..., 4, H, H)
+    b : array (..., 4, H)
+    stateful : bool
+        Carry the last state into the next window; otherwise every window starts from the initial state.
+    activation : {"tanh"}
+        Of the candidate and the output.
+    forget_bias : float
+        What the forget gate's bias starts at in a new network; 1 keeps the gate open at first (Gers, Schmidhuber &
+        Cummins 2000; Jozefowicz, Zaremba & Sutskever 2015).
+    **options
+        Those of `Recurrent`: ``batch_first``, ``grads``, ``reuse``, ``h0``, ``c0``.
+
+    Notes
+    -----
+    ``norms["c"]`` is of the whole gradient in c_t, what reaches it through h_t included.
+    """
+
+    state_names: ClassVar[tuple[str, ...]] = ("h", "c")
+
+    def __init__(
+        self,
+        Wx: ArrayLike,
+        Wh: ArrayLike,
+        b: ArrayLike,
+        stateful: bool = False,
+        *,
+        activation: str = "tanh",
+        forget_bias: float = 1.0,
+        **options: Any,
+    ) -> None:
+        only_tanh(activation)
+        self.forget_bias = number("forget_bias", forget_bias)
+        super().__init__((Wx, Wh, b), hidden_size=np.shape(Wh)[-1], stateful=stateful, **options)
+        _check(self.params[:3])
+
+    @staticmethod
+    def parameter_shapes(input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the arrays that the constructor takes, in its order."""
+        return {
+            "Wx": (4, input_size, hidden_size),
+            "Wh": (4, hidden_size, hidden_size),
+            "b": (4, hidden_size),
+        }
+
+    def initial_values(self) -> dict[str, Array]:
+        """The forget gate's bias."""
+        return {"b": np.array([[0.0], [0.0], [self.forget_bias], [0.0]])}
+
+    @property
+    def c(self) -> Array | None:
+        """The cell state after the last window (..., N, H)."""
+        return None if self.state is None else self.state[1]
+
+    def step(self, x: Array, state: State) -> State:
+        """One step, as `LSTM` takes it."""
+        return LSTM(*self.params[:3]).forward(x, *state)
+
+    def step_back(self, x: Array, state: State, dstate: State) -> tuple[Array, State, list[Array]]:
+        """Back through one step, as `LSTM` goes."""
+        one = LSTM(*self.params[:3])
+        one.forward(x, *state)
+        dx, *earlier = one.backward(*dstate)
+        return dx, tuple(earlier), one.grads
+
+    def _check_input(self, xs: Array) -> None:
+        check_shapes("TimeLSTM", xs=(xs, (self.params[0].shape[-2],)))
+
+    def _forward(self, first: int) -> None:
+        Wx, Wh, b = self.params[:3]
+        steps, shape, dtype = len(self._xs), self._states[0].shape[1:], self._dtype
+        pre = self._steps("pre", (steps, *shape), dtype, slabs=4)
+        self._steps("gates", (steps, *shape), dtype, slabs=4)
+        self._steps("squashed", (steps, *shape), dtype)
+        gate_inputs(self._xs[first:], Wx, b, out=pre[:, first:])
+        pre[:3, first:] *= 0.5
+        weights = half_for_sigmoids(all_gates(Wh), 0, 3)
+        work = np.empty(shape, dtype)
+        views = self._steps.views
+        hs, cs, pres, squashed = views("h"), views("c"), views("pre"), views("squashed")
+        gates, sigmoids = views("gates"), views("gates", 0, 3)
+        gates_o, gates_i, gates_f, gates_g = (views("gates", gate) for gate in range(4))
+        for t in range(first, steps):
+            gate = gates[t]
+            np.matmul(hs[t], weights, out=gate)
+            np.add(gate, pres[t], out=gate)
+            np.tanh(gate, out=gate)
+            half = sigmoids[t]
+            np.multiply(half, 0.5, out=half)
+            np.add(half, 0.5, out=half)
+            c = cs[t + 1]
+            np.multiply(gates_f[t], cs[t], out=c)
+            np.multiply(gates_i[t], gates_g[t], out=work)
+            np.add(c, work, out=c)
+            np.tanh(c, out=squashed[t])
+            np.multiply(gates_o[t], squashed[t], out=hs[t + 1])
+
+    def _backward(self, dhs: Array, dstates: list[Array], carry: Sequence[float] | None) -> Array:
+        Wx, Wh, _ = self.params[:3]
+        xs, (hs, cs), (dh, dc) = self._xs, self._states, dstates
+        steps, shape = len(xs), hs.shape[1:]
+        o, i, f, g = self._gates()
+        squashed = self._steps("squashed", (steps, *shape), self._dtype)
+        # The gradients of o, i, f, g at every step, but for the factor dh or dc; and dc/dh.
+        deltas = self._steps("deltas", (steps, *shape), dh.dtype, slabs=4)
+        through = self._steps("through", (steps, *shape), dh.dtype)
+        np.multiply(squashed * o, 1.0 - o, out=deltas[0])
+        np.multiply(g * i, 1.0 - i, out=deltas[1])
+        np.multiply(cs[:-1] * f, 1.0 - f, out=deltas[2])
+        np.multiply(i, 1.0 - g * g, out=deltas[3])
+        np.multiply(o, 1.0 - squashed * squashed, out=through)
+        work, step_work = np.empty((4, *shape), dh.dtype), np.empty(shape, dh.dtype)
+        part_o, part_i, part_f, part_g = work
+        views = self._steps.views
+        dhidden, dcell, each, forget, throughs = (
+            views("dh"),
+            views("dc"),
+            views("deltas"),
+            views("gates", 2),
+            views("through"),
+        )
+        each_o, each_ifg = views("deltas", 0), views("deltas", 1, 4)
+        weights = all_gates(Wh).swapaxes(-1, -2)
+        dh[-1], dc[-1] = dhs[-1], 0.0
+        for t in range(steps - 1, -1, -1):
+            dh_t, dc_t = dhidden[t + 1], dcell[t + 1]
+            np.multiply(dh_t, throughs[t], out=step_work)
+            np.add(dc_t, step_work, out=dc_t)
+            np.multiply(dh_t, each_o[t], out=each_o[t])
+            np.multiply(dc_t, each_ifg[t], out=each_ifg[t])
+            np.multiply(dc_t, forget[t], out=dcell[t])
+            np.matmul(each[t], weights, out=work)
+            earlier = dhidden[t]
+            np.add(part_o, part_i, out=earlier)
+            np.add(earlier, part_f, out=earlier)
+            np.add(earlier, part_g, out=earlier)
+            if carry is not None:
+                np.multiply(earlier, carry[t], out=earlier)
+                np.multiply(dcell[t], carry[t], out=dcell[t])
+            if t:
+                np.add(earlier, dhs[t - 1], out=earlier)
+        dWx, dWh, db = self.grads[:3]
+        gate_gradients(xs, list(deltas), dWx)
+        gate_gradients(hs[:-1], list(deltas), dWh)
+        gate_biases(list(deltas), db)
+        dxs, part = (self._steps(name, xs.shape, dh.dtype) for name in ("dxs", "part"))
+        return input_gradient(list(deltas), Wx, dxs, part)
+
+    def drop(self, steps: int) -> None:
+        """Forget the oldest `steps` steps of the window; the later ones become its first."""
+        super().drop(steps)
+        for name in ("gates", "squashed"):
+            self._steps.drop(name, steps)
+
+    def slopes(self) -> Array:
+        """Slope of the candidate's tanh, 1 - g^2, at every step of the last window: (T, ..., N, H)."""
+        slopes: Array = 1.0 - self._gates()[3] ** 2
+        return slopes
+
+    def gates(self) -> dict[str, Array]:
+        """The output, input and forget gates at every step of the last window, each (T, ..., N, H)."""
+        o, i, f, _ = self._gates()
+        return {"output": o, "input": i, "forget": f}
+
+    def _gates(self) -> Array:
+        return self._steps("gates", self._states[0][1:].shape, self._dtype, slabs=4)
+
+    def recurrent_weights(self) -> list[Array]:
+        """The candidate's matrix."""
+        return [self.params[1][..., 3, :, :]]
+
+
+def _check(params: list[Array]) -> None:
+    Wx, Wh, b = params
+    hidden = Wh.shape[-1]
+    check_shapes(
+        "LSTM",
+        Wh=(Wh, (4, hidden, hidden)),
+        Wx=(Wx, (4, Wx.shape[-2], hidden)),
+        b=(b, (4, hidden)),
+    )

@@ -1,0 +1,325 @@
+"""What every recurrent layer over a window shares: its state, its start, and what the gradient statistics ask of it."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rnnexp.layers.base import Layer, as_parameter, row_norms
+
+Array = NDArray[Any]
+State = tuple[Array, ...]
+
+
+class Recurrent(Layer):
+    """A recurrent layer over a window of steps, the same weights at every step.
+
+    A subclass gives the names and shapes of its parameters and the formulas of one step, forward and back; everything
+    else (windows, state, truncation, the gradient statistics) follows from these. The layers of this package also
+    override `_forward` and `_backward` with loops that allocate nothing.
+
+    Parameters
+    ----------
+    params : sequence of arrays
+        In the order of `parameter_shapes`; axes before those shapes are independent copies of the layer.
+    hidden_size : int
+        H.
+    grads : sequence of arrays, optional
+        Where `backward` writes the gradients, those of the initial states last.
+    stateful : bool
+        Carry the last state into the next window; otherwise every window starts from the initial state.
+    batch_first : bool
+        Sequences as (N, T, D) instead of (T, ..., N, D).
+    reuse : bool
+        Return the layer's own buffers, which the next call overwrites, instead of copies.
+    **initial : array (..., H), optional
+        Learned initial states by name, ``h0`` for the state ``h``; zero, and not learned, when not given.
+
+    Attributes
+    ----------
+    state_names : tuple of str
+        What a step hands to the next one; the first is the output.
+    params, grads : lists of arrays
+        The parameters, the learned initial states last, and their gradients, which `backward` overwrites.
+    state : tuple of arrays (..., N, H), or None
+        After the last window.
+    dstate : tuple of arrays (..., N, H), or None
+        dL/dstate for the state before the window's first step, left by `backward`.
+    norms : dict of str to array (T + 1, ..., N), or None
+        ||dL/dh_t|| of each sequence (and ||dL/dc_t||, for a layer with a state c) for t = 0, the state before the
+        window, to T; left by ``backward(norms=True)``.
+    steepest : float
+        sup |phi'| of the one activation that the gradient passes; NaN where there are gates.
+    """
+
+    state_names: ClassVar[tuple[str, ...]] = ("h",)
+    steepest: float = float("nan")
+
+    def __init__(
+        self,
+        params: Sequence[ArrayLike],
+        *,
+        hidden_size: int,
+        grads: Sequence[Array] | None = None,
+        stateful: bool = False,
+        batch_first: bool = False,
+        reuse: bool = False,
+        **initial: ArrayLike | None,
+    ) -> None:
+        starts = [initial.pop(f"{name}0", None) for name in self.state_names]
+        if initial:
+            raise TypeError(f"{type(self).__name__} takes no argument {', '.join(initial)}")
+        self._start = [as_parameter(start) for start in starts if start is not None]
+        if len(self._start) not in (0, len(starts)):
+            raise TypeError(f"give all of the initial states {', '.join(self.state_names)}, or none")
+        super().__init__([*params, *self._start], grads, batch_first=batch_first, reuse=reuse)
+        self.hidden_size = hidden_size
+        self.stateful = stateful
+        self.state: State | None = None
+        self.dstate: State | None = None
+        self.norms: dict[str, Array] | None = None
+        self._own = len(params)
+        rank = len(next(iter(self.parameter_shapes(1, 1).values())))
+        self._copies = self.params[0].shape[: self.params[0].ndim - rank]
+        self._from_start = True
+
+    @staticmethod
+    def parameter_shapes(input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the arrays that the constructor takes, in its order.
+
+        ``Wx`` and ``Wh`` (..., fan_in, fan_out) are drawn by the initialisers of input and recurrent weights, one
+        matrix at a time; all else starts at zero, or as `initial_values` says.
+        """
+        raise NotImplementedError
+
+    def initial_values(self) -> dict[str, Array]:
+        """Values, by name, of parameters that no initialiser draws and that do not start at zero."""
+        return {}
+
+    def step(self, x: Array, state: State) -> State:
+        """One step: x (..., N, D) and state, each (..., N, H), to the next state."""
+        raise NotImplementedError
+
+    def step_back(self, x: Array, state: State, dstate: State) -> tuple[Array, State, list[Array]]:
+        """Back through one step, which is computed again from its input and the state before it.
+
+        Parameters
+        ----------
+        x : array (..., N, D)
+        state : tuple of arrays (..., N, H)
+            Before the step.
+        dstate : tuple of arrays (..., N, H)
+            dL/d(state after the step), each taken as if the others did not depend on it.
+
+        Returns
+        -------
+        dx : array (..., N, D)
+        dstate : tuple of arrays (..., N, H)
+            For the state before the step.
+        grads : list of arrays
+            Of the parameters, initial states left out; summed over axes that the parameters do not have.
+        """
+        raise NotImplementedError
+
+    @property
+    def h(self) -> Array | None:
+        """The output state after the last window (..., N, H)."""
+        return None if self.state is None else self.state[0]
+
+    @property
+    def dh(self) -> Array | None:
+        """dL/dh for the state before the window's first step (..., N, H), left by `backward`."""
+        return None if self.dstate is None else self.dstate[0]
+
+    @property
+    def dh_norms(self) -> Array | None:
+        """||dL/dh_t|| of every step and sequence (T + 1, ..., N), left by ``backward(norms=True)``."""
+        return None if self.norms is None else self.norms["h"]
+
+    @property
+    def layers(self) -> "list[Recurrent]":
+        """The layers of a stack; here this one alone."""
+        return [self]
+
+    @property
+    def state_size(self) -> int:
+        """Units of the whole state: H times the number of states."""
+        return self.hidden_size * len(self.state_names)
+
+    def set_state(self, *state: ArrayLike) -> None:
+        """Let the next window of a stateful layer start from `state`, each (..., N, H); those left out are zero."""
+        if not 1 <= len(state) <= len(self.state_names):
+            raise TypeError(f"the state is ({', '.join(self.state_names)}), got {len(state)} arrays")
+        given = [np.array(array) for array in state]
+        given += [np.zeros_like(given[0]) for _ in self.state_names[len(given) :]]
+        self.state = tuple(given)
+
+    def reset_state(self) -> None:
+        """Let the next window start from the initial state: zero, or learned."""
+        self.state = None
+
+    def forward(self, xs: ArrayLike, first: int = 0) -> Array:
+        """States of a window: xs (T, ..., N, D) -> hs (T, ..., N, H).
+
+        Parameters
+        ----------
+        xs : array (T, ..., N, D)
+        first : int
+            Steps before `first` were computed by an earlier call and are kept as they are (see `drop`).
+
+        Raises
+        ------
+        ValueError
+            If `xs` does not fit the weights, or the carried state has another batch size.
+        """
+        xs = self._given(xs)
+        self._check_input(xs)
+        steps, shape = len(xs), (*self._copies, xs.shape[-2], self.hidden_size)
+        carried = self.state if self.stateful else None
+        if carried is not None and carried[0].shape != shape:
+            raise ValueError(
+                f"the carried state has shape {carried[0].shape}, the window needs {shape}: call reset_state() first"
+            )
+        self._dtype = np.result_type(xs, *self.params, *(carried or ()))
+        self._xs = xs
+        self._states = [self._steps(name, (steps + 1, *shape), self._dtype) for name in self.state_names]
+        if first == 0:
+            self._from_start = carried is None
+            starts: Sequence[Any] = carried or [start[..., np.newaxis, :] for start in self._start]
+            starts = starts or [0.0] * len(self._states)
+            for states, start in zip(self._states, starts, strict=True):
+                states[0] = start
+        self._forward(first)
+        self.state = tuple(states[steps].copy() for states in self._states)
+        return self._returned(self._states[0][1:])
+
+    def backward(self, dhs: ArrayLike, *, norms: bool = False, carry: Sequence[float] | None = None) -> Array:
+        """Gradients of a window: dL/dhs (T, ..., N, H) -> dL/dxs (T, ..., N, D).
+
+        Parameters
+        ----------
+        dhs : array (T, ..., N, H)
+            The loss's derivative in each state, apart from what later states add.
+        norms : bool
+            Also leave ||dL/dh_t|| of every step and sequence in `norms`.
+        carry : sequence of T floats, optional
+            Factors for what step t hands back to the state before it; 1 when not given.
+        """
+        dhs = self._given(dhs)
+        if dhs.shape != self._states[0][1:].shape:
+            raise ValueError(f"{type(self).__name__}: dhs must have shape {self._states[0][1:].shape}, got {dhs.shape}")
+        dtype = np.result_type(dhs, self._dtype)
+        dstates = [self._steps(f"d{name}", self._states[0].shape, dtype) for name in self.state_names]
+        dxs = self._backward(dhs, dstates, carry)
+        for grad, dstate in zip(self.grads[self._own :], dstates, strict=False):
+            grad[...] = dstate[0].sum(axis=-2) if self._from_start else 0.0
+        self.dstate = tuple(dstate[0].copy() for dstate in dstates)
+        self.norms = {n: row_norms(d) for n, d in zip(self.state_names, dstates, strict=True)} if norms else None
+        return self._returned(dxs)
+
+    def _check_input(self, xs: Array) -> None:
+        """Raise a ValueError if `xs` does not fit the weights."""
+
+    def _forward(self, first: int) -> None:
+        """Fill `self._states[...][t + 1]` for the steps t >= first of `self._xs`."""
+        for t in range(first, len(self._xs)):
+            new = self.step(self._xs[t], tuple(states[t] for states in self._states))
+            for states, value in zip(self._states, new, strict=True):
+                states[t + 1] = value
+
+    def _backward(self, dhs: Array, dstates: list[Array], carry: Sequence[float] | None) -> Array:
+        """Fill `dstates`, each (T + 1, ..., N, H), and the gradients of the layer's own parameters; dL/dxs."""
+        dxs = self._steps("dxs", self._xs.shape, dhs.dtype)
+        for array in (*dstates, *self.grads[: self._own]):
+            array[...] = 0.0
+        for t in range(len(self._xs) - 1, -1, -1):
+            dstates[0][t + 1] += dhs[t]
+            state, dstate = (
+                tuple(array[at] for array in arrays) for arrays, at in ((self._states, t), (dstates, t + 1))
+            )
+            dxs[t], earlier, grads = self.step_back(self._xs[t], state, dstate)
+            for array, value in zip(dstates, earlier, strict=True):
+                array[t] = value if carry is None else carry[t] * value
+            for total, grad in zip(self.grads, grads, strict=False):
+                total += grad
+        return dxs
+
+    def drop(self, steps: int) -> None:
+        """Forget the oldest `steps` steps of the window; the later ones become its first."""
+        if steps:
+            self._from_start = False
+        for name in self.state_names:
+            self._steps.drop(name, steps)
+
+    # What the gradient statistics ask of the last window, time first whatever `batch_first` says.
+
+    @property
+    def states(self) -> Array:
+        """Output states of the last window, the one before its first step included: (T + 1, ..., N, H); a view."""
+        return self._states[0]
+
+    def state_before(self, step: int) -> State:
+        """The state before a step of the last window, as `set_state` takes it."""
+        return tuple(states[step] for states in self._states)
+
+    def slopes(self) -> Array:
+        """Phi' of every unit at every step of the last window, (T, ..., N, H); empty if there is no one activation."""
+        return np.empty(0)
+
+    def gates(self) -> dict[str, Array]:
+        """Every gate at every step of the last window by name, each (T, ..., N, H); none in a layer without gates."""
+        return {}
+
+    def recurrent_weights(self) -> list[Array]:
+        """The matrix (..., H, H) through which the state reaches the next one: of a gated layer, the candidate's."""
+        named = dict(zip(self.parameter_shapes(1, 1), self.params, strict=False))
+        return [named["Wh"]] if "Wh" in named else []
+
+    def after_each_step(self, dhs: Array) -> State:
+        """Gradients in the states after each step from those in the outputs alone: (T, ..., N, H) each."""
+        return (dhs, *(np.zeros_like(dhs) for _ in self.state_names[1:]))
+
+    def steps_back(self, dstates: State) -> tuple[Array, State, list[Array]]:
+        """Every step on its own: what `step_back` gives for all steps of the last window, nothing handed on.
+
+        Parameters
+        ----------
+        dstates : tuple of arrays (T, ..., N, H)
+            Gradients in the states after each step.
+
+        Returns
+        -------
+        dxs : array (T, ..., N, D)
+        dstates : tuple of arrays (T, ..., N, H)
+            In the states before each step.
+        grads : list of arrays, shaped as `params`
+            Summed over the steps; `self.grads` is left alone.
+        """
+        dxs, earlier, grads = self.step_back(self._xs, tuple(states[:-1] for states in self._states), dstates)
+        starts = [value[0].sum(axis=-2) * self._from_start for value in earlier]
+        return dxs, earlier, [*grads, *starts[: len(self._start)]]
+
+    def jacobians(self, sequence: int = 0) -> Array:
+        """D state_t / d state_{t-1} of one sequence of the last window: (T, ..., S, S), rows the earlier state's units.
+
+        S is H times the number of states; they lie one after the other.
+        """
+        return self._step_derivatives(sequence)[0]
+
+    def input_jacobians(self, sequence: int = 0) -> Array:
+        """D state_t / d x_t of one sequence of the last window: (T, ..., D, S), rows the input's features."""
+        return self._step_derivatives(sequence)[1]
+
+    def _step_derivatives(self, sequence: int) -> tuple[Array, Array]:
+        hidden, size = self.hidden_size, self.state_size
+
+        def repeated(steps: Array) -> Array:
+            return np.broadcast_to(steps[..., [sequence], :], (*steps.shape[:-2], size, steps.shape[-1]))
+
+        # One row of the batch for each unit of the state after the step.
+        each = np.broadcast_to(np.eye(size, dtype=self._dtype), (*self._xs.shape[:-2], size, size))
+        after = tuple(each[..., k * hidden : (k + 1) * hidden] for k in range(len(self.state_names)))
+        before = tuple(repeated(states[:-1]) for states in self._states)
+        dx, earlier, _ = self.step_back(repeated(self._xs), before, after)
+        return np.concatenate(earlier, axis=-1).swapaxes(-1, -2), dx.swapaxes(-1, -2)

@@ -1,0 +1,154 @@
+"""Recurrent layers on top of one another, which together are one recurrent layer."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rnnexp.layers.base import Layer
+from rnnexp.layers.recurrent import Recurrent, State
+
+Array = NDArray[Any]
+
+
+class Stack(Layer):
+    """Recurrent layers, each fed with the states of the one below; the top one's are the output.
+
+    It answers as a single `Recurrent` layer does. Its state is that of all layers, the lowest first; a norm is that of
+    the gradient in all layers' h (or c) together, since the past may reach the loss by way of any of them.
+
+    Parameters
+    ----------
+    layers : sequence of Recurrent
+        The lowest first, all stateful or none, time first.
+    batch_first, reuse : bool
+        As for `Recurrent`.
+    """
+
+    def __init__(self, layers: Sequence[Recurrent], *, batch_first: bool = False, reuse: bool = False) -> None:
+        params = [array for layer in layers for array in layer.params]
+        grads = [array for layer in layers for array in layer.grads]
+        super().__init__(params, grads, batch_first=batch_first, reuse=reuse)
+        self.layers = list(layers)
+        self.steepest = float("nan")
+
+    @property
+    def state(self) -> State | None:
+        """After the last window: every layer's, the lowest first; None before the first window."""
+        states = [layer.state for layer in self.layers]
+        return None if None in states else tuple(array for state in states for array in state or ())
+
+    @property
+    def h(self) -> Array | None:
+        """The top layer's output state after the last window (..., N, H)."""
+        return self.layers[-1].h
+
+    @property
+    def dstate(self) -> State | None:
+        """dL/dstate for the state before the window's first step, left by `backward`."""
+        states = [layer.dstate for layer in self.layers]
+        return None if None in states else tuple(array for state in states for array in state or ())
+
+    @property
+    def norms(self) -> dict[str, Array] | None:
+        """||dL/dh_t|| (and ||dL/dc_t||) over all layers together, (T + 1, ..., N)."""
+        each = [layer.norms for layer in self.layers]
+        if each[0] is None:
+            return None
+        # hypot neither over- nor underflows on the way.
+        return {name: np.hypot.reduce([norms[name] for norms in each if norms]) for name in each[0]}
+
+    @property
+    def dh_norms(self) -> Array | None:
+        """||dL/dh_t|| over all layers together, (T + 1, ..., N)."""
+        return None if self.norms is None else self.norms["h"]
+
+    def _parts(self, arrays: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """A flat sequence of states, as a tuple for each layer."""
+        parts, start = [], 0
+        for layer in self.layers:
+            parts.append(tuple(arrays[start : start + len(layer.state_names)]))
+            start += len(layer.state_names)
+        return parts
+
+    def set_state(self, *state: ArrayLike) -> None:
+        """Let the next window start from `state`: every layer's, the lowest first."""
+        for layer, part in zip(self.layers, self._parts(state), strict=True):
+            layer.set_state(*part)
+
+    def reset_state(self) -> None:
+        """Let the next window start from the initial states."""
+        for layer in self.layers:
+            layer.reset_state()
+
+    def forward(self, xs: ArrayLike, first: int = 0) -> Array:
+        """States of the top layer: xs (T, ..., N, D) -> hs (T, ..., N, H); `first` as for `Recurrent`."""
+        hs = self._given(xs)
+        for layer in self.layers:
+            hs = layer.forward(hs, first)
+        return self._returned(hs)
+
+    def backward(self, dhs: ArrayLike, *, norms: bool = False, carry: Sequence[float] | None = None) -> Array:
+        """dL/dhs (T, ..., N, H) of the top layer -> dL/dxs (T, ..., N, D); `norms` and `carry` as for `Recurrent`."""
+        dxs = self._given(dhs)
+        for layer in reversed(self.layers):
+            dxs = layer.backward(dxs, norms=norms, carry=carry)
+        return self._returned(dxs)
+
+    def drop(self, steps: int) -> None:
+        """Forget the oldest `steps` steps of the window."""
+        for layer in self.layers:
+            layer.drop(steps)
+
+    @property
+    def states(self) -> Array:
+        """Output states of all layers side by side, (T + 1, ..., N, L * H), the one before the first step included."""
+        return np.concatenate([layer.states for layer in self.layers], axis=-1)
+
+    def state_before(self, step: int) -> State:
+        """The state before a step of the last window, as `set_state` takes it."""
+        return tuple(array for layer in self.layers for array in layer.state_before(step))
+
+    def slopes(self) -> Array:
+        """Phi' of all layers' units side by side, (T, ..., N, L * H)."""
+        return np.concatenate([layer.slopes() for layer in self.layers], axis=-1)
+
+    def gates(self) -> dict[str, Array]:
+        """Every gate of all layers' units side by side, each (T, ..., N, L * H)."""
+        each = [layer.gates() for layer in self.layers]
+        return {name: np.concatenate([gates[name] for gates in each], axis=-1) for name in each[0]}
+
+    def recurrent_weights(self) -> list[Array]:
+        """Every layer's matrix: the eigenvalues of the whole step are theirs together, since it is block-triangular."""
+        return [matrix for layer in self.layers for matrix in layer.recurrent_weights()]
+
+    def after_each_step(self, dhs: Array) -> State:
+        """Gradients in the states of all layers after each step from those in the top layer's outputs alone."""
+        below = [np.zeros_like(dhs) for layer in self.layers[:-1] for _ in layer.state_names]
+        return (*below, *self.layers[-1].after_each_step(dhs))
+
+    def steps_back(self, dstates: State) -> tuple[Array, State, list[Array]]:
+        """Every step on its own through all layers, as `Recurrent.steps_back`."""
+        earlier: list[Array] = []
+        grads: list[Array] = []
+        dxs: Any = 0.0
+        for layer, part in zip(reversed(self.layers), reversed(self._parts(dstates)), strict=True):
+            dxs, before, own = layer.steps_back((part[0] + dxs, *part[1:]))
+            earlier[:0], grads[:0] = before, own
+        return dxs, tuple(earlier), grads
+
+    def jacobians(self, sequence: int = 0) -> Array:
+        """D state_t / d state_{t-1} of one sequence of the last window: (T, S, S), S over all layers."""
+        blocks = []
+        for at, layer in enumerate(self.layers):
+            # From this layer's earlier state to its own next one, and on to the layers above within the step.
+            block = layer.jacobians(sequence)
+            row = [np.zeros((*block.shape[:2], below.state_size), block.dtype) for below in self.layers[:at]]
+            row.append(block)
+            for below, above in pairwise(self.layers[at:]):
+                block = block[..., : below.hidden_size] @ above.input_jacobians(sequence)
+                row.append(block)
+            blocks.append(np.concatenate(row, axis=-1))
+        return np.concatenate(blocks, axis=-2)
