@@ -52,6 +52,7 @@ class LSTM:
     def __init__(self, Wx: ArrayLike, Wh: ArrayLike, b: ArrayLike) -> None:
         self.params = [as_parameter(array) for array in (Wx, Wh, b)]
         self.grads = [np.zeros_like(array) for array in self.params]
+        self.cache: tuple[Array, ...] = ()
         _check(self.params)
 
     def forward(self, x: ArrayLike, h_prev: ArrayLike, c_prev: ArrayLike) -> tuple[Array, Array]:
@@ -95,8 +96,7 @@ class LSTM:
         ):
             grad[...] = one_step_sum(value, grad)
         dx, dh_prev = ((dpre @ W.swapaxes(-1, -2)).sum(axis=-3) for W in (Wx, Wh))
-        dc_prev: Array = dc * f
-        return dx, dh_prev, dc_prev
+        return dx, dh_prev, dc * f
 
 
 class TimeLSTM(Recurrent):
