@@ -74,14 +74,14 @@ class LSTM:
         """
         Wx, Wh, _ = self.params
         x, h_prev, c_prev, o, i, f, g, squashed = self.cache
-        dh = np.asarray(dh)
-        dc = dh * o * (1.0 - squashed * squashed) + np.asarray(dc)
+        at_h: Array = np.asarray(dh)
+        at_c: Array = np.asarray(dc) + at_h * o * (1.0 - squashed * squashed)
         dpre = np.stack(
             [
-                dh * squashed * o * (1.0 - o),
-                dc * g * i * (1.0 - i),
-                dc * c_prev * f * (1.0 - f),
-                dc * i * (1.0 - g * g),
+                at_h * squashed * o * (1.0 - o),
+                at_c * g * i * (1.0 - i),
+                at_c * c_prev * f * (1.0 - f),
+                at_c * i * (1.0 - g * g),
             ],
             axis=-3,
         )
@@ -96,7 +96,7 @@ class LSTM:
         ):
             grad[...] = one_step_sum(value, grad)
         dx, dh_prev = ((dpre @ W.swapaxes(-1, -2)).sum(axis=-3) for W in (Wx, Wh))
-        return dx, dh_prev, dc * f
+        return dx, dh_prev, at_c * f
 
 
 class TimeLSTM(Recurrent):
