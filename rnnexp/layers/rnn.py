@@ -155,8 +155,13 @@ class TimeRNN(Recurrent):
         weight_gradient(xs, dpre, out=self.grads[0])
         weight_gradient(hs[:-1], dpre, out=self.grads[1])
         bias_gradient(dpre, out=self.grads[2])
+        self._flow = (dh[1:], dpre)
         dxs = self._steps("dxs", xs.shape, dh.dtype)
         return whole_window(dpre, Wx.swapaxes(-1, -2), None, out=dxs)
+
+    def flow(self) -> tuple[Array, Array]:
+        """dL/dh_t, and the same before the activation, for t = 1 to T, left by `backward`: (T, ..., N, H) each."""
+        return self._flow
 
     def slopes(self) -> Array:
         """phi'(.) of every unit at every step of the last window: (T, ..., N, H)."""

@@ -1,21 +1,37 @@
-"""Training: truncated BPTT, optimizers, clipping, evaluation, and the loop that reports."""
+"""Training: truncated BPTT, optimizers, schedules, clipping, regularizers, evaluation, and the loop that reports."""
 
-from rnnexp.training.bptt import TruncatedBPTT
-from rnnexp.training.clipping import NoClipping, NormClipping
+from rnnexp.training.bptt import AdaptiveBPTT, RandomizedBPTT, Stretch, TruncatedBPTT, Truncation
+from rnnexp.training.clipping import NoClipping, NormClipping, ValueClipping
 from rnnexp.training.evaluation import Evaluation, evaluate
 from rnnexp.training.loop import Report, train
-from rnnexp.training.optimizers import SGD, Adam
+from rnnexp.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSProp
+from rnnexp.training.regularizers import NoRegularizer, Omega, WeightDecay
+from rnnexp.training.schedules import Constant, Cosine, StepDecay
 from rnnexp.training.streams import Streams
 
 __all__ = [
     "SGD",
+    "Adagrad",
     "Adam",
+    "AdamW",
+    "AdaptiveBPTT",
+    "Constant",
+    "Cosine",
     "Evaluation",
     "NoClipping",
+    "NoRegularizer",
     "NormClipping",
+    "Omega",
+    "RMSProp",
+    "RandomizedBPTT",
     "Report",
+    "StepDecay",
     "Streams",
+    "Stretch",
     "TruncatedBPTT",
+    "Truncation",
+    "ValueClipping",
+    "WeightDecay",
     "evaluate",
     "train",
 ]

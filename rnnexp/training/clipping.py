@@ -42,6 +42,29 @@ class NormClipping:
         return norm, clipped
 
 
+class ValueClipping:
+    """Every element into [-threshold, threshold], which may turn the gradient. Graves 2013, section 2.1.
+
+    Parameters
+    ----------
+    threshold : float
+        Largest absolute value that passes unchanged, > 0.
+    """
+
+    def __init__(self, threshold: float = 1.0) -> None:
+        self.threshold = number("threshold", threshold, above=0, hint="clipping=none turns clipping off")
+
+    def __call__(self, gradient: Array) -> tuple[Array, Array]:
+        """Clip in place; the norm before, and whether any element was beyond the threshold."""
+        norm = row_norms(gradient)
+        # What is not finite is left for the loop to see.
+        clipped = np.isfinite(norm) & (np.abs(gradient).max(axis=-1, initial=0.0) > self.threshold)
+        if np.any(clipped):
+            limited = np.clip(gradient, -self.threshold, self.threshold)
+            np.copyto(gradient, limited, where=clipped[..., np.newaxis])
+        return norm, clipped
+
+
 class NoClipping:
     """Leave the gradient as it is."""
 

@@ -34,6 +34,14 @@ class Cursor:
         if isinstance(task, StreamTask):
             self.place = task.begin(batch_size, rng=rng)
 
+    def scored_per_update(self, length: int) -> float:
+        """Scored steps, of all sequences together, that an update has on average with windows of `length` steps."""
+        if self.batch is None:
+            return float(length * self.batch_size)
+        mask = self.batch.mask
+        updates = min(int(mask.any(axis=1).sum()), len(mask) / length)
+        return float(mask.sum() / max(1.0, updates))
+
     def next(self, steps: int | None) -> tuple[Batch, bool]:
         """At most `steps` further steps (None: to the episode's end), and whether they begin a new sequence."""
         if isinstance(self.task, StreamTask):

@@ -12,11 +12,13 @@ from rnnexp.checks import InvalidValue, integer
 from rnnexp.layers import LOSSES, Network, Parameters
 from rnnexp.layers.base import row_norms
 from rnnexp.tasks import Batch, EpisodeTask, Task
-from rnnexp.training.bptt import TruncatedBPTT
+from rnnexp.training.bptt import Stretch, TruncatedBPTT, Truncation
 from rnnexp.training.clipping import Clipping, NoClipping
 from rnnexp.training.cursor import Cursor
 from rnnexp.training.evaluation import Evaluation, evaluate, scored_steps
 from rnnexp.training.optimizers import Optimizer
+from rnnexp.training.regularizers import NoRegularizer, Regularizer
+from rnnexp.training.schedules import Constant, Schedule
 
 Array = NDArray[Any]
 
@@ -31,10 +33,16 @@ class Report:
     train_loss : float or None
         Loss of the update's window, before the update; None at step 0.
     grad_norm : float or None
-        Norm of the gradient before clipping.
+        Norm of the gradient before clipping, the regularizer's included.
     clipped : bool
     clipped_norm : float or None
         Norm of the gradient after clipping.
+    penalty : float or None
+        What the regularizer adds to the loss; None without one.
+    learning_rate : float or None
+        Of this update, where a schedule changes it.
+    window : int or None
+        Steps that the gradient could go back, where that is not the same at every update.
     update_ratios : dict of str to float, or None
         ||change of a parameter|| / ||parameter|| of this update, by name, when a study was due.
     evaluation : Evaluation or None
@@ -50,6 +58,9 @@ class Report:
     grad_norm: float | None = None
     clipped: bool = False
     clipped_norm: float | None = None
+    penalty: float | None = None
+    learning_rate: float | None = None
+    window: int | None = None
     update_ratios: dict[str, float] | None = None
     evaluation: Evaluation | None = None
     study: Any = None
@@ -69,10 +80,14 @@ class Trainer:
         Changed in place.
     task : Task
     optimizer : Optimizer
+    steps : int
+        Updates that are planned; a schedule may depend on it.
     rng : numpy Generator
-        Draws the training data.
-    bptt : TruncatedBPTT
+        Draws the training data; what a truncation draws comes from a stream spawned from it.
+    bptt : Truncation
     clipping : Clipping
+    regularizer : Regularizer
+    schedule : Schedule
     batch_size : int
     """
 
@@ -82,27 +97,39 @@ class Trainer:
         task: Task,
         *,
         optimizer: Optimizer,
+        steps: int,
         rng: Generator,
-        bptt: TruncatedBPTT,
+        bptt: Truncation,
         clipping: Clipping,
+        regularizer: Regularizer,
+        schedule: Schedule,
         batch_size: int,
     ) -> None:
         self.network, self.optimizer, self.bptt, self.clipping = network, optimizer, bptt, clipping
+        self.regularizer, self.schedule, self.steps = regularizer, schedule, steps
+        self.truncation, measured = rng.spawn(2)
         self.cursor = Cursor(task, batch_size, rng=rng, dtype=network.dtype)
+        bptt.begin(network, task, rng=measured)
         self.criterion = LOSSES[task.target_kind]()
         self.inputs: Array = np.empty(0)
         self.step = 0
+        self.scheduled = not isinstance(schedule, Constant) or schedule.warmup > 0
+        self.base_rate = optimizer.learning_rate if self.scheduled else None
+        parameters = network.parameters
+        self.frozen = {name: parameters.values[name].copy() for name in network.design.frozen}
 
     def update(self, *, measure: Callable[[int], bool] = lambda step: False) -> Report:
         """Read windows until one has a scored step, and make one parameter update from it.
 
         Where ``measure(step)`` is true the report has the update ratios.
         """
+        self.bptt.adapt(self.step + 1)
         # Overflow is no accident to warn of here: it is what divergence looks like, and it is reported.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for _ in range(UNSCORED_WINDOWS):
-                chunk, fresh = self.cursor.next(self.bptt.stride)
-                old = self._extend(chunk, fresh)
+                stretch = self.bptt.stretch(rng=self.truncation)
+                chunk, fresh = self.cursor.next(stretch.new)
+                old = self._extend(chunk, fresh, stretch)
                 scored = scored_steps(chunk.mask)
                 within = slice(old, None) if isinstance(scored, slice) else old + scored
                 outputs = self.network.forward(self.inputs, scored=within, first=old)
@@ -110,28 +137,48 @@ class Trainer:
                     break
             else:
                 raise ValueError(f"the task scored no step in {UNSCORED_WINDOWS} windows")
-            loss = float(self.criterion.forward(outputs, chunk.targets[scored], chunk.mask[scored]))
-            gradient = self.network.backward(self.criterion.backward())
+            mask = chunk.mask[scored]
+            loss = float(self.criterion.forward(outputs, chunk.targets[scored], mask))
+            slope = self.criterion.backward()
+            if (scale := self.bptt.scale(int(mask.sum()), self.cursor)) != 1.0:
+                slope *= scale
+            gradient = self.network.backward(slope, carry=stretch.carry)
+            penalty = float(self.regularizer(self.network))
             norm, clipped = self.clipping(gradient)
             self.step += 1
+            report = Report(
+                self.step,
+                loss,
+                float(norm),
+                bool(clipped),
+                float(row_norms(gradient)) if clipped else float(norm),
+                penalty=None if isinstance(self.regularizer, NoRegularizer) else penalty,
+                window=len(self.inputs) if self.bptt.varies else None,
+            )
             if not (np.isfinite(loss) and np.isfinite(norm)):
-                return Report(self.step, loss, float(norm), diverged=True)
-            after = float(row_norms(gradient)) if clipped else float(norm)
-            parameters = self.network.parameters
-            before = parameters.vector.copy() if measure(self.step) else None
-            self.optimizer.update(parameters.vector, gradient)
-            ratios = None if before is None else update_ratios(parameters, before)
-            return Report(self.step, loss, float(norm), bool(clipped), after, ratios)
+                return replace(report, diverged=True)
+            return self._apply(gradient, report, measure(self.step))
 
-    def _extend(self, chunk: Batch, fresh: bool) -> int:
+    def _apply(self, gradient: Array, report: Report, measure: bool) -> Report:
+        """Let the optimizer make its step."""
+        if self.base_rate is not None:
+            self.optimizer.learning_rate = self.base_rate * self.schedule.factor(self.step, self.steps)
+            report = replace(report, learning_rate=self.optimizer.learning_rate)
+        parameters = self.network.parameters
+        before = parameters.vector.copy() if measure else None
+        self.optimizer.update(parameters.vector, gradient)
+        for name, value in self.frozen.items():  # weight decay asks for no gradient
+            parameters.values[name][...] = value
+        return report if before is None else replace(report, update_ratios=update_ratios(parameters, before))
+
+    def _extend(self, chunk: Batch, fresh: bool, stretch: Stretch) -> int:
         """Add new steps to the window and drop the oldest; the number of old steps that stay."""
         keep = 0
         if fresh:
             self.network.reset_state()
-        elif self.bptt.length is not None:
-            keep = min(len(self.inputs), max(0, self.bptt.length - len(chunk.inputs)))
-        elif self.bptt.stride is not None:
-            keep = len(self.inputs)
+        else:
+            back = stretch.back(len(chunk.inputs))
+            keep = len(self.inputs) if back is None else min(len(self.inputs), back)
         if keep:
             drop = len(self.inputs) - keep
             self.network.drop(drop)
@@ -158,8 +205,10 @@ def train(
     optimizer: Optimizer,
     steps: int,
     rng: Generator,
-    bptt: TruncatedBPTT | None = None,
+    bptt: Truncation | None = None,
     clipping: Clipping | None = None,
+    regularizer: Regularizer | None = None,
+    schedule: Schedule | None = None,
     batch_size: int = 20,
     evaluate_on: Batch | None = None,
     eval_every: int | None = None,
@@ -178,9 +227,12 @@ def train(
         Parameter updates, >= 1. A window without a scored step makes none.
     rng : numpy Generator
         Draws the training data.
-    bptt : TruncatedBPTT, optional
+    bptt : Truncation, optional
         The whole sequence when not given.
     clipping : Clipping, optional
+    regularizer : Regularizer, optional
+    schedule : Schedule, optional
+        Of the learning rate; constant when not given.
     batch_size : int
         Sequences side by side, >= 1.
     evaluate_on : Batch, optional
@@ -211,13 +263,18 @@ def train(
         raise InvalidValue(
             "bptt_length", None, "a whole number >= 1 for this task", "it is a stream, which has no end: try 20"
         )
+    regularizer = regularizer or NoRegularizer()
+    regularizer.check(network)
     trainer = Trainer(
         network,
         task,
         optimizer=optimizer,
+        steps=steps,
         rng=rng,
         bptt=bptt,
         clipping=clipping or NoClipping(),
+        regularizer=regularizer,
+        schedule=schedule or Constant(),
         batch_size=batch_size,
     )
     held_out = None if evaluate_on is None else evaluate_on.cast(network.dtype)

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnexp.checks import number
+from rnnexp.checks import InvalidValue, number
 
 Array = NDArray[Any]
 
@@ -15,10 +15,13 @@ class Optimizer(Protocol):
 
     Attributes
     ----------
+    learning_rate : float
+        Step size; a schedule sets it before each update.
     slots : dict of arrays
         Everything that it remembers from one update to the next.
     """
 
+    learning_rate: float
     slots: dict[str, Array]
 
     def update(self, vector: Array, gradient: Array) -> None:
@@ -27,21 +30,129 @@ class Optimizer(Protocol):
 
 
 class SGD:
-    """Gradient descent: w <- w - learning_rate * g.
+    """Gradient descent, with momentum if asked for.
+
+    v <- momentum * v + g; w <- w - learning_rate * v (Polyak 1964), or with Nesterov's look ahead
+    w <- w - learning_rate * (g + momentum * v), in the form of Sutskever et al. 2013, section 2, that needs no second
+    evaluation.
 
     Parameters
     ----------
     learning_rate : float
         Step size, > 0.
+    momentum : float
+        Decay of the velocity v, in [0, 1).
+    nesterov : bool
+        Look ahead; needs momentum > 0.
     """
 
-    def __init__(self, learning_rate: float = 0.1) -> None:
+    def __init__(self, learning_rate: float = 0.1, momentum: float = 0.0, nesterov: bool = False) -> None:
         self.learning_rate = number("learning_rate", learning_rate, above=0)
+        self.momentum = number("momentum", momentum, at_least=0, below=1)
+        if not isinstance(nesterov, bool):
+            raise InvalidValue("nesterov", nesterov, "true or false")
+        if nesterov and not self.momentum:
+            raise InvalidValue("momentum", momentum, "a number > 0 and < 1 with nesterov=true", "try 0.9")
+        self.nesterov = nesterov
         self.slots: dict[str, Array] = {}
 
     def update(self, vector: Array, gradient: Array) -> None:
         """One step."""
-        vector -= self.learning_rate * gradient
+        if not self.momentum:
+            vector -= self.learning_rate * gradient
+            return
+        velocity = _slot(self.slots, "velocity", vector)
+        velocity *= self.momentum
+        velocity += gradient
+        if self.nesterov:
+            vector -= self.learning_rate * (gradient + self.momentum * velocity)
+        else:
+            vector -= self.learning_rate * velocity
+
+
+class Adagrad:
+    """s <- s + g^2; w <- w - learning_rate * g / (sqrt(s) + epsilon). Duchi, Hazan & Singer 2011, the diagonal form.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Step size, > 0.
+    epsilon : float
+        Added to the root, > 0.
+    initial : float
+        Where the sum of squares starts, >= 0.
+    """
+
+    def __init__(self, learning_rate: float = 0.1, epsilon: float = 1e-10, initial: float = 0.0) -> None:
+        self.learning_rate = number("learning_rate", learning_rate, above=0)
+        self.epsilon = number("epsilon", epsilon, above=0)
+        self.initial = number("initial", initial, at_least=0)
+        self.slots: dict[str, Array] = {}
+
+    def update(self, vector: Array, gradient: Array) -> None:
+        """One step."""
+        square = _slot(self.slots, "square", vector, self.initial)
+        work = gradient * gradient
+        square += work
+        np.sqrt(square, out=work)
+        work += self.epsilon
+        np.divide(gradient, work, out=work)
+        work *= self.learning_rate
+        vector -= work
+
+
+class RMSProp:
+    """s <- decay * s + (1 - decay) * g^2; w <- w - learning_rate * g / (sqrt(s) + epsilon). Tieleman & Hinton 2012.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Step size, > 0.
+    decay : float
+        Of the mean of squares s, in [0, 1).
+    epsilon : float
+        Added to the root, >= 0.
+    momentum : float
+        In [0, 1): v <- momentum * v + g / (sqrt(s) + epsilon), and v takes the place of the latter.
+    initial : float
+        Where s starts, >= 0; some papers start it above zero and do without epsilon.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        decay: float = 0.9,
+        epsilon: float = 1e-8,
+        momentum: float = 0.0,
+        initial: float = 0.0,
+    ) -> None:
+        self.learning_rate = number("learning_rate", learning_rate, above=0)
+        self.decay = number("decay", decay, at_least=0, below=1)
+        self.epsilon = number("epsilon", epsilon, at_least=0)
+        self.momentum = number("momentum", momentum, at_least=0, below=1)
+        self.initial = number("initial", initial, at_least=0)
+        if not self.epsilon and not self.initial:
+            raise InvalidValue("epsilon", epsilon, "a number > 0 where initial is 0", "try 1e-8")
+        self.slots: dict[str, Array] = {}
+
+    def update(self, vector: Array, gradient: Array) -> None:
+        """One step."""
+        square = _slot(self.slots, "square", vector, self.initial)
+        work = gradient * gradient
+        work *= 1.0 - self.decay
+        square *= self.decay
+        square += work
+        np.sqrt(square, out=work)
+        work += self.epsilon
+        np.divide(gradient, work, out=work)
+        if self.momentum:
+            velocity = _slot(self.slots, "velocity", vector)
+            velocity *= self.momentum
+            velocity += work
+            vector -= self.learning_rate * velocity
+        else:
+            work *= self.learning_rate
+            vector -= work
 
 
 class Adam:
@@ -72,10 +183,8 @@ class Adam:
 
     def update(self, vector: Array, gradient: Array) -> None:
         """One step."""
-        if not self.slots:
-            self.slots = {name: np.zeros_like(vector) for name in ("mean", "square")}
-            self.slots["updates"] = np.zeros(1, np.int64)
-        mean, square, updates = (self.slots[name] for name in ("mean", "square", "updates"))
+        mean, square = (_slot(self.slots, name, vector) for name in ("mean", "square"))
+        updates = self.slots.setdefault("updates", np.zeros(1, np.int64))
         work = np.empty_like(vector)
         updates += 1
         mean *= self.beta1
@@ -92,3 +201,38 @@ class Adam:
         np.divide(mean, work, out=work)
         work *= self.learning_rate / (1.0 - self.beta1**count)
         np.subtract(vector, work, out=vector)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: first w <- (1 - learning_rate * weight_decay) * w. Loshchilov & Hutter 2019.
+
+    Parameters
+    ----------
+    learning_rate, beta1, beta2, epsilon : float
+        See `Adam`.
+    weight_decay : float
+        lambda, of all parameters, >= 0.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(learning_rate, beta1, beta2, epsilon)
+        self.weight_decay = number("weight_decay", weight_decay, at_least=0)
+
+    def update(self, vector: Array, gradient: Array) -> None:
+        """One step."""
+        vector *= 1.0 - self.learning_rate * self.weight_decay
+        super().update(vector, gradient)
+
+
+def _slot(slots: dict[str, Array], name: str, vector: Array, initial: float = 0.0) -> Array:
+    """What an optimizer remembers under a name; made when first asked for."""
+    if name not in slots:
+        slots[name] = np.full_like(vector, initial)
+    return slots[name]

@@ -6,7 +6,7 @@ import pytest
 from rnnexp.checks import InvalidValue
 from rnnexp.layers import build_network
 from rnnexp.tasks import Adding, Echo, Recall, Text
-from rnnexp.training import Adam, NoClipping, Streams, TruncatedBPTT, train
+from rnnexp.training import Adam, Constant, NoClipping, NoRegularizer, Streams, TruncatedBPTT, train
 from rnnexp.training.loop import Trainer
 
 TASKS = {
@@ -137,9 +137,12 @@ def test_a_trainer_counts_its_updates(network_for, frozen):
         network_for(task),
         task,
         optimizer=frozen(),
+        steps=3,
         rng=np.random.default_rng(0),
         bptt=TruncatedBPTT(2),
         clipping=NoClipping(),
+        regularizer=NoRegularizer(),
+        schedule=Constant(),
         batch_size=3,
     )
     assert trainer.step == 0
