@@ -12,8 +12,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from rnnexp.build import build
 from rnnexp.checks import UserError
-from rnnexp.config import CheckFirst, build, conf_dir, register, run_info
+from rnnexp.config import CheckFirst, conf_dir, register, run_info
 from rnnexp.hydra_errors import check_flags, explain
 
 if TYPE_CHECKING:

@@ -1,7 +1,5 @@
 """The typed root configuration, its checks, and the step from a configuration to plain Python objects."""
 
-import importlib
-import inspect
 import os
 from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, field, fields
@@ -18,8 +16,18 @@ from rnnexp.checks import InvalidValue, UserError, integer, nearest, one_of, sho
 
 DTYPES = ("float32", "float64")
 BACKENDS = ("mlflow", "none")
-GROUPS = ("task", "cell", "bptt", "init", "optimizer", "clipping", "gradients", "tracking")
-WEIGHTS = ("embedding", "input", "recurrent", "output")
+GROUPS = (
+    "task",
+    "cell",
+    "bptt",
+    "init",
+    "optimizer",
+    "schedule",
+    "clipping",
+    "regularizer",
+    "gradients",
+    "tracking",
+)
 
 
 def whole(default: int | None, at_least: int) -> Any:
@@ -33,6 +41,10 @@ class Config:
 
     hidden_size: int = whole(10, 1)
     embedding_dim: int | None = whole(5, 1)
+    num_layers: int = whole(1, 1)
+    learn_initial_state: bool = False
+    tie: bool = False
+    freeze: Any = None
     output_size: int | None = whole(None, 1)
     bptt_length: int | None = whole(20, 1)
     bptt_stride: int | None = whole(None, 1)
@@ -47,7 +59,9 @@ class Config:
     bptt: dict[str, Any] = field(default_factory=dict)
     init: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
+    schedule: dict[str, Any] = field(default_factory=dict)
     clipping: dict[str, Any] = field(default_factory=dict)
+    regularizer: dict[str, Any] = field(default_factory=dict)
     gradients: dict[str, Any] = field(default_factory=dict)
     tracking: dict[str, Any] = field(default_factory=dict)
 
@@ -60,6 +74,8 @@ def root_rule(key: str) -> str:
     item = next(item for item in fields(Config) if item.name == key)
     if key == "dtype":
         return f"one of {', '.join(DTYPES)}"
+    if item.type is bool:
+        return "true or false"
     if "at_least" not in item.metadata:
         return "a piece of text" if item.default is not MISSING else "a choice of its group"
     null = ", or null" if "None" in str(item.type) else ""
@@ -96,6 +112,7 @@ class CheckFirst(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Build everything once. SystemExit is the one way to stop that Hydra lets out of a callback."""
+        from rnnexp.build import build
         from rnnexp.tracking.store import check_uri, tracking_uri
 
         try:
@@ -129,88 +146,6 @@ def out_of_memory(error: MemoryError) -> UserError:
     return UserError(f"not enough memory: {error}", "try a smaller hidden_size, output_size or batch_size")
 
 
-def build(config: DictConfig) -> Any:
-    """The experiment that a configuration describes.
-
-    Returns
-    -------
-    Experiment
-
-    Raises
-    ------
-    UserError
-        Naming the first key whose value can't be used.
-    """
-    # NumPy is imported late, so that --help and most refusals answer at once.
-    from rnnexp.experiment import Experiment
-    from rnnexp.layers import Initializers, build_network
-    from rnnexp.tasks import StreamTask
-    from rnnexp.training import Streams
-
-    root = check_root(config)
-    task = construct("task", root["task"], output_size=root["output_size"])
-    fixed = "output_size" not in inspect.signature(type(task)).parameters
-    if fixed and root["output_size"] not in (None, task.output_size):
-        raise InvalidValue(
-            "output_size", root["output_size"], f"{task.output_size} for task {type(task).__name__}", "leave it out"
-        )
-    bptt = construct("bptt", root["bptt"], length=root["bptt_length"], stride=root["bptt_stride"])
-    if bptt.length is None and isinstance(task, StreamTask):
-        raise InvalidValue(
-            "bptt_length",
-            None,
-            f"a whole number >= 1 for task {type(task).__name__}",
-            "it is a stream, which has no end: try bptt_length=20",
-        )
-    weights = root["init"]
-    check_known("init", weights, WEIGHTS)
-    init = Initializers(**{name: construct(f"init.{name}", weights.get(name)) for name in WEIGHTS})
-    cell, cell_options = component("cell", root["cell"])
-    if not hasattr(cell, "parameter_shapes"):
-        raise InvalidValue("cell._target_", root["cell"]["_target_"], "the class of a recurrent layer")
-    # What the network passes itself is no setting.
-    own = {*cell.parameter_shapes(1, 1), "stateful", "batch_first", "grads", "reuse"}
-    check_known("cell", cell_options, [key for key in inspect.signature(cell).parameters if key not in own])
-    streams = Streams(root["seed"])
-    try:
-        network = build_network(
-            hidden_size=root["hidden_size"],
-            embedding_dim=root["embedding_dim"],
-            input_size=task.input_size,
-            output_size=task.output_size,
-            input_kind=task.input_kind,
-            cell=cell,
-            cell_options=cell_options,
-            init=init,
-            dtype=root["dtype"],
-            rng=streams.init,
-        )
-    except InvalidValue as error:
-        raise under("cell", error) from None
-    if isinstance(task, StreamTask):
-        task.begin(root["batch_size"], rng=Streams(root["seed"]).data)
-    study = construct("gradients", root["gradients"]) if root["gradients"].get("_target_") else None
-    if study is not None:
-        try:
-            study.exponents(root["hidden_size"])
-        except InvalidValue as error:
-            raise under("gradients", error) from None
-    return Experiment(
-        network=network,
-        task=task,
-        held_out=task.evaluation(rng=streams.evaluation),
-        bptt=bptt,
-        optimizer=construct("optimizer", root["optimizer"]),
-        clipping=construct("clipping", root["clipping"]),
-        study=study,
-        batch_size=root["batch_size"],
-        steps=root["steps"],
-        eval_every=root["eval_every"],
-        data=streams.data,
-        sampling=streams.sampling,
-    )
-
-
 def check_root(config: DictConfig) -> dict[str, Any]:
     """The configuration as plain Python values, its root keys checked."""
     try:
@@ -227,6 +162,8 @@ def check_root(config: DictConfig) -> dict[str, Any]:
         if "at_least" in item.metadata:
             if value is not None or "None" not in str(item.type):
                 integer(item.name, value, at_least=item.metadata["at_least"])
+        elif item.type is bool and not isinstance(value, bool):
+            raise InvalidValue(item.name, value, root_rule(item.name))
         elif item.name in GROUPS and (not isinstance(value, dict) or not value):
             raise InvalidValue(item.name, value or None, f"one of {', '.join(options(item.name))}")
     one_of("dtype", root["dtype"], DTYPES)
@@ -247,50 +184,12 @@ def options(group: str) -> list[str]:
     return list(GlobalHydra.instance().config_loader().get_group_options(group))
 
 
-def component(prefix: str, settings: Any) -> tuple[type, dict[str, Any]]:
-    """The class that a group's `_target_` names, and the group's other settings."""
-    if not isinstance(settings, dict) or not isinstance(settings.get("_target_"), str):
-        given = settings.get("_target_") if isinstance(settings, dict) else settings
-        raise InvalidValue(f"{prefix}._target_", given, "the import path of a class, such as package.module.Class")
-    module, _, name = settings["_target_"].rpartition(".")
-    try:
-        cls = getattr(importlib.import_module(module), name)
-    except Exception as error:
-        raise InvalidValue(
-            f"{prefix}._target_",
-            settings["_target_"],
-            "the import path of a class, such as package.module.Class",
-            (str(error).strip() or type(error).__name__).splitlines()[-1],
-        ) from None
-    return cls, {key: value for key, value in settings.items() if key != "_target_"}
-
-
-def construct(prefix: str, settings: Any, **context: Any) -> Any:
-    """An object of the class that `settings` names, made from its settings and from what of `context` it takes."""
-    cls, given = component(prefix, settings)
-    accepted = inspect.signature(cls).parameters
-    known = [key for key in accepted if key not in context]
-    check_known(prefix, given, known)
-    for key, parameter in accepted.items():
-        if parameter.default is parameter.empty and key not in given and key not in context:
-            raise InvalidValue(f"{prefix}.{key}", None, f"given: {cls.__name__} needs it")
-    try:
-        return cls(**given, **{key: value for key, value in context.items() if key in accepted})
-    except InvalidValue as error:
-        raise under(prefix, error) from None
-
-
 def check_known(prefix: str, given: dict[str, Any], known: Iterable[str]) -> None:
     """Refuse the first of a group's keys that nothing uses."""
     known = list(known)
     for key in given:
         if key not in known:
             raise unknown(f"{prefix}.{key}", [f"{prefix}.{name}" for name in known], given[key])
-
-
-def under(prefix: str, error: InvalidValue) -> InvalidValue:
-    """The error with its key as written on the command line; root keys have no prefix."""
-    return error if error.key in ROOT_KEYS else error.under(prefix)
 
 
 def unknown(key: str, known: Iterable[str], value: object = None) -> UserError:

@@ -1,17 +1,19 @@
 """One experiment as plain Python objects: a network, a task, and how the one learns the other."""
 
-import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from numpy.random import Generator
 
-from rnnexp.gradients import GradientStudy
+from rnnexp.gradients import GradientStudy, Study
 from rnnexp.layers import Network
 from rnnexp.tasks import Batch, Task
-from rnnexp.training import Report, TruncatedBPTT, train
+from rnnexp.training import Report, Truncation, train
 from rnnexp.training.clipping import Clipping
 from rnnexp.training.optimizers import Optimizer
+from rnnexp.training.regularizers import Regularizer
+from rnnexp.training.schedules import Schedule
 
 
 @dataclass
@@ -31,9 +33,11 @@ class Experiment:
     network: Network
     task: Task
     held_out: Batch
-    bptt: TruncatedBPTT
+    bptt: Truncation
     optimizer: Optimizer
+    schedule: Schedule
     clipping: Clipping
+    regularizer: Regularizer
     study: GradientStudy | None
     batch_size: int
     steps: int
@@ -43,16 +47,6 @@ class Experiment:
 
     def reports(self) -> Iterator[Report]:
         """Train, from the present weights; one report an update."""
-        study = None
-        if self.study is not None:
-            study = functools.partial(
-                self.study,
-                batch=self.study.select(self.task, self.held_out),
-                target_kind=self.task.target_kind,
-                length=self.bptt.length,
-                stride=self.bptt.stride,
-            )
-
         return train(
             self.network,
             self.task,
@@ -61,9 +55,23 @@ class Experiment:
             rng=self.data,
             bptt=self.bptt,
             clipping=self.clipping,
+            regularizer=self.regularizer,
+            schedule=self.schedule,
             batch_size=self.batch_size,
             evaluate_on=self.held_out,
             eval_every=self.eval_every,
-            study=study,
+            study=None if self.study is None else self._look(self.study),
             study_every=None if self.study is None else self.study.every,
         )
+
+    def _look(self, study: GradientStudy) -> Callable[[Network], Study]:
+        """What a report's study is made by: always on the same sequences, cut as training cuts at that moment."""
+        batch = study.select(self.task, self.held_out)
+        kind = self.task.target_kind
+
+        def look(network: Network) -> Study:
+            # Random cuts are drawn anew from a fixed seed: looking must not change what training draws.
+            windows = self.bptt.windows(len(batch.inputs), rng=np.random.default_rng(0))
+            return study(network, batch, kind, length=self.bptt.length, windows=windows)
+
+        return look

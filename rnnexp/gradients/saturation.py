@@ -51,4 +51,5 @@ def saturation_of(states: NDArray[Any], slopes: NDArray[Any]) -> Saturation:
     reach = max(1.0, float(np.abs(finite).max(initial=0.0)))
     edges = BINS * reach
     counts, _ = np.histogram(np.clip(finite, edges[0], edges[-1]), bins=edges)
-    return Saturation(float(saturated), float(np.mean(slopes, dtype=np.float64)), counts, edges)
+    slope = float(np.mean(slopes, dtype=np.float64)) if slopes.size else float("nan")
+    return Saturation(float(saturated), slope, counts, edges)

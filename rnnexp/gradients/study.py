@@ -1,6 +1,7 @@
 """Which gradient statistics a run takes, and how often."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from rnnexp.gradients.spectra import StepJacobians, eigenvalues, pascanu_bound, 
 from rnnexp.gradients.truncation import (
     AdaptiveWindow,
     TruncationBias,
+    Window,
     adaptive_window,
+    fixed_windows,
     gradient_by_lag,
-    truncation_bias,
+    windows_bias,
 )
 from rnnexp.layers import Network
 from rnnexp.layers.base import row_norms
@@ -34,12 +37,17 @@ class Study:
     norms : NormsByLag
     window : AdaptiveWindow
     saturation : Saturation
-    eigenvalues : array (H,)
-        Of Wh, largest modulus first.
-    singular_values : array (H,)
-        Of Wh, largest first.
+    eigenvalues : array (L * H,)
+        Of Wh (in a gated layer, the candidate's), of all layers together, largest modulus first.
+    singular_values : array (L * H,)
+        Of the same matrices, largest first.
     pascanu_bound : float
-        Upper bound of the growth per step back, nats; below 0 it is sufficient for vanishing.
+        Upper bound of the growth per step back, nats; below 0 it is sufficient for vanishing. NaN for a gated layer
+        and for a stack, where there is no such bound.
+    others : dict of str to NormsByLag
+        Beside those of h: ``c`` in an LSTM, and in a stack ``layer1``, ``layer2``, ... (h of one layer alone).
+    gates : dict of str to float
+        Mean of every gate over units, steps and sequences.
     bias : TruncationBias or None
     seen_by_window : float
         Share of the summed norms by lag that the truncation window lets pass.
@@ -57,6 +65,8 @@ class Study:
     singular_values: Array
     pascanu_bound: float
     seen_by_window: float
+    others: dict[str, NormsByLag] = field(default_factory=dict)
+    gates: dict[str, float] = field(default_factory=dict)
     bias: TruncationBias | None = None
     total_by_time: Array | None = None
     split: dict[str, Array] | None = None
@@ -65,8 +75,8 @@ class Study:
 
     @property
     def spectral_radius(self) -> float:
-        """Largest modulus of an eigenvalue of Wh."""
-        return float(np.abs(self.eigenvalues[0]))
+        """Largest modulus of an eigenvalue of Wh; NaN if there is no such matrix."""
+        return float(np.abs(self.eigenvalues[0])) if len(self.eigenvalues) else float("nan")
 
     def metrics(self) -> dict[str, float]:
         """Scalars by metric name; NaN or infinite where a number is not defined."""
@@ -79,12 +89,17 @@ class Study:
             "gradient/beta": self.window.beta,
             "gradient/sufficient_window": float("nan") if self.window.window is None else float(self.window.window),
             "recurrent/spectral_radius": self.spectral_radius,
-            "recurrent/spectral_norm": float(self.singular_values[0]),
-            "recurrent/smallest_singular_value": float(self.singular_values[-1]),
             "recurrent/pascanu_bound": self.pascanu_bound,
             "recurrent/saturated_fraction": self.saturation.saturated_fraction,
             "recurrent/mean_slope": self.saturation.mean_slope,
         }
+        if len(self.singular_values):
+            values["recurrent/spectral_norm"] = float(self.singular_values[0])
+            values["recurrent/smallest_singular_value"] = float(self.singular_values[-1])
+        for name, norms in self.others.items():
+            values[f"gradient_{name}/log10_ratio"] = norms.log10_ratio
+            values[f"gradient_{name}/decay_rate"] = norms.decay_rate
+        values.update({f"gate/{name}": mean for name, mean in self.gates.items()})
         if self.bias is not None:
             values["gradient/truncation_cosine"] = self.bias.cosine
             values["gradient/truncation_relative_error"] = self.bias.relative_error
@@ -166,33 +181,59 @@ class GradientStudy:
 
     @np.errstate(**QUIET)
     def __call__(
-        self, network: Network, batch: Batch, target_kind: str, *, length: int | None = None, stride: int | None = None
+        self,
+        network: Network,
+        batch: Batch,
+        target_kind: str,
+        *,
+        length: int | None = None,
+        stride: int | None = None,
+        windows: Sequence[Window] | None = None,
     ) -> Study:
-        """Study `network` (its state is lost) on all of `batch`; its training truncates to (length, stride)."""
+        """Study `network` (its state is lost) on all of `batch`.
+
+        Its training truncates to BPTT(length; stride), or cuts a sequence as long as the batch's into `windows`.
+        """
         batch = batch.cast(network.dtype)
         backward_from_last(network, batch, target_kind)
         layer = network.recurrent
-        assert layer.dh_norms is not None
-        norms = by_lag(layer.dh_norms, batch)
+        found = {name: by_lag(norms, batch) for name, norms in (layer.norms or {}).items()}
+        norms = found.pop("h")
+        if len(layer.layers) > 1:
+            each = enumerate(layer.layers, 1)
+            found.update({f"layer{k}": by_lag(one.norms["h"], batch) for k, one in each if one.norms})
         saturation = saturation_of(layer.states[1:], layer.slopes())
-        count = self.exponents(layer.states.shape[-1])
+        gates = {name: float(np.mean(gate, dtype=np.float64)) for name, gate in layer.gates().items()}
+        count = self.exponents(layer.layers[0].hidden_size)
         jacobians = layer.jacobians() if self.jacobians or count else None
-        weights = layer.params[1]
-        singular = singular_values(weights)
+        weights = layer.recurrent_weights()
+        singular = _largest_first([singular_values(matrix) for matrix in weights])
+        bound = pascanu_bound(float(singular[0]), layer.steepest) if len(singular) else float("nan")
+        cut = fixed_windows(len(batch.inputs), length, stride) if windows is None else windows
         return Study(
             norms=norms,
+            others=found,
+            gates=gates,
             window=adaptive_window(norms.common, self.tolerance),
             saturation=saturation,
-            eigenvalues=eigenvalues(weights),
+            eigenvalues=_largest_first([eigenvalues(matrix) for matrix in weights]),
             singular_values=singular,
-            pascanu_bound=pascanu_bound(float(singular[0]), layer.steepest),
+            pascanu_bound=bound,
             seen_by_window=norms.seen_by_window(length),
             jacobians=None if jacobians is None or not self.jacobians else StepJacobians(singular_values(jacobians)),
             lyapunov=None if jacobians is None or not count else lyapunov_exponents(jacobians, count),
-            bias=truncation_bias(network, batch, target_kind, length, stride) if self.truncation else None,
+            bias=windows_bias(network, batch, target_kind, cut) if self.truncation else None,
             total_by_time=total_norms_by_time(network, batch, target_kind) if self.lag_split else None,
             split=_split(network, batch, target_kind) if self.lag_split else None,
         )
+
+
+def _largest_first(values: list[Array]) -> Array:
+    """The values of all layers together, largest modulus first; empty if there are none."""
+    if len(values) == 1:
+        return values[0]
+    together = np.concatenate(values) if values else np.empty(0)
+    return together[np.argsort(-np.abs(together), kind="stable")]
 
 
 def _split(network: Network, batch: Batch, target_kind: str) -> dict[str, Array]:

@@ -2,7 +2,18 @@
 
 from rnnexp.layers.activations import ACTIVATIONS, activation, diff_relu, diff_sigmoid, diff_tanh, relu, sigmoid
 from rnnexp.layers.gru import GRU, TimeGRU
-from rnnexp.layers.init import Gaussian, Glorot, Identity, Normal, Orthogonal
+from rnnexp.layers.init import (
+    Bands,
+    Gaussian,
+    Glorot,
+    Identity,
+    LeCun,
+    Normal,
+    Orthogonal,
+    Sparse,
+    Uniform,
+    Values,
+)
 from rnnexp.layers.inputs import TimeEmbedding, TimeOneHot
 from rnnexp.layers.linear import TimeLinear
 from rnnexp.layers.losses import LOSSES, MeanSquaredError, SoftmaxCrossEntropy
@@ -19,11 +30,13 @@ __all__ = [
     "LOSSES",
     "LSTM",
     "RNN",
+    "Bands",
     "Design",
     "Gaussian",
     "Glorot",
     "Identity",
     "Initializers",
+    "LeCun",
     "MeanSquaredError",
     "Network",
     "Normal",
@@ -31,6 +44,7 @@ __all__ = [
     "Parameters",
     "Recurrent",
     "SoftmaxCrossEntropy",
+    "Sparse",
     "Stack",
     "TimeEmbedding",
     "TimeGRU",
@@ -38,6 +52,8 @@ __all__ = [
     "TimeLinear",
     "TimeOneHot",
     "TimeRNN",
+    "Uniform",
+    "Values",
     "activation",
     "build_network",
     "diff_relu",

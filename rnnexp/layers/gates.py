@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnexp.checks import one_of
+from rnnexp.checks import InvalidValue
 from rnnexp.layers.base import bias_gradient, weight_gradient, whole_window
 
 Array = NDArray[Any]
@@ -18,7 +18,9 @@ Array = NDArray[Any]
 def only_tanh(activation: str) -> None:
     """Refuse any activation but tanh: the gates are there so that it need not be changed."""
     if activation != "tanh":
-        one_of("activation", activation, ("tanh",))
+        raise InvalidValue(
+            "activation", activation, "tanh in a cell with gates", "cell=rnn also takes relu, identity and sigmoid"
+        )
 
 
 def per_gate(x: Array, weight: Array) -> Array:

@@ -3,13 +3,14 @@
 Matrices are (fan_in, fan_out), applied as ``x @ W``.
 """
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from rnnexp.checks import InvalidValue, number
+from rnnexp.checks import InvalidValue, integer, number, show
 
 Matrix = NDArray[np.float64]
 
@@ -57,6 +58,41 @@ class Gaussian:
     def __call__(self, shape: tuple[int, int], *, rng: Generator) -> Matrix:
         """A matrix (fan_in, fan_out)."""
         return float(self.gain / np.sqrt(shape[0])) * rng.standard_normal(shape)
+
+
+class Uniform:
+    """Independent U(-limit, limit) entries, as in Hochreiter & Schmidhuber 1997 (limit 0.1).
+
+    Parameters
+    ----------
+    limit : float
+        Largest absolute value, >= 0.
+    """
+
+    def __init__(self, limit: float = 0.1) -> None:
+        self.limit = number("limit", limit, at_least=0)
+
+    def __call__(self, shape: tuple[int, int], *, rng: Generator) -> Matrix:
+        """A matrix (fan_in, fan_out)."""
+        return rng.uniform(-self.limit, self.limit, shape)
+
+
+class LeCun:
+    """gain * U(-a, a) with a = sqrt(3 / fan_in), variance gain^2 / fan_in. LeCun et al. 1998, section 4.6.
+
+    Parameters
+    ----------
+    gain : float
+        Scale, > 0.
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = number("gain", gain, above=0)
+
+    def __call__(self, shape: tuple[int, int], *, rng: Generator) -> Matrix:
+        """A matrix (fan_in, fan_out)."""
+        limit = np.sqrt(3.0 / shape[0])
+        return self.gain * rng.uniform(-limit, limit, shape)
 
 
 class Glorot:
@@ -114,6 +150,96 @@ class Identity:
 
     def __call__(self, shape: tuple[int, int], *, rng: Generator) -> Matrix:
         """A square matrix (H, H)."""
-        if shape[0] != shape[1]:
-            raise InvalidValue("identity", shape, "used for a square matrix", "use it for init.recurrent")
+        _check_square("Identity", shape)
         return self.gain * np.eye(shape[0])
+
+
+class Sparse:
+    """A few N(0, 1) entries into each unit, all scaled to a given spectral radius, for recurrent weights.
+
+    With the defaults, the smart_tanh of Pascanu, Mikolov & Bengio 2013 (section 4.1 and their code); the scaling is
+    that of echo state networks (Jaeger 2001).
+
+    Parameters
+    ----------
+    non_zeros : int
+        Entries of each column, that is into each unit, from 1 to H.
+    spectral_radius : float
+        Largest modulus of an eigenvalue, > 0.
+    """
+
+    def __init__(self, non_zeros: int = 15, spectral_radius: float = 0.95) -> None:
+        self.non_zeros = integer("non_zeros", non_zeros, at_least=1)
+        self.spectral_radius = number("spectral_radius", spectral_radius, above=0)
+
+    def __call__(self, shape: tuple[int, int], *, rng: Generator) -> Matrix:
+        """A square matrix (H, H)."""
+        _check_square("Sparse", shape)
+        if self.non_zeros > shape[0]:
+            hint = f"there are no more units that a unit can listen to: try {max(1, shape[0] // 2)}"
+            raise InvalidValue("non_zeros", self.non_zeros, f"<= hidden_size, which is {shape[0]}", hint)
+        matrix = np.zeros(shape)
+        for unit in range(shape[1]):
+            matrix[rng.permutation(shape[0])[: self.non_zeros], unit] = rng.standard_normal(self.non_zeros)
+        matrix *= self.spectral_radius / np.abs(np.linalg.eigvals(matrix)).max()
+        return matrix
+
+
+class Values:
+    """Given numbers: one for all entries, a row for all rows, or the whole matrix.
+
+    Parameters
+    ----------
+    values : float, or (nested) sequence of floats
+        Whatever NumPy broadcasts to the shape (fan_in, fan_out).
+    """
+
+    def __init__(self, values: Any) -> None:
+        self.values = _numbers("values", values)
+
+    def __call__(self, shape: tuple[int, int], *, rng: Generator) -> Matrix:
+        """The numbers as a matrix (fan_in, fan_out)."""
+        try:
+            return np.broadcast_to(self.values, shape).copy()
+        except ValueError:
+            allowed = f"numbers for the shape {shape}, or one number, or one row of {shape[1]}"
+            raise InvalidValue("values", self.values.tolist(), allowed) from None
+
+
+class Bands:
+    """Constant diagonals, zero elsewhere.
+
+    Parameters
+    ----------
+    bands : sequence of (int, float)
+        Diagonal and value: 0 is the main diagonal; k > 0 the k-th above it, by which unit i drives unit i + k.
+    """
+
+    def __init__(self, bands: Sequence[tuple[int, float]]) -> None:
+        pairs = _numbers("bands", bands)
+        if pairs.ndim != 2 or pairs.shape[1] != 2 or np.any(pairs[:, 0] % 1):
+            raise InvalidValue("bands", bands, "pairs of a diagonal and its value, such as [[0, 0.5], [-1, 0.5]]")
+        self.bands = [(int(offset), float(value)) for offset, value in pairs]
+
+    def __call__(self, shape: tuple[int, int], *, rng: Generator) -> Matrix:
+        """A matrix (fan_in, fan_out)."""
+        matrix = np.zeros(shape)
+        for offset, value in self.bands:
+            matrix += value * np.eye(*shape, k=offset)
+        return matrix
+
+
+def _check_square(name: str, shape: tuple[int, int]) -> None:
+    if shape[0] != shape[1]:
+        raise InvalidValue("_target_", name, f"another initialiser for a matrix of shape {shape}: this one is square")
+
+
+def _numbers(key: str, values: Any) -> Matrix:
+    """Finite numbers, possibly nested, as an array."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "iuf" or array.ndim > 2 or not array.size or not np.isfinite(array).all():
+            raise ValueError
+    except ValueError:
+        raise InvalidValue(key, show(values), "a finite number, a row, or rows of equal length") from None
+    return array.astype(np.float64)

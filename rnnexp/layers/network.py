@@ -296,7 +296,7 @@ def _check_tie(embedding_dim: int | None, hidden_size: int, input_kind: str, inp
         )
     if embedding_dim != hidden_size:
         raise InvalidValue(
-            "embedding_dim", embedding_dim, f"{hidden_size}, the hidden_size, to be tied", "or give tie=false"
+            "embedding_dim", embedding_dim, f"{hidden_size}, the hidden_size, with tie=true", "or give tie=false"
         )
 
 

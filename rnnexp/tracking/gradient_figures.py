@@ -1,6 +1,8 @@
 """Figures of what the gradient does. Lines differ in dash and marker too, so that they read in grey print."""
 
-from typing import TYPE_CHECKING
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -48,6 +50,36 @@ def norms_figure(history: History, title: str, bptt_length: int | None) -> "Figu
         axes.set_yscale("log")
         axes.legend(frameon=False, fontsize=9, title="mean; band: 5 to 95 % of the sequences", title_fontsize=8)
     return figure
+
+
+def states_figure(history: History, title: str) -> "Figure":
+    """The same at the last study for h and each further state: c of an LSTM, the layers of a stack one by one."""
+    figure, axes = axes_with(title, LAG, r"$\|dL_T/d\,\mathrm{state}_{T-\mathrm{lag}}\|$ (log scale)")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    study = history.studies[-1][1]
+    joint = "h" if len(study.others) == 1 else "all layers together"
+    for (name, norms), look in zip({joint: study.norms, **study.others}.items(), looks(), strict=False):
+        lags = np.flatnonzero(norms.usable)
+        label = name.replace("layer", "layer ")
+        axes.plot(lags, norms.common[norms.usable], label=label, markevery=max(1, len(lags) // 12), **look)
+    axes.set_yscale("log")
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def window_figure(history: History, title: str) -> "Figure":
+    """The truncation window over training, where it is not the same at every update."""
+    figure, axes = axes_with(title, "parameter updates", "steps that the gradient goes back (mean)")
+    axes.plot(*zip(*history.curves["train/bptt_length"], strict=True), color=BLUE, linewidth=1.6)
+    axes.set_ylim(bottom=0)
+    return figure
+
+
+def looks() -> Iterator[dict[str, Any]]:
+    """Line styles that can be told apart in colour and in grey."""
+    for dash, marker in itertools.cycle((("-", "o"), ("--", "s"), (":", "^"), ("-.", "v"))):
+        for color in (BLUE, ORANGE, GREEN, BLACK):
+            yield {"color": color, "linestyle": dash, "marker": marker, "markersize": 4, "linewidth": 1.6}
 
 
 def heat_map(history: History, title: str) -> "Figure":
@@ -152,11 +184,11 @@ def split_figure(history: History, title: str, bptt_length: int | None) -> "Figu
     split = history.studies[-1][1].split
     assert split is not None
     axes.xaxis.get_major_locator().set_params(integer=True)
-    looks = [(BLACK, "-."), (BLUE, "-"), (ORANGE, "--"), (GREEN, ":")][-len(split) :]
-    for (name, parts), (color, dash) in zip(split.items(), looks, strict=False):
+    for (name, parts), look in zip(split.items(), looks(), strict=False):
         usable = np.isfinite(parts) & (parts > 0)
         lags = np.flatnonzero(usable)
-        axes.plot(lags, parts[usable], color=color, linestyle=dash, label=name.removeprefix("recurrent."))
+        label = name.removeprefix("recurrent.")
+        axes.plot(lags, parts[usable], label=label, markevery=max(1, len(lags) // 12), **look)
     if bptt_length is not None and bptt_length < max(len(parts) for parts in split.values()):
         axes.axvline(bptt_length - 0.5, color=BLACK, linestyle="-.", linewidth=1.0, label="training cuts off here")
     axes.set_yscale("log")
@@ -194,9 +226,14 @@ def gradient_figures(history: History, title: str, bptt_length: int | None) -> d
     figures = {
         "gradient_by_lag.png": norms_figure(history, title, bptt_length),
         "gradient_over_training.png": heat_map(history, title),
-        "eigenvalues.png": eigenvalue_figure(history, title),
         "hidden_units.png": histogram_figure(history, title),
     }
+    if len(last.eigenvalues):
+        figures["eigenvalues.png"] = eigenvalue_figure(history, title)
+    if last.others:
+        figures["gradient_by_state.png"] = states_figure(history, title)
+    if "train/bptt_length" in history.curves:
+        figures["bptt_length.png"] = window_figure(history, title)
     if last.jacobians is not None:
         figures["step_jacobians.png"] = jacobian_figure(history, title)
     if last.lyapunov is not None:

@@ -22,6 +22,8 @@ ROUNDING = 5e-4
 CAPTIONS = {
     "loss.png": "Loss on training windows and on held-out sequences.",
     "gradient_by_lag.png": "Norm of the gradient of the last scored loss in the state of each earlier step.",
+    "gradient_by_state.png": "The same norm for each state: c beside h in an LSTM, or layer by layer in a stack.",
+    "bptt_length.png": "How far back the gradient of an update could go.",
     "gradient_over_training.png": "The same norm over the course of training.",
     "gradient_by_time.png": "Norm of the gradient of all losses together in each step's state, as training sees it.",
     "gradient_split.png": "How much of each weight matrix's gradient comes from how far back, all losses together.",

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from rnnexp.gradients import Study
+from rnnexp.gradients import NormsByLag, Study
 from rnnexp.tasks import Task
 from rnnexp.training import Report
 
@@ -53,8 +53,8 @@ class History:
         self._start_interval()
 
     def _start_interval(self) -> None:
-        self._loss = self._norm = self._clipped_norm = 0.0
-        self._clipped = self._reports = 0
+        self._loss = self._norm = self._clipped_norm = self._penalty = 0.0
+        self._clipped = self._reports = self._window = 0
 
     def add(self, report: Report) -> list[Point]:
         """Take in a report; the metric values that it completes."""
@@ -65,6 +65,8 @@ class History:
             self._norm += report.grad_norm
             self._clipped_norm += report.grad_norm if report.clipped_norm is None else report.clipped_norm
             self._clipped += report.clipped
+            self._penalty += report.penalty or 0.0
+            self._window += report.window or 0
             self._reports += 1
             due = report.step % self.interval == 0 or report.step == self.steps
             if due or report.evaluation is not None or report.diverged:
@@ -72,7 +74,13 @@ class History:
                 values["train/grad_norm"] = self._norm / self._reports
                 values["train/clipped_grad_norm"] = self._clipped_norm / self._reports
                 values["train/clipped_fraction"] = self._clipped / self._reports
+                if report.penalty is not None:
+                    values["train/penalty"] = self._penalty / self._reports
+                if report.window is not None:
+                    values["train/bptt_length"] = self._window / self._reports
                 self._start_interval()
+        if report.learning_rate is not None and "train/loss" in values:
+            values["train/learning_rate"] = report.learning_rate
         for name, ratio in (report.update_ratios or {}).items():
             if math.isfinite(ratio):
                 values[f"update_ratio/{name}"] = ratio
@@ -121,25 +129,41 @@ class History:
             points.append(Point("best/eval/loss", self.best("eval/loss"), self.step))
         if self.studies:
             for which, (_, study) in (("first", self.studies[0]), ("last", self.studies[-1])):
-                for lag, value in log10_by_lag(study):
-                    points.append(Point(f"gradient_by_lag/{which}", value, lag))
+                for suffix, norms in norms_by_name(study).items():
+                    for lag, value in log10_by_lag(norms):
+                        points.append(Point(f"gradient_by_lag{suffix}/{which}", value, lag))
         return points
 
     def norm_rows(self) -> list[dict[str, Any]]:
-        """One row per study and lag: step, lag, mean norm, and the 5 %, 50 % and 95 % quantiles over the sequences."""
+        """One row per study, state and lag: the mean norm, and the 5 %, 50 % and 95 % quantiles over the sequences.
+
+        The state is h (of all layers together), c, or layer1, layer2, ... (h of one layer of a stack).
+        """
         return [
-            {"step": step, "lag": lag, "norm": norm, "q05": low, "median": middle, "q95": high}
+            {
+                "step": step,
+                "lag": lag,
+                "norm": norm,
+                "q05": low,
+                "median": middle,
+                "q95": high,
+                "state": name.lstrip("_") or "h",
+            }
             for step, study in self.studies
+            for name, norms in norms_by_name(study).items()
             for lag, (norm, low, middle, high) in enumerate(
-                zip(study.norms.mean.tolist(), *study.norms.quantiles(0.05, 0.5, 0.95).tolist(), strict=True)
+                zip(norms.mean.tolist(), *norms.quantiles(0.05, 0.5, 0.95).tolist(), strict=True)
             )
         ]
 
 
-def log10_by_lag(study: Study) -> list[tuple[int, float]]:
+def norms_by_name(study: Study) -> dict[str, NormsByLag]:
+    """All norms by lag of a study, by what is appended to `gradient_by_lag`: nothing for those of h."""
+    return {"": study.norms, **{f"_{name}": norms for name, norms in study.others.items()}}
+
+
+def log10_by_lag(norms: NormsByLag) -> list[tuple[int, float]]:
     """(lag, log10 of the mean norm) where the norm is finite and not zero."""
     return [
-        (lag, math.log10(norm))
-        for lag, norm in enumerate(study.norms.common.tolist())
-        if math.isfinite(norm) and norm > 0
+        (lag, math.log10(norm)) for lag, norm in enumerate(norms.common.tolist()) if math.isfinite(norm) and norm > 0
     ]

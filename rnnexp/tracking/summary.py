@@ -36,7 +36,16 @@ def gradient(history: History) -> list[str]:
     if math.isfinite(rate := norms.decay_rate):
         verdict = "vanishing" if rate < 0 else "exploding"
         lines.append(f"decay rate          {rate:+.4f} per step back in time ({verdict})")
-    lines.append(f"spectral radius     {study.spectral_radius:.4f} of the recurrent weights")
+    for name, other in study.others.items():
+        if math.isfinite(other.log10_ratio):
+            place = name.replace("layer", "layer ")
+            lines.append(f"    in {place:13}10^{other.log10_ratio:.2f}, decay rate {other.decay_rate:+.4f}")
+    if math.isfinite(study.spectral_radius):
+        whose = "the candidate's recurrent weights" if study.gates else "the recurrent weights"
+        lines.append(f"spectral radius     {study.spectral_radius:.4f} of {whose}")
+    if study.gates:
+        means = ", ".join(f"{name} {mean:.2f}" for name, mean in study.gates.items())
+        lines.append(f"gates on average    {means}")
     return lines
 
 

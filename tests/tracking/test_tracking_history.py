@@ -239,8 +239,8 @@ def test_one_study_is_the_first_and_the_last():
 
 
 def test_the_logarithms_are_of_the_lags_that_all_sequences_reach():
-    assert log10_by_lag(study_of([1.0, 1.0], [0.1, 0.1], [5.0, NAN])) == [(0, 0.0), (1, pytest.approx(-1.0))]
-    assert log10_by_lag(study_of(0.0, 0.0)) == []
+    assert log10_by_lag(study_of([1.0, 1.0], [0.1, 0.1], [5.0, NAN]).norms) == [(0, 0.0), (1, pytest.approx(-1.0))]
+    assert log10_by_lag(study_of(0.0, 0.0).norms) == []
 
 
 def test_the_table_has_a_row_a_study_and_lag():
@@ -249,7 +249,7 @@ def test_the_table_has_a_row_a_study_and_lag():
     kept.add(update(7, study=study_of([0.0, 0.0])))
     rows = kept.norm_rows()
     assert [(row["step"], row["lag"]) for row in rows] == [(0, 0), (0, 1), (7, 0)]
-    assert list(rows[0]) == ["step", "lag", "norm", "q05", "median", "q95"]
+    assert list(rows[0]) == ["step", "lag", "norm", "q05", "median", "q95", "state"]
     assert (rows[0]["norm"], rows[0]["median"]) == (3.0, 2.5)
     assert (rows[0]["q05"], rows[0]["q95"]) == (pytest.approx(1.15), pytest.approx(5.55))
     assert [rows[1][name] for name in ("norm", "q05", "median", "q95")] == [4.0] * 4

@@ -1,0 +1,189 @@
+"""From a configuration to plain Python objects, every value checked where it arrives."""
+
+import importlib
+import inspect
+from typing import Any
+
+from omegaconf import DictConfig
+
+from rnnexp.checks import InvalidValue
+from rnnexp.config import ROOT_KEYS, check_known, check_root
+
+#: What a class must have to stand in a group.
+NEEDED = {
+    "task": ("baseline", "evaluation"),
+    "cell": ("parameter_shapes", "step", "step_back"),
+    "bptt": ("stretch", "windows"),
+    "init": ("__call__",),
+    "optimizer": ("update",),
+    "schedule": ("factor",),
+    "clipping": ("__call__",),
+    "regularizer": ("check", "__call__"),
+    "gradients": ("select", "__call__"),
+}
+WEIGHTS = ("embedding", "input", "recurrent", "output", "state")
+
+
+def build(config: DictConfig) -> Any:
+    """The experiment that a configuration describes.
+
+    Returns
+    -------
+    Experiment
+
+    Raises
+    ------
+    UserError
+        Naming the first key whose value can't be used.
+    """
+    # NumPy is imported late, so that --help and most refusals answer at once.
+    from rnnexp.experiment import Experiment
+    from rnnexp.tasks import StreamTask
+    from rnnexp.training import Streams
+
+    root = check_root(config)
+    task = construct("task", root["task"], output_size=root["output_size"])
+    fixed = "output_size" not in parameters_of(type(task))
+    if fixed and root["output_size"] not in (None, task.output_size):
+        raise InvalidValue(
+            "output_size", root["output_size"], f"{task.output_size} for task {type(task).__name__}", "leave it out"
+        )
+    bptt = construct("bptt", root["bptt"], length=root["bptt_length"], stride=root["bptt_stride"])
+    if bptt.length is None and isinstance(task, StreamTask):
+        raise InvalidValue(
+            "bptt_length",
+            None,
+            f"a whole number >= 1 for task {type(task).__name__}",
+            "it is a stream, which has no end: try bptt_length=20",
+        )
+    streams = Streams(root["seed"])
+    network = build_the_network(root, task, streams.init)
+    regularizer = construct("regularizer", root["regularizer"])
+    regularizer.check(network)
+    if isinstance(task, StreamTask):
+        task.begin(root["batch_size"], rng=Streams(root["seed"]).data)
+    study = construct("gradients", root["gradients"]) if root["gradients"].get("_target_") else None
+    if study is not None:
+        try:
+            study.exponents(root["hidden_size"])
+        except InvalidValue as error:
+            raise under("gradients", error) from None
+    return Experiment(
+        network=network,
+        task=task,
+        held_out=task.evaluation(rng=streams.evaluation),
+        bptt=bptt,
+        optimizer=construct("optimizer", root["optimizer"]),
+        schedule=construct("schedule", root["schedule"]),
+        clipping=construct("clipping", root["clipping"]),
+        regularizer=regularizer,
+        study=study,
+        batch_size=root["batch_size"],
+        steps=root["steps"],
+        eval_every=root["eval_every"],
+        data=streams.data,
+        sampling=streams.sampling,
+    )
+
+
+def build_the_network(root: dict[str, Any], task: Any, rng: Any) -> Any:
+    """The network that the root keys and the groups `cell` and `init` describe, for a task."""
+    from rnnexp.layers import Initializers, build_network
+
+    weights = root["init"]
+    check_known("init", weights, WEIGHTS)
+    init = Initializers(**{name: named(f"init.{name}", weights[name]) for name in WEIGHTS if name in weights})
+    cell: Any
+    cell, cell_options = component("cell", root["cell"])
+    # What the network passes itself is no setting.
+    own = {*cell.parameter_shapes(1, 1), "stateful", "batch_first", "grads", "reuse"}
+    check_known("cell", cell_options, [key for key in parameters_of(cell) if key not in own])
+    freeze = () if root["freeze"] is None else root["freeze"]
+    if not isinstance(freeze, str) and not all(isinstance(name, str) for name in as_list(freeze)):
+        raise InvalidValue("freeze", root["freeze"], "a name or a list of names, or null")
+    try:
+        return build_network(
+            hidden_size=root["hidden_size"],
+            embedding_dim=root["embedding_dim"],
+            input_size=task.input_size,
+            output_size=task.output_size,
+            input_kind=task.input_kind,
+            cell=cell,
+            cell_options=cell_options,
+            num_layers=root["num_layers"],
+            learn_initial_state=root["learn_initial_state"],
+            tie=root["tie"],
+            freeze=freeze,
+            init=init,
+            dtype=root["dtype"],
+            rng=rng,
+        )
+    except InvalidValue as error:
+        raise error if error.key.startswith("init.") else under("cell", error) from None
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list as it is, anything else as the only item of one."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def named(prefix: str, settings: Any) -> Any:
+    """An initialiser whose refusals name its place in the configuration."""
+    initializer = construct(prefix, settings)
+
+    def draw(shape: tuple[int, int], *, rng: Any) -> Any:
+        try:
+            return initializer(shape, rng=rng)
+        except InvalidValue as error:
+            raise error.under(prefix) from None
+
+    return draw
+
+
+def component(prefix: str, settings: Any) -> tuple[type, dict[str, Any]]:
+    """The class that a group's `_target_` names, and the group's other settings."""
+    if not isinstance(settings, dict) or not isinstance(settings.get("_target_"), str):
+        given = settings.get("_target_") if isinstance(settings, dict) else settings
+        raise InvalidValue(f"{prefix}._target_", given, "the import path of a class, such as package.module.Class")
+    module, _, name = settings["_target_"].rpartition(".")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except Exception as error:
+        raise InvalidValue(
+            f"{prefix}._target_",
+            settings["_target_"],
+            "the import path of a class, such as package.module.Class",
+            (str(error).strip() or type(error).__name__).splitlines()[-1],
+        ) from None
+    group = prefix.partition(".")[0]
+    missing = [name for name in NEEDED[group] if not any(name in vars(base) for base in getattr(cls, "__mro__", ()))]
+    if missing:
+        allowed, hint = f"a class for the group {group}", f"{cls.__name__} has no {missing[0]}"
+        raise InvalidValue(f"{prefix}._target_", settings["_target_"], allowed, hint)
+    return cls, {key: value for key, value in settings.items() if key != "_target_"}
+
+
+def construct(prefix: str, settings: Any, **context: Any) -> Any:
+    """An object of the class that `settings` names, made from its settings and from what of `context` it takes."""
+    cls, given = component(prefix, settings)
+    accepted = parameters_of(cls)
+    known = [key for key in accepted if key not in context]
+    check_known(prefix, given, known)
+    for key, parameter in accepted.items():
+        if parameter.default is parameter.empty and key not in given and key not in context:
+            raise InvalidValue(f"{prefix}.{key}", None, f"given: {cls.__name__} needs it")
+    try:
+        return cls(**given, **{key: value for key, value in context.items() if key in accepted})
+    except InvalidValue as error:
+        raise under(prefix, error) from None
+
+
+def parameters_of(cls: type) -> dict[str, inspect.Parameter]:
+    """The constructor's named parameters."""
+    parameters = inspect.signature(cls).parameters
+    return {key: value for key, value in parameters.items() if value.kind is not value.VAR_KEYWORD}
+
+
+def under(prefix: str, error: InvalidValue) -> InvalidValue:
+    """The error with its key as written on the command line; root keys have no prefix."""
+    return error if error.key in ROOT_KEYS else error.under(prefix)
