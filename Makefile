@@ -8,7 +8,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint const
 ARGS ?= hidden_size=10
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow browser bench lint format ui clean
+.PHONY: help run test slow browser parity bench lint format ui clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,10 @@ $(VENV)/browser: $(VENV)/test
 	$(PIP) --editable '.[test,browser]'
 	@touch $@
 
+$(VENV)/parity: $(VENV)/test
+	$(PIP) --editable '.[test,parity]'
+	@touch $@
+
 $(VENV)/lint: $(VENV)/run
 	$(PIP) --editable '.[lint]'
 	@touch $@
@@ -37,13 +41,16 @@ run: $(VENV)/run  ## set up and train: make run ARGS="hidden_size=50 task=echo"
 	$(BIN)/python -m rnnexp $(ARGS)
 
 test: $(VENV)/test  ## set up and run the tests
-	$(BIN)/python -m pytest -n auto -m "not slow and not browser"
+	$(BIN)/python -m pytest -n auto -m "not slow and not browser and not parity"
 
 slow: $(VENV)/test  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
 browser: $(VENV)/browser  ## the tests that drive the MLflow UI in headless Chromium
 	$(BIN)/python -m pytest -m browser
+
+parity: $(VENV)/parity  ## outputs, gradients and optimizers against PyTorch
+	$(BIN)/python -m pytest -m parity tests/parity
 
 lint: $(VENV)/lint  ## style and types
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra import compose, initialize_config_dir
@@ -63,8 +64,11 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
 
 
 def known_keys(arguments: Sequence[str]) -> list[str]:
-    """Every key that the chosen groups have."""
-    chosen = [argument for argument in arguments if argument.partition("=")[0] in GROUPS and "," not in argument]
+    """Every key that the chosen groups have, those of a person's own config folder included."""
+    named = [(argument, argument.partition("=")[0]) for argument in arguments if "," not in argument]
+    chosen = [argument for argument, key in named if key in GROUPS or key.startswith("initializer@")]
+    if own := get_args_parser().parse_known_args(list(arguments))[0].config_dir:
+        chosen.append(f"hydra.searchpath=['file://{Path(own).resolve()}']")
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             config = compose("config", overrides=chosen)

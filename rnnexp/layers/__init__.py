@@ -1,6 +1,7 @@
 """The network: one file per layer, each with a hand-written forward and backward pass."""
 
 from rnnexp.layers.activations import ACTIVATIONS, activation, diff_relu, diff_sigmoid, diff_tanh, relu, sigmoid
+from rnnexp.layers.checking import check_cell
 from rnnexp.layers.gru import GRU, TimeGRU
 from rnnexp.layers.init import (
     Bands,
@@ -23,6 +24,7 @@ from rnnexp.layers.parameters import Parameters
 from rnnexp.layers.recurrent import Recurrent
 from rnnexp.layers.rnn import RNN, TimeRNN
 from rnnexp.layers.stack import Stack
+from rnnexp.layers.torch_weights import from_state_dict, load_weights, save_weights, to_state_dict
 
 __all__ = [
     "ACTIVATIONS",
@@ -56,9 +58,14 @@ __all__ = [
     "Values",
     "activation",
     "build_network",
+    "check_cell",
     "diff_relu",
     "diff_sigmoid",
     "diff_tanh",
+    "from_state_dict",
+    "load_weights",
     "relu",
+    "save_weights",
     "sigmoid",
+    "to_state_dict",
 ]

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from rnnexp.checks import InvalidValue, integer, one_of
 from rnnexp.layers.base import Steps
-from rnnexp.layers.init import Glorot, Initializer, Normal, Orthogonal
+from rnnexp.layers.init import Glorot, Initializer, Normal, Orthogonal, Values
 from rnnexp.layers.inputs import TimeEmbedding, TimeOneHot
 from rnnexp.layers.linear import TimeLinear
 from rnnexp.layers.parameters import Parameters
@@ -39,7 +39,7 @@ class Initializers:
     input: Initializer = field(default_factory=Glorot)
     recurrent: Initializer = field(default_factory=Orthogonal)
     output: Initializer = field(default_factory=Glorot)
-    state: Initializer = field(default_factory=lambda: Normal(0.0))
+    state: Initializer = field(default_factory=lambda: Values(0.0))
 
 
 @dataclass(frozen=True)

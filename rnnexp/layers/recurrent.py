@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rnnexp.layers.base import Layer, as_parameter, row_norms
+from rnnexp.layers.base import Layer, as_parameter, one_step_sum, row_norms
 
 Array = NDArray[Any]
 State = tuple[Array, ...]
@@ -118,7 +118,7 @@ class Recurrent(Layer):
         dstate : tuple of arrays (..., N, H)
             For the state before the step.
         grads : list of arrays
-            Of the parameters, initial states left out; summed over axes that the parameters do not have.
+            Of the parameters, initial states left out. Where x has a time axis in front, they may have it too.
         """
         raise NotImplementedError
 
@@ -298,7 +298,8 @@ class Recurrent(Layer):
         """
         dxs, earlier, grads = self.step_back(self._xs, tuple(states[:-1] for states in self._states), dstates)
         starts = [value[0].sum(axis=-2) * self._from_start for value in earlier]
-        return dxs, earlier, [*grads, *starts[: len(self._start)]]
+        summed = [one_step_sum(grad, param) for grad, param in zip(grads, self.params, strict=False)]
+        return dxs, earlier, [*summed, *starts[: len(self._start)]]
 
     def jacobians(self, sequence: int = 0) -> Array:
         """D state_t / d state_{t-1} of one sequence of the last window: (T, ..., S, S), rows the earlier state's units.

@@ -17,8 +17,15 @@ def losses(history: History) -> list[str]:
         if (curve := history.curves.get(f"eval/{name}")) and base is not None:
             rows.append((name.replace("_", " "), curve[-1][1], best(value for _, value in curve), base, meaning))
     lines = [f"{'':20}{'final':>10}{'best':>10}{'baseline':>10}   (baseline: {baseline.predictor})"]
-    lines += [f"{label:20}{final:10.4f}{best:10.4f}{base:10.4f}   {unit}" for label, final, best, base, unit in rows]
+    lines += [
+        f"{label:20}{_number(final)}{_number(best)}{_number(base)}   {unit}" for label, final, best, base, unit in rows
+    ]
     return lines
+
+
+def _number(value: float) -> str:
+    """Ten characters: four decimals, or powers of ten where that would not fit."""
+    return f"{value:10.4f}" if abs(value) < 1e4 else f"{value:10.2e}"
 
 
 def gradient(history: History) -> list[str]:

@@ -121,7 +121,7 @@ def test_help_shows_groups_keys_and_examples(tmp_path, command):
         "init: gaussian, glorot, identity, normal, orthogonal",
         "gradients: full, light, off",
         "hidden_size: 10",
-        "learning_rate: 0.01",
+        "learning_rate: 0.005",
         "python -m rnnexp hidden_size=10",
     ):
         assert text in done.stdout

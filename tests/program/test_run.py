@@ -84,7 +84,7 @@ def test_parameters_are_flat_and_plain(default_run):
         "task": "recall",
         "task.lag": "8",
         "optimizer": "adam",
-        "optimizer.learning_rate": "0.01",
+        "optimizer.learning_rate": "0.005",
         "init.recurrent.gain": "1.0",
         "dtype": "float32",
     }

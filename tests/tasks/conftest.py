@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rnnexp.tasks import Adding, Echo, EpisodeTask, Recall, Text
+from rnnexp.tasks import Adding, Echo, EpisodeTask, InfluenceBalancing, Recall, Text
 
 
 @pytest.fixture
@@ -36,6 +36,7 @@ def make_task(text_task, random_text):
         "recall, smallest": lambda: Recall(2, lag=2, distractors=1, eval_sequences=7),
         "adding": lambda: Adding(length=9, eval_sequences=13),
         "echo": lambda: Echo(lag=3, eval_streams=4, eval_steps=31),
+        "influence": lambda: InfluenceBalancing(eval_steps=20),
         "text": lambda: text_task(random_text(3000)),
         "text, capped": lambda: text_task(random_text(3000), 4),
     }

@@ -1,0 +1,104 @@
+"""From recorded runs to the figure and the table of this study.
+
+Run the recipe first (see the README), then ``python experiments/influence_balancing/analyse.py`` in the same folder.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from rnnexp.checks import UserError
+from rnnexp.report import curve, runs
+
+HERE = Path(__file__).parent
+LOOKS = {
+    "windows of 1": ("#E69F00", ":"),
+    "windows of 10": ("#D55E00", "--"),
+    "windows of 100": ("#CC79A7", "-."),
+    "windows of 200": ("#009E73", "-"),
+    "ARTBP, mean 16": ("#0072B2", "-"),
+}
+
+
+def label(run: pd.Series) -> str:
+    """What a run's truncation is called in the figure."""
+    length = int(run["bptt_length"])
+    return f"ARTBP, mean {length}" if run["bptt"] == "randomized" else f"windows of {length}"
+
+
+def first_gradient(run: str, uri: str | None) -> float:
+    """Truncated gradient over full gradient in theta, before any update.
+
+    With one number to learn the cosine is the sign of that ratio, and the relative error is 1 - ratio: the truncated
+    gradient never exceeds the full one here, since what truncation leaves out always has the full one's sign.
+    """
+    return 1.0 - float(curve(run, "gradient/truncation_relative_error", uri=uri, experiment="influence_balancing").iloc[0])
+
+
+def tabulate(table: pd.DataFrame, uri: str | None) -> tuple[pd.DataFrame, pd.Series]:
+    """Loss at the start and the end of every trained run, and the ratio of the gradients by window for BPTT(h; 1)."""
+    rows, ratios = [], {}
+    for run, settings in table.iterrows():
+        if settings["bptt_stride"] == 1:
+            ratios[int(settings["bptt_length"])] = first_gradient(str(run), uri)
+            continue
+        losses = curve(str(run), "eval/loss", uri=uri, experiment="influence_balancing")
+        rows.append(
+            {
+                "truncation": label(settings),
+                "seed": int(settings["seed"]),
+                "loss at the start": losses.iloc[0],
+                "loss at the end": losses.iloc[-1],
+                "cosine with the full gradient": settings["final/gradient/truncation_cosine"],
+                "run": run,
+            }
+        )
+    return pd.DataFrame(rows), pd.Series(ratios, dtype=float).sort_index()
+
+
+def draw(table: pd.DataFrame, ratios: pd.Series, uri: str | None) -> Figure:
+    """Loss over training for each truncation; the gradient's sign and size by window."""
+    figure = Figure(figsize=(10.5, 4.0), dpi=100, layout="constrained")
+    losses, signs = figure.subplots(1, 2)
+    seen = set()
+    for name, seed, run in zip(table["truncation"], table["seed"], table["run"], strict=True):
+        color, dash = LOOKS.get(name, ("black", "-"))
+        points = curve(run, "eval/loss", uri=uri, experiment="influence_balancing").clip(lower=1e-12)
+        shown = None if name in seen else name + (" (each seed)" if name.startswith("ARTBP") else "")
+        losses.plot(points.index, points, color=color, linestyle=dash, linewidth=1.8, label=shown)
+        seen.add(name)
+    losses.set(yscale="log", ylim=(1e-13, 1e8), xlabel="parameter updates", ylabel="loss, (s_0 - 1)^2")
+    losses.set_title("which truncation learns theta", fontsize=11)
+    signs.plot(ratios.index, ratios, "o-", color="#0072B2", label="BPTT(h; 1)")
+    signs.axhline(1, color="black", linestyle="--", linewidth=1, label="the full gradient")
+    signs.axhspan(min(0.0, ratios.min()) * 1.1, 0, color="#E69F00", alpha=0.15, label="the wrong way")
+    signs.set(xlabel="window h", ylabel="truncated gradient / full gradient")
+    signs.set_title("the sign flips with the window", fontsize=11)
+    for axes in (losses, signs):
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def main() -> None:
+    """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--uri", help="tracking store; as for python -m rnnexp when not given")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder for figure.png and table.csv")
+    options = parser.parse_args()
+    try:
+        table, ratios = tabulate(runs("influence_balancing", uri=options.uri), options.uri)
+    except UserError as error:
+        raise SystemExit(error.message()) from None
+    draw(table, ratios, options.uri).savefig(options.out / "figure.png")
+    printed = table.drop(columns="run")
+    printed.to_csv(options.out / "table.csv", index=False, float_format="%.4g")
+    print(printed.to_string(index=False, float_format="%.4g"))
+    print("truncated over full gradient by window, BPTT(h; 1):")
+    print(ratios.round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""Weights in PyTorch's layout: a network's numbers under the names of a ``state_dict``, from and to a file.
+
+The module that such a dictionary belongs to has an embedding (or, for real-valued input, a linear map without bias),
+an ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM``, and a linear output layer. PyTorch keeps its matrices (fan_out, fan_in), all
+gates of a layer in one, and a second bias. Where the second bias only adds to the first, it is written as zero and read
+as a sum; in a GRU that of the candidate is our ``bn``. PyTorch itself is not needed.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rnnexp.checks import InvalidValue, UserError
+from rnnexp.layers.gru import TimeGRU
+from rnnexp.layers.lstm import TimeLSTM
+from rnnexp.layers.network import Network, recurrent_names
+from rnnexp.layers.rnn import TimeRNN
+
+Array = NDArray[Any]
+
+#: Our gates in PyTorch's order: i, f, g, o of our o, i, f, g; r, z, n are the same.
+ORDER = {TimeLSTM: (1, 2, 3, 0), TimeGRU: (0, 1, 2), TimeRNN: None}
+NAMES = {"embedding": "embedding", "recurrent": "rnn", "output": "output"}
+
+
+def to_state_dict(network: Network, *, names: Mapping[str, str] | None = None) -> dict[str, Array]:
+    """The network's parameters as PyTorch keeps them.
+
+    Parameters
+    ----------
+    network : Network
+        A single one, of `TimeRNN`, `TimeGRU` or `TimeLSTM` layers.
+    names : mapping, optional
+        What the modules are called, where it is not ``embedding``, ``rnn`` and ``output``.
+
+    Returns
+    -------
+    dict of str to array
+        Learned initial states are ``h0`` and ``c0`` (num_layers, 1, H), as ``nn.LSTM`` takes them.
+    """
+    called = {**NAMES, **(names or {})}
+    values, order = network.parameters.values, _order(network)
+    state: dict[str, Array] = {}
+    if "embedding.W" in values:
+        table = values["embedding.W"]
+        state[f"{called['embedding']}.weight"] = table if network.design.input_kind == "tokens" else table.T
+    starts: dict[str, list[Array]] = {}
+    for layer, name in enumerate(recurrent_names(network.design.num_layers)):
+        for ours, theirs in (("Wx", "weight_ih"), ("Wh", "weight_hh")):
+            state[f"{called['recurrent']}.{theirs}_l{layer}"] = _joined(
+                values[f"{name}.{ours}"].swapaxes(-1, -2), order
+            )
+        bias = _joined(values[f"{name}.b"], order)
+        second = np.zeros_like(bias)
+        if f"{name}.bn" in values:
+            second[-network.recurrent.layers[0].hidden_size :] = values[f"{name}.bn"]
+        state[f"{called['recurrent']}.bias_ih_l{layer}"] = bias
+        state[f"{called['recurrent']}.bias_hh_l{layer}"] = second
+        for start in ("h0", "c0"):
+            if f"{name}.{start}" in values:
+                starts.setdefault(start, []).append(values[f"{name}.{start}"])
+    output = values["embedding.W"] if network.tied else values["output.W"].T
+    state[f"{called['output']}.weight"], state[f"{called['output']}.bias"] = output, values["output.b"]
+    state.update({start: np.stack(rows)[:, np.newaxis] for start, rows in starts.items()})
+    return {key: np.array(array) for key, array in state.items()}
+
+
+def from_state_dict(
+    network: Network, state: Mapping[str, ArrayLike], *, names: Mapping[str, str] | None = None
+) -> None:
+    """Write the parameters that PyTorch keeps in `state` into the network, in its own dtype.
+
+    Parameters
+    ----------
+    network : Network
+        A single one, of `TimeRNN`, `TimeGRU` or `TimeLSTM` layers.
+    state : mapping of str to array
+        Nothing may be missing, left over or of another shape; without `names`, the modules are told apart by what they
+        hold, whatever they are called.
+    names : mapping, optional
+        What the modules are called: ``{"embedding": ..., "recurrent": ..., "output": ...}``.
+
+    Raises
+    ------
+    UserError
+        Naming the first array that does not fit; the network is then unchanged.
+    """
+    called = {**_found_names(state), **(names or {})}
+    expected = to_state_dict(network, names=called)
+    given = {key: np.asarray(array) for key, array in state.items()}
+    if network.tied:
+        given.setdefault(f"{called['output']}.weight", given.get(f"{called['embedding']}.weight", np.empty(0)))
+    for key, array in expected.items():
+        if key not in given:
+            raise UserError(f"the weights have no '{key}'", f"they have {', '.join(sorted(given))}")
+        if given[key].shape != array.shape:
+            raise UserError(
+                f"'{key}' must have shape {array.shape} for this network, got {given[key].shape}",
+                "build the network with the sizes that the weights were trained with",
+            )
+        if given[key].dtype.kind not in "fiu":
+            raise UserError(f"'{key}' must be numbers, got {given[key].dtype}")
+    if left := sorted(set(given) - set(expected)):
+        raise UserError(f"the weights also have '{left[0]}', for which this network has no place")
+    table, output = (given.get(f"{called[name]}.weight") for name in ("embedding", "output"))
+    if network.tied and table is not None and output is not None and not np.array_equal(table, output):
+        raise UserError("embedding and output weights differ, but this network ties them", "build it with tie=False")
+    values, order = network.parameters.values, _order(network)
+    if "embedding.W" in values:
+        table = given[f"{called['embedding']}.weight"]
+        values["embedding.W"][...] = table if network.design.input_kind == "tokens" else table.T
+    for layer, name in enumerate(recurrent_names(network.design.num_layers)):
+        part = {key: given[f"{called['recurrent']}.{key}_l{layer}"] for key in ("weight_ih", "weight_hh")}
+        first, second = (given[f"{called['recurrent']}.bias_{which}_l{layer}"] for which in ("ih", "hh"))
+        for ours, theirs in (("Wx", "weight_ih"), ("Wh", "weight_hh")):
+            values[f"{name}.{ours}"][...] = _parted(part[theirs], order).swapaxes(-1, -2)
+        if f"{name}.bn" in values:
+            hidden = network.recurrent.layers[0].hidden_size
+            values[f"{name}.bn"][...] = second[-hidden:]
+            second = np.concatenate([second[:-hidden], np.zeros(hidden)])
+        values[f"{name}.b"][...] = _parted(first + second, order)
+        for start in ("h0", "c0"):
+            if f"{name}.{start}" in values:
+                values[f"{name}.{start}"][...] = given[start][layer, 0]
+    if not network.tied:
+        values["output.W"][...] = given[f"{called['output']}.weight"].T
+    values["output.b"][...] = given[f"{called['output']}.bias"]
+
+
+def save_weights(network: Network, path: str | Path, *, names: Mapping[str, str] | None = None) -> None:
+    """Write a network's parameters as PyTorch keeps them, to a file ``.npz`` or ``.safetensors``."""
+    state = {key: np.ascontiguousarray(array) for key, array in to_state_dict(network, names=names).items()}
+    if _kind(path) == ".npz":
+        np.savez(path, **state)  # type: ignore[arg-type]
+    else:
+        _safetensors().save_file(state, path)
+
+
+def load_weights(network: Network, path: str | Path, *, names: Mapping[str, str] | None = None) -> None:
+    """Read a network's parameters from a ``state_dict`` saved as ``.npz`` or ``.safetensors``; nothing is unpickled.
+
+    Raises
+    ------
+    UserError
+        If the file can't be read, or does not fit the network, which is then unchanged.
+    """
+    kind = _kind(path)
+    try:
+        if kind == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                state = {key: file[key] for key in file.files}
+        else:
+            state = _safetensors().load_file(path)
+    except UserError:
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path} can't be read as {kind[1:]} weights: {reason}") from None
+    from_state_dict(network, state, names=names)
+
+
+def _order(network: Network) -> tuple[int, ...] | None:
+    if network.parameters.copies or network.design.cell not in ORDER:
+        raise UserError(
+            "only a single network of TimeRNN, TimeGRU or TimeLSTM layers has a counterpart in PyTorch",
+            "a stack of copies has one state_dict each",
+        )
+    return ORDER[network.design.cell]
+
+
+def _joined(array: Array, order: tuple[int, ...] | None) -> Array:
+    """Gates (G, H, ...) one after the other in PyTorch's order, (G * H, ...)."""
+    return array if order is None else np.concatenate([array[gate] for gate in order])
+
+
+def _parted(array: Array, order: tuple[int, ...] | None) -> Array:
+    """The reverse."""
+    if order is None:
+        return array
+    parts = np.split(array, len(order))
+    return np.stack([parts[order.index(gate)] for gate in range(len(order))])
+
+
+def _found_names(state: Mapping[str, ArrayLike]) -> dict[str, str]:
+    """What the modules are called, by what they hold: the one with a bias beside its weight is the output."""
+    found = {}
+    for key in state:
+        module, _, name = key.rpartition(".")
+        if name == "weight_ih_l0":
+            found["recurrent"] = module
+        elif name == "weight":
+            found["output" if f"{module}.bias" in state else "embedding"] = module
+    return found
+
+
+def _kind(path: str | Path) -> str:
+    kind = Path(path).suffix
+    if kind not in (".npz", ".safetensors"):
+        raise InvalidValue("path", str(path), "the name of a file .npz or .safetensors")
+    return kind
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError:
+        raise UserError(
+            "files .safetensors need the package safetensors", "pip install safetensors, or use .npz"
+        ) from None
+    return safetensors.numpy

@@ -1,0 +1,134 @@
+"""Every choice in conf: documented, buildable, trainable, and logged with its own settings."""
+
+import copy
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from rnnexp.build import build
+from rnnexp.config import GROUPS, conf_dir, register
+from rnnexp.tracking import RunInfo
+
+CONF = conf_dir()
+register()
+
+#: What a choice needs beside the default configuration.
+WITH = {"task=influence_balancing": ["embedding_dim=null"]}
+CHOICES = sorted(
+    f"{path.parent.name}={path.stem}"
+    for path in CONF.glob("*/*.yaml")
+    if path.parent.name not in ("experiment", "initializer", "tracking")
+)
+INITIALIZERS = sorted(path.stem for path in (CONF / "initializer").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory):
+    """The configuration for some overrides, as the command composes it; each is composed once, and copied."""
+    text = tmp_path_factory.mktemp("text") / "text.txt"
+    text.write_text("the cat sat on the mat and looked at the rat. " * 40)
+    made = {}
+
+    def make(*overrides):
+        if overrides not in made:
+            given = [*overrides, f"task.path={text}"] if "task=text" in overrides else overrides
+            GlobalHydra.instance().clear()
+            with initialize_config_dir(str(CONF), version_base="1.3"):
+                made[overrides] = compose("config", overrides=["hidden_size=16", "steps=3", *given])
+        return copy.deepcopy(made[overrides])
+
+    return make
+
+
+def info_of(config, choices):
+    from omegaconf import OmegaConf
+
+    settings = OmegaConf.to_container(config, resolve=True)
+    return RunInfo(settings, choices, [], Path(), Path(), "")
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_builds_trains_and_is_reproducible(choice, composed):
+    for dtype in ("float32", "float64"):
+        losses = []
+        for _ in range(2):
+            config = composed(choice, *WITH.get(choice, []))
+            config.dtype, config.batch_size = dtype, 3
+            experiment = build(config)
+            reports = list(experiment.reports())
+            assert [report.step for report in reports] == [0, 1, 2, 3]
+            assert not reports[-1].diverged
+            assert experiment.network.dtype == dtype
+            losses.append([report.train_loss for report in reports[1:]])
+        assert losses[0] == losses[1]
+        assert np.isfinite(losses[0]).all()
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        ["num_layers=2"],
+        ["learn_initial_state=true"],
+        ["bptt=randomized", "bptt_length=4"],
+        ["bptt=adaptive", "bptt_length=4", "bptt.every=1"],
+        ["bptt_length=6", "bptt_stride=2"],
+        ["gradients=full", "num_layers=2"],
+        ["freeze=[embedding,output]"],
+        ["batch_size=1", "bptt_length=1"],
+        ["embedding_dim=null"],
+    ],
+    ids=" ".join,
+)
+def test_every_cell_goes_with_every_part(cell, extra, composed):
+    task = "echo" if "num_layers=2" in extra or "bptt_stride=2" in extra else "recall"
+    reports = list(build(composed(f"task={task}", f"cell={cell}", *extra)).reports())
+    assert reports[-1].step == 3
+    metrics = reports[-1].study.metrics()
+    assert np.isfinite(metrics["gradient/decay_rate"])
+    assert ("gradient_c/decay_rate" in metrics) == (cell == "lstm")
+    assert ("gate/forget" in metrics) == (cell == "lstm")
+    assert ("gradient_layer2/decay_rate" in metrics) == ("num_layers=2" in extra)
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+@pytest.mark.parametrize("slot", ["embedding", "input", "recurrent", "output"])
+def test_every_initialiser_can_be_chosen_for_every_kind_of_weights(slot, name, composed):
+    if name in ("identity", "sparse") and slot != "recurrent":
+        pytest.skip("for square matrices")
+    experiment = build(composed(f"initializer@init.{slot}={name}"))
+    assert len(list(experiment.reports())) == 4
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_logs_its_own_settings(choice, composed):
+    group, _, name = choice.partition("=")
+    config = composed(choice, *WITH.get(choice, []))
+    params = info_of(config, {group: name}).params()
+    assert params[group] == name
+    node = config[group]
+    for key in node:
+        if key != "_target_" and not hasattr(node[key], "keys"):
+            assert f"{group}.{key}" in params
+
+
+def test_every_group_of_the_schema_has_a_folder_and_every_folder_is_in_the_schema():
+    folders = {path.name for path in CONF.iterdir() if path.is_dir()}
+    assert set(GROUPS) <= folders
+    assert folders - set(GROUPS) == {"experiment", "initializer"}
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_line_of_every_file_is_commented(path):
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("# ")
+    if path.parent.name == "experiment":
+        assert any("python -m rnnexp" in line and line.startswith("#") for line in lines[:6])
+        return
+    for line in lines:
+        if re.match(r"\s*[\w-].*: ?\S", line) and "_target_:" not in line and "backend:" not in line:
+            assert "#" in line, line
