@@ -177,10 +177,11 @@ class Recurrent(Layer):
         self._check_input(xs)
         steps, shape = len(xs), (*self._copies, xs.shape[-2], self.hidden_size)
         carried = self.state if self.stateful else None
-        if carried is not None and carried[0].shape != shape:
-            raise ValueError(
-                f"the carried state has shape {carried[0].shape}, the window needs {shape}: call reset_state() first"
-            )
+        for state in carried or ():
+            if state.shape != shape:
+                raise ValueError(
+                    f"the carried state has shape {state.shape}, the window needs {shape}: call reset_state() first"
+                )
         self._dtype = np.result_type(xs, *self.params, *(carried or ()))
         self._xs = xs
         self._states = [self._steps(name, (steps + 1, *shape), self._dtype) for name in self.state_names]
@@ -229,8 +230,11 @@ class Recurrent(Layer):
                 states[t + 1] = value
 
     def _backward(self, dhs: Array, dstates: list[Array], carry: Sequence[float] | None) -> Array:
-        """Fill `dstates`, each (T + 1, ..., N, H), and the gradients of the layer's own parameters; dL/dxs."""
-        dxs = self._steps("dxs", self._xs.shape, dhs.dtype)
+        """Fill `dstates`, each (T + 1, ..., N, H), and the gradients of the layer's own parameters; dL/dxs.
+
+        Here, what reaches a further state through h of the same step is not counted in its ``dstates``.
+        """
+        dxs = self._steps("dxs", self._xs.shape, dstates[0].dtype)
         for array in (*dstates, *self.grads[: self._own]):
             array[...] = 0.0
         for t in range(len(self._xs) - 1, -1, -1):

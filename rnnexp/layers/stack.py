@@ -22,12 +22,14 @@ class Stack(Layer):
     Parameters
     ----------
     layers : sequence of Recurrent
-        The lowest first, all stateful or none, time first.
+        All of one class; the lowest first, all stateful or none, time first.
     batch_first, reuse : bool
         As for `Recurrent`.
     """
 
     def __init__(self, layers: Sequence[Recurrent], *, batch_first: bool = False, reuse: bool = False) -> None:
+        if len({type(layer) for layer in layers}) != 1:
+            raise TypeError("the layers of a stack must be of one class")
         params = [array for layer in layers for array in layer.params]
         grads = [array for layer in layers for array in layer.grads]
         super().__init__(params, grads, batch_first=batch_first, reuse=reuse)
@@ -44,6 +46,16 @@ class Stack(Layer):
     def h(self) -> Array | None:
         """The top layer's output state after the last window (..., N, H)."""
         return self.layers[-1].h
+
+    @property
+    def state_size(self) -> int:
+        """Units of the whole state, of all layers."""
+        return sum(layer.state_size for layer in self.layers)
+
+    @property
+    def dh(self) -> Array | None:
+        """dL/dh of the top layer for the state before the window's first step, left by `backward`."""
+        return self.layers[-1].dh
 
     @property
     def dstate(self) -> State | None:
@@ -75,6 +87,9 @@ class Stack(Layer):
 
     def set_state(self, *state: ArrayLike) -> None:
         """Let the next window start from `state`: every layer's, the lowest first."""
+        needed = sum(len(layer.state_names) for layer in self.layers)
+        if not needed - len(self.layers[-1].state_names) < len(state) <= needed:
+            raise TypeError(f"the state of the stack is {needed} arrays, got {len(state)}")
         for layer, part in zip(self.layers, self._parts(state), strict=True):
             layer.set_state(*part)
 
@@ -140,15 +155,22 @@ class Stack(Layer):
         return dxs, tuple(earlier), grads
 
     def jacobians(self, sequence: int = 0) -> Array:
-        """D state_t / d state_{t-1} of one sequence of the last window: (T, S, S), S over all layers."""
+        """D state_t / d state_{t-1} of one sequence of the last window: (T, ..., S, S), S over all layers."""
         blocks = []
         for at, layer in enumerate(self.layers):
-            # From this layer's earlier state to its own next one, and on to the layers above within the step.
-            block = layer.jacobians(sequence)
-            row = [np.zeros((*block.shape[:2], below.state_size), block.dtype) for below in self.layers[:at]]
-            row.append(block)
-            for below, above in pairwise(self.layers[at:]):
-                block = block[..., : below.hidden_size] @ above.input_jacobians(sequence)
-                row.append(block)
-            blocks.append(np.concatenate(row, axis=-1))
+            # This layer's earlier state reaches its own next one, and within the step those of the layers above.
+            row = self._upwards(at, layer.jacobians(sequence), sequence)
+            below = [np.zeros((*row[0].shape[:-1], lower.state_size), row[0].dtype) for lower in self.layers[:at]]
+            blocks.append(np.concatenate(below + row, axis=-1))
         return np.concatenate(blocks, axis=-2)
+
+    def input_jacobians(self, sequence: int = 0) -> Array:
+        """D state_t / d x_t of one sequence of the last window: (T, ..., D, S), S over all layers."""
+        return np.concatenate(self._upwards(0, self.layers[0].input_jacobians(sequence), sequence), axis=-1)
+
+    def _upwards(self, at: int, block: Array, sequence: int) -> list[Array]:
+        """From derivatives of the state of layer `at` to those of it and all layers above, within one step."""
+        blocks = [block]
+        for below, above in pairwise(self.layers[at:]):
+            blocks.append(blocks[-1][..., : below.hidden_size] @ above.input_jacobians(sequence))
+        return blocks

@@ -125,7 +125,7 @@ class RandomizedBPTT(Truncation):
 
     After each step the sequence is cut with a probability c; each time it is not, what goes back over that step's
     boundary is multiplied by 1 / (1 - c). The update after a cut uses the losses since the last one. Its gradient is
-    their sum over the number that an update has on average, not over their own: the expectation over the cuts is
+    their sum over the number that an update has, about, on average, not over their own: the expectation over the cuts is
     that of the whole sequence's gradient (Tallec & Ollivier 2017, "Unbiasing truncated backpropagation through time",
     section 4).
 
@@ -170,7 +170,7 @@ class RandomizedBPTT(Truncation):
 class AdaptiveBPTT(Truncation):
     """The window follows the decay of the gradient: the shortest whose estimated relative bias is small enough.
 
-    Every `every` updates, the norms of the gradient by lag are measured on `sequences` fresh sequences;
+    After every `every` updates, the norms of the gradient by lag are measured on `sequences` fresh sequences;
     from them follows the window (`adaptive_window`; Aicher, Foti & Fox 2019, "Adaptively truncating
     backpropagation through time to control gradient bias", section 4). Where the norms do not decay there is no such
     window, and the longest is used.
@@ -178,7 +178,7 @@ class AdaptiveBPTT(Truncation):
     Parameters
     ----------
     length : int
-        K, the first window, >= 1.
+        K, the window until the first measurement, >= 1.
     stride : int or None
         Steps between updates; None is the window, whatever it has become.
     tolerance : float
@@ -219,6 +219,7 @@ class AdaptiveBPTT(Truncation):
             raise InvalidValue("max_length", max_length, f">= bptt_length, which is {length}")
         if self.fixed_stride is not None and self.fixed_stride > self.length:
             raise InvalidValue("bptt_stride", stride, f"<= bptt_length, which is {length}")
+        self.first_length = self.length
         self.estimate: AdaptiveWindow | None = None
 
     @property
@@ -227,13 +228,14 @@ class AdaptiveBPTT(Truncation):
         return self.length if self.fixed_stride is None else self.fixed_stride
 
     def begin(self, network: Network, task: Task, *, rng: Generator) -> None:
-        """Keep a replica of the network and a place in data of its own, drawn by `rng`."""
+        """Keep a replica of the network and a place in data of its own, drawn by `rng`; begin with the first window."""
+        self.length, self.estimate = self.first_length, None
         self._network, self._task = network.replica(), task
         self._cursor = Cursor(task, self.sequences, rng=rng, dtype=network.dtype)
 
     def adapt(self, step: int) -> None:
         """Measure and choose anew, when it is due."""
-        if (step - 1) % self.every:
+        if step == 1 or (step - 1) % self.every:
             return
         batch, _ = self._cursor.next(None if isinstance(self._task, EpisodeTask) else self.max_length)
         if not batch.mask.any():

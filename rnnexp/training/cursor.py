@@ -35,7 +35,7 @@ class Cursor:
             self.place = task.begin(batch_size, rng=rng)
 
     def scored_per_update(self, length: int) -> float:
-        """Scored steps, of all sequences together, that an update has on average with windows of `length` steps."""
+        """Scored steps, of all sequences together, that an update has, about, with windows of `length` steps."""
         if self.batch is None:
             return float(length * self.batch_size)
         mask = self.batch.mask

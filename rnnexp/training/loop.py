@@ -114,7 +114,6 @@ class Trainer:
         self.inputs: Array = np.empty(0)
         self.step = 0
         self.scheduled = not isinstance(schedule, Constant) or schedule.warmup > 0
-        self.base_rate = optimizer.learning_rate if self.scheduled else None
         parameters = network.parameters
         self.frozen = {name: parameters.values[name].copy() for name in network.design.frozen}
 
@@ -161,12 +160,16 @@ class Trainer:
 
     def _apply(self, gradient: Array, report: Report, measure: bool) -> Report:
         """Let the optimizer make its step."""
-        if self.base_rate is not None:
-            self.optimizer.learning_rate = self.base_rate * self.schedule.factor(self.step, self.steps)
-            report = replace(report, learning_rate=self.optimizer.learning_rate)
-        parameters = self.network.parameters
+        parameters, optimizer = self.network.parameters, self.optimizer
         before = parameters.vector.copy() if measure else None
-        self.optimizer.update(parameters.vector, gradient)
+        if self.scheduled:
+            rate = optimizer.learning_rate
+            optimizer.learning_rate = rate * self.schedule.factor(self.step, self.steps)
+            report = replace(report, learning_rate=optimizer.learning_rate)
+            optimizer.update(parameters.vector, gradient)
+            optimizer.learning_rate = rate
+        else:
+            optimizer.update(parameters.vector, gradient)
         for name, value in self.frozen.items():  # weight decay asks for no gradient
             parameters.values[name][...] = value
         return report if before is None else replace(report, update_ratios=update_ratios(parameters, before))

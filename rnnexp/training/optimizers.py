@@ -16,7 +16,7 @@ class Optimizer(Protocol):
     Attributes
     ----------
     learning_rate : float
-        Step size; a schedule sets it before each update.
+        Step size; a schedule multiplies it for the time of an update.
     slots : dict of arrays
         Everything that it remembers from one update to the next.
     """

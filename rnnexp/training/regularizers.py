@@ -138,6 +138,6 @@ def omega(dhs: Array, dpres: Array, Wh: Array, *, squared: bool = True) -> tuple
         penalty, slope = (ratio - 1.0) ** 2, 4.0 * (ratio - 1.0)
     else:
         root = np.sqrt(ratio)
-        penalty, slope = (root - 1.0) ** 2, 2.0 * (1.0 - 1.0 / np.where(root == 0, 1.0, root)) * (root != 0)
+        penalty, slope = (root - 1.0) ** 2, 2.0 * (1.0 - 1.0 / np.where(root == 0, 1.0, root))
     weights = (share * slope / size).astype(handed.dtype)[..., np.newaxis]
     return mean_over_scored(penalty, share), weight_gradient(weights * handed, dpres, out=np.empty_like(Wh))

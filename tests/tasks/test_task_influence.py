@@ -74,5 +74,5 @@ def test_the_right_theta_scores_zero_and_an_output_of_zero_the_baseline():
 
 @pytest.mark.parametrize("value", [1, 0, -4, 2.5, None])
 def test_an_evaluation_too_short_to_halve_is_refused(value):
-    with pytest.raises(InvalidValue, match="^eval_steps must be a whole number >= 2"):
+    with pytest.raises(InvalidValue, match=r"^eval_steps must be a whole number >= 2"):
         InfluenceBalancing(eval_steps=value)
