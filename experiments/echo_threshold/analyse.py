@@ -32,7 +32,9 @@ def draw(summary: pd.DataFrame, lag: int) -> Figure:
     spread = [summary["mean"] - summary["min"], summary["max"] - summary["mean"]]
     axes.errorbar(summary.index, summary["mean"], spread, fmt="o-", color="#0072B2", capsize=3, label="final loss")
     axes.axhline(np.log(2), color="black", linestyle="--", linewidth=1, label="a coin flip: ln 2")
-    axes.axvline(lag + 0.5, color="#E69F00", linestyle="-.", linewidth=1.5, label=f"window = lag + 1 = {lag + 1}")
+    axes.axvline(
+        lag + 0.5, color="#E69F00", linestyle="-.", linewidth=1.5, label=f"from lag + 1 = {lag + 1} on it holds both"
+    )
     axes.set(xlabel="bptt_length (k1 = k2)", ylabel="evaluation loss (nats per step)", ylim=(0, None))
     axes.set_title(f"echo after {lag} steps: learned if the window holds the bit and its echo", fontsize=11)
     axes.xaxis.get_major_locator().set_params(integer=True)

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from rnnexp.checks import UserError
 from rnnexp.layers import TimeRNN
-from rnnexp.tracking.store import Store, open_store, tracking_uri
+from rnnexp.report import curve, runs
 
 HERE = Path(__file__).parent
 EDGE = 0.02  # closer to zero, one sequence of 300 steps does not settle the sign
@@ -34,40 +35,28 @@ def book_norms(scale: float) -> np.ndarray:
     return whole[:-1][::-1]
 
 
-def first(store: Store, run_id: str, name: str) -> float:
-    """A metric's value at the earliest step."""
-    history = store.client.get_metric_history(run_id, name)
-    return float(min(history, key=lambda point: point.step).value)
+FIRST = {
+    "decay_rate": "gradient/decay_rate",
+    "lyapunov_1": "lyapunov/1",
+    "spectral_radius": "recurrent/spectral_radius",
+    "log10_ratio": "gradient/log10_ratio",
+    "saturated_fraction": "recurrent/saturated_fraction",
+}
 
 
-def recorded(uri: str | None) -> tuple[pd.DataFrame, dict[str, list[tuple[int, float]]]]:
+def recorded(uri: str | None) -> tuple[pd.DataFrame, dict[str, list[float]]]:
     """One row a run (numbers of step 0), and each run's curve by lag."""
-    store = open_store(tracking_uri(uri, Path.cwd()), "gradient_flow")
-    runs = store.client.search_runs([store.experiment_id], max_results=1000)
-    rows, curves = [], {}
-    for run in runs:
-        if run.info.status != "FINISHED":
-            continue
-
-        rows.append(
-            {
-                "run": run.info.run_id,
-                "init": run.data.params["init"],
-                "gain": float(run.data.params["init.recurrent.gain"]),
-                "seed": int(run.data.params["seed"]),
-                "decay_rate": first(store, run.info.run_id, "gradient/decay_rate"),
-                "lyapunov_1": first(store, run.info.run_id, "lyapunov/1"),
-                "spectral_radius": first(store, run.info.run_id, "recurrent/spectral_radius"),
-                "log10_ratio": first(store, run.info.run_id, "gradient/log10_ratio"),
-                "saturated_fraction": first(store, run.info.run_id, "recurrent/saturated_fraction"),
-            }
-        )
-        history = store.client.get_metric_history(run.info.run_id, "gradient_by_lag/first")
-        curves[run.info.run_id] = sorted((point.step, point.value) for point in history)
-    return pd.DataFrame(rows), curves
+    found = runs("gradient_flow", uri=uri)
+    table = found[["init", "init.recurrent.gain", "seed"]].rename(columns={"init.recurrent.gain": "gain"})
+    for name, metric in FIRST.items():
+        table[name] = [curve(run, metric, uri=uri, experiment="gradient_flow").iloc[0] for run in found.index]
+    curves = {
+        run: curve(run, "gradient_by_lag/first", uri=uri, experiment="gradient_flow").tolist() for run in found.index
+    }
+    return table.reset_index(names="run"), curves
 
 
-def draw(table: pd.DataFrame, curves: dict[str, list[tuple[int, float]]]) -> Figure:
+def draw(table: pd.DataFrame, curves: dict[str, list[float]]) -> Figure:
     """The book's curves; decay rate and Lyapunov exponent by gain; the curves of three initialisers."""
     figure = Figure(figsize=(12, 3.8), dpi=100, layout="constrained")
     book, gains, inits = figure.subplots(1, 3)
@@ -92,7 +81,7 @@ def draw(table: pd.DataFrame, curves: dict[str, list[tuple[int, float]]]) -> Fig
         chosen = table[(table["init"] == name) & (table["gain"] == 1.0)]
         if chosen.empty:
             continue
-        mean = np.mean([[value for _, value in curves[run]] for run in chosen["run"]], axis=0)
+        mean = np.mean([curves[run] for run in chosen["run"]], axis=0)
         inits.plot(mean, dash, color=COLORS[name], linewidth=2, label=name)
     inits.set(xlabel="lag (steps)", ylabel="log10 of the norm", title="tanh, gain 1: three initialisers")
 
@@ -108,9 +97,10 @@ def main() -> None:
     parser.add_argument("--uri", help="tracking store; as for python -m rnnexp when not given")
     parser.add_argument("--out", type=Path, default=HERE, help="folder for figure.png and table.csv")
     options = parser.parse_args()
-    table, curves = recorded(options.uri)
-    if table.empty:
-        raise SystemExit("no finished run in the MLflow experiment gradient_flow here: run the recipe first")
+    try:
+        table, curves = recorded(options.uri)
+    except UserError as error:
+        raise SystemExit(error.message()) from None
     numbers = ["decay_rate", "lyapunov_1", "spectral_radius", "log10_ratio", "saturated_fraction"]
     means = table.groupby(["init", "gain"])[numbers].mean().round(4)
     means["seeds"] = table.groupby(["init", "gain"]).size()

@@ -34,7 +34,9 @@ def first_gradient(run: str, uri: str | None) -> float:
     With one number to learn the cosine is the sign of that ratio, and the relative error is 1 - ratio: the truncated
     gradient never exceeds the full one here, since what truncation leaves out always has the full one's sign.
     """
-    return 1.0 - float(curve(run, "gradient/truncation_relative_error", uri=uri, experiment="influence_balancing").iloc[0])
+    return 1.0 - float(
+        curve(run, "gradient/truncation_relative_error", uri=uri, experiment="influence_balancing").iloc[0]
+    )
 
 
 def tabulate(table: pd.DataFrame, uri: str | None) -> tuple[pd.DataFrame, pd.Series]:
@@ -63,7 +65,7 @@ def draw(table: pd.DataFrame, ratios: pd.Series, uri: str | None) -> Figure:
     figure = Figure(figsize=(10.5, 4.0), dpi=100, layout="constrained")
     losses, signs = figure.subplots(1, 2)
     seen = set()
-    for name, seed, run in zip(table["truncation"], table["seed"], table["run"], strict=True):
+    for name, run in zip(table["truncation"], table["run"], strict=True):
         color, dash = LOOKS.get(name, ("black", "-"))
         points = curve(run, "eval/loss", uri=uri, experiment="influence_balancing").clip(lower=1e-12)
         shown = None if name in seen else name + (" (each seed)" if name.startswith("ARTBP") else "")
@@ -76,9 +78,9 @@ def draw(table: pd.DataFrame, ratios: pd.Series, uri: str | None) -> Figure:
     signs.axhspan(min(0.0, ratios.min()) * 1.1, 0, color="#E69F00", alpha=0.15, label="the wrong way")
     signs.set(xlabel="window h", ylabel="truncated gradient / full gradient")
     signs.set_title("the sign flips with the window", fontsize=11)
-    for axes in (losses, signs):
+    for axes, place in ((losses, "best"), (signs, "center right")):
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc=place)
     return figure
 
 
@@ -96,6 +98,7 @@ def main() -> None:
     printed = table.drop(columns="run")
     printed.to_csv(options.out / "table.csv", index=False, float_format="%.4g")
     print(printed.to_string(index=False, float_format="%.4g"))
+    ratios.rename("truncated over full").to_csv(options.out / "signs.csv", index_label="window", float_format="%.4f")
     print("truncated over full gradient by window, BPTT(h; 1):")
     print(ratios.round(3).to_string())
 

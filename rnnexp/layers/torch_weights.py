@@ -88,7 +88,7 @@ def from_state_dict(
     UserError
         Naming the first array that does not fit; the network is then unchanged.
     """
-    called = {**_found_names(state), **(names or {})}
+    called = {**NAMES, **_found_names(state), **(names or {})}
     expected = to_state_dict(network, names=called)
     given = {key: np.asarray(array) for key, array in state.items()}
     if network.tied:
@@ -150,7 +150,7 @@ def load_weights(network: Network, path: str | Path, *, names: Mapping[str, str]
     kind = _kind(path)
     try:
         if kind == ".npz":
-            with np.load(path, allow_pickle=False) as file:
+            with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 state = {key: file[key] for key in file.files}
         else:
             state = _safetensors().load_file(path)

@@ -125,9 +125,9 @@ class RandomizedBPTT(Truncation):
 
     After each step the sequence is cut with a probability c; each time it is not, what goes back over that step's
     boundary is multiplied by 1 / (1 - c). The update after a cut uses the losses since the last one. Its gradient is
-    their sum over the number that an update has, about, on average, not over their own: the expectation over the cuts is
-    that of the whole sequence's gradient (Tallec & Ollivier 2017, "Unbiasing truncated backpropagation through time",
-    section 4).
+    their sum over a constant, about the number that an update has on average, not over their own number: so the
+    expectation over the cuts is the whole sequence's gradient (Tallec & Ollivier 2017, "Unbiasing truncated
+    backpropagation through time", section 4).
 
     With d steps since the last cut, c = (alpha - 1) / ((alpha - 2) L0 + d): windows have L0 steps on average, and the
     factors grow like a power of the lag, not exponentially as with a constant c (section 5).

@@ -73,7 +73,10 @@ def test_identity_is_a_multiple_of_the_unit_matrix():
     rng = np.random.default_rng(6)
     np.testing.assert_array_equal(Identity()((3, 3), rng=rng), np.eye(3))
     np.testing.assert_array_equal(Identity(0.01)((3, 3), rng=rng), 0.01 * np.eye(3))
-    with pytest.raises(InvalidValue, match=r"_target_ must be another initialiser for a matrix of shape \(3, 4\): this one is square, got Identity"):
+    with pytest.raises(
+        InvalidValue,
+        match=r"_target_ must be another initialiser for a matrix of shape \(3, 4\): this one is square, got Identity",
+    ):
         Identity()((3, 4), rng=rng)
 
 
