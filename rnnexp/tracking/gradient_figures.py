@@ -60,7 +60,7 @@ def states_figure(history: History, title: str) -> "Figure":
     joint = "h" if len(study.others) == 1 else "all layers together"
     for (name, norms), look in zip({joint: study.norms, **study.others}.items(), looks(), strict=False):
         lags = np.flatnonzero(norms.usable)
-        label = name.replace("layer", "layer ")
+        label = name if name == joint else name.replace("layer", "layer ")
         axes.plot(lags, norms.common[norms.usable], label=label, markevery=max(1, len(lags) // 12), **look)
     axes.set_yscale("log")
     axes.legend(frameon=False, fontsize=9)
@@ -77,8 +77,8 @@ def window_figure(history: History, title: str) -> "Figure":
 
 def looks() -> Iterator[dict[str, Any]]:
     """Line styles that can be told apart in colour and in grey."""
-    for dash, marker in itertools.cycle((("-", "o"), ("--", "s"), (":", "^"), ("-.", "v"))):
-        for color in (BLUE, ORANGE, GREEN, BLACK):
+    for dash in itertools.cycle(("-", "--", ":", "-.")):
+        for color, marker in ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (BLACK, "v")):
             yield {"color": color, "linestyle": dash, "marker": marker, "markersize": 4, "linewidth": 1.6}
 
 
