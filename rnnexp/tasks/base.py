@@ -1,6 +1,7 @@
 """What every task gives: batches of sequences, what is scored, and the loss of a predictor that learnt nothing."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,19 +22,27 @@ class Batch:
     targets : integer array (T, N) of classes, or float array (T, N, O)
     mask : boolean array (T, N)
         Which steps are scored; what `targets` holds elsewhere has no meaning.
+    allowed : boolean array (T, N, O), optional
+        Classes that count as right besides the target, where a task can't tell which one will come.
     """
 
     inputs: Array
     targets: Array
     mask: Array
+    allowed: Array | None = None
+
+    def at(self, index: Any) -> "Batch":
+        """Whatever `index` picks of each array, whose first axes are time and sequence."""
+        allowed = None if self.allowed is None else self.allowed[index]
+        return Batch(self.inputs[index], self.targets[index], self.mask[index], allowed)
 
     def steps(self, start: int, stop: int) -> "Batch":
         """The steps from `start` up to `stop`, as views."""
-        return Batch(self.inputs[start:stop], self.targets[start:stop], self.mask[start:stop])
+        return self.at(slice(start, stop))
 
     def sequences(self, count: int) -> "Batch":
         """The first `count` sequences, as views."""
-        return Batch(self.inputs[:, :count], self.targets[:, :count], self.mask[:, :count])
+        return self.at((slice(None), slice(count)))
 
     def cast(self, dtype: DTypeLike) -> "Batch":
         """Real-valued inputs and targets in `dtype`; tokens and classes stay integers."""
@@ -57,11 +66,17 @@ class Baseline:
         Its share of right answers, for classes.
     predictor : str
         What it does, in a few words.
+    error : float or None
+        Its share of wrong answers by the paper's rule, where the task has one.
+    exact : bool
+        The numbers have a closed form; otherwise they were computed from drawn data or the task's own.
     """
 
     loss: float
     accuracy: float | None
     predictor: str
+    error: float | None = None
+    exact: bool = True
 
 
 @dataclass
@@ -84,6 +99,17 @@ class Task(ABC):
         Number of classes, or of values predicted per scored step.
     scored : str
         Which steps count, in words.
+    paper : str
+        Where the task comes from.
+    success : str
+        The published rule for a solved task, in words; empty where there is none.
+    error_per : {"step", "sequence"} or None
+        What is right or wrong by the paper's rule: every scored step, or a sequence with all of its scored steps. None
+        where the paper speaks of the loss only.
+    floor : float or None
+        The best loss that any predictor can reach, where it is known.
+    symbols, classes : sequence of str or None
+        What each token and each class is called, where they have names.
     baseline : Baseline
     """
 
@@ -92,6 +118,12 @@ class Task(ABC):
     target_kind: str
     output_size: int
     scored: str
+    paper: str = ""
+    success: str = ""
+    error_per: str | None = None
+    floor: float | None = None
+    symbols: Sequence[str] | None = None
+    classes: Sequence[str] | None = None
 
     @property
     @abstractmethod
@@ -101,6 +133,38 @@ class Task(ABC):
     @abstractmethod
     def evaluation(self, *, rng: Generator) -> Batch:
         """The evaluation set, whole sequences; the same generator state gives the same set."""
+
+    def wrong(self, outputs: Array, batch: Batch) -> Array:
+        """Where an output is wrong by the paper's rule.
+
+        Parameters
+        ----------
+        outputs : array (S, N, O)
+            Logits of classes, or values.
+        batch : Batch
+            The same S steps; what is said of steps outside its mask is ignored.
+
+        Returns
+        -------
+        boolean array (S, N)
+        """
+        if self.target_kind != "classes":
+            raise NotImplementedError(f"{type(self).__name__} has no rule for a wrong value")
+        answers = outputs.argmax(axis=-1)
+        missed: Array = answers != batch.targets
+        if batch.allowed is not None:
+            missed &= ~np.take_along_axis(batch.allowed, answers[..., np.newaxis], axis=-1)[..., 0]
+        return missed
+
+    def solved(self, report: Any) -> bool | None:
+        """Whether the task is solved by the published rule; None without a rule, or where nothing was evaluated.
+
+        Parameters
+        ----------
+        report : Report
+            Of `rnnexp.training`: its ``evaluation`` has ``loss``, ``accuracy``, ``error`` and ``absolute_error``.
+        """
+        return None
 
     def further_metrics(self, loss: float) -> dict[str, float]:
         """The evaluation loss in other units that are usual for the task, by name."""
@@ -134,8 +198,20 @@ class StreamTask(Task):
         """The next `steps` steps of all streams; `place` moves on."""
 
 
-def one_step(mask_shape: tuple[int, int], step: int) -> Array:
-    """A mask (T, N) that scores one step of every sequence."""
+def one_step(mask_shape: tuple[int, int], step: int | Array) -> Array:
+    """A mask (T, N) that scores one step of every sequence: the same for all, or each its own (N,)."""
     mask = np.zeros(mask_shape, bool)
-    mask[step] = True
+    mask[step, np.arange(mask_shape[1])] = True
     return mask
+
+
+def largest_deviation(logits: Array, targets: Array) -> Array:
+    """max_c |p_c - [c = target]| for softmax probabilities p of logits (..., O) and classes (...).
+
+    It is 1 - p_target, since no other p_c can exceed that. This is how a rule on the outputs of logistic units
+    ("every error below 0.3") reads for a network with a softmax.
+    """
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float64)
+    at_target = np.take_along_axis(shifted, targets[..., np.newaxis], axis=-1)[..., 0]
+    missing: Array = 1.0 - at_target / shifted.sum(axis=-1)
+    return missing

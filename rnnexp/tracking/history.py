@@ -38,6 +38,8 @@ class History:
     not_finite : int
         Values that were not finite, and so are in no curve.
     diverged : Report or None
+    solved_at : int or None
+        The step of the first evaluation that met the task's published rule.
     """
 
     def __init__(self, task: Task, steps: int) -> None:
@@ -49,6 +51,7 @@ class History:
         self.studies: list[tuple[int, Study]] = []
         self.not_finite = 0
         self.diverged: Report | None = None
+        self.solved_at: int | None = None
         self.step = 0
         self._start_interval()
 
@@ -91,6 +94,16 @@ class History:
                 values["eval/accuracy"] = report.evaluation.accuracy
             if self.baseline.loss > 0:
                 values["eval/loss_over_baseline"] = loss / self.baseline.loss
+            if self.task.floor is not None:
+                values["eval/loss_above_floor"] = loss - self.task.floor
+            for name in ("error", "absolute_error"):
+                if (value := getattr(report.evaluation, name)) is not None:
+                    values[f"eval/{name}"] = value
+            if (solved := self.task.solved(report)) is not None:
+                values["eval/solved"] = float(solved)
+                if solved and self.solved_at is None:
+                    self.solved_at = report.step
+                    values["solved_at_step"] = float(report.step)
             values.update({f"eval/{name}": value for name, value in self.task.further_metrics(loss).items()})
         if report.study is not None:
             # A number that is not defined (a gradient that is exactly zero has no decay rate) is no sign of divergence.

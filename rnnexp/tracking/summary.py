@@ -13,6 +13,7 @@ def losses(history: History) -> list[str]:
     for name, best, base, meaning in (
         ("bits_per_character", min, baseline.loss / math.log(2.0), "bits per character"),
         ("accuracy", max, baseline.accuracy, "share of scored steps"),
+        ("error", min, baseline.error, f"share of wrong {history.task.error_per}s, by the paper's rule"),
     ):
         if (curve := history.curves.get(f"eval/{name}")) and base is not None:
             rows.append((name.replace("_", " "), curve[-1][1], best(value for _, value in curve), base, meaning))
@@ -20,6 +21,9 @@ def losses(history: History) -> list[str]:
     lines += [
         f"{label:20}{_number(final)}{_number(best)}{_number(base)}   {unit}" for label, final, best, base, unit in rows
     ]
+    if history.task.success and "eval/solved" in history.curves:
+        when = "not solved" if history.solved_at is None else f"solved at step {history.solved_at}"
+        lines.append(f"{'':20}{when} ({history.task.success})")
     return lines
 
 

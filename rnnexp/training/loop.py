@@ -293,7 +293,7 @@ def _reports(
     look: int,
 ) -> Iterator[Report]:
     beside = trainer.network.replica()
-    target_kind = trainer.cursor.task.target_kind
+    task = trainer.cursor.task
 
     def due(step: int, interval: int) -> bool:
         return step % interval == 0 or step == steps
@@ -305,7 +305,7 @@ def _reports(
         evaluation = studied = None
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             if held_out is not None and due(report.step, every):
-                evaluation = evaluate(beside, held_out, target_kind)
+                evaluation = evaluate(beside, held_out, task.target_kind, task)
             if study is not None and study_due(report.step):
                 studied = study(beside)
         diverged = evaluation is not None and not np.isfinite(evaluation.loss)
