@@ -88,14 +88,21 @@ def nearest(word: str, known: Iterable[str]) -> str:
     prefix, dot, tail = word.rpartition(".")
     # Beside its group's other keys, only the last part counts: a shared prefix makes everything look near.
     siblings = {name.removeprefix(prefix + dot): name for name in known if name.startswith(prefix + dot)}
-    close = [siblings[name] for name in difflib.get_close_matches(tail, siblings, n=1)]
+    # learning_rate for optimizer.learning_rate
+    close = [] if dot else [name for name in known if name.rpartition(".")[2] == tail]
+    if not close:
+        close = [siblings[name] for name in difflib.get_close_matches(tail, siblings, n=1)]
     if not close:  # lr for learning_rate
-        close = [siblings[name] for name in siblings if "".join(part[:1] for part in name.split("_")) == tail]
-    if not close:  # a nested key written without its group, or with another one's name
+        close = [name for name in siblings.values() if _initials(name) == tail]
+    if not close:  # a nested key written with another group's name
         close = [name for name in known if name.rpartition(".")[2] == tail]
     if not close:
         close = difflib.get_close_matches(word, known, n=1, cutoff=0.75)
     return f"did you mean '{close[0]}'?" if close else ""
+
+
+def _initials(name: str) -> str:
+    return "".join(part[:1] for part in name.rpartition(".")[2].split("_"))
 
 
 def integer(key: str, value: Any, *, at_least: int, hint: str = "") -> int:

@@ -197,7 +197,11 @@ def unknown(key: str, known: Iterable[str], value: object = None) -> UserError:
     known = list(known)
     group = key.partition(".")[0] + "."
     here = [name for name in known if name.startswith(group)] or [name for name in known if "." not in name]
-    hint = nearest(key, here) or nearest(key, known) or f"known here: {', '.join(here) or 'nothing'}"
+    hint = (
+        (nearest(key, here) if "." in key else "")
+        or nearest(key, known)
+        or f"known here: {', '.join(here) or 'nothing'}"
+    )
     return UserError(f"there is no key '{key}', got {key}={show(value)}", hint)
 
 

@@ -87,7 +87,15 @@ def test_a_choice_that_is_near_to_none_has_no_hint(value):
     assert "\n" not in str(error)
 
 
-KNOWN = ["hidden_size", "bptt_length", "task.lag", "task.length", "optimizer.learning_rate", "clipping.threshold"]
+KNOWN = [
+    "hidden_size",
+    "learn_initial_state",
+    "bptt_length",
+    "task.lag",
+    "task.length",
+    "optimizer.learning_rate",
+    "clipping.threshold",
+]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +106,8 @@ KNOWN = ["hidden_size", "bptt_length", "task.lag", "task.length", "optimizer.lea
         ("task.lg", "task.lag"),
         ("lag", "task.lag"),
         ("learning_rate", "optimizer.learning_rate"),
+        ("lr", "optimizer.learning_rate"),
+        ("optimizer.lr", "optimizer.learning_rate"),
         ("optimizer.learning_rat", "optimizer.learning_rate"),
         ("clipping.treshold", "clipping.threshold"),
     ],

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rnnexp.checks import InvalidValue, UserError
+from rnnexp.checks import InvalidValue, UserError, one_of
 from rnnexp.layers.gru import TimeGRU
 from rnnexp.layers.lstm import TimeLSTM
 from rnnexp.layers.network import Network, recurrent_names
@@ -41,29 +41,28 @@ def to_state_dict(network: Network, *, names: Mapping[str, str] | None = None) -
     dict of str to array
         Learned initial states are ``h0`` and ``c0`` (num_layers, 1, H), as ``nn.LSTM`` takes them.
     """
-    called = {**NAMES, **(names or {})}
+    called = _called(names)
     values, order = network.parameters.values, _order(network)
     state: dict[str, Array] = {}
     if "embedding.W" in values:
         table = values["embedding.W"]
-        state[f"{called['embedding']}.weight"] = table if network.design.input_kind == "tokens" else table.T
+        state[_key(called["embedding"], "weight")] = table if network.design.input_kind == "tokens" else table.T
     starts: dict[str, list[Array]] = {}
     for layer, name in enumerate(recurrent_names(network.design.num_layers)):
         for ours, theirs in (("Wx", "weight_ih"), ("Wh", "weight_hh")):
-            state[f"{called['recurrent']}.{theirs}_l{layer}"] = _joined(
-                values[f"{name}.{ours}"].swapaxes(-1, -2), order
-            )
+            weight = _joined(values[f"{name}.{ours}"].swapaxes(-1, -2), order)
+            state[_key(called["recurrent"], f"{theirs}_l{layer}")] = weight
         bias = _joined(values[f"{name}.b"], order)
         second = np.zeros_like(bias)
         if f"{name}.bn" in values:
             second[-network.recurrent.layers[0].hidden_size :] = values[f"{name}.bn"]
-        state[f"{called['recurrent']}.bias_ih_l{layer}"] = bias
-        state[f"{called['recurrent']}.bias_hh_l{layer}"] = second
+        state[_key(called["recurrent"], f"bias_ih_l{layer}")] = bias
+        state[_key(called["recurrent"], f"bias_hh_l{layer}")] = second
         for start in ("h0", "c0"):
             if f"{name}.{start}" in values:
                 starts.setdefault(start, []).append(values[f"{name}.{start}"])
     output = values["embedding.W"] if network.tied else values["output.W"].T
-    state[f"{called['output']}.weight"], state[f"{called['output']}.bias"] = output, values["output.b"]
+    state[_key(called["output"], "weight")], state[_key(called["output"], "bias")] = output, values["output.b"]
     state.update({start: np.stack(rows)[:, np.newaxis] for start, rows in starts.items()})
     return {key: np.array(array) for key, array in state.items()}
 
@@ -88,46 +87,41 @@ def from_state_dict(
     UserError
         Naming the first array that does not fit; the network is then unchanged.
     """
-    called = {**NAMES, **_found_names(state), **(names or {})}
+    called = _called(names, _found_names(state))
     expected = to_state_dict(network, names=called)
-    given = {key: np.asarray(array) for key, array in state.items()}
-    if network.tied:
-        given.setdefault(f"{called['output']}.weight", given.get(f"{called['embedding']}.weight", np.empty(0)))
+    table, output = (_key(called[module], "weight") for module in ("embedding", "output"))
+    either = {table: output, output: table} if network.tied else {}
+    given: dict[str, Array] = {}
     for key, array in expected.items():
-        if key not in given:
-            raise UserError(f"the weights have no '{key}'", f"they have {', '.join(sorted(given))}")
-        if given[key].shape != array.shape:
-            raise UserError(
-                f"'{key}' must have shape {array.shape} for this network, got {given[key].shape}",
-                "build the network with the sizes that the weights were trained with",
-            )
-        if given[key].dtype.kind not in "fiu":
-            raise UserError(f"'{key}' must be numbers, got {given[key].dtype}")
-    if left := sorted(set(given) - set(expected)):
+        found = key if key in state else either.get(key, key)
+        if found not in state:
+            raise UserError(f"the weights have no '{key}'", f"they have {', '.join(sorted(state)) or 'nothing'}")
+        given[key] = _numbers(found, state[found], array)
+    if left := sorted(set(state) - set(expected)):
         raise UserError(f"the weights also have '{left[0]}', for which this network has no place")
-    table, output = (given.get(f"{called[name]}.weight") for name in ("embedding", "output"))
-    if network.tied and table is not None and output is not None and not np.array_equal(table, output):
+    if network.tied and not np.array_equal(given[table], given[output]):
         raise UserError("embedding and output weights differ, but this network ties them", "build it with tie=False")
     values, order = network.parameters.values, _order(network)
     if "embedding.W" in values:
-        table = given[f"{called['embedding']}.weight"]
-        values["embedding.W"][...] = table if network.design.input_kind == "tokens" else table.T
+        values["embedding.W"][...] = given[table] if network.design.input_kind == "tokens" else given[table].T
     for layer, name in enumerate(recurrent_names(network.design.num_layers)):
-        part = {key: given[f"{called['recurrent']}.{key}_l{layer}"] for key in ("weight_ih", "weight_hh")}
-        first, second = (given[f"{called['recurrent']}.bias_{which}_l{layer}"] for which in ("ih", "hh"))
+        part = {
+            key: given[_key(called["recurrent"], f"{key}_l{layer}")]
+            for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        }
         for ours, theirs in (("Wx", "weight_ih"), ("Wh", "weight_hh")):
             values[f"{name}.{ours}"][...] = _parted(part[theirs], order).swapaxes(-1, -2)
         if f"{name}.bn" in values:
             hidden = network.recurrent.layers[0].hidden_size
-            values[f"{name}.bn"][...] = second[-hidden:]
-            second = np.concatenate([second[:-hidden], np.zeros(hidden)])
-        values[f"{name}.b"][...] = _parted(first + second, order)
+            values[f"{name}.bn"][...] = part["bias_hh"][-hidden:]
+            part["bias_hh"][-hidden:] = 0.0
+        values[f"{name}.b"][...] = _parted(part["bias_ih"] + part["bias_hh"], order)
         for start in ("h0", "c0"):
             if f"{name}.{start}" in values:
                 values[f"{name}.{start}"][...] = given[start][layer, 0]
     if not network.tied:
-        values["output.W"][...] = given[f"{called['output']}.weight"].T
-    values["output.b"][...] = given[f"{called['output']}.bias"]
+        values["output.W"][...] = given[output].T
+    values["output.b"][...] = given[_key(called["output"], "bias")]
 
 
 def save_weights(network: Network, path: str | Path, *, names: Mapping[str, str] | None = None) -> None:
@@ -184,15 +178,60 @@ def _parted(array: Array, order: tuple[int, ...] | None) -> Array:
     return np.stack([parts[order.index(gate)] for gate in range(len(order))])
 
 
+def _numbers(key: str, array: ArrayLike, like: Array) -> Array:
+    """A copy of `array` in the shape and dtype of `like`; UserError if it is not made of such numbers."""
+    try:
+        numbers = np.asarray(array)
+    except Exception as error:  # ragged lists, tensors that keep a graph or have a type that NumPy lacks
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"'{key}' can't be read as an array: {reason}", "give tensors as .detach().numpy()") from None
+    if numbers.dtype.kind not in "fiu":
+        raise UserError(f"'{key}' must be numbers, got {numbers.dtype}")
+    if numbers.shape != like.shape:
+        raise UserError(
+            f"'{key}' must have shape {like.shape} for this network, got {numbers.shape}",
+            "build the network with the sizes that the weights were trained with",
+        )
+    with np.errstate(over="ignore"):
+        # A sum of two arrays of a wider type would be rounded once where PyTorch rounds twice: no matter.
+        cast = numbers.astype(np.result_type(numbers.dtype, like.dtype))
+        if not np.array_equal(np.isfinite(cast), np.isfinite(cast.astype(like.dtype))):
+            raise UserError(f"'{key}' holds numbers too large for {like.dtype}", "build the network with dtype=float64")
+    return cast
+
+
+def _called(names: Mapping[str, str] | None, found: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The modules' names: as told, else as found, else the usual ones."""
+    for module in names or {}:
+        one_of("names", module, list(NAMES))
+    called = {**NAMES, **(found or {}), **(names or {})}
+    if called["embedding"] == called["output"]:
+        raise InvalidValue("names", called["output"], "another name for each module", "embedding and output share it")
+    return called
+
+
+def _key(module: str, name: str) -> str:
+    """The name of an array in a state_dict; a module that was saved by itself has none."""
+    return f"{module}.{name}" if module else name
+
+
 def _found_names(state: Mapping[str, ArrayLike]) -> dict[str, str]:
-    """What the modules are called, by what they hold: the one with a bias beside its weight is the output."""
-    found = {}
+    """What the modules are called that have no usual name, by what they hold: the output has a bias, or comes last."""
+    held: dict[str, set[str]] = {}
     for key in state:
         module, _, name = key.rpartition(".")
-        if name == "weight_ih_l0":
+        held.setdefault(module, set()).add(name)
+    ends = [module for module in held if held[module] & {"weight", "bias"} and module not in NAMES.values()]
+    with_bias = [module for module in ends if "bias" in held[module]]
+    found = {}
+    for module in held:
+        if "weight_ih_l0" in held[module]:
             found["recurrent"] = module
-        elif name == "weight":
-            found["output" if f"{module}.bias" in state else "embedding"] = module
+    if NAMES["output"] not in held and (with_bias or len(ends) > 1 or NAMES["embedding"] in held):
+        found.update(zip(["output"], reversed(with_bias or ends), strict=False))
+    for module in ends:
+        if NAMES["embedding"] not in held and module != found.get("output"):
+            found["embedding"] = module
     return found
 
 

@@ -2,6 +2,10 @@
 
 import pytest
 
+from rnnexp.config import conf_dir
+
+TASKS = ", ".join(sorted(path.stem for path in (conf_dir() / "task").glob("*.yaml")))
+
 FILES = {
     "empty.txt": b"",
     "binary.txt": b"\x00\x01\xff\xfe" * 40,
@@ -49,9 +53,9 @@ MISTAKES = [
     (["batch_size=0"], ["batch_size", "0", ">= 1"]),
     (["batch_size=100000000", "task=text"], ["batch_size", "100000000", "characters"]),
     (["dtype=float16"], ["dtype", "float16", "float32, float64"]),
-    (["task=nope"], ["task", "nope", "adding, echo, recall, text"]),
-    (["task=null"], ["task", "null", "adding, echo, recall, text"]),
-    (["~task"], ["task", "null", "adding, echo, recall, text"]),
+    (["task=nope"], ["task", "nope", TASKS]),
+    (["task=null"], ["task", "null", TASKS]),
+    (["~task"], ["task", "null", TASKS]),
     (["optimizer=7"], ["optimizer", "7", "adagrad, adam, adamw, rmsprop, sgd"]),
     (["optimizer=adan"], ["optimizer", "adan", "did you mean 'adam'"]),
     (["task.lag=0"], ["task.lag", "0", ">= 1"]),
