@@ -61,8 +61,9 @@ format: $(VENV)/lint  ## put the source into its usual form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/run  ## what the gradient statistics cost, as shares of training time
+bench: $(VENV)/run  ## what gradient statistics and drawing the data cost, as shares of training time
 	$(BIN)/python experiments/gradient_cost/run.py
+	$(BIN)/python experiments/data_cost/run.py
 
 ui: $(VENV)/run  ## the MLflow UI on the runs recorded in this folder
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1

@@ -42,12 +42,7 @@ def build(config: DictConfig) -> Any:
     from rnnexp.training import Streams
 
     root = check_root(config)
-    task = construct("task", root["task"], output_size=root["output_size"])
-    fixed = "output_size" not in parameters_of(type(task))
-    if fixed and root["output_size"] not in (None, task.output_size):
-        raise InvalidValue(
-            "output_size", root["output_size"], f"{task.output_size} for task {type(task).__name__}", "leave it out"
-        )
+    task = build_the_task(root)
     bptt = construct("bptt", root["bptt"], length=root["bptt_length"], stride=root["bptt_stride"])
     if bptt.length is None and isinstance(task, StreamTask):
         raise InvalidValue(
@@ -84,6 +79,17 @@ def build(config: DictConfig) -> Any:
         data=streams.data,
         sampling=streams.sampling,
     )
+
+
+def build_the_task(root: dict[str, Any]) -> Any:
+    """The task that the group `task` describes, with the output size asked for."""
+    task = construct("task", root["task"], output_size=root["output_size"])
+    fixed = "output_size" not in parameters_of(type(task))
+    if fixed and root["output_size"] not in (None, task.output_size):
+        raise InvalidValue(
+            "output_size", root["output_size"], f"{task.output_size} for task {type(task).__name__}", "leave it out"
+        )
+    return task
 
 
 def build_the_network(root: dict[str, Any], task: Any, rng: Any) -> Any:

@@ -12,7 +12,7 @@ from rnnexp.experiment import Experiment
 from rnnexp.gradients import GradientStudy
 from rnnexp.layers import build_network
 from rnnexp.tasks import Recall
-from rnnexp.training import Adam, NormClipping, Streams, TruncatedBPTT
+from rnnexp.training import Adam, Constant, NormClipping, NoRegularizer, Streams, TruncatedBPTT
 
 SIZES = {
     "default sizes (H=10, T=9)": {"lag": 8, "hidden_size": 10, "steps": 1000},
@@ -40,7 +40,9 @@ def seconds(study: dict[str, object] | None, *, lag: int, hidden_size: int, step
         held_out=task.evaluation(rng=streams.evaluation),
         bptt=TruncatedBPTT(20 if lag < 20 else None),
         optimizer=Adam(0.01),
+        schedule=Constant(),
         clipping=NormClipping(1.0),
+        regularizer=NoRegularizer(),
         study=None if study is None else GradientStudy(**study),
         batch_size=20,
         steps=steps,

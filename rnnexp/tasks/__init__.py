@@ -6,6 +6,7 @@ from rnnexp.tasks.echo import Echo
 from rnnexp.tasks.influence import InfluenceBalancing
 from rnnexp.tasks.recall import Recall
 from rnnexp.tasks.text import Text
+from rnnexp.tasks.trial import trial_text
 
 __all__ = [
     "Adding",
@@ -19,4 +20,5 @@ __all__ = [
     "StreamTask",
     "Task",
     "Text",
+    "trial_text",
 ]

@@ -44,12 +44,19 @@ def norms_figure(history: History, title: str, bptt_length: int | None) -> "Figu
         axes.fill_between(lags, np.maximum(low, mean.min() * 1e-3), high, color=color, alpha=0.15, linewidth=0)
     longest = max((len(study.norms.lags) - 1 for _, study in history.studies), default=0)
     if bptt_length is not None and bptt_length <= longest:
-        label = f"training cuts off here (bptt_length = {bptt_length})"
-        axes.axvline(bptt_length - 0.5, color=BLACK, linestyle="-.", linewidth=1.0, label=label)
+        _mark_window(axes, history, bptt_length)
     if axes.lines:
         axes.set_yscale("log")
         axes.legend(frameon=False, fontsize=9, title="mean; band: 5 to 95 % of the sequences", title_fontsize=8)
     return figure
+
+
+def _mark_window(axes: Any, history: History, bptt_length: int) -> None:
+    """A line behind the last lag that the window holds; a window that varies is only as long at first, or on average."""
+    label = f"bptt_length = {bptt_length}"
+    if "train/bptt_length" not in history.curves:
+        label = f"training cuts off here ({label})"
+    axes.axvline(bptt_length - 0.5, color=BLACK, linestyle="-.", linewidth=1.0, label=label)
 
 
 def states_figure(history: History, title: str) -> "Figure":
@@ -190,7 +197,7 @@ def split_figure(history: History, title: str, bptt_length: int | None) -> "Figu
         label = name.removeprefix("recurrent.")
         axes.plot(lags, parts[usable], label=label, markevery=max(1, len(lags) // 12), **look)
     if bptt_length is not None and bptt_length < max(len(parts) for parts in split.values()):
-        axes.axvline(bptt_length - 0.5, color=BLACK, linestyle="-.", linewidth=1.0, label="training cuts off here")
+        _mark_window(axes, history, bptt_length)
     axes.set_yscale("log")
     axes.legend(frameon=False, fontsize=9)
     return figure

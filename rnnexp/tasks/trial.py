@@ -1,0 +1,65 @@
+"""One sequence laid out to be read: its inputs, and its targets at the steps that are scored."""
+
+from collections.abc import Sequence
+
+from rnnexp.tasks.base import Batch, Task
+
+
+def trial_text(task: Task, batch: Batch, *, sequence: int = 0, width: int = 100) -> str:
+    """A sequence as lines of at most `width` characters, time running to the right.
+
+    Parameters
+    ----------
+    task : Task
+        Gives tokens and classes their names.
+    batch : Batch
+        Sequences (T, N, ...).
+    sequence : int
+        Which of them.
+    width : int
+        Characters in a line; a longer sequence goes on below.
+
+    Returns
+    -------
+    str
+        A row of step numbers, of each input, of each target at scored steps (with the classes that count as right beside
+        it, where a task has such), and of marks under the scored steps.
+    """
+    rows = {"step": [str(step) for step in range(len(batch.inputs))]}
+    rows.update(_rows("input", batch.inputs[:, sequence], task.symbols))
+    scored = batch.mask[:, sequence]
+    for name, cells in _rows("target", batch.targets[:, sequence], task.classes).items():
+        rows[name] = [cell if here else "" for cell, here in zip(cells, scored, strict=True)]
+    if batch.allowed is not None:
+        names = task.classes or [str(index) for index in range(task.output_size)]
+        rows["right"] = [
+            "".join(name for name, right in zip(names, allowed, strict=True) if right) if here else ""
+            for allowed, here in zip(batch.allowed[:, sequence], scored, strict=True)
+        ]
+    rows["scored"] = ["^" if here else "" for here in scored]
+    label = max(map(len, rows)) + 1
+    cell = max(len(text) for cells in rows.values() for text in cells) + 1
+    columns = max(1, (width - label) // cell)
+    blocks = []
+    for start in range(0, len(rows["step"]), columns):
+        blocks.append(
+            "\n".join(
+                (name.ljust(label) + "".join(text.rjust(cell) for text in cells[start : start + columns])).rstrip()
+                for name, cells in rows.items()
+            )
+        )
+    return "\n\n".join(blocks)
+
+
+def _rows(name: str, values: object, names: Sequence[str] | None) -> dict[str, list[str]]:
+    """Cells for tokens or classes (T,), or for each of several values (T, D)."""
+    import numpy as np
+
+    array = np.asarray(values)
+    if array.ndim == 1:
+        return {name: [names[int(value)] if names else str(value) for value in array]}
+    count = array.shape[1]
+    return {
+        name if count == 1 else f"{name} {index}": [f"{value:.2f}" for value in array[:, index]]
+        for index in range(count)
+    }
