@@ -1,7 +1,7 @@
 """How much of the training time drawing the data takes: ``python experiments/data_cost/run.py``.
 
-For each task at its default settings, batches are drawn alone and trained on (vanilla RNN with 100 units, batch of 20, the
-gradient of whole sequences, or of windows of 100 steps of a stream; no MLflow), in turn, several times. It prints
+For each task at its default settings, batches are drawn alone and trained on (vanilla RNN with 100 units, batch of 20,
+the gradient of whole sequences, or of windows of 100 steps of a stream; no MLflow), in turn, several times. It prints
 the share time of drawing / time of training with its drawing, from the medians. Only ratios mean anything.
 """
 

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from rnnexp.build import build_the_task, component
-from rnnexp.checks import UserError, nearest, one_of
+from rnnexp.checks import UserError, one_of
 from rnnexp.config import check_root, conf_dir, register
 from rnnexp.hydra_errors import explain
 
@@ -85,7 +85,7 @@ def explain_task(given: argparse.Namespace) -> None:
     root = settings(given.name, given.settings, given.config_dir)
     cls, chosen = component("task", root["task"])
     print(f"task={given.name}: {first_comment(path)}\n")
-    print(inspect.getdoc(cls) or "", "\n")
+    print(f"{inspect.getdoc(cls) or ''}\n")
     print("Settings here")
     for key, value in chosen.items():
         text = f"task.{key}={'null' if value is None else value}"

@@ -22,8 +22,8 @@ def trial_text(task: Task, batch: Batch, *, sequence: int = 0, width: int = 100)
     Returns
     -------
     str
-        A row of step numbers, of each input, of each target at scored steps (with the classes that count as right beside
-        it, where a task has such), and of marks under the scored steps.
+        A row of step numbers, of each input, of each target at scored steps (and of the classes that count as right,
+        where a task has such), and of marks under the scored steps.
     """
     rows = {"step": [str(step) for step in range(len(batch.inputs))]}
     rows.update(_rows("input", batch.inputs[:, sequence], task.symbols))

@@ -52,7 +52,7 @@ def norms_figure(history: History, title: str, bptt_length: int | None) -> "Figu
 
 
 def _mark_window(axes: Any, history: History, bptt_length: int) -> None:
-    """A line behind the last lag that the window holds; a window that varies is only as long at first, or on average."""
+    """A line behind the last lag that the window holds; a varying window is as long at first or on average."""
     label = f"bptt_length = {bptt_length}"
     if "train/bptt_length" not in history.curves:
         label = f"training cuts off here ({label})"
