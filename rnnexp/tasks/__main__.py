@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from rnnexp.build import build_the_task, component
-from rnnexp.checks import UserError, one_of
+from rnnexp.checks import UserError, one_of, show
 from rnnexp.config import check_root, conf_dir, register
 from rnnexp.hydra_errors import explain
 
@@ -59,9 +59,11 @@ def listing(config_dir: str | None) -> list[str]:
     for name, path in files(config_dir).items():
         config: Any = OmegaConf.to_container(OmegaConf.load(path))
         try:
-            task = build_the_task({"output_size": None, **config})
+            task = build_the_task({"output_size": None, **(config if "task" in config else {"task": config})})
         except UserError as error:
             facts = f"{error.problem}; {error.hint}" if error.hint else error.problem
+        except Exception as error:  # one person's unfinished class must not hide all the others
+            facts = f"can't be built: {error}"
         else:
             facts = f"{sizes(task)}; baseline {task.baseline.loss:.4g} ({task.baseline.predictor}); {task.paper}"
         lines += [f"{name:22}{first_comment(path)}", f"{'':22}{facts}"]
@@ -88,7 +90,7 @@ def explain_task(given: argparse.Namespace) -> None:
     print(f"{inspect.getdoc(cls) or ''}\n")
     print("Settings here")
     for key, value in chosen.items():
-        text = f"task.{key}={'null' if value is None else value}"
+        text = f"task.{key}={show(value)}"
         print(f"    {text:32}{comment(path, key)}".rstrip())
     print(flush=True)
     task = build_the_task(root)
@@ -171,14 +173,15 @@ def facts(task: Any) -> list[tuple[str, str]]:
 def first_comment(path: Path) -> str:
     """The line under a task's package header that says what it is."""
     for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("# ") and not line.startswith("# @package"):
-            return line[2:].strip()
+        text = line.removeprefix("#").strip()
+        if line.startswith("#") and " " in text and not text.startswith("@package"):
+            return text
     return ""
 
 
 def comment(path: Path, key: str) -> str:
     """What a task's YAML file says beside a key."""
-    found = re.search(rf"^  {re.escape(key)}:.*?#\s*(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    found = re.search(rf"^ *{re.escape(key)}:.*?#\s*(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return f"# {found[1]}" if found else ""
 
 

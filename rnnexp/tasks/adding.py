@@ -1,30 +1,79 @@
-"""The adding problem, in the variant of Arjovsky, Shah & Bengio 2016."""
+"""The adding problem, in the four variants that the literature calls by that name."""
+
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 
-from rnnexp.checks import integer
-from rnnexp.tasks.base import Baseline, Batch, EpisodeTask, one_step
+from rnnexp.checks import integer, one_of
+from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask, one_step
+
+#: Of each variant: its paper, its rule for a solved task, the shortest T, and why it can't be shorter.
+VARIANTS = {
+    "arjovsky": (
+        "Arjovsky, Shah & Bengio 2016, section 4.2",
+        "a loss below 0.01 (this project's own rule)",
+        2,
+        "each half of the sequence holds one marked number",
+    ),
+    "hochreiter": (
+        "Hochreiter & Schmidhuber 1997, section 5.4",
+        "no sequence wrong (error >= 0.04), and a mean absolute error below 0.01",
+        11,
+        "one of the first ten steps is marked, and the last step never is",
+    ),
+    "pascanu": (
+        "Pascanu, Mikolov & Bengio 2013, section 4.1",
+        "fewer than 1% of the sequences wrong (squared error > 0.04)",
+        10,
+        "a tenth of the sequence has to hold a marked number",
+    ),
+    "uniform": (
+        "Bai, Kolter & Koltun 2018",
+        "a loss below 0.01 (this project's own rule)",
+        2,
+        "two different steps are marked",
+    ),
+}
 
 
 class Adding(EpisodeTask):
     """Add the two marked numbers of a long sequence.
 
-    One trial, for length 6::
+    One trial of the default variant, for length 6::
 
         step     0    1    2    3    4    5
         value   .31  .72  .05  .90  .44  .18
         marker   0    1    0    0    1    0
         target                           1.16
 
-    Values are uniform on [0, 1); one marker falls uniformly in each half. Only the last step is scored, by the
-    squared error against the sum of the two marked values. Arjovsky et al. 2016, "Unitary evolution recurrent
-    neural networks", section 4.2 (lengths 100, 200, 400 and 750 there).
+    Only the last step is scored, by the squared error. The variants differ in everything else; T is `length`, steps
+    count from 0, and x and y are the two marked numbers.
+
+    ``arjovsky``: Arjovsky, Shah & Bengio 2016, "Unitary evolution recurrent neural networks", section 4.2 (lengths 100,
+        200, 400 and 750 there). T steps; values (channel 0) uniform on [0, 1); one marker (channel 1) falls uniformly
+        in each half, the first of which has T // 2 steps; the target is x + y.
+    ``hochreiter``: Hochreiter & Schmidhuber 1997, "Long short-term memory", section 5.4 (T = 100, 500 and 1000 there).
+        T to T + T // 10 steps, each sequence its own number, uniform; values (channel 0) uniform on [-1, 1); a first
+        marker falls on one of the first ten steps, a second one on one of the first T // 2 - 1 steps that are still
+        unmarked; the marker (channel 1) is 1 there, -1 at the first and last step if unmarked, 0 elsewhere. If the
+        first step is marked, its value is 0: the paper sets "X1" to 0 then, which is read here as the number at the
+        first step, whichever of the two draws marked it. The target is 0.5 + (x + y) / 4. A sequence is wrong if the
+        error is 0.04 or more.
+    ``pascanu``: Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks", section 4.1,
+        as in its authors' code. T to T + T // 10 - 1 steps (T, if T // 10 is 1), the same for all sequences of a
+        training batch, each its own in the evaluation set, uniform; markers are channel 0 and values, uniform on
+        [0, 1), channel 1; of L steps, the first marker falls on one of the first L // 10, the second on one of the
+        4L // 10 after these; the target is (x + y) / 2. A sequence is wrong if the squared error is above 0.04.
+    ``uniform``: Bai, Kolter & Koltun 2018, "An empirical evaluation of generic convolutional and recurrent networks for
+        sequence modeling", as in its authors' code (lengths 200, 400 and 600); Le, Jaitly & Hinton 2015 have lengths
+        150 to 400 (this detail from memory). As ``arjovsky``, but with markers on any two different steps.
 
     Parameters
     ----------
+    variant : {"arjovsky", "hochreiter", "pascanu", "uniform"}
     length : int
-        T, steps in a sequence, >= 2.
+        T, steps in the shortest sequence: >= 2, or >= 11 (hochreiter), >= 10 (pascanu).
     eval_sequences : int
         Sequences in the evaluation set.
     """
@@ -34,25 +83,108 @@ class Adding(EpisodeTask):
     target_kind = "values"
     output_size = 1
     scored = "the last step"
+    floor = 0.0
 
-    def __init__(self, *, length: int = 100, eval_sequences: int = 500) -> None:
+    def __init__(self, *, variant: str = "arjovsky", length: int = 100, eval_sequences: int = 500) -> None:
         super().__init__(eval_sequences=integer("eval_sequences", eval_sequences, at_least=1))
-        self.length = integer("length", length, at_least=2, hint="each half of the sequence holds one marked number")
+        self.variant = one_of("variant", variant, VARIANTS)
+        self.paper, self.success, shortest, why = VARIANTS[self.variant]
+        self.length = integer("length", length, at_least=shortest, hint=why)
+        self.input_names = ("marker", "value") if self.variant == "pascanu" else ("value", "marker")
+        self.error_per = "sequence" if self.variant in ("hochreiter", "pascanu") else None
 
     @property
     def baseline(self) -> Baseline:
-        """Always 1, the mean of the sum: its error is the variance of the sum, 2 / 12."""
+        """Always the mean: its loss is the variance of the target.
+
+        The variance of a uniform number is 1/12 on [0, 1], 1/3 on [-1, 1]: that of x + y is 1/6; of (x + y) / 2, 1/24;
+        of (x + y) / 4 with numbers from [-1, 1], 1/24, or half of it if one of them is the 0 of a marked first step.
+        This has probability q = 1/10 + 9/10 / (T // 2 - 1), so that the loss is (1 - q/2) / 24. P(|x + y - 1| > d) is
+        (1 - d)^2 on [0, 1], which gives 0.36 for ``pascanu``, where d = 0.4. On [-1, 1], |x + y| >= 0.16 has
+        probability 0.92^2 = 0.8464, and |x| >= 0.16 has 0.84: the error is their mean with weights 1 - q and q.
+        """
+        if self.variant == "hochreiter":
+            cleared = 0.1 + 0.9 / (self.length // 2 - 1)
+            error = (1.0 - cleared) * 0.92**2 + cleared * 0.84
+            return Baseline((1.0 - cleared / 2.0) / 24.0, None, "always the mean, 0.5", error)
+        if self.variant == "pascanu":
+            return Baseline(1.0 / 24.0, None, "always the mean, 0.5", 0.6**2)
         return Baseline(1.0 / 6.0, None, "always the mean, 1")
 
     def sample(self, batch_size: int, *, rng: Generator) -> Batch:
-        """Inputs (T, N, 2): channel 0 the values, channel 1 the markers; targets (T, N, 1)."""
-        inputs = np.zeros((self.length, batch_size, 2))
-        inputs[..., 0] = rng.random((self.length, batch_size))
-        half, each = self.length // 2, np.arange(batch_size)
-        first = rng.integers(0, half, size=batch_size)
-        second = rng.integers(half, self.length, size=batch_size)
-        inputs[first, each, 1] = 1.0
-        inputs[second, each, 1] = 1.0
-        targets = np.zeros((self.length, batch_size, 1))
-        targets[-1, :, 0] = inputs[first, each, 0] + inputs[second, each, 0]
-        return Batch(inputs, targets, one_step(inputs.shape[:2], -1))
+        """Inputs (T, N, 2), targets (T, N, 1); a sequence shorter than the longest ends in zeros."""
+        lengths = self._lengths(1 if self.variant == "pascanu" else batch_size, rng)
+        return self._draw(np.broadcast_to(lengths, batch_size), rng)
+
+    def evaluation(self, *, rng: Generator) -> Batch:
+        """`eval_sequences` fresh sequences, each of its own length where lengths vary."""
+        return self._draw(self._lengths(self.eval_sequences, rng), rng)
+
+    def wrong(self, outputs: Array, batch: Batch) -> Array:
+        """Where |output - target| >= 0.04 (hochreiter), or its square > 0.04 (pascanu); the others have no rule."""
+        if self.error_per is None:
+            return super().wrong(outputs, batch)
+        off = np.abs(outputs[..., 0] - batch.targets[..., 0])
+        missed: Array = off >= 0.04 if self.variant == "hochreiter" else off**2 > 0.04
+        return missed
+
+    def solved(self, report: Any) -> bool | None:
+        """By `success`, on the evaluation set.
+
+        The rule of Hochreiter & Schmidhuber is over training: the latest 2000 sequences right and an average error
+        below 0.01, which is read here as an absolute one. That of Pascanu et al. is over 10,000 fresh sequences.
+        """
+        evaluation = report.evaluation
+        if evaluation is None:
+            return None
+        if self.variant == "hochreiter":
+            return bool(evaluation.error == 0 and evaluation.absolute_error < 0.01)
+        if self.variant == "pascanu":
+            return bool(evaluation.error < 0.01)
+        return bool(evaluation.loss < 0.01)
+
+    def _lengths(self, count: int, rng: Generator) -> Array:
+        """Steps of `count` sequences (N,)."""
+        if self.variant == "hochreiter":
+            return rng.integers(self.length, self.length + self.length // 10 + 1, size=count)
+        if self.variant == "pascanu":
+            return rng.integers(self.length, self.length + self.length // 10, size=count)
+        return np.full(count, self.length)
+
+    def _marked(self, lengths: Array, rng: Generator) -> tuple[Array, Array]:
+        """The two marked steps of each sequence (N,)."""
+        count, steps = len(lengths), self.length
+        if self.variant == "hochreiter":
+            first = rng.integers(10, size=count)
+            second = rng.integers(steps // 2 - 1, size=count)
+            return first, second + (second >= first)  # the step that is marked already is passed over
+        if self.variant == "pascanu":
+            tenth = lengths // 10
+            return rng.integers(tenth), tenth + rng.integers(4 * lengths // 10)
+        if self.variant == "uniform":
+            first = rng.integers(steps, size=count)
+            second = rng.integers(steps - 1, size=count)
+            return first, second + (second >= first)
+        return rng.integers(0, steps // 2, size=count), rng.integers(steps // 2, steps, size=count)
+
+    def _draw(self, lengths: Array, rng: Generator) -> Batch:
+        """Sequences of the given lengths (N,), padded to the longest."""
+        steps, count, each = int(lengths.max()), len(lengths), np.arange(len(lengths))
+        values, markers = rng.random((steps, count)), np.zeros((steps, count))
+        first, second = self._marked(lengths, rng)
+        if self.variant == "hochreiter":
+            values = 2.0 * values - 1.0
+            values[0, (first == 0) | (second == 0)] = 0.0
+            markers[0] = -1.0
+            markers[lengths - 1, each] = -1.0
+        values[np.arange(steps)[:, np.newaxis] >= lengths] = 0.0
+        markers[first, each] = markers[second, each] = 1.0
+        answers = values[first, each] + values[second, each]
+        if self.variant == "hochreiter":
+            answers = 0.5 + answers / 4.0
+        elif self.variant == "pascanu":
+            answers = answers / 2.0
+        targets = np.zeros((steps, count, 1))
+        targets[lengths - 1, each, 0] = answers
+        channels = (markers, values) if self.variant == "pascanu" else (values, markers)
+        return Batch(np.stack(channels, axis=-1), targets, one_step((steps, count), lengths - 1))

@@ -108,8 +108,8 @@ class Task(ABC):
         where the paper speaks of the loss only.
     floor : float or None
         The best loss that any predictor can reach, where it is known.
-    symbols, classes : sequence of str or None
-        What each token and each class is called, where they have names.
+    input_names, output_names : sequence of str or None
+        What each token or input value, and each class or output value, is called, where they have names.
     baseline : Baseline
     """
 
@@ -122,8 +122,8 @@ class Task(ABC):
     success: str = ""
     error_per: str | None = None
     floor: float | None = None
-    symbols: Sequence[str] | None = None
-    classes: Sequence[str] | None = None
+    input_names: Sequence[str] | None = None
+    output_names: Sequence[str] | None = None
 
     @property
     @abstractmethod

@@ -1,5 +1,7 @@
 """Delayed echo: the sharpest test of a truncation length."""
 
+from typing import Any
+
 import numpy as np
 from numpy.random import Generator
 
@@ -35,6 +37,10 @@ class Echo(StreamTask):
     target_kind = "classes"
     output_size = 2
     scored = "every step from step `lag` on"
+    paper = "E. Hallstrom 2016, a tutorial"
+    success = "a loss below 0.05 (this project's own rule)"
+    error_per = "step"
+    floor = 0.0
 
     def __init__(self, *, lag: int = 3, eval_streams: int = 20, eval_steps: int = 500) -> None:
         self.lag = integer("lag", lag, at_least=1)
@@ -46,7 +52,7 @@ class Echo(StreamTask):
     @property
     def baseline(self) -> Baseline:
         """A coin flip: ln 2 nats, half of the answers right."""
-        return Baseline(float(np.log(2.0)), 0.5, "a coin flip")
+        return Baseline(float(np.log(2.0)), 0.5, "a coin flip", error=0.5)
 
     def begin(self, batch_size: int, *, rng: Generator) -> Place:
         """No bit seen yet."""
@@ -64,3 +70,8 @@ class Echo(StreamTask):
     def evaluation(self, *, rng: Generator) -> Batch:
         """The first `eval_steps` steps of `eval_streams` streams."""
         return self.read(self.begin(self.eval_streams, rng=rng), self.eval_steps, rng=rng)
+
+    def solved(self, report: Any) -> bool | None:
+        """By `success`, on the evaluation set."""
+        evaluation = report.evaluation
+        return None if evaluation is None else bool(evaluation.loss < 0.05)

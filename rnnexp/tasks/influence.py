@@ -1,5 +1,7 @@
 """Influence balancing: one parameter whose short-term effect has the wrong sign."""
 
+from typing import Any
+
 import numpy as np
 from numpy.random import Generator
 
@@ -35,6 +37,9 @@ class InfluenceBalancing(StreamTask):
     target_kind = "values"
     output_size = 1
     scored = "every step (in the evaluation set, the second half)"
+    paper = "Tallec & Ollivier 2017, section 6.1"
+    success = "a loss below 0.01 (this project's own rule)"
+    floor = 0.0
 
     def __init__(self, *, eval_steps: int = 400) -> None:
         self.eval_steps = integer("eval_steps", eval_steps, at_least=2)
@@ -58,3 +63,8 @@ class InfluenceBalancing(StreamTask):
         batch = self.read(self.begin(1, rng=rng), self.eval_steps, rng=rng)
         batch.mask[: self.eval_steps // 2] = False
         return batch
+
+    def solved(self, report: Any) -> bool | None:
+        """By `success`, on the evaluation set."""
+        evaluation = report.evaluation
+        return None if evaluation is None else bool(evaluation.loss < 0.01)

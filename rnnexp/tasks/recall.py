@@ -1,5 +1,7 @@
 """Recall a symbol after a delay: the smallest task in which a vanishing gradient shows."""
 
+from typing import Any
+
 import numpy as np
 from numpy.random import Generator
 
@@ -36,6 +38,10 @@ class Recall(EpisodeTask):
     input_kind = "tokens"
     target_kind = "classes"
     scored = "the last step"
+    paper = "this project's own; compare Hochreiter & Schmidhuber 1997, section 5"
+    success = "fewer than 1% of the sequences wrong (this project's own rule)"
+    error_per = "sequence"
+    floor = 0.0
 
     def __init__(
         self,
@@ -54,7 +60,8 @@ class Recall(EpisodeTask):
     @property
     def baseline(self) -> Baseline:
         """Guessing: ln K nats, one answer in K right."""
-        return Baseline(float(np.log(self.output_size)), 1.0 / self.output_size, "a uniform guess")
+        share = 1.0 / self.output_size
+        return Baseline(float(np.log(self.output_size)), share, "a uniform guess", error=1.0 - share)
 
     def sample(self, batch_size: int, *, rng: Generator) -> Batch:
         """Tokens (lag + 1, N): 0..K-1 are the symbols, then the distractors, and the last one is the question."""
@@ -65,3 +72,8 @@ class Recall(EpisodeTask):
         targets = np.zeros_like(inputs)
         targets[-1] = symbols
         return Batch(inputs, targets, one_step(inputs.shape, -1))
+
+    def solved(self, report: Any) -> bool | None:
+        """By `success`, on the evaluation set."""
+        evaluation = report.evaluation
+        return None if evaluation is None else bool(evaluation.error < 0.01)

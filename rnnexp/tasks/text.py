@@ -42,6 +42,7 @@ class Text(StreamTask):
     input_kind = "tokens"
     target_kind = "classes"
     scored = "every step"
+    paper = "A. Karpathy 2015, char-rnn; published figures are on other texts"
 
     def __init__(self, output_size: int | None = None, *, path: str | None = None, eval_fraction: float = 0.1) -> None:
         cap = None if output_size is None else integer("output_size", output_size, at_least=2)
@@ -60,6 +61,7 @@ class Text(StreamTask):
         codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
         self.characters = vocabulary(codes, codes[:cut], cap)
         self.input_size = self.output_size = len(self.characters)
+        self.input_names = self.output_names = [printable(character) for character in self.characters]
         tokens = tokenize(codes, self.characters)
         self.training_tokens, self.evaluation_tokens = tokens[:cut], tokens[cut:]
 
@@ -67,7 +69,7 @@ class Text(StreamTask):
     def baseline(self) -> Baseline:
         """A smoothed bigram model, counted on the training part and scored on the evaluation part."""
         loss, accuracy = bigram_scores(self.training_tokens, self.evaluation_tokens, self.output_size)
-        return Baseline(loss, accuracy, "a bigram model of the training part")
+        return Baseline(loss, accuracy, "a bigram model of the training part", exact=False)
 
     def begin(self, batch_size: int, *, rng: Generator) -> Place:
         """Streams evenly spread over the training part."""
@@ -147,6 +149,13 @@ def read_text(path: str) -> str:
     if "\0" in text:
         raise InvalidValue("path", path, "a UTF-8 text file", "it holds NUL characters: a binary file, or UTF-16")
     return text
+
+
+def printable(character: str) -> str:
+    """A character as it can stand in a table: a space as an open box, others that do not print as their escapes."""
+    if character == " ":
+        return "\N{OPEN BOX}"
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
 def vocabulary(codes: Any, training: Any, cap: int | None) -> list[str]:

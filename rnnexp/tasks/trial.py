@@ -26,12 +26,12 @@ def trial_text(task: Task, batch: Batch, *, sequence: int = 0, width: int = 100)
         where a task has such), and of marks under the scored steps.
     """
     rows = {"step": [str(step) for step in range(len(batch.inputs))]}
-    rows.update(_rows("input", batch.inputs[:, sequence], task.symbols))
+    rows.update(_rows("input", batch.inputs[:, sequence], task.input_names))
     scored = batch.mask[:, sequence]
-    for name, cells in _rows("target", batch.targets[:, sequence], task.classes).items():
+    for name, cells in _rows("target", batch.targets[:, sequence], task.output_names).items():
         rows[name] = [cell if here else "" for cell, here in zip(cells, scored, strict=True)]
     if batch.allowed is not None:
-        names = task.classes or [str(index) for index in range(task.output_size)]
+        names = task.output_names or [str(index) for index in range(task.output_size)]
         rows["right"] = [
             "".join(name for name, right in zip(names, allowed, strict=True) if right) if here else ""
             for allowed, here in zip(batch.allowed[:, sequence], scored, strict=True)
@@ -60,6 +60,8 @@ def _rows(name: str, values: object, names: Sequence[str] | None) -> dict[str, l
         return {name: [names[int(value)] if names else str(value) for value in array]}
     count = array.shape[1]
     return {
-        name if count == 1 else f"{name} {index}": [f"{value:.2f}" for value in array[:, index]]
+        (names[index] if names else name if count == 1 else f"{name} {index}"): [
+            f"{value:.2f}" for value in array[:, index]
+        ]
         for index in range(count)
     }

@@ -28,8 +28,8 @@ def save_trial(task: Task, batch: Batch, path: Path, *, title: str) -> None:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     above.set_title(title, fontsize=11)
     scored = batch.mask[:, 0]
-    _draw(above, batch.inputs[:, 0], np.ones(len(scored), bool), task.input_size, task.symbols)
-    _draw(below, batch.targets[:, 0], scored, task.output_size, task.classes)
+    _draw(above, batch.inputs[:, 0], np.ones(len(scored), bool), task.input_size, task.input_names)
+    _draw(below, batch.targets[:, 0], scored, task.output_size, task.output_names)
     above.set_ylabel("input" if batch.inputs.ndim == 3 else "input token")
     below.set_ylabel("target" if batch.targets.ndim == 3 else "target class")
     below.set_xlabel("step (scored where shaded)")
@@ -54,8 +54,9 @@ def _draw(axes: Any, values: Any, shown: Any, size: int, names: Any) -> None:
         axes.grid(alpha=0.3)
     else:
         for index, look in zip(range(values.shape[1]), looks(), strict=False):
-            axes.plot(steps, values[shown, index], label=str(index), **{**look, "linewidth": 1.2})
+            label = names[index] if names else str(index)
+            axes.plot(steps, values[shown, index], label=label, **{**look, "linewidth": 1.2})
         if values.shape[1] > 1:
-            axes.legend(frameon=False, fontsize=8, title="channel", ncols=min(4, values.shape[1]))
+            axes.legend(frameon=False, fontsize=8, ncols=min(4, values.shape[1]))
         axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

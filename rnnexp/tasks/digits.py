@@ -1,0 +1,251 @@
+"""Images of digits, one pixel per step: the long sequences on which recurrent networks are most often compared."""
+
+import importlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from rnnexp.checks import InvalidValue, UserError, integer, number
+from rnnexp.tasks.base import Baseline, Batch, EpisodeTask, one_step
+from rnnexp.tasks.files import find, read_bytes, read_npz
+
+Array = NDArray[Any]
+
+ALLOWED = "null, a folder with the four IDX files of MNIST, or a .npz file with x_train, y_train, x_test and y_test"
+#: Draws the held-out part of scikit-learn's digits; fixed, so that every run has the same one.
+SPLIT_SEED = 0
+
+
+class Part(NamedTuple):
+    """Images, one row each, pixel after pixel, and what they show."""
+
+    pixels: Array
+    labels: Array
+
+
+class Digits(EpisodeTask):
+    """Read an image of a digit pixel by pixel, then say which digit it is.
+
+    One trial, for an image of 8 x 8 pixels::
+
+        step     0    1    2    3   ...  62   63
+        pixel   .00  .00  .31  .81  ... .06  .00
+        target                                3
+
+    Pixels are grey values in [0, 1], row after row from the top left. Only the last step is scored, by cross-entropy
+    over the ten digits. Training images are drawn uniformly with replacement. With `permuted`, all pixels come in
+    one fixed random order, which turns the short dependencies between neighbours into long ones; the permutation is
+    this project's own, not bit for bit that of any paper.
+
+    Without `path` the images are the 1,797 of 8 x 8 pixels that scikit-learn ships, of which a fixed draw of the same
+    share of every digit is held out. No published result of a recurrent network on them as sequences is known to us.
+    With `path` they are MNIST's 60,000 for training, and its own 10,000 test images are held out.
+
+    Le, Jaitly & Hinton 2015, "A simple way to initialize recurrent networks of rectified linear units"; Arjovsky, Shah
+    & Bengio 2016, "Unitary evolution recurrent neural networks". Published test accuracies, in percent, on MNIST's
+    784 steps in order, and permuted: LSTM 98.2 and 88, uRNN 95.1 and 91.4 (Arjovsky et al.); with about 70,000
+    parameters, LSTM 87.2 and 85.7, GRU 96.2 and 87.3, plain RNN 21.5 and 25.3, TCN 99.0 and 97.2 (Bai, Kolter & Koltun
+    2018); a plain ReLU network that starts from the identity 97 and 82 (Le et al.; these two from memory).
+
+    Parameters
+    ----------
+    path : str, optional
+        A folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
+        t10k-labels-idx1-ubyte (also with .gz, or a dot before idx), or a .npz file with the arrays x_train, y_train,
+        x_test and y_test; images may have any size. Whole numbers are divided by 255, unless none exceeds 1.
+        Without a path, scikit-learn's digits.
+    permuted : bool
+        Present the pixels in one fixed random order.
+    permutation_seed : int
+        Draws that order, >= 0.
+    eval_fraction : float
+        Share of scikit-learn's digits that is held out, in (0, 1); MNIST has its own test images.
+    eval_sequences : int, optional
+        At most so many of the held-out images are evaluated, chosen at random; null takes all.
+    """
+
+    input_kind = "values"
+    input_size = 1
+    target_kind = "classes"
+    output_size = 10
+    scored = "the last step"
+    paper = "Le, Jaitly & Hinton 2015; permuted as in Arjovsky, Shah & Bengio 2016"
+    success = "at least 90 % of the held-out images right (this project's own rule)"
+    error_per = "step"
+    output_names = tuple("0123456789")
+
+    def __init__(
+        self,
+        *,
+        path: str | None = None,
+        permuted: bool = False,
+        permutation_seed: int = 1234,
+        eval_fraction: float = 0.2,
+        eval_sequences: int | None = 500,
+    ) -> None:
+        if not isinstance(permuted, bool):
+            raise InvalidValue("permuted", permuted, "true or false")
+        seed = integer("permutation_seed", permutation_seed, at_least=0)
+        fraction = number("eval_fraction", eval_fraction, above=0, below=1)
+        most = None if eval_sequences is None else integer("eval_sequences", eval_sequences, at_least=1)
+        self.scale = 16.0
+        if path is None:
+            self.training, self.held_out = split_by_label(scikit_learn_digits(), fraction)
+        else:
+            self.training, self.held_out, self.scale = read_mnist(path)
+        self.length = self.training.pixels.shape[1]
+        self.permutation: Array | None = None
+        if permuted:
+            self.permutation = np.random.default_rng(seed).permutation(self.length)
+            self.training, self.held_out = (
+                Part(part.pixels[:, self.permutation], part.labels) for part in (self.training, self.held_out)
+            )
+        count = len(self.held_out.labels)
+        super().__init__(eval_sequences=count if most is None else min(most, count))
+
+    @property
+    def baseline(self) -> Baseline:
+        """Guessing: ln 10 nats, one answer in ten right."""
+        return Baseline(float(np.log(10.0)), 0.1, "a uniform guess", error=0.9)
+
+    def sample(self, batch_size: int, *, rng: Generator) -> Batch:
+        """Inputs (T, N, 1); targets (T, N), the digit at the last step."""
+        return self._batch(self.training, rng.integers(len(self.training.labels), size=batch_size))
+
+    def evaluation(self, *, rng: Generator) -> Batch:
+        """The held-out images, or `eval_sequences` different ones of them."""
+        count = len(self.held_out.labels)
+        every = self.eval_sequences == count
+        return self._batch(
+            self.held_out, np.arange(count) if every else rng.choice(count, self.eval_sequences, replace=False)
+        )
+
+    def solved(self, report: Any) -> bool | None:
+        """Whether at least nine in ten of the evaluation images are right."""
+        evaluation = report.evaluation
+        return None if evaluation is None else bool(evaluation.accuracy >= 0.9)
+
+    def _batch(self, part: Part, index: Array) -> Batch:
+        inputs = np.divide(part.pixels[index].T, self.scale, dtype=np.float64, order="C")[..., np.newaxis]
+        steps, count = inputs.shape[:2]
+        targets = np.zeros((steps, count), np.int64)
+        targets[-1] = part.labels[index]
+        return Batch(inputs, targets, one_step((steps, count), -1))
+
+
+def scikit_learn_digits() -> Part:
+    """The 8 x 8 images that scikit-learn ships; their pixels are whole numbers from 0 to 16."""
+    try:
+        datasets = importlib.import_module("sklearn.datasets")
+    except ImportError:
+        raise UserError(
+            "the images of task Digits come with scikit-learn, which is not installed",
+            "pip install 'rnnexp[digits]', or give a local MNIST: task.path=<folder>",
+        ) from None
+    digits = datasets.load_digits()
+    return Part(digits.images.reshape(len(digits.images), -1).astype(np.uint8), digits.target.astype(np.int64))
+
+
+def split_by_label(part: Part, fraction: float) -> tuple[Part, Part]:
+    """The images to train on and those held out: the same share of every digit, drawn by a generator of its own."""
+    rng = np.random.default_rng(SPLIT_SEED)
+    held = np.zeros(len(part.labels), bool)
+    for label in range(10):
+        of_label = rng.permutation(np.flatnonzero(part.labels == label))
+        held[of_label[: min(max(1, round(fraction * len(of_label))), len(of_label) - 1)]] = True
+    return Part(part.pixels[~held], part.labels[~held]), Part(part.pixels[held], part.labels[held])
+
+
+def read_mnist(path: Any) -> tuple[Part, Part, float]:
+    """The training images, the test images, and the pixel value that is white."""
+    place = find(path, ALLOWED)
+    if place.is_dir():
+        training, test = (
+            (read_idx(idx_file(place, path, part, "images", 3), path, 3), read_idx_labels(place, path, part))
+            for part in ("train", "t10k")
+        )
+    elif place.suffix.lower() == ".npz":
+        found = read_npz(place, path, ALLOWED, ("x_train", "y_train", "x_test", "y_test"))
+        training, test = (found["x_train"], found["y_train"]), (found["x_test"], found["y_test"])
+    else:
+        raise InvalidValue("path", path, ALLOWED, f"{place.name} is neither a folder nor a .npz file")
+    for name, (images, labels) in (("training", training), ("test", test)):
+        check_part(path, name, images, labels)
+    if training[0].shape[1:] != test[0].shape[1:]:
+        sizes = " and ".join(" x ".join(map(str, images.shape[1:])) for images, _ in (training, test))
+        raise InvalidValue("path", path, ALLOWED, f"training and test images differ in size: {sizes}")
+    first, second = training[0], test[0]
+    if (first.dtype.kind == "f") != (second.dtype.kind == "f"):
+        raise InvalidValue(
+            "path", path, ALLOWED, f"training images are {first.dtype}, test images {second.dtype}: save them alike"
+        )
+    whole = first.dtype.kind in "ui" or second.dtype.kind in "ui"
+    scale = 255.0 if whole and max(first.max(), second.max()) > 1 else 1.0
+    parts = [Part(compact(images), labels.astype(np.int64)) for images, labels in (training, test)]
+    return parts[0], parts[1], scale
+
+
+def compact(images: Array) -> Array:
+    """One row per image; whole numbers in one byte each."""
+    rows = images.reshape(len(images), -1)
+    return rows if rows.dtype.kind == "f" else rows.astype(np.uint8)
+
+
+def idx_file(folder: Path, path: str, part: str, what: str, axes: int) -> Path:
+    """The IDX file of a folder that holds `what` of `part`."""
+    names = [f"{part}-{what}{mark}idx{axes}-ubyte{gz}" for gz in ("", ".gz") for mark in "-."]
+    found = next((folder / name for name in names if (folder / name).is_file()), None)
+    if found is None:
+        raise InvalidValue("path", path, ALLOWED, f"there is no {names[0]} in it, nor {names[0]}.gz")
+    return found
+
+
+def read_idx_labels(folder: Path, path: str, part: str) -> Array:
+    """The labels of `part`."""
+    return read_idx(idx_file(folder, path, part, "labels", 1), path, 1)
+
+
+def read_idx(file: Path, path: str, axes: int) -> Array:
+    """The bytes of an IDX file as an array of `axes` axes: magic number, sizes, then the values."""
+    content = read_bytes(file, path, ALLOWED)
+    head = 4 + 4 * axes
+    if content[:4] != bytes([0, 0, 8, axes])[: len(content)]:
+        magic = int.from_bytes(content[:4], "big")
+        raise InvalidValue(
+            "path", path, ALLOWED, f"{file.name} begins with the magic number {magic}, not {2048 + axes}: another file"
+        )
+    shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, head, 4)]
+    promised = head + int(np.prod(shape, dtype=object))
+    if len(content) != promised:
+        wrong = "cut off" if len(content) < promised else "longer than it says"
+        hint = f"{file.name} is {wrong}: {len(content)} bytes in place of {promised}"
+        raise InvalidValue("path", path, ALLOWED, hint)
+    return np.frombuffer(content, np.uint8, offset=head).reshape(shape)
+
+
+def check_part(path: str, name: str, images: Array, labels: Array) -> None:
+    """Refuse images and labels that don't belong together, or aren't grey values and digits."""
+
+    def refuse(why: str) -> InvalidValue:
+        return InvalidValue("path", path, ALLOWED, why)
+
+    if images.ndim not in (2, 3) or labels.ndim != 1:
+        raise refuse(
+            f"{name} images must be an array (images, height, width), or (images, pixels), and labels one (images,): "
+            f"they are {images.shape} and {labels.shape}"
+        )
+    if len(images) != len(labels):
+        raise refuse(f"there are {len(images)} {name} images and {len(labels)} labels")
+    if images.size == 0:
+        raise refuse(f"there are no {name} images")
+    if images.dtype.kind not in "buif" or labels.dtype.kind not in "ui":
+        raise refuse(f"{name} images are {images.dtype} and labels {labels.dtype}: numbers, and whole ones, are needed")
+    most = 1 if images.dtype.kind in "fb" else 255
+    if not (images.min() >= 0 and images.max() <= most):
+        kind = "numbers in [0, 1]: divide by 255" if images.dtype.kind == "f" else "whole numbers from 0 to 255"
+        raise refuse(f"the pixels of the {name} images must be {kind}; they go from {images.min()} to {images.max()}")
+    if labels.min() < 0 or labels.max() > 9:
+        raise refuse(f"{name} labels must be digits from 0 to 9; they go from {labels.min()} to {labels.max()}")

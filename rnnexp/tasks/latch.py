@@ -1,0 +1,133 @@
+"""The two-sequence or latch problem: a sign at the beginning, noise, and the question at the end."""
+
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+
+from rnnexp.checks import InvalidValue, integer, number, one_of
+from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask, one_step
+
+HS97 = "Hochreiter & Schmidhuber 1997, section 5.3"
+
+#: Of each variant: its paper, the targets of the two classes, and its rule for a solved task.
+VARIANTS = {
+    "3a": (HS97, (0.0, 1.0), "no sequence wrong, and a mean absolute error below 0.01"),
+    "3b": (HS97, (0.0, 1.0), "no sequence wrong, and a mean absolute error below 0.01"),
+    "3c": (HS97, (0.2, 0.8), "no sequence wrong, and a mean absolute error below 0.015"),
+    "bengio": ("Bengio, Simard & Frasconi 1994", (-0.8, 0.8), "no sequence wrong (this project's own rule)"),
+}
+
+#: Standard deviation of the noise in the inputs (variance 0.2), and of the noise in the targets of 3c (variance 0.1).
+INPUT_NOISE, TARGET_NOISE = 0.2**0.5, 0.1**0.5
+
+
+class Latch(EpisodeTask):
+    """Tell at the end of a noisy sequence which sign its first steps had.
+
+    One trial of variant 3a, for 3 informative steps::
+
+        step      0    1    2    3    4    5    6 ...   T
+        input    -1   -1   -1  .31 -.52  .08 -.44 ... .17
+        target                                          0
+
+    Both classes are equally likely. The first steps hold +1 or -1, the rest Gaussian noise of mean 0. Only a sequence's
+    last step is scored, by the squared error; a sequence is wrong if the output is not on the target's side of the
+    middle between the two targets.
+
+    ``3a``: Hochreiter & Schmidhuber 1997, "Long short-term memory", section 5.3. T to T + T // 10 steps, each sequence
+        its own number, uniform; noise of variance 0.2; targets 1 and 0.
+    ``3b``: the same with noise on the informative steps as well (this detail from memory). LSTM needed about 42,000
+        sequences for T = 100 with 3 informative steps, 75,000 with one, and 480,000 for T = 1000 with one.
+    ``3c``: as 3b, targets 0.8 and 0.2, with Gaussian noise of variance 0.1 on them in training (that variance, and
+        the bound of 0.015 in `success`, from memory). The evaluation set has the targets without noise, and so have
+        `baseline` and `floor`.
+    ``bengio``: the latch problem of Bengio, Simard & Frasconi 1994, from memory: T steps, targets 0.8 and -0.8. There
+        the inputs of the first steps are learned; here they are +1 and -1.
+
+    Parameters
+    ----------
+    variant : {"3a", "3b", "3c", "bengio"}
+    length : int
+        T, steps in the shortest sequence, > `informative`.
+    informative : int
+        N, steps that show the sign, >= 1.
+    noise : float, optional
+        Standard deviation of the noise in the inputs, >= 0; the square root of 0.2 when not given.
+    eval_sequences : int
+        Sequences in the evaluation set (256 in 3a to 3c).
+    """
+
+    input_kind = "values"
+    input_size = 1
+    target_kind = "values"
+    output_size = 1
+    scored = "the last step"
+    error_per = "sequence"
+    floor = 0.0
+
+    def __init__(
+        self,
+        *,
+        variant: str = "3a",
+        length: int = 50,
+        informative: int = 3,
+        noise: float | None = None,
+        eval_sequences: int = 256,
+    ) -> None:
+        super().__init__(eval_sequences=integer("eval_sequences", eval_sequences, at_least=1))
+        self.variant = one_of("variant", variant, VARIANTS)
+        self.paper, self.answers, self.success = VARIANTS[self.variant]
+        self.informative = integer("informative", informative, at_least=1)
+        self.length = integer("length", length, at_least=2)
+        if self.length <= self.informative:
+            raise InvalidValue("length", length, f"> informative, which is {informative}", "noise follows the sign")
+        self.noise = INPUT_NOISE if noise is None else number("noise", noise, at_least=0)
+
+    @property
+    def middle(self) -> float:
+        """Half-way between the two targets."""
+        return sum(self.answers) / 2
+
+    @property
+    def baseline(self) -> Baseline:
+        """Always the middle: off by half the distance of the targets, and right for one class."""
+        return Baseline((self.answers[1] - self.middle) ** 2, None, f"always the middle, {self.middle:g}", error=0.5)
+
+    def sample(self, batch_size: int, *, rng: Generator) -> Batch:
+        """Inputs and targets (T, N, 1); a sequence shorter than the longest ends in zeros."""
+        return self._draw(batch_size, rng, TARGET_NOISE if self.variant == "3c" else 0.0)
+
+    def evaluation(self, *, rng: Generator) -> Batch:
+        """`eval_sequences` fresh sequences, their targets without noise."""
+        return self._draw(self.eval_sequences, rng, 0.0)
+
+    def wrong(self, outputs: Array, batch: Batch) -> Array:
+        """Where the output is not on the target's side of the middle."""
+        missed: Array = (outputs[..., 0] > self.middle) != (batch.targets[..., 0] > self.middle)
+        return missed
+
+    def solved(self, report: Any) -> bool | None:
+        """By `success`, on the evaluation set: for 3a and 3b the second of the paper's two criteria."""
+        evaluation = report.evaluation
+        if evaluation is None:
+            return None
+        bound = {"3a": 0.01, "3b": 0.01, "3c": 0.015}.get(self.variant, np.inf)
+        return bool(evaluation.error == 0 and evaluation.absolute_error < bound)
+
+    def _draw(self, count: int, rng: Generator, target_noise: float) -> Batch:
+        """Fresh sequences, padded to the longest."""
+        further = 0 if self.variant == "bengio" else self.length // 10
+        lengths, each = self.length + rng.integers(further + 1, size=count), np.arange(count)
+        classes = rng.integers(2, size=count)
+        steps = int(lengths.max())
+        inputs = self.noise * rng.standard_normal((steps, count, 1))
+        if self.variant in ("3a", "bengio"):
+            inputs[: self.informative] = 0.0
+        inputs[: self.informative, :, 0] += 2.0 * classes - 1.0
+        inputs[np.arange(steps)[:, np.newaxis] >= lengths] = 0.0
+        targets = np.zeros((steps, count, 1))
+        targets[lengths - 1, each, 0] = np.array(self.answers)[classes]
+        if target_noise:
+            targets[lengths - 1, each, 0] += target_noise * rng.standard_normal(count)
+        return Batch(inputs, targets, one_step((steps, count), lengths - 1))

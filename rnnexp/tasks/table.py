@@ -1,0 +1,282 @@
+"""A person's own sequences, from the columns of a file."""
+
+from collections.abc import Collection
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from rnnexp.checks import InvalidValue, integer, nearest, number
+from rnnexp.tasks.base import Baseline, Batch, EpisodeTask
+from rnnexp.tasks.table_files import Columns, check_filled, meant_as_numbers, numbers_of, read_columns, times_of
+
+Array = NDArray[Any]
+
+
+class Pieces(NamedTuple):
+    """Sequences as stretches of rows: the row each begins at, and its steps."""
+
+    starts: Array
+    steps: Array
+
+
+class Table(EpisodeTask):
+    """Predict values of your own table, at every step, from the rows so far.
+
+    One sequence, for the input column ``load``, itself the target, and horizon = 1::
+
+        row      0    1    2    3    4
+        load    3.0  3.5  4.1  3.9  3.2
+
+        step     0    1    2    3
+        input   3.0  3.5  4.1  3.9
+        target  3.5  4.1  3.9  3.2
+
+    A row is a step. With a column `sequence`, rows of the same value there are a sequence, and the last sequences, in
+    the order in which they first appear, are held out. Without one all rows are one sequence: its last part is held
+    out, then both parts are cut into pieces of `length` steps, one after the other, the last one shorter; targets are
+    never taken from across the cut between the parts. Training sequences, or pieces, are drawn uniformly with
+    replacement, and shorter ones padded at the end. Every step is scored, by the squared error, averaged over the
+    targets; with `normalize` in units of the standard deviation of the training part. The task is this project's own.
+
+    Parameters
+    ----------
+    path : str
+        A file .csv, .tsv (UTF-8, also with .gz), .parquet or .npz. The first line of a CSV names the columns; columns
+        without a name are left out. Arrays (rows,) of an npz are columns; arrays (N, T) or (N, T, D) are N sequences of
+        T steps, and their columns are called ``name``, or ``name.0``, ``name.1``, ...
+    inputs : list of str, optional
+        Columns that go in. Null: every column of numbers (or of true and false) that is not named elsewhere here.
+    targets : list of str, optional
+        Columns to predict. Null: the inputs.
+    sequence : str, optional
+        Column that says which sequence a row belongs to.
+    time : str, optional
+        Column of numbers or dates (ISO 8601) that the rows of a sequence are sorted by. Null: the file's order.
+    horizon : int
+        Targets are taken so many rows later, >= 0.
+    length : int, optional
+        Steps of the pieces that a single sequence is cut into, >= 1. Null: each part is one piece.
+    eval_fraction : float
+        Share of the sequences, or of the rows of a single one, that is held out, in (0, 1).
+    normalize : bool
+        Subtract from each column the mean of its training part and divide by the standard deviation there; columns
+        that are constant there are only centred.
+
+    Attributes
+    ----------
+    means, stds : dict of str to float
+        By column, so that a value in the file's unit is ``output * stds[name] + means[name]``.
+    training, held_out : Pieces
+    """
+
+    input_kind = "values"
+    target_kind = "values"
+    scored = "every step"
+    paper = "your own data"
+
+    def __init__(
+        self,
+        *,
+        path: str | None = None,
+        inputs: Collection[str] | str | None = None,
+        targets: Collection[str] | str | None = None,
+        sequence: str | None = None,
+        time: str | None = None,
+        horizon: int = 1,
+        length: int | None = 100,
+        eval_fraction: float = 0.2,
+        normalize: bool = True,
+    ) -> None:
+        self.horizon = integer("horizon", horizon, at_least=0)
+        self.length = None if length is None else integer("length", length, at_least=1)
+        fraction = number("eval_fraction", eval_fraction, above=0, below=1)
+        if not isinstance(normalize, bool):
+            raise InvalidValue("normalize", normalize, "true or false")
+        columns = read_columns(path, None if sequence is None else str(sequence))
+        path, known = str(path), list(columns.frame.columns)
+        roles = {
+            key: None if value is None else one_column(key, value, known)
+            for key, value in (("sequence", sequence), ("time", time))
+        }
+        self.inputs, self.targets = choose(columns, path, inputs, targets, {name for name in roles.values() if name})
+        self.input_size, self.output_size = len(self.inputs), len(self.targets)
+        given = {"inputs": inputs, "targets": targets}
+        values = {}
+        for key, names in (("inputs", self.inputs), ("targets", self.targets)):
+            for name in names:
+                if name not in values:
+                    blame = ("path", path) if given[key] is None else (key, given[key])
+                    values[name] = numbers_of(columns, name, path, *blame)
+        codes, labels = sequences_of(columns, roles["sequence"], path)
+        order = row_order(columns, codes, labels, roles["time"], path)
+        counts = np.bincount(codes)
+        if roles["sequence"] is None and columns.ids is None:
+            self.training, self.held_out, cut = self._split_rows(len(codes), path, fraction)
+        else:
+            self.training, self.held_out, cut = self._split_sequences(counts, labels, path, fraction)
+        super().__init__(eval_sequences=len(self.held_out.starts))
+        self.means, self.stds = {}, {}
+        for name, column in values.items():
+            values[name] = column = column[order]
+            self.means[name], self.stds[name] = scale_of(column[:cut]) if normalize else (0.0, 1.0)
+            column -= self.means[name]
+            column /= self.stds[name]
+        self._inputs, self._targets = (
+            np.stack([values[name] for name in names], axis=-1) for names in (self.inputs, self.targets)
+        )
+        self._training_mean = self._targets[:cut].mean(axis=0)
+
+    def _split_rows(self, rows: int, path: str, fraction: float) -> tuple[Pieces, Pieces, int]:
+        """The pieces of both parts of a single sequence, and the row at which the second begins."""
+        least = self.horizon + 1
+        if rows < 2 * least:
+            allowed = f"a table of at least {2 * least} rows (horizon + 1 to train on, as many to evaluate)"
+            raise InvalidValue("path", path, allowed, f"it has {rows}; give more rows, or lower horizon")
+        cut = rows - max(least, round(fraction * rows))
+        if cut < least:
+            allowed = f"a number that leaves horizon + 1 = {least} of the {rows} rows to train on"
+            raise InvalidValue("eval_fraction", fraction, allowed, "try 0.2")
+        return self._pieces(0, cut), self._pieces(cut, rows), cut
+
+    def _pieces(self, start: int, stop: int) -> Pieces:
+        """Rows from `start` up to `stop`, cut: the last `horizon` of them are targets only."""
+        end = stop - self.horizon
+        starts = np.arange(start, end, self.length or end - start)
+        return Pieces(starts, np.diff(starts, append=end))
+
+    def _split_sequences(self, counts: Array, labels: Array, path: str, fraction: float) -> tuple[Pieces, Pieces, int]:
+        """The first and the last sequences, and the row at which the latter begin."""
+        if len(counts) < 2:
+            allowed = "a table of at least 2 sequences, one of them to evaluate"
+            hint = f"all rows belong to sequence {str(labels[0])!r}; leave sequence out to split them by position"
+            raise InvalidValue("path", path, allowed, hint)
+        short = np.flatnonzero(counts <= self.horizon)
+        if len(short):
+            first, rows = str(labels[short[0]]), int(counts[short[0]])
+            allowed = f"a table whose sequences have at least horizon + 1 = {self.horizon + 1} rows"
+            more = f", and {len(short) - 1} others are too short as well" if len(short) > 1 else ""
+            hint = f"sequence {first!r} has {rows}{more}; leave it out, or lower horizon"
+            raise InvalidValue("path", path, allowed, hint)
+        starts = np.cumsum(counts) - counts
+        kept = len(counts) - min(max(1, round(fraction * len(counts))), len(counts) - 1)
+        steps = counts - self.horizon
+        return Pieces(starts[:kept], steps[:kept]), Pieces(starts[kept:], steps[kept:]), int(starts[kept])
+
+    @cached_property
+    def baseline(self) -> Baseline:
+        """The better, on the evaluation set, of the training mean and (where targets go in, before) the last value."""
+        held = self._batch(self.held_out, np.arange(len(self.held_out.starts)))
+        wanted = held.targets[held.mask]
+        guesses = {"the training mean": self._training_mean}
+        if self.horizon and set(self.targets) <= set(self.inputs):
+            last = held.inputs[held.mask]
+            guesses["the last value again"] = last[:, [self.inputs.index(name) for name in self.targets]]
+        losses = {name: float(np.square(wanted - guess).mean()) for name, guess in guesses.items()}
+        best = min(losses, key=losses.__getitem__)
+        return Baseline(losses[best], None, best, exact=False)
+
+    def sample(self, batch_size: int, *, rng: Generator) -> Batch:
+        """Inputs (T, N, D) and targets (T, N, O), T the steps of the longest sequence drawn."""
+        return self._batch(self.training, rng.integers(len(self.training.starts), size=batch_size))
+
+    def evaluation(self, *, rng: Generator) -> Batch:
+        """All held-out sequences, or pieces; nothing is drawn."""
+        return self._batch(self.held_out, np.arange(len(self.held_out.starts)))
+
+    def _batch(self, pieces: Pieces, index: Array) -> Batch:
+        starts, steps = pieces.starts[index], pieces.steps[index]
+        step = np.arange(steps.max())[:, np.newaxis]
+        mask = step < steps
+        rows = np.where(mask, starts + step, 0)
+        inputs, targets = self._inputs[rows], self._targets[np.where(mask, rows + self.horizon, 0)]
+        inputs[~mask] = 0.0
+        targets[~mask] = 0.0
+        return Batch(inputs, targets, mask)
+
+
+def one_column(key: str, value: Any, known: list[str]) -> str:
+    """The name of one column that exists; a whole number may be a name."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise InvalidValue(key, value, "the name of a column")
+    if value not in known:
+        listed = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+        raise InvalidValue(key, value, "a column of the table", nearest(value, known) or f"its columns are {listed}")
+    return value
+
+
+def several_columns(key: str, value: Any, known: list[str]) -> list[str]:
+    """The names of different columns that exist; one name may stand without a list."""
+    items = [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
+    if not isinstance(items, list | tuple) or not items:
+        raise InvalidValue(key, value, "a list of column names, or null", f"for example {key}=[{','.join(known[:2])}]")
+    names = [one_column(key, item, known) for item in items]
+    if len(set(names)) < len(names):
+        twice = next(name for index, name in enumerate(names) if name in names[:index])
+        raise InvalidValue(key, value, "a list of different columns, or null", f"{twice!r} stands in it twice")
+    return names
+
+
+def choose(columns: Columns, path: str, inputs: Any, targets: Any, roles: set[str]) -> tuple[list[str], list[str]]:
+    """The names of the input and the target columns; `roles` are the columns that serve otherwise."""
+    known = list(columns.frame.columns)
+    wanted = None if targets is None else several_columns("targets", targets, known)
+    if inputs is not None:
+        chosen = several_columns("inputs", inputs, known)
+    else:
+        free = [name for name in known if name not in roles and name not in (wanted or [])]
+        chosen = [name for name in free if meant_as_numbers(columns.frame[name])]
+    if not chosen:
+        single = known[0] if len(known) == 1 else ""
+        mark = next((name for mark, name in ((";", "semicolons"), ("\t", "tabs")) if mark in single), None)
+        hint = (
+            f"its first line has {mark} between the names: use commas (or tabs in a .tsv)"
+            if mark
+            else "no other column than those named here holds numbers: name the inputs"
+        )
+        raise InvalidValue("path", path, "a table with a column of numbers to put in", hint)
+    return chosen, chosen if wanted is None else wanted
+
+
+def sequences_of(columns: Columns, name: str | None, path: str) -> tuple[Array, Array]:
+    """The number of each row's sequence, by first appearance, and what each is called."""
+    import pandas as pd
+
+    if columns.ids is not None:
+        if name is not None:
+            hint = "each row of its arrays is a sequence already"
+            raise InvalidValue("sequence", name, "null for arrays (sequences, steps)", hint)
+        labels, codes = np.unique(columns.ids, return_inverse=True)
+        return codes, labels
+    if name is None:
+        return np.zeros(len(columns.frame), np.int64), np.array(["all"])
+    check_filled(columns, name, path)
+    codes, found = pd.factorize(columns.frame[name])
+    return np.asarray(codes), np.asarray(found)
+
+
+def row_order(columns: Columns, codes: Array, labels: Array, time: str | None, path: str) -> Array:
+    """Rows by sequence, and within each by time or else as in the file."""
+    if time is None:
+        return np.argsort(codes, kind="stable")
+    moments = times_of(columns, time, path)
+    order = np.lexsort((moments, codes))
+    same = (np.diff(codes[order]) == 0) & (np.diff(moments[order]) == 0)
+    if same.any():
+        at = int(np.flatnonzero(same)[0])
+        first, second = sorted((int(order[at]), int(order[at + 1])))
+        within = f" of sequence {str(labels[codes[first]])!r}" if len(labels) > 1 else ""
+        where = f"{columns.place(first)} and {columns.place(second)}{within} are both at {columns.frame[time][first]}"
+        raise InvalidValue("time", time, "a column without repeated values within a sequence", where)
+    return order
+
+
+def scale_of(column: Array) -> tuple[float, float]:
+    """Mean and standard deviation; the latter is 1 for a constant column, whose own may be a rounding error."""
+    if column.min() == column.max():
+        return float(column[0]), 1.0
+    return float(column.mean()), float(column.std())

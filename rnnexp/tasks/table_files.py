@@ -1,0 +1,288 @@
+"""Tables of a person's own: CSV, TSV, Parquet and npz files as columns, every refusal naming its place."""
+
+import csv
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnexp.checks import InvalidValue, UserError, show
+from rnnexp.tasks.files import find, read_bytes, read_npz, reason
+
+Array = NDArray[Any]
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+ALLOWED = "the name of a .csv, .tsv (also .csv.gz, .tsv.gz), .parquet or .npz file"
+#: Squares of larger numbers would overflow.
+LARGEST = 1e150
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What a file holds.
+
+    Attributes
+    ----------
+    frame : pandas DataFrame
+        Its columns by name; those without a name are left out.
+    place : callable
+        How a person finds row i (from 0) in the file.
+    ids : array (rows,), optional
+        The sequence that each row belongs to, where the file's arrays say it.
+    """
+
+    frame: Any
+    place: Callable[[int], str]
+    ids: Array | None = None
+
+
+def read_columns(path: Any, text_column: str | None = None) -> Columns:
+    """The columns of a file; `text_column` is kept as it is written, so that 01 and 1 differ."""
+    hint = "for example task.path=data.csv: its first line names the columns, each further line is a step"
+    file = find(path, ALLOWED, hint)
+    if file.is_dir():
+        raise InvalidValue("path", path, ALLOWED, f"{file.name} is a folder")
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else "".join(suffixes[-1:])
+    if kind not in SEPARATORS and suffixes[-1:] not in ([".parquet"], [".npz"]):
+        raise InvalidValue(
+            "path", path, ALLOWED, "save the table as one of these, for example as CSV from a spreadsheet"
+        )
+    if kind in SEPARATORS:
+        return read_separated(file, path, SEPARATORS[kind], text_column)
+    return read_parquet(file, path) if kind == ".parquet" else read_arrays(file, path)
+
+
+def read_separated(file: Path, path: str, separator: str, text_column: str | None) -> Columns:
+    """A CSV or TSV file, whose first line names the columns."""
+    import pandas as pd
+
+    content = read_bytes(file, path, ALLOWED)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        hint = f"byte {error.start} is not UTF-8; convert it, for example with iconv -t UTF-8"
+        raise InvalidValue("path", path, "a UTF-8 text file", hint) from None
+    if not text.strip() or "\0" in text:
+        hint = "it holds NUL characters: a binary file, or UTF-16" if "\0" in text else "this file is empty"
+        raise InvalidValue("path", path, "a table in a UTF-8 text file", hint)
+    try:
+        header = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True))
+    except csv.Error as error:
+        raise malformed(path, str(error)) from None
+    names = [name.strip() for name in header]
+    check_names(path, names)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame: Any = pd.read_csv(
+                io.StringIO(text),
+                sep=separator,
+                header=0,
+                names=list(range(len(names))),
+                index_col=False,
+                skip_blank_lines=False,  # so that a lost value is not taken for a shorter table
+                skipinitialspace=True,
+                low_memory=False,
+                dtype={names.index(text_column): str} if text_column in names else None,
+            )
+    except (pd.errors.ParserError, pd.errors.ParserWarning):
+        raise malformed(path, fault(text, separator, len(names))) from None
+    filled = np.flatnonzero(frame.notna().to_numpy().any(axis=1))
+    frame = frame.iloc[: filled[-1] + 1 if len(filled) else 0]  # empty lines at the end
+    return finish(frame, names, path, lambda row: place_of(text, separator, row))
+
+
+def malformed(path: str, why: str) -> InvalidValue:
+    """The refusal of lines that don't fit together."""
+    return InvalidValue("path", path, "a table with as many fields in every line as names in the first", why.strip())
+
+
+def records(text: str, separator: str) -> Iterator[tuple[int, int]]:
+    """The line, from 1, on which each record begins, and its number of fields; quoted ones may hold line breaks."""
+    reader, line = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True), 0
+    for record in reader:
+        yield line + 1, len(record)
+        line = reader.line_num
+
+
+def fault(text: str, separator: str, count: int) -> str:
+    """The first record with more than `count` fields, or else the quote that is never closed, in words."""
+    line = 0
+    try:
+        for line, fields in records(text, separator):
+            if fields > count:
+                return f"line {line} has {fields} fields, the first line has {count}"
+    except csv.Error as error:
+        return f"after line {line}: {error}"
+    return f"a quote on line {line} or later is never closed"  # it has swallowed the rest: its record is the last one
+
+
+def place_of(text: str, separator: str, row: int) -> str:
+    """The line on which data row `row` begins."""
+    try:
+        return f"line {next(islice(records(text, separator), row + 1, None))[0]}"
+    except csv.Error:  # a field of more than 128 KB
+        return f"row {row + 1}"
+
+
+def read_parquet(file: Path, path: str) -> Columns:
+    """A Parquet file; a named index counts as columns."""
+    import pandas as pd
+
+    try:
+        frame: Any = pd.read_parquet(file)
+    except ImportError:
+        raise UserError(f"{file.name} needs the package pyarrow", "pip install pyarrow, or save it as CSV") from None
+    except Exception as error:  # whatever the reader raises on a damaged file
+        why = reason(error).splitlines()[0]
+        raise InvalidValue("path", path, "a Parquet file that can be read", f"{file.name}: {why}") from None
+    if any(name is not None for name in frame.index.names):
+        try:
+            frame = frame.reset_index()
+        except ValueError as error:
+            raise InvalidValue("path", path, "a table whose columns have different names", str(error)) from None
+    names = ["" if name is None else str(name).strip() for name in frame.columns]
+    check_names(path, names)
+    return finish(frame, names, path, lambda row: f"row {row + 1}")
+
+
+def read_arrays(file: Path, path: str) -> Columns:
+    """An npz file: arrays of one axis are columns, arrays (N, T) or (N, T, D) are N sequences of T steps."""
+    import pandas as pd
+
+    allowed = "an .npz file whose arrays are all (rows,), or all (sequences, steps) or (sequences, steps, values)"
+    arrays = read_npz(file, path, allowed)
+    lead = {array.shape[:2] if array.ndim > 1 else array.shape for array in arrays.values()}
+    if len(lead) != 1 or any(array.ndim not in (1, 2, 3) for array in arrays.values()):
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise InvalidValue("path", path, allowed, f"its arrays are {shapes}" if shapes else "it holds no array")
+    odd = next((name for name, array in arrays.items() if array.dtype.kind == "V"), None)
+    if odd is not None:
+        raise InvalidValue(
+            "path", path, allowed, f"{odd} is a structured array: save each field under a name of its own"
+        )
+    (shape,) = lead
+    columns: dict[str, Array] = {}
+    for name, array in arrays.items():
+        if array.ndim == 3:
+            parts = {f"{name}.{index}": array[..., index] for index in range(array.shape[2])}
+        else:
+            parts = {name: array}
+        both = next((part for part in parts if part in columns), None)
+        if both is not None:
+            raise InvalidValue("path", path, "a table whose columns have different names", f"{both!r} occurs twice")
+        columns |= {part: values.reshape(-1) for part, values in parts.items()}
+    names = list(columns)
+    frame: Any = pd.DataFrame(dict(enumerate(columns.values())))
+    if len(shape) == 1:
+        return finish(frame, names, path, lambda row: f"row {row + 1}")
+    steps = shape[1]
+    found = finish(frame, names, path, lambda row: f"sequence {row // steps + 1}, step {row % steps + 1}")
+    return Columns(found.frame, found.place, np.repeat(np.arange(1, shape[0] + 1), steps))
+
+
+def check_names(path: str, names: list[str]) -> None:
+    """Refuse a name that two columns share, or columns without any names."""
+    named = [name for name in names if name]
+    twice = next((name for index, name in enumerate(named) if name in named[:index]), None)
+    if twice is not None:
+        first, second = [index + 1 for index, name in enumerate(names) if name == twice][:2]
+        hint = f"columns {first} and {second} are both called {twice!r}"
+        raise InvalidValue("path", path, "a table whose columns have different names", hint)
+    if not named:
+        raise InvalidValue("path", path, "a table whose first line names the columns", "this line is empty")
+
+
+def finish(frame: Any, names: list[str], path: str, place: Callable[[int], str]) -> Columns:
+    """The frame under its columns' names, without nameless columns, or the refusal of one without rows."""
+    if not len(frame):
+        raise InvalidValue("path", path, "a table with rows", "it names its columns but has no rows")
+    kept = [index for index, name in enumerate(names) if name]
+    frame = frame.iloc[:, kept]
+    frame.columns = [names[index] for index in kept]
+    return Columns(frame.reset_index(drop=True), place)
+
+
+def as_numbers(series: Any) -> Any:
+    """The values of a column as numbers, NaN where a cell holds none."""
+    import pandas as pd
+
+    types = pd.api.types
+    if types.is_datetime64_any_dtype(series) or types.is_timedelta64_dtype(series) or types.is_complex_dtype(series):
+        return pd.Series(np.full(len(series), np.nan))
+    if types.is_numeric_dtype(series):
+        return series
+    try:
+        return pd.to_numeric(series.astype(object), errors="coerce")
+    except (TypeError, ValueError):  # cells that are lists, and the like
+        return pd.Series(np.full(len(series), np.nan))
+
+
+def meant_as_numbers(series: Any) -> bool:
+    """Whether at least half of the cells that aren't empty are numbers: the others are slips, to be told."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_complex_dtype(series):
+        return True
+    numbers = int(as_numbers(series).notna().sum())
+    return numbers > 0 and 2 * numbers >= int(series.notna().sum())
+
+
+def check_filled(columns: Columns, name: str, path: str) -> None:
+    """Refuse a column with missing values."""
+    missing = np.flatnonzero(columns.frame[name].isna().to_numpy())
+    if len(missing):
+        more = f" ({len(missing)} are missing)" if len(missing) > 1 else ""
+        raise InvalidValue(
+            "path",
+            path,
+            "a table without missing values in the columns that are used",
+            f"column {name!r}, {columns.place(int(missing[0]))}: no value{more}; drop such rows, or fill them, "
+            "or leave the column out (empty, NA, nan and null count as missing)",
+        )
+
+
+def numbers_of(columns: Columns, name: str, path: str, key: str, given: Any) -> Array:
+    """A column as finite float64, or the refusal of the first cell that is none; `key` named the column."""
+    check_filled(columns, name, path)
+    series = columns.frame[name]
+    values: Array = as_numbers(series).to_numpy(np.float64, na_value=np.nan)
+    text = np.flatnonzero(np.isnan(values))
+    if len(text):
+        cell = series.iloc[int(text[0])]
+        where = f"column {name!r}, {columns.place(int(text[0]))}: {show(str(cell))} is no number"
+        allowed = "a table with a number in every cell of the columns used" if key == "path" else "columns of numbers"
+        other = ", or name the inputs to leave the column out" if key == "path" else ", or leave the column out"
+        raise InvalidValue(key, given, allowed, f"{where}; mend it{other}")
+    large = np.flatnonzero(~(np.abs(values) < LARGEST))
+    if len(large):
+        where = f"column {name!r}, {columns.place(int(large[0]))}: {values[large[0]]:g}"
+        raise InvalidValue("path", path, f"a table of finite numbers below {LARGEST:g}", where)
+    return values
+
+
+def times_of(columns: Columns, name: str, path: str) -> Array:
+    """A column of numbers or dates as numbers to sort by."""
+    import pandas as pd
+
+    check_filled(columns, name, path)
+    series = columns.frame[name]
+    if pd.api.types.is_integer_dtype(series):
+        return np.asarray(series.to_numpy())  # as floats, large ones would fall together
+    if pd.api.types.is_timedelta64_dtype(series):
+        return np.asarray(series.to_numpy().astype(np.int64))
+    if meant_as_numbers(series):
+        return numbers_of(columns, name, path, "time", name)
+    dates: Any = pd.to_datetime(series, format="ISO8601", errors="coerce", utc=True)
+    wrong = np.flatnonzero(dates.isna().to_numpy())
+    if len(wrong):
+        where = f"column {name!r}, {columns.place(int(wrong[0]))}: {show(str(series.iloc[int(wrong[0])]))}"
+        raise InvalidValue("time", name, "a column of numbers, or of dates as 2026-01-31 or 2026-01-31 12:00:00", where)
+    return np.asarray(dates.dt.tz_localize(None).to_numpy().astype(np.int64))

@@ -1,0 +1,148 @@
+"""Temporal order: which of two symbols stood at each of two or three far apart places."""
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+
+from rnnexp.checks import InvalidValue, integer, one_of
+from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask, largest_deviation, one_step
+
+#: Of each variant: its paper, its rule for a solved task, the shortest T, and why it can't be shorter.
+VARIANTS = {
+    "hochreiter": (
+        "Hochreiter & Schmidhuber 1997, section 5.6",
+        "no sequence wrong (an output that is off by 0.3 or more)",
+        20,
+        "the first relevant symbol stands at place T // 10, after the E at place 1",
+    ),
+    "pascanu": (
+        "Pascanu, Mikolov & Bengio 2013, section 4.1",
+        "fewer than 1% of the sequences wrong",
+        10,
+        "each relevant symbol needs a tenth of the sequence to fall in",
+    ),
+}
+
+#: Bounds of the places of the relevant symbols, in hundredths of the length, by variant and number of symbols.
+PLACES = {
+    ("hochreiter", 2): ((10, 20), (50, 60)),
+    ("hochreiter", 3): ((10, 20), (33, 43), (66, 76)),
+    ("pascanu", 2): ((10, 20), (50, 60)),
+    ("pascanu", 3): ((10, 20), (30, 40), (60, 70)),
+}
+
+
+class TemporalOrder(EpisodeTask):
+    """Two or three relevant symbols among distractors: say at the end which came, in their order.
+
+    One trial of the default variant, for length 10 and 2 symbols::
+
+        step     0  1  2  3  4  5  6  7  8  9
+        input    d  A  f  c  c  B  e  d  f  c
+        target                              AB
+
+    Relevant symbols and distractors are drawn uniformly, and so are the places of the relevant symbols within their
+    ranges. Only the last step is scored, by cross-entropy over the 4 or 8 possible orders. T is `length`.
+
+    ``pascanu``: Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks", section 4.1,
+        as in its authors' code (lengths 50 to 200 there). T steps, counted from 0; relevant symbols A and B,
+        distractors c to f. With w = T // 10, the relevant symbols stand at steps w + r and 5T // 10 + r (2 symbols), or
+        w + r, 3T // 10 + r and 6T // 10 + r (3 symbols), each with its own r from 0 to w - 1. The class is
+        v0 + 2 v1 (+ 4 v2) with v = 0 for A and 1 for B.
+    ``hochreiter``: Hochreiter & Schmidhuber 1997, "Long short-term memory", section 5.6, tasks 6a and 6b (T = 100
+        there). T to T + T // 10 steps, each sequence its own number, uniform; E first and B last; relevant symbols X
+        and Y, distractors a to d. Places are read as counting from 1 (E's), both bounds included: for T = 100, 10 to 20
+        and 50 to 60 (2 symbols), or 10 to 20, 33 to 43 and 66 to 76 (3 symbols); for other T, as many hundredths of it,
+        rounded down (this project's own). Classes are in the order XX, XY, YX, YY, or XXX, XXY, XYX, ..., YYY. A
+        sequence is wrong if any output is off by 0.3 or more; with the softmax here, if the probability of the right
+        class is 0.7 or less.
+
+    Parameters
+    ----------
+    symbols : {2, 3}
+        Relevant symbols in a sequence.
+    variant : {"pascanu", "hochreiter"}
+    length : int
+        T, steps in the shortest sequence: >= 10 (pascanu), >= 20 (hochreiter).
+    eval_sequences : int
+        Sequences in the evaluation set.
+    """
+
+    input_kind = "tokens"
+    target_kind = "classes"
+    scored = "the last step"
+    error_per = "sequence"
+    floor = 0.0
+
+    def __init__(
+        self, *, symbols: int = 2, variant: str = "pascanu", length: int = 50, eval_sequences: int = 500
+    ) -> None:
+        super().__init__(eval_sequences=integer("eval_sequences", eval_sequences, at_least=1))
+        self.variant = one_of("variant", variant, VARIANTS)
+        self.paper, self.success, shortest, why = VARIANTS[self.variant]
+        self.length = integer("length", length, at_least=shortest, hint=why)
+        if isinstance(symbols, bool) or not isinstance(symbols, (int, np.integer)) or symbols not in (2, 3):
+            raise InvalidValue("symbols", symbols, "2 or 3", "2 relevant symbols make 4 classes, 3 make 8")
+        self.relevant = int(symbols)  # the attribute `symbols` is taken: it names the tokens
+        self.output_size = 2**self.relevant
+        self.input_names = list("ABcdef" if self.variant == "pascanu" else "EBabcdXY")
+        self.input_size = len(self.input_names)
+        pair = "AB" if self.variant == "pascanu" else "XY"
+        orders = ["".join(order) for order in product(pair, repeat=self.relevant)]
+        # The first symbol is the lowest digit for one, the highest for the other.
+        self.output_names = [order[::-1] for order in orders] if self.variant == "pascanu" else orders
+
+    @property
+    def baseline(self) -> Baseline:
+        """Guessing: ln K nats and one answer in K right; each of its probabilities of 1/K is off by more than 0.3."""
+        share = 1.0 / self.output_size
+        error = 1.0 if self.variant == "hochreiter" else 1.0 - share
+        return Baseline(float(np.log(self.output_size)), share, "a uniform guess", error)
+
+    def sample(self, batch_size: int, *, rng: Generator) -> Batch:
+        """Tokens (T, N), numbered as in `symbols`; a sequence shorter than the longest ends in zeros."""
+        hochreiter = self.variant == "hochreiter"
+        further = self.length // 10 if hochreiter else 0
+        lengths = self.length + rng.integers(further + 1, size=batch_size)
+        steps, each = int(lengths.max()), np.arange(batch_size)
+        inputs = rng.integers(2, 6, size=(steps, batch_size))  # a, b, c, d or c, d, e, f
+        answers = np.zeros(batch_size, np.int64)
+        for index, (low, high) in enumerate(PLACES[self.variant, self.relevant]):
+            which = rng.integers(2, size=batch_size)
+            if hochreiter:
+                # Places count from 1 in the paper.
+                low, high = low * self.length // 100 - 1, high * self.length // 100
+                answers += which << (self.relevant - 1 - index)
+            else:
+                low = low * self.length // 100
+                high = low + self.length // 10
+                answers += which << index
+            inputs[rng.integers(low, high, size=batch_size), each] = which + (6 if hochreiter else 0)
+        if hochreiter:
+            inputs[0] = 0
+            inputs[lengths - 1, each] = 1
+        inputs[np.arange(steps)[:, np.newaxis] >= lengths] = 0
+        targets = np.zeros_like(inputs)
+        targets[lengths - 1, each] = answers
+        return Batch(inputs, targets, one_step(inputs.shape, lengths - 1))
+
+    def wrong(self, outputs: Array, batch: Batch) -> Array:
+        """Where the likeliest class isn't the target (pascanu), or a probability is off by 0.3 or more (hochreiter)."""
+        if self.variant == "hochreiter":
+            missed: Array = largest_deviation(outputs, batch.targets) >= 0.3
+            return missed
+        return super().wrong(outputs, batch)
+
+    def solved(self, report: Any) -> bool | None:
+        """By `success`, on the evaluation set.
+
+        The rule of Hochreiter & Schmidhuber is over the latest 2000 sequences of training; they also ask for an average
+        error below 0.1, which is left out: it is one of logistic outputs. That of Pascanu et al. is over 10,000 fresh
+        sequences.
+        """
+        evaluation = report.evaluation
+        if evaluation is None:
+            return None
+        return bool(evaluation.error == 0 if self.variant == "hochreiter" else evaluation.error < 0.01)

@@ -1,0 +1,139 @@
+"""Two lags: a coin that two bits of the past have loaded, and a known best loss for each that is learnt."""
+
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+
+from rnnexp.checks import InvalidValue, integer, number
+from rnnexp.tasks.base import Baseline, Batch, Place, StreamTask
+
+
+class TwoLag(StreamTask):
+    """Predict a coin whose bias two bits of the past have set.
+
+    A stream, for lags 1 and 3 with weights 0.5 and -0.25::
+
+        step     0    1    2    3    4    5 ...
+        input    1    0    0    1    0    1 ...
+        P(1)                   .25 1.00  .50     .5 + .5 * (input 1 ago) - .25 * (input 3 ago)
+        target                  0    1    1 ...
+
+    The inputs are fair coin flips X_t; the target Y_t is 1 with probability .5 + first_weight * X_{t - first_lag} +
+    second_weight * X_{t - second_lag}. Every step from step `second_lag` of the stream on is scored, by cross-entropy
+    over the two values; before, one of the two bits does not exist (the published program takes it from the other end
+    of its series). Which of the two dependencies a network has learnt shows in its loss: see `floors`. They are, for
+    the published values, .6616 with none, .6277 with the second alone, .5192 with the first alone and .4545 with both.
+
+    R2RT 2016, "Recurrent neural networks in TensorFlow I": lags 3 and 8, weights .5 and -.25, one series of 1,000,000
+    steps cut into 200 streams; here streams have no end.
+
+    Parameters
+    ----------
+    first_lag, second_lag : int
+        Steps between a bit and its effect; first_lag >= 1, second_lag > first_lag.
+    first_weight, second_weight : float
+        What a 1 adds to the probability; not 0, and such that all four probabilities are within 0 and 1.
+    eval_streams, eval_steps : int
+        Streams in the evaluation set and steps in each.
+    """
+
+    input_kind = "tokens"
+    input_size = 2
+    target_kind = "classes"
+    output_size = 2
+    scored = "every step from step `second_lag` on"
+    paper = 'R2RT 2016, "Recurrent neural networks in TensorFlow I"'
+    success = "the loss is nearer to that of knowing both bits than the first alone (this project's own rule)"
+
+    def __init__(
+        self,
+        *,
+        first_lag: int = 3,
+        second_lag: int = 8,
+        first_weight: float = 0.5,
+        second_weight: float = -0.25,
+        eval_streams: int = 20,
+        eval_steps: int = 500,
+    ) -> None:
+        self.first_lag = integer("first_lag", first_lag, at_least=1)
+        self.second_lag = integer(
+            "second_lag", second_lag, at_least=self.first_lag + 1, hint="it is the longer one: above first_lag"
+        )
+        self.first_weight = _weight("first_weight", first_weight, 0.0)
+        self.second_weight = _weight("second_weight", second_weight, self.first_weight)
+        self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
+        self.eval_steps = integer(
+            "eval_steps",
+            eval_steps,
+            at_least=self.second_lag + 1,
+            hint="fewer leave no step to score: it is second_lag + 1",
+        )
+        self.floor = self.floors()["both"]
+
+    def floors(self) -> dict[str, float]:
+        """The best loss, in nats, of who knows none of the bits, the first one, the second one, or both.
+
+        An unknown bit is 0 or 1 with equal chance, so the probability that is left is the mean over it; the loss is the
+        mean entropy over the known ones.
+        """
+        # Axis 0 is the first bit, axis 1 the second.
+        ones = 0.5 + np.add.outer([0.0, self.first_weight], [0.0, self.second_weight])
+        return {
+            "none": _entropy(ones.mean(keepdims=True)),
+            "first": _entropy(ones.mean(axis=1)),
+            "second": _entropy(ones.mean(axis=0)),
+            "both": _entropy(ones),
+        }
+
+    @property
+    def baseline(self) -> Baseline:
+        """The coin's mean bias, .5 + (first_weight + second_weight) / 2, whatever was read: the floor "none"."""
+        ones = 0.5 + (self.first_weight + self.second_weight) / 2
+        return Baseline(self.floors()["none"], max(ones, 1.0 - ones), "the share of ones, whatever was read")
+
+    def begin(self, batch_size: int, *, rng: Generator) -> Place:
+        """No bit seen yet."""
+        return Place({"bits": np.zeros((self.second_lag, batch_size), np.int64), "seen": np.zeros(1, np.int64)})
+
+    def read(self, place: Place, steps: int, *, rng: Generator) -> Batch:
+        """Tokens (T, N) and, as targets, the loaded coins."""
+        past, seen = place.arrays["bits"], place.arrays["seen"]
+        count = past.shape[1]
+        # Both draws of a step side by side: a stream read in pieces is then the stream read at once.
+        drawn = rng.random((steps, 2, count))
+        bits = np.concatenate([past, (drawn[:, 0] < 0.5).astype(np.int64)])
+        first = bits[self.second_lag - self.first_lag :][:steps]
+        ones = 0.5 + self.first_weight * first + self.second_weight * bits[:steps]
+        targets = (drawn[:, 1] < ones).astype(np.int64)
+        mask = np.broadcast_to((seen[0] + np.arange(steps) >= self.second_lag)[:, np.newaxis], (steps, count))
+        past[...] = bits[steps:]
+        seen += steps
+        return Batch(bits[self.second_lag :], targets, mask)
+
+    def evaluation(self, *, rng: Generator) -> Batch:
+        """The first `eval_steps` steps of `eval_streams` streams."""
+        return self.read(self.begin(self.eval_streams, rng=rng), self.eval_steps, rng=rng)
+
+    def solved(self, report: Any) -> bool | None:
+        """Below half-way between the floors "first" and "both"."""
+        if report.evaluation is None:
+            return None
+        floors = self.floors()
+        return bool(report.evaluation.loss < (floors["first"] + floors["both"]) / 2)
+
+
+def _weight(key: str, value: float, other: float) -> float:
+    """A weight with which, alone and added to `other`, 0.5 stays within 0 and 1."""
+    given = number(key, value)
+    lowest, highest = max(-0.5, -0.5 - other), min(0.5, 0.5 - other)
+    if given == 0 or not lowest <= given <= highest:
+        allowed = f"a number other than 0, >= {lowest:g} and <= {highest:g}"
+        raise InvalidValue(key, value, allowed, "0.5 plus any of the two weights or both is a probability")
+    return given
+
+
+def _entropy(ones: Any) -> float:
+    """Mean entropy of coins that show 1 with the given probabilities, in nats; 0 for a certain one."""
+    chances = np.stack([ones, 1.0 - ones])
+    return float(-(chances * np.log(chances, out=np.zeros_like(chances), where=chances > 0)).sum(axis=0).mean())
