@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hydra
@@ -68,6 +69,8 @@ def main() -> None:
     """The entry point: what a person can mend is told in two lines, without a traceback."""
     traceback_wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on only when asked for the full story
+    if not {"", here := str(Path.cwd())} & set(sys.path):  # for a class in a file here, as python -m has it
+        sys.path.insert(0, here)
     sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     check_flags(sys.argv[1:])
     compose_once(sys.argv[1:])

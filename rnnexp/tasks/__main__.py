@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from rnnexp.build import build_the_task, component
-from rnnexp.checks import UserError, one_of, show
+from rnnexp.checks import InvalidValue, UserError, integer, one_of, show
 from rnnexp.config import check_root, conf_dir, register
 from rnnexp.hydra_errors import explain
 
@@ -38,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_intermixed_args(arguments)
     register()
     try:
+        if given.steps is not None:
+            integer("--steps", given.steps, at_least=1)
+        if given.config_dir and not Path(given.config_dir).is_dir():
+            raise InvalidValue("--config-dir", given.config_dir, "a folder", f"looked in {Path.cwd()}")
         if given.name is None:
             print("\n".join(listing(given.config_dir)))
         else:

@@ -34,6 +34,33 @@ def test_an_own_cell_and_optimizer_join_by_yaml_files(own_folder, command, recor
     assert np.isfinite(metrics["final/recurrent/spectral_radius"])
 
 
+def test_an_own_task_is_explained_drawn_and_learned(own_folder, command, recorded):
+    told = subprocess.run(
+        [sys.executable, "-m", "rnnexp.tasks", "--config-dir", "conf", "majority", "task.length=7"],
+        cwd=own_folder,
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 0, told.stderr
+    assert "Which side of a coin came more often?" in told.stdout
+    assert "task.length=7" in told.stdout
+    trial = {line.split()[0]: line.split()[1:] for line in told.stdout.splitlines()[-4:]}
+    assert len(trial["input"]) == 7
+    assert trial["target"] == [str(int(trial["input"].count("1") > 3.5))]
+    done = command(own_folder, "--config-dir", "conf", "task=majority", "task.length=7")
+    assert done.returncode == 0, done.stderr
+    (run,) = recorded(own_folder)
+    assert (run.data.params["task"], run.data.params["task.length"]) == ("majority", "7")
+    assert run.data.metrics["final/eval/accuracy"] > 0.95
+    assert run.data.metrics["final/eval/loss_over_baseline"] < 0.3
+    assert "final/eval/solved" not in run.data.metrics  # it has no rule
+
+
+def test_the_readmes_task_has_less_than_thirty_lines(own_folder):
+    files = [own_folder / "mytask.py", own_folder / "conf" / "task" / "majority.yaml"]
+    assert sum(len(file.read_text().splitlines()) for file in files) < 30
+
+
 def test_own_settings_are_checked_like_ours(own_folder, command, recorded):
     done = command(own_folder, "--config-dir", "conf", "cell=leaky", "cell.rat=0.3")
     assert done.returncode == 1

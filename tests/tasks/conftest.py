@@ -1,7 +1,23 @@
 import numpy as np
 import pytest
+from small_tasks import TASKS
 
-from rnnexp.tasks import Adding, Echo, EpisodeTask, InfluenceBalancing, Recall, Text
+from rnnexp.tasks import EpisodeTask, Table, Text
+
+
+@pytest.fixture
+def table_task(tmp_path):
+    """A Table task on a file of two columns, a target and an id."""
+
+    def make(**settings):
+        rng = np.random.default_rng(0)
+        lines = ["id,a,b,c"]
+        lines += [f"{row // 9},{','.join(f'{value:.4f}' for value in rng.standard_normal(3))}" for row in range(90)]
+        path = tmp_path / "given.csv"
+        path.write_text("\n".join(lines))
+        return Table(path=str(path), **settings)
+
+    return make
 
 
 @pytest.fixture
@@ -29,16 +45,13 @@ def random_text():
 
 
 @pytest.fixture
-def make_task(text_task, random_text):
+def make_task(text_task, random_text, table_task):
     """Every kind of task, small, by name."""
-    makers = {
-        "recall": lambda: Recall(5, lag=4, distractors=3, eval_sequences=11),
-        "recall, smallest": lambda: Recall(2, lag=2, distractors=1, eval_sequences=7),
-        "adding": lambda: Adding(length=9, eval_sequences=13),
-        "echo": lambda: Echo(lag=3, eval_streams=4, eval_steps=31),
-        "influence": lambda: InfluenceBalancing(eval_steps=20),
+    makers = TASKS | {
         "text": lambda: text_task(random_text(3000)),
         "text, capped": lambda: text_task(random_text(3000), 4),
+        "table": lambda: table_task(inputs=["a", "b"], length=7),
+        "table, ids": lambda: table_task(inputs=["a", "b", "c"], targets="c", sequence="id"),
     }
     return lambda name: makers[name]()
 

@@ -1,23 +1,39 @@
 """What every task promises, whatever its family."""
 
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from small_tasks import STREAMS, TASKS
 
-from rnnexp.tasks import EpisodeTask, StreamTask
+from rnnexp import tasks
+from rnnexp.layers import build_network
+from rnnexp.tasks import EpisodeTask, StreamTask, trial_text
+from rnnexp.training import evaluate
 
-NAMES = ["recall", "recall, smallest", "adding", "echo", "influence", "text", "text, capped"]
 
-
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=TASKS)
 def task(request, make_task):
     return make_task(request.param)
 
 
+def arrays(batch):
+    return [array for array in (batch.inputs, batch.targets, batch.mask, batch.allowed) if array is not None]
+
+
 def same(one, other):
-    pairs = [(getattr(one, name), getattr(other, name)) for name in ("inputs", "targets", "mask")]
+    pairs = zip(arrays(one), arrays(other), strict=True)
     return all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in pairs)
+
+
+def test_every_task_is_here():
+    def below(cls):
+        return [cls, *(lower for sub in cls.__subclasses__() for lower in below(sub))]
+
+    ours = {cls.__name__ for cls in below(tasks.Task) if cls.__module__.startswith("rnnexp.")}
+    named = {name for name in tasks.__all__ if isinstance(getattr(tasks, name), type)}
+    assert named - {"Baseline", "Batch", "Place"} == ours
 
 
 def check(task, batch, batch_size=None):
@@ -43,6 +59,13 @@ def check(task, batch, batch_size=None):
     else:
         assert batch.targets.shape == (steps, count, task.output_size)
         assert batch.targets.dtype == np.float64
+        assert np.isfinite(batch.inputs).all()
+        assert np.isfinite(batch.targets).all()
+    if batch.allowed is not None:
+        assert batch.allowed.shape == (steps, count, task.output_size)
+        assert batch.allowed.dtype == np.bool_
+        at_target = np.take_along_axis(batch.allowed, batch.targets[..., np.newaxis], axis=-1)[..., 0]
+        assert at_target[batch.mask].all()
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 7])
@@ -59,7 +82,8 @@ def test_every_token_and_class_occurs(task, draw):
     if task.input_kind == "tokens":
         assert set(np.unique(batch.inputs)) == set(range(task.input_size))
     if task.target_kind == "classes":
-        assert set(np.unique(batch.targets[batch.mask])) == set(range(task.output_size))
+        asked = 2 if type(task).__name__ == "RandomPermutation" else task.output_size
+        assert set(np.unique(batch.targets[batch.mask])) == set(range(asked))
 
 
 def test_a_task_is_an_episode_or_a_stream_and_names_its_kinds(task):
@@ -79,8 +103,8 @@ def test_the_same_generator_state_draws_the_same_evaluation_set(task):
 
 
 def test_successive_draws_and_other_seeds_differ(task, draw):
-    if type(task).__name__ == "InfluenceBalancing":
-        pytest.skip("its one stream is always the same")
+    if type(task).__name__ == "InfluenceBalancing":  # its one stream is always the same
+        return
     rng = np.random.default_rng(3)
     if isinstance(task, EpisodeTask):
         first, second = task.sample(50, rng=rng), task.sample(50, rng=rng)
@@ -124,13 +148,13 @@ def test_batches_drawn_earlier_are_not_overwritten(task):
         return task.sample(4, rng=rng) if place is None else task.read(place, 6, rng=rng)
 
     first = following()
-    copies = [array.copy() for array in (first.inputs, first.targets, first.mask)]
+    copies = [array.copy() for array in arrays(first)]
     for _ in range(3):
         following()
-    assert all(map(np.array_equal, copies, (first.inputs, first.targets, first.mask)))
+    assert all(map(np.array_equal, copies, arrays(first)))
 
 
-@pytest.mark.parametrize("task", ["echo", "text", "text, capped"], indirect=True)
+@pytest.mark.parametrize("task", STREAMS, indirect=True)
 def test_two_places_in_a_stream_move_on_separately(task, draw):
     alone = draw(task, 3, np.random.default_rng(5), steps=20)
     rng, other = np.random.default_rng(5), np.random.default_rng(6)
@@ -172,10 +196,94 @@ def test_the_baseline_is_a_loss_with_a_name(task):
         assert baseline.accuracy is None
 
 
-def test_what_is_scored_is_told_in_words(task):
+def test_what_is_scored_is_told_in_words_and_so_is_the_source(task):
     assert "step" in task.scored
+    assert task.paper.strip()
+    assert "paper" not in task.paper
+    story = type(task).__doc__
+    assert "::\n" in story, "a docstring without a trial"
+    assert "Parameters" in story
 
 
-def test_only_text_has_the_loss_in_another_unit(task):
+def test_the_best_loss_is_below_the_baseline_and_an_error_is_a_share(task):
+    assert task.floor is None or 0 <= task.floor < task.baseline.loss
+    assert (task.baseline.error is None) == (task.error_per is None)
+    assert task.error_per in (None, "step", "sequence")
+    assert task.baseline.error is None or 0 < task.baseline.error <= 1
+
+
+def test_names_are_one_for_each_token_class_or_value(task):
+    assert task.input_names is None or len(set(task.input_names)) == len(task.input_names) == task.input_size
+    assert task.output_names is None or len(set(task.output_names)) == len(task.output_names) == task.output_size
+
+
+def answers(task, batch):
+    """Outputs of a predictor that knows the targets."""
+    if task.target_kind == "values":
+        return batch.targets.copy()
+    return 30.0 * np.eye(task.output_size)[batch.targets]
+
+
+def test_the_targets_themselves_are_not_wrong_and_others_are(task):
+    batch = task.evaluation(rng=np.random.default_rng(0))
+    if task.error_per is None:
+        if task.target_kind == "values":
+            with pytest.raises(NotImplementedError):
+                task.wrong(batch.targets, batch)
+        return
+    right = answers(task, batch)
+    assert task.wrong(right, batch).shape == batch.mask.shape
+    assert not task.wrong(right, batch)[batch.mask].any()
+    others = -right if task.target_kind == "classes" else 1.5 - 2.0 * right
+    assert task.wrong(others, batch)[batch.mask].any()
+
+
+def test_whether_it_is_solved_follows_from_an_evaluation(task):
+    def report(**numbers):
+        return SimpleNamespace(step=1, evaluation=SimpleNamespace(**numbers) if numbers else None)
+
+    assert task.solved(report()) is None
+    best = report(loss=task.floor or 0.0, accuracy=1.0, error=0.0, absolute_error=0.0)
+    worst = report(loss=50.0, accuracy=0.0, error=1.0, absolute_error=50.0)
+    expected = (True, False) if task.success else (None, None)
+    assert (task.solved(best), task.solved(worst)) == expected
+
+
+def test_an_untrained_network_is_scored_by_the_tasks_rule(task):
+    batch = task.evaluation(rng=np.random.default_rng(0))
+    sizes = {"input_size": task.input_size, "output_size": task.output_size, "input_kind": task.input_kind}
+    network = build_network(hidden_size=6, rng=np.random.default_rng(0), dtype="float64", **sizes)
+    result = evaluate(network, batch, task.target_kind, task)
+    assert np.isfinite(result.loss)
+    assert (result.error is None) == (task.error_per is None)
+    assert (result.accuracy is None) == (task.target_kind == "values")
+    assert (result.absolute_error is None) == (task.target_kind == "classes")
+    if task.error_per is not None:
+        network.reset_state()
+        missed = task.wrong(network.forward(batch.inputs), batch) & batch.mask
+        per_step = missed.sum() / batch.mask.sum()
+        expected = per_step if task.error_per == "step" else missed.any(axis=0).mean()
+        assert result.error == pytest.approx(expected, abs=1e-15)
+
+
+def test_a_trial_can_be_read(task, draw):
+    batch = draw(task, 2, np.random.default_rng(0), steps=15)
+    text = trial_text(task, batch, sequence=1, width=70)
+    assert max(map(len, text.splitlines())) <= 70
+    lines = [line for line in text.splitlines() if line.startswith("scored")]
+    assert sum(line.count("^") for line in lines) == batch.mask[:, 1].sum()
+    steps = [int(step) for line in text.splitlines() if line.startswith("step") for step in line.split()[1:]]
+    assert steps == list(range(len(batch.mask)))
+
+
+OTHER_UNITS = {"Text": "bits_per_character", "Sine": "nrmse", "MackeyGlass": "nrmse"}
+
+
+def test_the_loss_in_another_unit_where_that_is_usual(task):
     further = task.further_metrics(np.log(2.0))
-    assert further == ({"bits_per_character": 1.0} if type(task).__name__ == "Text" else {})
+    name = OTHER_UNITS.get(type(task).__name__)
+    assert list(further) == ([name] if name else [])
+    if name == "nrmse":
+        assert task.further_metrics(task.baseline.loss)["nrmse"] == pytest.approx(1.0, rel=1e-6)
+    elif name:
+        assert further == {name: 1.0}

@@ -5,7 +5,7 @@ import pytest
 
 from rnnexp.gradients import GradientStudy, NormsByLag
 from rnnexp.layers import build_network
-from rnnexp.tasks import Baseline, Recall, Text
+from rnnexp.tasks import Adding, Baseline, Recall, Text
 from rnnexp.tracking.history import History, Point, log10_by_lag
 from rnnexp.training import Evaluation, Report
 
@@ -97,10 +97,13 @@ def test_without_clipping_the_norm_after_it_is_the_norm_before():
     assert as_dict(history().add(update(1, 1.0, 7.0)))["train/clipped_grad_norm"] == 7.0
 
 
+EVALUATED = ("loss", "accuracy", "loss_over_baseline", "loss_above_floor", "solved")
+
+
 def test_before_the_first_update_there_is_no_training_value():
     assert history().add(Report(0)) == []
     found = as_dict(history().add(Report(0, evaluation=Evaluation(0.7, 0.5))))
-    assert set(found) == {"eval/loss", "eval/accuracy", "eval/loss_over_baseline"}
+    assert set(found) == {f"eval/{name}" for name in EVALUATED}
 
 
 def test_evaluations_are_put_beside_the_baseline():
@@ -146,7 +149,7 @@ def test_what_is_not_finite_is_counted_and_in_no_curve():
 def test_an_evaluation_that_is_not_finite_is_counted():
     kept = history()
     kept.add(Report(0, evaluation=Evaluation(INF, 0.0), diverged=True))
-    assert kept.not_finite == 2  # the loss, and the loss over the baseline
+    assert kept.not_finite == 3  # the loss, the loss over the baseline, and above the floor
     assert "eval/loss" not in kept.curves
     assert as_dict(kept.summary()) == {"final/eval/accuracy": 0.0}
 
@@ -255,3 +258,49 @@ def test_the_table_has_a_row_a_study_and_lag():
     assert [rows[1][name] for name in ("norm", "q05", "median", "q95")] == [4.0] * 4
     assert [rows[2][name] for name in ("norm", "q05", "median", "q95")] == [0.0] * 4
     assert all(type(row["norm"]) is float for row in rows)
+
+
+class Half(Recall):
+    """Solved below a loss of a half; the best there is is a quarter."""
+
+    success, floor = "a loss below 0.5", 0.25
+
+    def solved(self, report):
+        return None if report.evaluation is None else report.evaluation.loss < 0.5
+
+
+def evaluated(step, loss, **more):
+    return Report(step, 1.0, 1.0, evaluation=Evaluation(loss, 0.5, **more))
+
+
+def test_what_is_wrong_and_when_it_was_solved_is_logged():
+    kept = history(100, Half(lag=3))
+    first = as_dict(kept.add(evaluated(10, 0.75, error=0.5)))
+    assert (first["eval/error"], first["eval/solved"], first["eval/loss_above_floor"]) == (0.5, 0.0, 0.5)
+    assert "solved_at_step" not in first
+    then = as_dict(kept.add(evaluated(20, 0.375, error=0.125)))
+    assert (then["eval/solved"], then["solved_at_step"], then["eval/error"]) == (1.0, 20.0, 0.125)
+    again = as_dict(kept.add(evaluated(30, 0.75)))
+    assert again["eval/solved"] == 0.0
+    assert "solved_at_step" not in again
+    assert kept.solved_at == 20
+    assert "solved_at_step" not in as_dict(kept.add(evaluated(40, 0.25)))
+    assert kept.solved_at == 20
+    assert kept.curves["eval/solved"] == [(10, 0.0), (20, 1.0), (30, 0.0), (40, 1.0)]
+
+
+def test_the_absolute_error_is_logged_for_values_only():
+    values = as_dict(history(100, Adding()).add(Report(10, 1.0, 1.0, evaluation=Evaluation(0.5, None, None, 0.25))))
+    assert values["eval/absolute_error"] == 0.25
+    assert not {"eval/accuracy", "eval/error"} & set(values)
+
+
+def test_a_task_without_a_rule_is_never_solved():
+    class Bare(Recall):
+        success, floor = "", None
+
+        def solved(self, report):
+            return None
+
+    values = as_dict(history(100, Bare(lag=3)).add(evaluated(10, 0.0)))
+    assert not {"eval/solved", "solved_at_step", "eval/loss_above_floor"} & set(values)

@@ -1,0 +1,65 @@
+"""Every task and variant, at a small size."""
+
+from rnnexp.tasks import (
+    Adding,
+    CopyingMemory,
+    Digits,
+    Echo,
+    InfluenceBalancing,
+    Latch,
+    LongLag,
+    MackeyGlass,
+    Multiplication,
+    NoiselessMemorization,
+    Parity,
+    RandomPermutation,
+    Reber,
+    Recall,
+    Sine,
+    TemporalOrder,
+    TwoLag,
+    Xor,
+)
+
+SMALL = {"eval_sequences": 13}
+STREAM = {"eval_streams": 4, "eval_steps": 31}
+
+#: Every kind of task, small, by name; what needs a file is made by the fixture `make_task`.
+TASKS = {
+    "recall": lambda: Recall(5, lag=4, distractors=3, eval_sequences=11),
+    "recall, smallest": lambda: Recall(2, lag=2, distractors=1, eval_sequences=7),
+    "adding": lambda: Adding(length=9, **SMALL),
+    "adding, hochreiter": lambda: Adding(variant="hochreiter", length=20, **SMALL),
+    "adding, pascanu": lambda: Adding(variant="pascanu", length=30, **SMALL),
+    "adding, uniform": lambda: Adding(variant="uniform", length=5, **SMALL),
+    "multiplication, hochreiter": lambda: Multiplication(variant="hochreiter", length=20, **SMALL),
+    "multiplication, pascanu": lambda: Multiplication(variant="pascanu", length=30, **SMALL),
+    "temporal order": lambda: TemporalOrder(length=20, **SMALL),
+    "temporal order, 3": lambda: TemporalOrder(symbols=3, length=20, **SMALL),
+    "temporal order, hochreiter": lambda: TemporalOrder(variant="hochreiter", length=20, **SMALL),
+    "temporal order, hochreiter, 3": lambda: TemporalOrder(variant="hochreiter", symbols=3, length=20, **SMALL),
+    "permutation": lambda: RandomPermutation(length=9, alphabet=12, **SMALL),
+    "memorization": lambda: NoiselessMemorization(length=4, **SMALL),
+    "memorization, 5 bits": lambda: NoiselessMemorization(bits=5, length=4),
+    "copying": lambda: CopyingMemory(length=4, **SMALL),
+    "copying, tcn": lambda: CopyingMemory(variant="tcn", length=4, **SMALL),
+    "long lag, 2a": lambda: LongLag(lag=4),
+    "long lag, 2b": lambda: LongLag(variant="2b", lag=4, **SMALL),
+    **{f"latch, {name}": lambda name=name: Latch(variant=name, length=20) for name in ("3a", "3b", "3c", "bengio")},
+    "reber": lambda: Reber(**SMALL),
+    "embedded reber": lambda: Reber(embedded=True, **SMALL),
+    "parity": lambda: Parity(length=7, **SMALL),
+    "digits": lambda: Digits(**SMALL),
+    "digits, permuted": lambda: Digits(permuted=True, **SMALL),
+    "echo": lambda: Echo(lag=3, **STREAM),
+    "two lags": lambda: TwoLag(**STREAM),
+    "xor": lambda: Xor(lag=3, **STREAM),
+    "sine": lambda: Sine(**STREAM),
+    "mackey glass": lambda: MackeyGlass(tau=8, substeps=1, squash=True, horizon=9, **STREAM),
+    "influence": lambda: InfluenceBalancing(eval_steps=20),
+    "text": None,
+    "text, capped": None,
+    "table": None,
+    "table, ids": None,
+}
+STREAMS = ("echo", "two lags", "xor", "sine", "mackey glass", "text", "text, capped")
