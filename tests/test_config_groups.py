@@ -29,13 +29,16 @@ INITIALIZERS = sorted(path.stem for path in (CONF / "initializer").glob("*.yaml"
 @pytest.fixture(scope="module")
 def composed(tmp_path_factory):
     """The configuration for some overrides, as the command composes it; each is composed once, and copied."""
-    text = tmp_path_factory.mktemp("text") / "text.txt"
-    text.write_text("the cat sat on the mat and looked at the rat. " * 40)
+    folder = tmp_path_factory.mktemp("data")
+    files = {"task=text": folder / "text.txt", "task=table": folder / "table.csv"}
+    files["task=text"].write_text("the cat sat on the mat and looked at the rat. " * 40)
+    rows = np.random.default_rng(0).standard_normal((300, 2))
+    files["task=table"].write_text("\n".join(["a,b", *(f"{a:.3f},{b:.3f}" for a, b in rows)]))
     made = {}
 
     def make(*overrides):
         if overrides not in made:
-            given = [*overrides, f"task.path={text}"] if "task=text" in overrides else overrides
+            given = [*overrides, *(f"task.path={path}" for choice, path in files.items() if choice in overrides)]
             GlobalHydra.instance().clear()
             with initialize_config_dir(str(CONF), version_base="1.3"):
                 made[overrides] = compose("config", overrides=["hidden_size=16", "steps=3", *given])

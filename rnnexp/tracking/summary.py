@@ -13,8 +13,10 @@ def losses(history: History) -> list[str]:
     for name, best, base, meaning in (
         ("bits_per_character", min, baseline.loss / math.log(2.0), "bits per character"),
         ("accuracy", max, baseline.accuracy, "share of scored steps"),
-        ("error", min, baseline.error, f"share of wrong {history.task.error_per}s, by the paper's rule"),
+        ("error", min, baseline.error, f"share of wrong {history.task.error_per}s"),
     ):
+        if name == "error" and _says_the_same(history):
+            continue
         if (curve := history.curves.get(f"eval/{name}")) and base is not None:
             rows.append((name.replace("_", " "), curve[-1][1], best(value for _, value in curve), base, meaning))
     lines = [f"{'':20}{'final':>10}{'best':>10}{'baseline':>10}   (baseline: {baseline.predictor})"]
@@ -23,8 +25,15 @@ def losses(history: History) -> list[str]:
     ]
     if history.task.success and "eval/solved" in history.curves:
         when = "not solved" if history.solved_at is None else f"solved at step {history.solved_at}"
-        lines.append(f"{'':20}{when} ({history.task.success})")
+        lines.append(f"{when:19} asked for: {history.task.success}")
     return lines
+
+
+def _says_the_same(history: History) -> bool:
+    """Whether the error at every evaluation is what the accuracy leaves to 1."""
+    errors, right = history.curves.get("eval/error", []), history.curves.get("eval/accuracy", [])
+    pairs = zip(errors, right, strict=False)
+    return bool(right) and all(math.isclose(error + share, 1.0) for (_, error), (_, share) in pairs)
 
 
 def _number(value: float) -> str:

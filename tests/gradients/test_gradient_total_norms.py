@@ -84,11 +84,15 @@ def test_with_the_last_step_scored_alone_it_is_the_norms_by_lag_in_the_order_of_
     np.testing.assert_allclose(total_norms_by_time(tanh_network(), batch, "classes"), by_lag[::-1], rtol=1e-12)
 
 
+def parts(batch):
+    return batch.inputs, batch.targets, batch.mask
+
+
 def test_the_norm_is_taken_first_and_the_mean_after(tanh_network):
     # The same sequence twice, its target once this and once that: their gradients differ, and partly cancel.
     one = tokens(np.ones((6, 1), bool))
     other = Batch(one.inputs, (one.targets + 1) % 3, one.mask)
-    both = Batch(*(np.concatenate([a, b], 1) for a, b in zip(vars(one).values(), vars(other).values(), strict=True)))
+    both = Batch(*(np.concatenate([a, b], 1) for a, b in zip(parts(one), parts(other), strict=True)))
     network = tanh_network()
     apart = [total_norms_by_time(network, batch, "classes") for batch in (one, other)]
     np.testing.assert_allclose(total_norms_by_time(network, both, "classes"), np.mean(apart, axis=0), rtol=1e-12)

@@ -151,7 +151,7 @@ def test_an_evaluation_that_is_not_finite_is_counted():
     kept.add(Report(0, evaluation=Evaluation(INF, 0.0), diverged=True))
     assert kept.not_finite == 3  # the loss, the loss over the baseline, and above the floor
     assert "eval/loss" not in kept.curves
-    assert as_dict(kept.summary()) == {"final/eval/accuracy": 0.0}
+    assert as_dict(kept.summary()) == {"final/eval/accuracy": 0.0, "final/eval/solved": 0.0}
 
 
 def test_a_divergence_in_an_interval_is_told_at_once():

@@ -42,7 +42,7 @@ def test_step_zero_comes_first_and_tells_of_the_untrained_network(task, network_
     assert first.grad_norm is None
     assert not first.clipped
     assert not first.diverged
-    assert first.evaluation == evaluate(network_for(task), held_out(task), "classes")
+    assert first.evaluation == evaluate(network_for(task), held_out(task), "classes", task)
     assert np.array_equal(network.parameters.vector, before)
 
 
@@ -97,7 +97,7 @@ def test_evaluations_and_studies_keep_their_own_time(task, started):
 def test_an_evaluation_is_of_the_weights_after_the_update(task, network_for, started):
     network, data = network_for(task), held_out(task)
     for report in started(task, network=network, evaluate_on=data, eval_every=1):
-        assert report.evaluation == evaluate(network.replica(), data, "classes")
+        assert report.evaluation == evaluate(network.replica(), data, "classes", task)
 
 
 def test_the_loss_is_of_the_weights_before_the_update(task, network_for, started, recording, reference):
