@@ -27,18 +27,23 @@ register()
 @hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")
 def run(config: DictConfig) -> float:
     """One job: the final evaluation loss."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        from rnnexp.sweeps.jobs import run_job
+
+        return run_job(config, HydraConfig.get())
     try:
         return train_and_record(config, run_info(config, HydraConfig.get()))
     except UserError as error:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise  # Hydra goes on with the other jobs, and passes the error on at the end
         raise SystemExit(error.message()) from None
 
 
 def train_and_record(config: DictConfig, info: "RunInfo") -> float:
     """Build, train, record; the final evaluation loss."""
     experiment = CheckFirst.prepared.pop() if CheckFirst.prepared else build(config)
-    from rnnexp.tracking import open_recorder
+    from rnnexp.tracking import finished_before, open_recorder
+
+    if config.skip_finished and (loss := finished_before(info)) is not None:
+        return loss
 
     with open_recorder(info, experiment) as recorder:
         for report in experiment.reports():
@@ -65,6 +70,20 @@ def compose_once(arguments: Sequence[str]) -> None:
         Hydra.get_mode = lambda self, config_name, overrides: None  # type: ignore[method-assign]
 
 
+def run_to_the_end() -> None:
+    """Let Hydra run the command; a sweep is accounted for whatever comes out of it."""
+    from rnnexp.sweeps import whole
+
+    try:
+        run()
+    except BaseException as error:
+        if (code := whole.finish(error)) is None or isinstance(error, KeyboardInterrupt):
+            raise
+        raise SystemExit(code) from None
+    if code := whole.finish(None):
+        raise SystemExit(code)
+
+
 def main() -> None:
     """The entry point: what a person can mend is told in two lines, without a traceback."""
     traceback_wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -76,7 +95,7 @@ def main() -> None:
     compose_once(sys.argv[1:])
     signal.signal(signal.SIGTERM, terminate)
     try:
-        run()
+        run_to_the_end()
     except UserError as error:
         raise SystemExit(error.message()) from None
     except KeyboardInterrupt:

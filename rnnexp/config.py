@@ -1,6 +1,8 @@
 """The typed root configuration, its checks, and the step from a configuration to plain Python objects."""
 
 import os
+import sys
+import traceback
 from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -54,6 +56,9 @@ class Config:
     seed: int = whole(0, 0)
     dtype: str = "float32"
     run_name: str | None = None
+    max_jobs: int = whole(1000, 1)
+    fail_fast: bool = False
+    skip_finished: bool = False
     task: dict[str, Any] = field(default_factory=dict)
     cell: dict[str, Any] = field(default_factory=dict)
     bptt: dict[str, Any] = field(default_factory=dict)
@@ -96,7 +101,8 @@ def conf_dir() -> Path:
 def register() -> None:
     """Make the schema and the ``${rnnexp.pid:}`` resolver known to Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
-    OmegaConf.register_new_resolver("rnnexp.pid", os.getpid, replace=True)
+    # Cached in the configuration, so that the workers of a sweep agree on its folder.
+    OmegaConf.register_new_resolver("rnnexp.pid", os.getpid, replace=True, use_cache=True)
 
 
 class CheckFirst(Callback):
@@ -109,6 +115,22 @@ class CheckFirst(Callback):
     """
 
     prepared: ClassVar[list[Any]] = []
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check every job before the first, and open the record of the sweep."""
+        from rnnexp.hydra_errors import explain
+        from rnnexp.sweeps import whole
+
+        try:
+            whole.begin(config)
+        except UserError as error:
+            raise SystemExit(error.message()) from None
+        except Exception as error:
+            told = explain(error, sys.argv[1:])
+            if told is None:
+                traceback.print_exc()
+                raise SystemExit(1) from None
+            raise SystemExit(told.message()) from None
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Build everything once. SystemExit is the one way to stop that Hydra lets out of a callback."""
@@ -169,7 +191,9 @@ def check_root(config: DictConfig) -> dict[str, Any]:
     one_of("dtype", root["dtype"], DTYPES)
     tracking = root["tracking"]
     one_of("tracking.backend", tracking.get("backend"), BACKENDS)
-    check_known("tracking", tracking, ("backend", "experiment", "uri"))
+    check_known("tracking", tracking, ("backend", "experiment", "uri", "figures"))
+    if tracking.get("figures") not in (None, True, False):
+        raise InvalidValue("tracking.figures", tracking["figures"], "true or false, or null")
     for key, null in (("experiment", False), ("uri", True)):
         value = tracking.get(key)
         if not (isinstance(value, str) and value.strip()) and not (null and value is None):
@@ -213,16 +237,17 @@ def run_info(config: DictConfig, hydra_config: Any) -> Any:
     RunInfo
     """
     from rnnexp.tracking import RunInfo
-    from rnnexp.tracking.store import redact
+    from rnnexp.tracking.store import redact, redact_setting
 
     settings = check_root(config)
-    if settings["tracking"]["uri"]:
-        settings["tracking"]["uri"] = redact(settings["tracking"]["uri"])
+    if uri := settings["tracking"]["uri"]:
+        settings["tracking"]["uri"] = redact(uri)
     choices = hydra_config.runtime.choices
     return RunInfo(
         settings=settings,
         choices={group: str(choices[group]) for group in GROUPS if group in choices},
-        overrides=list(hydra_config.overrides.task),
+        overrides=[redact_setting(text) for text in hydra_config.overrides.task],
+        uri=uri,
         folder=Path(hydra_config.runtime.output_dir),
         started_in=Path(hydra_config.runtime.cwd),
         config_yaml=OmegaConf.to_yaml(OmegaConf.create(settings)),

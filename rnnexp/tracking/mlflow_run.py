@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,20 @@ BATCH = 1000
 PATIENCE = 5.0
 
 
+def run_tags(command: str) -> dict[str, str]:
+    """Who started what, where, and from which code."""
+    return {
+        "mlflow.source.name": command,
+        "mlflow.source.type": "LOCAL",
+        "mlflow.user": user(),
+        "rnnexp.version": rnnexp.__version__,
+        "host": socket.gethostname(),
+        "pid": str(os.getpid()),
+        **code_version(),
+    }
+
+
+@cache
 def code_version() -> dict[str, str]:
     """Tags that say which commit of a checkout is running; none when the package is installed."""
     root = Path(__file__).resolve().parents[2]
@@ -58,21 +73,17 @@ class MLflowRun:
         Flat, plain values.
     command : str
         What was typed.
+    tags : mapping
+        Further tags.
     """
 
-    def __init__(self, store: Store, name: str, params: Mapping[str, object], command: str) -> None:
+    def __init__(
+        self, store: Store, name: str, params: Mapping[str, object], command: str, tags: Mapping[str, str]
+    ) -> None:
         from mlflow.entities import Param
 
         self.store = store
-        tags = {
-            "mlflow.source.name": command,
-            "mlflow.source.type": "LOCAL",
-            "mlflow.user": user(),
-            "rnnexp.version": rnnexp.__version__,
-            "host": socket.gethostname(),
-            "pid": str(os.getpid()),
-            **code_version(),
-        }
+        tags = {**run_tags(command), **tags}
         run = store.client.create_run(store.experiment_id, tags=tags, run_name=name[:250])
         self.id: str = run.info.run_id
         entries = [Param(key, str(value)[:6000]) for key, value in params.items()]

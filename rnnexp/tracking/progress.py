@@ -66,6 +66,20 @@ class Bar:
             self._bar.update(self._task, completed=report.step)
 
 
+class Quiet:
+    """Nothing: the jobs of a sweep say one line each, at their end."""
+
+    def __enter__(self) -> "Quiet":
+        """Begin."""
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """End."""
+
+    def show(self, report: Report) -> None:
+        """Say nothing."""
+
+
 class Lines:
     """One line an evaluation on stderr."""
 

@@ -1,15 +1,18 @@
 """Records a run: its metrics, tables, figures and end, in the run folder and in MLflow."""
 
 import csv
+import hashlib
+import json
+import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
+from rnnexp.sweeps.jobs import Diverged, JobRecord, Sweep
 from rnnexp.tasks import Text
 from rnnexp.tracking import summary
 from rnnexp.tracking.figures import loss_figure
@@ -17,12 +20,14 @@ from rnnexp.tracking.gradient_figures import gradient_figures
 from rnnexp.tracking.gradient_report import write_report
 from rnnexp.tracking.history import History
 from rnnexp.tracking.mlflow_run import MLflowRun
-from rnnexp.tracking.progress import progress
-from rnnexp.tracking.store import open_store, tracking_uri
+from rnnexp.tracking.progress import Quiet, progress
+from rnnexp.tracking.store import Store, open_store, tracking_uri
 from rnnexp.training import Report
 from rnnexp.training.sampling import generate
 
 SAMPLE_LENGTH = 1000
+#: Settings that don't change a run's numbers.
+NO_MATTER = ("tracking", "run_name", "fail_fast", "skip_finished", "max_jobs")
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,10 @@ class RunInfo:
         The working directory that the command was started in.
     config_yaml : str
         The resolved configuration as YAML.
+    uri : str or None
+        The tracking URI as configured, with its password if it has one.
+    sweep, job : Sweep and JobRecord, or None
+        What the run is a part of; the record is filled in.
     """
 
     settings: Mapping[str, Any]
@@ -51,18 +60,30 @@ class RunInfo:
     folder: Path
     started_in: Path
     config_yaml: str
+    uri: str | None = field(default=None, repr=False)
+    sweep: Sweep | None = None
+    job: JobRecord | None = None
 
     @property
     def name(self) -> str:
-        """As asked for, else what was changed on the command line, else the task."""
-        if self.settings["run_name"]:
-            return str(self.settings["run_name"])
+        """As asked for, else what was changed on the command line, else the task; in a sweep, what differs."""
+        given = str(self.settings["run_name"] or "")
+        if self.job is not None:
+            return f"{given} {self.job.name}".strip()
+        if given:
+            return given
         changed = [
             text.replace('"', "")
             for text in self.overrides
             if not text.lstrip("+~").startswith(("tracking", "run_name="))
         ]
         return ", ".join(changed) or str(self.choices.get("task", "run"))
+
+    @property
+    def config_hash(self) -> str:
+        """The same for two runs whose numbers are the same: a hash of all settings but those of the record."""
+        kept = {key: value for key, value in self.settings.items() if key not in NO_MATTER}
+        return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def params(self) -> dict[str, object]:
         """Flat parameters: the groups' choices, and every value by its dotted key."""
@@ -93,7 +114,7 @@ class Recorder:
     def __init__(self, experiment: Experiment, info: RunInfo, run: MLflowRun | None) -> None:
         self.experiment, self.info, self.run = experiment, info, run
         self.history = History(experiment.task, experiment.steps)
-        self._progress = progress(experiment.steps)
+        self._progress = progress(experiment.steps) if info.sweep is None else Quiet()
 
     def __enter__(self) -> "Recorder":
         """Begin."""
@@ -139,13 +160,25 @@ class Recorder:
         finally:
             if self.run is not None:
                 self.run.end(status, tags)
-        if status != "KILLED" and error is None:
+        if self.info.job is not None:
+            self._tell_job(self.info.job)
+        if status == "FINISHED" or (status == "FAILED" and error is None and self.info.job is None):
             print("\n".join(self._lines(status, seconds)), flush=True)
 
     def _findings(self) -> list[str]:
         return [*summary.losses(self.history), *summary.gradient(self.history)]
 
+    def _tell_job(self, job: JobRecord) -> None:
+        """Note in the sweep's record what came out."""
+        summary = self.history.summary()
+        job.values = dict(self.info.params())
+        job.metrics = {point.name: point.value for point in summary if not point.name.startswith("gradient_by_lag")}
+        job.curve = [(point.step, point.value) for point in summary if point.name == "gradient_by_lag/last"]
+
     def _lines(self, status: str, seconds: float) -> list[str]:
+        if self.info.job is not None:
+            took = f"{self.history.step} updates in {seconds:.1f} s"
+            return [f"{self.info.job.label}: {took}, {status}, evaluation loss {self.final_loss:.4g}"]
         lines = [f"{self.info.name}: {self.history.step} updates in {seconds:.1f} s, {status}", *self._findings()]
         lines.append(f"run folder          {self.info.folder}")
         if self.run is not None:
@@ -175,8 +208,10 @@ class Recorder:
                     writer.writeheader()
                     writer.writerows(table)
         length = self.experiment.bptt.length
-        figures = {"loss.png": loss_figure(history, self.info.name)} if history.curves else {}
-        figures.update(gradient_figures(history, self.info.name, length))
+        figures = {}
+        if self._figures_wanted():
+            figures = {"loss.png": loss_figure(history, self.info.name)} if history.curves else {}
+            figures.update(gradient_figures(history, self.info.name, length))
         for name, figure in figures.items():
             figure.savefig(folder / name)
         pictures = [folder / name for name in figures]
@@ -190,10 +225,16 @@ class Recorder:
             written[-1].write_text(task.decode(tokens), encoding="utf-8")
         return written
 
+    def _figures_wanted(self) -> bool:
+        wanted = self.info.settings["tracking"].get("figures")
+        if wanted is not None:
+            return bool(wanted)
+        return self.info.sweep is None or self.info.sweep.figures
+
     def raise_if_diverged(self) -> None:
-        """A UserError that tells how the run diverged, if it did."""
+        """Raise `Diverged`, which tells how, if the run did."""
         if told := summary.divergence(self.history):
-            raise UserError(*told)
+            raise Diverged(*told)
 
     @property
     def final_loss(self) -> float:
@@ -212,7 +253,49 @@ def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:
     tracking = info.settings["tracking"]
     run = None
     if tracking["backend"] == "mlflow":
-        store = open_store(tracking_uri(tracking["uri"], info.started_in), tracking["experiment"])
+        store = store_of(info)
         command = " ".join(["python -m rnnexp", *info.overrides])
-        run = MLflowRun(store, info.name, info.params(), command)
+        tags = {"rnnexp.kind": "run", "rnnexp.config_hash": info.config_hash}
+        if info.sweep is not None and info.job is not None:
+            tags |= {"rnnexp.sweep": info.sweep.id, "rnnexp.job": str(info.job.number)}
+            if info.sweep.parent:
+                tags["mlflow.parentRunId"] = info.sweep.parent
+        run = MLflowRun(store, info.name, info.params(), command, tags)
+        if info.sweep is not None and info.job is not None:
+            info.job.run = run.id
+            info.job.save(info.sweep.folder)  # if this process is killed, somebody else has to end the run
     return Recorder(experiment, info, run)
+
+
+def store_of(info: RunInfo) -> Store:
+    """The open store that the settings name."""
+    tracking = info.settings["tracking"]
+    return open_store(tracking_uri(info.uri, info.started_in), tracking["experiment"])
+
+
+def finished_before(info: RunInfo) -> float | None:
+    """The final evaluation loss of a FINISHED run of the same configuration in this experiment; None without one.
+
+    What it was is noted in the sweep's record of the job, and told.
+    """
+    store = store_of(info)
+    found = store.client.search_runs(
+        [store.experiment_id],
+        filter_string=f"tags.`rnnexp.config_hash` = '{info.config_hash}' and attributes.status = 'FINISHED'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    if not found:
+        return None
+    run = found[0]
+    label = info.name if info.job is None else info.job.label
+    print(f"{label}: skipped, this configuration is already FINISHED as {run.info.run_id}", flush=True)
+    if info.job is not None:
+        history = store.client.get_metric_history(run.info.run_id, "gradient_by_lag/last")
+        info.job.status, info.job.run = "SKIPPED", run.info.run_id
+        info.job.values = dict(info.params())
+        info.job.metrics = {
+            name: value for name, value in run.data.metrics.items() if name.startswith(("final/", "best/"))
+        }
+        info.job.curve = sorted((point.step, point.value) for point in history)
+    return float(run.data.metrics.get("final/eval/loss", math.nan))

@@ -44,6 +44,12 @@ def redact(uri: str) -> str:
     return parts._replace(netloc=f"***@{host}").geturl()
 
 
+def redact_setting(text: str) -> str:
+    """``key=value`` without the password that a URI may hold."""
+    key, equals, value = text.partition("=")
+    return f"{key}{equals}{redact(value)}" if "://" in value else text
+
+
 @dataclass(frozen=True)
 class Store:
     """An open tracking store.
@@ -67,10 +73,13 @@ class Store:
         program = "mlflow" if shutil.which("mlflow") else f"{shlex.quote(sys.executable)} -m mlflow"
         return f"{program} ui --backend-store-uri {shlex.quote(redact(self.uri))} --host 127.0.0.1 --port {port}"
 
+    def base(self, port: int = 5000) -> str:
+        """The address of the UI: the server's, or that of `ui_command`."""
+        return (redact(self.uri) if self.ui_command() is None else f"http://127.0.0.1:{port}").rstrip("/")
+
     def link(self, page: str, port: int = 5000) -> str:
         """The address of a page of the UI, such as ``runs/<id>``, in the view for training runs."""
-        base = redact(self.uri) if self.ui_command() is None else f"http://127.0.0.1:{port}"
-        return f"{base.rstrip('/')}/#/experiments/{self.experiment_id}/{page}?workflowType=machine_learning"
+        return f"{self.base(port)}/#/experiments/{self.experiment_id}/{page}?workflowType=machine_learning"
 
 
 def check_uri(uri: str) -> None:

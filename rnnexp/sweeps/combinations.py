@@ -1,0 +1,173 @@
+"""The jobs of a multirun before they run: how many, which, and whether each can be built."""
+
+import copy
+import itertools
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from rnnexp.checks import InvalidValue, UserError
+
+#: Sweepers whose jobs are known before the first one runs.
+KNOWN_BEFOREHAND = "BasicSweeper"
+
+
+def parsed(config: DictConfig) -> list[Override]:
+    """The overrides of a multirun, those that its sweeper's settings add included; the last one for a key counts."""
+    loader = GlobalHydra.instance().config_loader()
+    given = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides([*given, *config.hydra.overrides.task])
+    return list({override.get_key_element(): override for override in overrides}.values())
+
+
+def swept_keys(config: DictConfig) -> list[str]:
+    """Keys that a multirun gives more than one value, as written on the command line, without + or ~."""
+    return [override.get_key_element().lstrip("+~") for override in parsed(config) if override.is_sweep_override()]
+
+
+def combinations(config: DictConfig) -> tuple[int, Iterator[list[str]]] | None:
+    """How many jobs a multirun has, and each one's overrides; None if only the sweeper will know.
+
+    Raises
+    ------
+    InvalidValue
+        If a key has no value to go through.
+    """
+    if not str(config.hydra.sweeper._target_).endswith(KNOWN_BEFOREHAND):
+        return None
+    axes: list[list[str]] = []
+    for override in parsed(config):
+        key = override.get_key_element()
+        if override.is_discrete_sweep():
+            values = list(override.sweep_string_iterator())
+        elif override.is_sweep_override():
+            raise InvalidValue(key, override.get_value_element_as_str(), "a list of values", "or: hydra/sweeper=optuna")
+        else:
+            values = [override.get_value_element_as_str()]
+        if not values or values == [""]:
+            raise InvalidValue(key, None, "at least one value", f"for example {key}=1,2")
+        axes.append([f"{key}={value}" for value in values])
+    return math.prod(map(len, axes)), (list(job) for job in itertools.product(*axes))
+
+
+def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> None:
+    """Build every job once, those that differ in their seed only together.
+
+    Raises
+    ------
+    UserError
+        The first job's that can't be built, with its overrides.
+    """
+    from rnnexp.build import build
+    from rnnexp.config import check_root
+
+    composer, seen = Composer(config), set()
+    for job in jobs:
+        try:
+            composed = composer.compose(job)
+            settings = check_root(composed)
+            key = json.dumps({**settings, "seed": 0, "run_name": None}, sort_keys=True, default=str)
+            if key not in seen:
+                seen.add(key)
+                build(composed)
+        except InvalidValue as error:
+            where = f"in the job {' '.join(job)}"
+            hint = f"{error.hint}; {where}" if error.hint else where
+            raise InvalidValue(error.key, error.value, error.allowed, hint) from None
+        except MemoryError:
+            continue  # of the job itself: it may be smaller where it runs
+
+
+class Composer:
+    """Configurations of jobs, each choice of groups composed once and single values written into it.
+
+    Hydra composes a configuration anew for every job, which takes longer than training a small network. Values that
+    are no choice of a group are written last there too, so the result is the same.
+
+    Parameters
+    ----------
+    master : DictConfig
+        The configuration of the multirun.
+    """
+
+    def __init__(self, master: DictConfig) -> None:
+        self.master = master
+        self.loader: Any = GlobalHydra.instance().config_loader()
+        self._parser = OverridesParser.create()
+        self._bases: dict[tuple[str, ...], DictConfig] = {}
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """The configuration of a job. The next call may overwrite it."""
+        base, values = self.base(overrides)
+        ConfigLoaderImpl._apply_overrides_to_config(values, base)
+        return base
+
+    def base(self, overrides: Sequence[str]) -> tuple[DictConfig, list[Override]]:
+        """What the choices of groups make of the configuration, and the values to write into it."""
+        values: list[Override] = []
+        others: list[Override] = []
+        for override in self._parser.parse_overrides(list(overrides)):
+            (values if self._is_value(override) else others).append(override)
+        key = tuple(str(override.input_line) for override in others) + tuple(sorted(o.key_or_group for o in values))
+        if key not in self._bases:
+            self._bases[key] = original_load(self.loader, self.master, [str(o.input_line) for o in others])
+        return self._bases[key], values
+
+    def _is_value(self, override: Override) -> bool:
+        plain = override.type == OverrideType.CHANGE and override.package is None and not override.is_sweep_override()
+        return (
+            plain
+            and not override.is_hydra_override()
+            and not isinstance(override.value(), dict)  # it would be merged into the one before
+            and "$" not in str(override.input_line)
+            and not self.loader.repository.group_exists(override.key_or_group)
+        )
+
+
+original_load = ConfigLoaderImpl.load_sweep_config
+_composers: dict[int, Composer] = {}
+
+
+def load_sweep_config(loader: ConfigLoaderImpl, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+    """What Hydra's own function of this name returns, composed faster."""
+    composer = _composers.get(id(master_config))
+    if composer is None or composer.master is not master_config:
+        _composers.clear()
+        composer = _composers[id(master_config)] = Composer(master_config)
+    composer.loader = loader
+    base, values = composer.base(sweep_overrides)
+    config = copy.deepcopy(base)
+    ConfigLoaderImpl._apply_overrides_to_config(values, config)
+    parsed = OverridesParser.create().parse_overrides(list(sweep_overrides))
+    with open_dict(config.hydra):
+        config.hydra.overrides.task = [o.input_line for o in parsed if not o.is_hydra_override()]
+        layout = config.hydra.job.config.override_dirname
+        config.hydra.job.override_dirname = get_overrides_dirname(
+            overrides=[o for o in parsed if not o.is_hydra_override()],
+            kv_sep=layout.kv_sep,
+            item_sep=layout.item_sep,
+            exclude_keys=layout.exclude_keys,
+        )
+    OmegaConf.copy_cache(from_config=master_config, to_config=config)
+    return config
+
+
+def compose_faster() -> None:
+    """Let Hydra's sweepers and launchers compose the jobs of this process by `load_sweep_config`."""
+    ConfigLoaderImpl.load_sweep_config = load_sweep_config  # type: ignore[method-assign, assignment]
+
+
+def check_count(count: int, most: int) -> None:
+    """Refuse more jobs than a person is likely to mean."""
+    if count > most:
+        raise UserError(
+            f"max_jobs must be >= the number of jobs of this sweep, which is {count}, got {most}",
+            f"if that many are meant: max_jobs={count}",
+        )

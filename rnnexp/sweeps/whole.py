@@ -1,0 +1,179 @@
+"""A sweep from its check before the first job to its account after the last, in the process that was started."""
+
+import os
+import signal
+import socket
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from rnnexp.checks import InvalidValue, UserError
+from rnnexp.sweeps.combinations import check_all, check_count, combinations, compose_faster, swept_keys
+from rnnexp.sweeps.jobs import STOP_FILE, JobRecord, Sweep, load_jobs
+
+#: Beyond so many jobs their own figures are left out unless asked for: drawing them would take longer than small jobs.
+MOST_WITH_FIGURES = 20
+#: Seconds that interrupted workers have to close their records.
+PATIENCE = 10.0
+
+
+class RunningSweep:
+    """The sweep of this process.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    jobs : list of list of str
+        Overrides of every job, as far as they are known before they run.
+    recorder : SweepRun or None
+        The parent in MLflow.
+    """
+
+    def __init__(self, sweep: Sweep, jobs: list[list[str]], recorder: Any) -> None:
+        self.sweep, self.jobs, self.recorder = sweep, jobs, recorder
+
+    def finish(self, interrupted: str = "") -> int:
+        """Account for every job, compare them, end the parent run, and print the table; the exit code.
+
+        Parameters
+        ----------
+        interrupted : str
+            What stopped the sweep from outside; nothing when it came to its end.
+        """
+        from rnnexp.tracking.sweep_summary import summarise
+
+        global current
+        current = None
+        if interrupted:
+            (self.sweep.folder / STOP_FILE).write_text(interrupted, encoding="utf-8")
+            stop_workers(self.sweep.folder)
+        records = load_jobs(self.sweep.folder)
+        for record in records:
+            if record.status == "RUNNING":
+                record.status = "KILLED"
+                record.reason = interrupted or "its process ended without a word"
+                record.save(self.sweep.folder)
+        begun = {record.number for record in records}
+        for number, overrides in enumerate(self.jobs):
+            if number not in begun:
+                reason = interrupted or "the sweep ended before it"
+                records.append(JobRecord(number, self.sweep.name(overrides), overrides, "NOT RUN", reason))
+        records.sort(key=lambda record: record.number)
+        summarise(self.sweep, records, self.recorder, interrupted)
+        return 0 if all(record.status in ("FINISHED", "SKIPPED") for record in records) else 1
+
+
+current: RunningSweep | None = None
+
+
+def begin(config: DictConfig) -> None:
+    """Check every job of a multirun, and open the record of the whole.
+
+    Raises
+    ------
+    UserError
+        If a job can't be built, there are too many or none of them, or the tracking store can't be used; nothing has
+        been created then.
+    """
+    from rnnexp.build import build
+    from rnnexp.config import make_folder
+    from rnnexp.tracking.store import check_uri, redact_setting, tracking_uri
+    from rnnexp.tracking.sweep_run import open_parent
+
+    global current
+    compose_faster()
+    tracking, cwd = config.tracking, Path(config.hydra.runtime.cwd)
+    uri = tracking_uri(tracking.uri, cwd) if tracking.backend == "mlflow" else None
+    keys, jobs = swept_keys(config), []
+    if config.hydra.sweeper.get("max_batch_size") is not None and config.hydra.sweeper.max_batch_size < 1:
+        raise InvalidValue("hydra.sweeper.max_batch_size", config.hydra.sweeper.max_batch_size, "a whole number >= 1")
+    known = combinations(config)
+    if known is None:
+        build(config)
+    else:
+        count, every = known
+        if not isinstance(config.max_jobs, int) or config.max_jobs < 1:
+            raise InvalidValue("max_jobs", config.max_jobs, "a whole number >= 1")
+        check_count(count, config.max_jobs)
+        jobs = list(every)
+        check_all(config, jobs)
+    if uri is not None:
+        check_uri(uri)
+    elif config.skip_finished:
+        raise InvalidValue("skip_finished", True, "false with tracking=none", "finished runs are found in MLflow")
+    folder = Path(config.hydra.sweep.dir).resolve()
+    make_folder(folder)
+    if (folder / "jobs").exists():
+        raise UserError(f"the folder {folder} holds the jobs of another sweep", "give another hydra.sweep.dir")
+    figures = tracking.get("figures")
+    sweep = Sweep(
+        id=uuid.uuid4().hex[:12],
+        folder=folder,
+        keys=keys,
+        overrides=[redact_setting(text) for text in config.hydra.overrides.task],
+        fail_fast=bool(config.fail_fast),
+        figures=len(jobs) <= MOST_WITH_FIGURES if figures is None else bool(figures),
+    )
+    recorder = None
+    if uri is not None:
+        recorder = open_parent(sweep, uri, tracking.experiment, run_name=config.run_name, count=len(jobs))
+        sweep.parent = recorder.id
+    sweep.save()
+    current = RunningSweep(sweep, jobs, recorder)
+
+
+def stop_workers(folder: Path) -> None:
+    """Ask the jobs of other processes on this machine to end, and end those that don't."""
+    here = socket.gethostname()
+
+    def alive() -> list[int]:
+        return [
+            record.pid
+            for record in load_jobs(folder)
+            if record.status == "RUNNING" and record.host == here and record.pid != os.getpid() and exists(record.pid)
+        ]
+
+    for number, patience in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, 1.0)):
+        for pid in alive():
+            try:
+                os.kill(pid, number)
+            except OSError:
+                continue
+        until = time.monotonic() + patience
+        while alive() and time.monotonic() < until:
+            time.sleep(0.05)
+
+
+def exists(pid: int) -> bool:
+    """Whether a process is there."""
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+def finish(error: BaseException | None) -> int | None:
+    """End the sweep of this process, if there is one; its exit code, or None.
+
+    Parameters
+    ----------
+    error : BaseException or None
+        What came out of Hydra.
+    """
+    if current is None:
+        return None
+    if isinstance(error, KeyboardInterrupt):
+        return max(current.finish("stopped by Ctrl-C"), 128 + signal.SIGINT)
+    if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128:
+        return max(current.finish("stopped by a signal"), error.code)
+    code = current.finish()
+    if error is not None:
+        told = error.problem if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        print(f"rnnexp: the sweep broke off: {told.splitlines()[0]}", file=sys.stderr)
+        return 1
+    return code

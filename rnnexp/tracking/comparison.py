@@ -1,0 +1,264 @@
+"""The comparison of many runs: who did best, what mattered, and files that show it. Nothing here needs MLflow."""
+
+import math
+import numbers
+import re
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LOSS, DECAY_RATE = "final/eval/loss", "final/gradient/decay_rate"
+#: How a run ended whose numbers count; SKIPPED stands for an earlier run that finished.
+USABLE = ("FINISHED", "SKIPPED")
+#: What is averaged over.
+SEED = "seed"
+NULL = "null"
+#: A value of a parameter: a number if it is one, else text.
+Level = int | float | str
+
+
+def level(value: Any) -> Level:
+    """A parameter's value as a number if it is a finite one, else as text; `null` for a missing one."""
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return NULL
+    if isinstance(value, (bool, np.bool_)):
+        return str(value).lower()
+    if isinstance(value, numbers.Real) and math.isfinite(value):
+        return int(value) if float(value).is_integer() else float(value)
+    return str(value)
+
+
+def levels(table: pd.DataFrame, key: str) -> list[Level]:
+    """The `level` of each row; `null` throughout where the table has no such column."""
+    return [level(value) for value in table[key]] if key in table else [NULL] * len(table)
+
+
+def by_level(value: Level) -> tuple[int, float, str]:
+    """For sorting: numbers, then words, then `null`."""
+    if isinstance(value, str):
+        return (2 if value == NULL else 1, 0.0, value)
+    return (0, float(value), "")
+
+
+def show_level(value: Level) -> str:
+    """A value as a person would write it."""
+    return value if isinstance(value, str) else f"{value:.10g}"
+
+
+def usable_values(table: pd.DataFrame, metric: str) -> pd.Series:
+    """The metric of the runs that finished; NaN for all others and where it is not finite."""
+    if metric not in table:
+        return pd.Series(np.nan, index=table.index, dtype=float)
+    values = pd.to_numeric(table[metric], errors="coerce").astype(float)
+    finished = table["status"].isin(USABLE) if "status" in table else pd.Series(True, index=table.index)
+    return values.where(finished & np.isfinite(values))
+
+
+def left_out(table: pd.DataFrame, metric: str) -> str:
+    """How many runs don't count, and why; empty if all do."""
+    missing = table[usable_values(table, metric).isna()]
+    statuses = missing["status"] if "status" in missing else ["FINISHED"] * len(missing)
+    why = Counter(f"without {metric}" if status in USABLE else str(status) for status in statuses)
+    listed = ", ".join(f"{count} {reason}" for reason, count in sorted(why.items()))
+    return f"{len(missing)} of {len(table)} runs left out: {listed}" if why else ""
+
+
+def larger_is_better(metric: str) -> bool:
+    """Whether the best run has the largest value, as of an accuracy, and not the smallest, as of a loss."""
+    return metric.rpartition("/")[2] in ("accuracy", "solved")
+
+
+def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
+    """Mean, and half the width of its 95 % interval by Student's t; NaN where there are too few values."""
+    # The package has no type hints of its own.
+    from scipy.special import stdtrit  # type: ignore[import-untyped]
+
+    array = np.asarray(values, float)
+    if len(array) < 2:
+        return (float(array[0]) if len(array) else math.nan), math.nan
+    quantile = float(stdtrit(len(array) - 1, 0.975))
+    return float(array.mean()), quantile * float(array.std(ddof=1)) / math.sqrt(len(array))
+
+
+def grouped(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> pd.DataFrame:
+    """One row a combination of the keys' values, over all seeds.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a run, with the columns `status`, `metric` and `keys`.
+    keys : sequence of str
+        What to compare by; ``seed`` among them is ignored.
+    metric : str
+        What to compare.
+
+    Returns
+    -------
+    DataFrame
+        The keys (``null`` for a missing value); `n`, the runs that count; `mean`; `low` and `high`, the 95 % interval
+        of the mean by Student's t over the runs, NaN for fewer than two; `best`, the smallest value, or the largest of
+        an accuracy; `left_out`, the runs that did not finish or have no finite value.
+    """
+    keys = [key for key in dict.fromkeys(keys) if key != SEED]
+    members: dict[tuple[Level, ...], list[int]] = {}
+    combinations = zip(*(levels(table, key) for key in keys), strict=True) if keys else [()] * len(table)
+    for position, combination in enumerate(combinations):
+        members.setdefault(combination, []).append(position)
+    values = usable_values(table, metric).to_numpy()
+    best = np.max if larger_is_better(metric) else np.min
+    rows = []
+    for combination in sorted(members, key=lambda found: [by_level(value) for value in found]):
+        every = values[members[combination]]
+        counted = every[~np.isnan(every)]
+        mean, half = interval(counted)
+        smallest = float(best(counted)) if len(counted) else math.nan
+        rows.append(
+            [*combination, len(counted), mean, mean - half, mean + half, smallest, len(every) - len(counted)],
+        )
+    columns = [*keys, "n", "mean", "low", "high", "best", "left_out"]
+    return pd.DataFrame(rows, columns=columns, dtype=object).infer_objects()
+
+
+def influence(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> pd.DataFrame:
+    """How much of the metric's variance lies between the means of a key's values: eta squared.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As for `grouped`.
+    keys : sequence of str
+        Each is looked at alone, ``seed`` too.
+    metric : str
+        Its logarithm is taken if every value is above 0.
+
+    Returns
+    -------
+    DataFrame
+        By key, what stands out most first: `values`, how many it has; `share`, the sum of squares between the values'
+        means over the total one; `by_chance`, the mean share if the runs were shuffled, (values - 1) / (runs - 1);
+        `best` and `worst`, the values with the best and the worst mean of the metric itself. `share` is NaN where it
+        says nothing: the metric is the same throughout, or every run has a value of the key to itself.
+    """
+    counted = usable_values(table, metric).dropna()
+    runs = table.loc[counted.index]
+    scale = np.log(counted) if len(counted) and counted.min() > 0 else counted
+    total = float(((scale - scale.mean()) ** 2).sum())
+    constant = len(counted) == 0 or counted.min() == counted.max()
+    rows = []
+    for key in dict.fromkeys(keys):
+        column = pd.Series(levels(runs, key), index=runs.index, dtype=object)
+        groups = scale.groupby(column, sort=False)
+        means = counted.groupby(column, sort=False).mean().sort_values(kind="stable")
+        between = float((groups.size() * (groups.mean() - scale.mean()) ** 2).sum())
+        known = not constant and 1 < len(means) < len(counted)
+        ends = (means.index[0], means.index[-1]) if len(means) else (NULL, NULL)
+        best, worst = ends[::-1] if larger_is_better(metric) else ends
+        rows.append(
+            {
+                "key": key,
+                "values": len(means),
+                "share": between / total if known else math.nan,
+                "by_chance": (len(means) - 1) / (len(counted) - 1) if known else math.nan,
+                "best": best,
+                "worst": worst,
+            }
+        )
+    found = pd.DataFrame(rows, columns=["key", "values", "share", "by_chance", "best", "worst"]).set_index("key")
+    above = (found["share"] - found["by_chance"]).sort_values(ascending=False, kind="stable", na_position="last")
+    return found.loc[above.index]
+
+
+def unit_of(table: pd.DataFrame, metric: str) -> str:
+    """The unit of a loss, told from what else the runs have recorded; empty if that does not tell."""
+    if not metric.endswith("/loss") or table.empty:
+        return ""
+    classes, values = (
+        bool(table[name].notna().any()) if name in table else False
+        for name in ("final/eval/accuracy", "final/eval/absolute_error")
+    )
+    return {(True, False): "nats per scored step", (False, True): "squared error"}.get((classes, values), "")
+
+
+def file_names(keys: Sequence[str], stem: str, taken: Sequence[str]) -> dict[str, str]:
+    """A file name by key, safe on every system and not among those taken."""
+    names: dict[str, str] = {}
+    used = {name.lower() for name in taken}
+    for key in keys:
+        base = f"{stem}_by_{re.sub(r'[^A-Za-z0-9._-]+', '_', key)[:80].strip('.')}"
+        name, number = f"{base}.png", 2
+        while name.lower() in used:
+            name, number = f"{base}_{number}.png", number + 1
+        used.add(name.lower())
+        names[key] = name
+    return names
+
+
+def write_comparison(
+    table: pd.DataFrame,
+    curves: Mapping[str, pd.Series],
+    folder: Path,
+    *,
+    title: str,
+    keys: Sequence[str],
+    metric: str = LOSS,
+    unit: str = "",
+) -> list[Path]:
+    """Write ``sweep.csv``, the figures and ``sweep.html``, which holds them all.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Indexed by run id; one row a run with `name`, `status`, the parameters in `keys`, and metrics ``final/...``.
+        Runs that are not FINISHED or SKIPPED, or have no finite `metric`, are left out of every mean and counted.
+    curves : mapping of str to Series
+        By run id, log10 of the gradient's norm by lag; may lack runs.
+    folder : Path
+        Made if need be; files of the same names are replaced.
+    title : str
+        Over the figures and the page.
+    keys : sequence of str
+        What differs between the runs; ``seed`` is averaged over.
+    metric : str
+        What is compared.
+    unit : str
+        Its unit; that of a loss is told from the other metrics when not given.
+
+    Returns
+    -------
+    list of Path
+        The table, the figures (none if no run counts), the page.
+    """
+    from rnnexp.tracking.comparison_figures import comparison_figures
+    from rnnexp.tracking.comparison_html import page
+
+    keys = list(dict.fromkeys(keys))
+    unit = unit or unit_of(table, metric)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / "sweep.csv"]
+    finals = [name for name in table if str(name).startswith("final/")]
+    columns = dict.fromkeys(["name", "status", *keys, *finals, metric])
+    chosen = table[[name for name in columns if name in table]]
+    chosen.to_csv(files[0], index_label="run", encoding="utf-8")
+    pictures = []
+    for name, (figure, caption) in comparison_figures(table, curves, title, keys, metric, unit).items():
+        pictures.append((folder / name, caption))
+        _save(figure, folder / name)
+    files += [path for path, _ in pictures]
+    files.append(folder / "sweep.html")
+    files[-1].write_text(page(table, pictures, title=title, keys=keys, metric=metric, unit=unit), encoding="utf-8")
+    return files
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    with warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box; a person can do nothing about it here.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+")
+        figure.savefig(path)

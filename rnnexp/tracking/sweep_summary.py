@@ -1,0 +1,159 @@
+"""What a sweep ends with: a table of its jobs, their comparison as files, and where to look at it."""
+
+import math
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnexp.sweeps.jobs import JobRecord, Sweep
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rnnexp.tracking.sweep_run import SweepRun
+
+LOSS = "final/eval/loss"
+STATUSES = ("FINISHED", "SKIPPED", "FAILED", "DIVERGED", "KILLED", "NOT RUN")
+USABLE = ("FINISHED", "SKIPPED")
+
+
+def summarise(sweep: Sweep, records: list[JobRecord], parent: "SweepRun | None", interrupted: str) -> None:
+    """Compare the jobs, end the parent, and print the account.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    records : list of JobRecord
+        Every job, in order.
+    parent : SweepRun or None
+        None without MLflow.
+    interrupted : str
+        What stopped the sweep from outside, if anything did.
+    """
+    counts = Counter(record.status for record in records)
+    files = []
+    try:
+        files = comparison(sweep, records)
+    except Exception as error:  # a figure that can't be drawn must not cost the account
+        print(f"rnnexp: the comparison could not be drawn: {type(error).__name__}: {error}", file=sys.stderr)
+    best = best_of(records)
+    lines = [", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status]) or "no job began"]
+    if best is not None:
+        lines.append(f"best                {best.label}: evaluation loss {best.metrics[LOSS]:.6g}")
+    if parent is not None:
+        if counts["KILLED"]:
+            parent.end_children(interrupted or "its process ended without a word")
+        status = "KILLED" if interrupted else "FINISHED" if set(counts) <= set(USABLE) and counts else "FAILED"
+        metrics = {f"jobs/{status.lower().replace(' ', '_')}": float(counts[status]) for status in STATUSES}
+        tags = {"mlflow.note.content": "\n".join(["```", *plain_table(sweep, records), "", *lines, "```"])}
+        if best is not None:
+            metrics["jobs/best_loss"] = best.metrics[LOSS]
+            tags |= {"rnnexp.best_run": best.run or "", "rnnexp.best_job": best.name}
+        if interrupted:
+            tags["error"] = interrupted
+        parent.end(status, metrics=metrics, tags=tags, files=files)
+    print_table(sweep, records)
+    print("\n".join(lines))
+    print(f"sweep folder        {sweep.folder}")
+    if parent is not None:
+        runs = [record.run for record in records if record.run and record.status != "NOT RUN"]
+        print(f"MLflow parent run   {parent.id} in experiment {parent.store.experiment}")
+        if command := parent.store.ui_command():
+            print(f"to see it, start    {command}")
+        print(f"charts              {parent.charts_link()}")
+        print(f"comparison          {parent.compare_link(list(dict.fromkeys(runs)))}")
+    if undone := [record for record in records if record.status not in USABLE]:
+        print(f"not finished        {len(undone)} of {len(records)} jobs; {next_step(parent is not None)}")
+    sys.stdout.flush()
+
+
+def next_step(recorded: bool) -> str:
+    """What a person can do about jobs that did not finish."""
+    if recorded:
+        return "the same command with skip_finished=true runs only what is missing"
+    return "traceback.txt in a job's folder has the whole story of an error in the code"
+
+
+def best_of(records: list[JobRecord]) -> JobRecord | None:
+    """The finished job with the smallest final evaluation loss; None if there is none."""
+    usable = [
+        record for record in records if record.status in USABLE and math.isfinite(record.metrics.get(LOSS, math.nan))
+    ]
+    return min(usable, key=lambda record: record.metrics[LOSS], default=None)
+
+
+def jobs_table(sweep: Sweep, records: list[JobRecord]) -> "pd.DataFrame":
+    """One row a job: its name, status, what differs, and its final metrics."""
+    import pandas as pd
+
+    rows = []
+    for record in records:
+        row: dict[str, Any] = {
+            "run": record.run or f"job {record.number}",
+            "job": record.number,
+            "name": record.name,
+            "status": record.status,
+        }
+        row |= {key: record.values.get(key) for key in sweep.keys}
+        row |= {name: value for name, value in record.metrics.items() if name.startswith("final/")}
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=None if rows else ["run", "job", "name", "status"])
+    # Two jobs with one configuration may stand for one earlier run.
+    return table.drop_duplicates("run").set_index("run")
+
+
+def comparison(sweep: Sweep, records: list[JobRecord]) -> list[Path]:
+    """The files that compare the jobs, in the sweep's folder."""
+    from rnnexp.tracking.comparison import write_comparison
+
+    if not any(record.metrics for record in records):
+        return []
+    import pandas as pd
+
+    curves = {
+        record.run or f"job {record.number}": pd.Series(dict(record.curve), dtype=float)
+        for record in records
+        if record.curve
+    }
+    swept = [text for text in sweep.overrides if text.lstrip("+~").partition("=")[0] in sweep.keys]
+    title = "sweep: " + ", ".join(swept)
+    return write_comparison(jobs_table(sweep, records), curves, sweep.folder, title=title, keys=sweep.keys)
+
+
+def cells(sweep: Sweep, record: JobRecord) -> list[str]:
+    """A job's line of the table."""
+    chosen = dict(text.lstrip("+~").partition("=")[::2] for text in record.overrides)
+    loss = record.metrics.get(LOSS, math.nan) if record.status in USABLE else math.nan
+    shown = f"{loss:.6g}" if math.isfinite(loss) else ""
+    reason = record.reason.splitlines()[0] if record.reason else ""
+    return [str(record.number), *(chosen.get(key, "") for key in sweep.keys), record.status, shown, reason]
+
+
+def heads(sweep: Sweep) -> list[str]:
+    """The table's columns."""
+    return ["job", *sweep.keys, "status", "final loss", ""]
+
+
+def print_table(sweep: Sweep, records: list[JobRecord]) -> None:
+    """The jobs as a table on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in heads(sweep):
+        table.add_column(head, justify="right" if head in ("job", "final loss") else "left", overflow="fold")
+    colors = {"FINISHED": "", "SKIPPED": "dim", "NOT RUN": "dim"}
+    for record in records:
+        style = colors.get(record.status, "red")
+        table.add_row(*(Text(cell, style=style if index else "") for index, cell in enumerate(cells(sweep, record))))
+    console.print(table)
+
+
+def plain_table(sweep: Sweep, records: list[JobRecord]) -> list[str]:
+    """The same as lines of text."""
+    rows = [heads(sweep), *(cells(sweep, record) for record in records)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
