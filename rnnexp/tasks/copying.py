@@ -13,7 +13,7 @@ BLANK, DELIMITER = 0, 9
 
 PAPERS = {
     "arjovsky": "Arjovsky, Shah & Bengio 2016, section 4.1",
-    "tcn": "Bai, Kolter & Koltun 2018, section 4.2",
+    "tcn": "Bai, Kolter & Koltun 2018, section 4",
 }
 
 

@@ -28,7 +28,7 @@ class LongLag(EpisodeTask):
     Every step is scored, by cross-entropy over the p + 1 symbols, but only the last prediction needs a memory.
     Hochreiter & Schmidhuber 1997, "Long short-term memory", section 5.2, tasks 2a and 2b (p = 4, 10 and 100 there): the
     best documented failure of plain recurrent networks, with one self-recurrent unit: at p = 10 and 100, none of 18
-    trials learned it in 5 million sequences. (That the a's of 2b are uniform is from memory.)
+    trials learned it in 5 million sequences.
 
     Parameters
     ----------

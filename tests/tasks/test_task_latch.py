@@ -6,7 +6,8 @@ import pytest
 from rnnexp.checks import InvalidValue
 from rnnexp.tasks import Latch
 
-TARGETS = {"3a": (0.0, 1.0), "3b": (0.0, 1.0), "3c": (0.2, 0.8), "bengio": (-0.8, 0.8)}
+# After -1 and after +1: class 1, which begins with +1, has the lower target in 3c.
+TARGETS = {"3a": (0.0, 1.0), "3b": (0.0, 1.0), "3c": (0.8, 0.2), "bengio": (-0.8, 0.8)}
 VARIANTS = pytest.mark.parametrize("variant", TARGETS)
 
 
@@ -18,13 +19,13 @@ def ends(batch):
 def test_every_step_of_a_trial(variant):
     task = Latch(variant=variant, length=20, informative=3)
     batch = task.evaluation(rng=np.random.default_rng(0))
-    low, high = TARGETS[variant]
+    minus, plus = TARGETS[variant]
     assert (batch.mask.sum(axis=0) == 1).all()
     for sequence, end in enumerate(ends(batch)):
         inputs, answer = batch.inputs[:, sequence, 0], batch.targets[end, sequence, 0]
-        assert answer in (low, high)
-        sign = 1.0 if answer == high else -1.0
-        if variant in ("3a", "bengio"):
+        assert answer in (minus, plus)
+        sign = 1.0 if answer == plus else -1.0
+        if variant != "3b":
             assert inputs[:3].tolist() == [sign] * 3
         else:
             assert len(set(inputs[:3])) == 3
@@ -57,7 +58,7 @@ def test_the_noise_has_the_variance_asked_for_and_classes_are_even(variant, nois
     first = batch.inputs[0, :, 0]
     sign = np.sign(batch.inputs[:2, :, 0].sum(axis=0))
     assert abs((sign > 0).mean() - 0.5) < 5 * 0.5 / np.sqrt(count)
-    if variant in ("3b", "3c"):
+    if variant == "3b":
         off = first[sign > 0] - 1.0
         assert abs(off.var() / variance - 1) < 0.25
     else:
@@ -76,8 +77,10 @@ def test_3c_has_noisy_targets_in_training_only():
     assert set(held_out.targets[held_out.mask][:, 0]) == {0.2, 0.8}
 
 
-@pytest.mark.parametrize(("variant", "loss"), [("3a", 0.25), ("3b", 0.25), ("3c", 0.09), ("bengio", 0.64)])
-def test_the_baseline_is_always_the_middle(variant, loss):
+@pytest.mark.parametrize(
+    ("variant", "loss", "error"), [("3a", 0.25, 1.0), ("3b", 0.25, 1.0), ("3c", 0.09, 1.0), ("bengio", 0.64, 0.5)]
+)
+def test_the_baseline_is_always_the_middle(variant, loss, error):
     task = Latch(variant=variant, length=9, eval_sequences=4000)
     batch = task.evaluation(rng=np.random.default_rng(5))
     middle = sum(TARGETS[variant]) / 2
@@ -86,7 +89,8 @@ def test_the_baseline_is_always_the_middle(variant, loss):
     assert task.baseline.loss == pytest.approx(loss, rel=1e-12)
     outputs = np.full((*batch.mask.shape, 1), middle)
     wrong = task.wrong(outputs, batch)[batch.mask].mean()
-    assert abs(wrong - task.baseline.error) < 5 * 0.5 / np.sqrt(4000)
+    assert task.baseline.error == error
+    assert abs(wrong - error) <= 5 * np.sqrt(error * (1 - error) / 4000)
     assert task.baseline.accuracy is None
 
 
@@ -94,12 +98,46 @@ def test_the_baseline_is_always_the_middle(variant, loss):
 def test_an_oracle_that_reads_the_sign_is_never_wrong_and_its_opposite_always(variant):
     task = Latch(variant=variant, length=15, noise=0.1)
     batch = task.evaluation(rng=np.random.default_rng(6))
-    low, high = TARGETS[variant]
-    answers = np.where(batch.inputs[:3, :, 0].sum(axis=0) > 0, high, low)
+    minus, plus = TARGETS[variant]
+    answers = np.where(batch.inputs[:3, :, 0].sum(axis=0) > 0, plus, minus)
     outputs = np.broadcast_to(answers[:, np.newaxis], (*batch.mask.shape, 1))
     assert np.square(outputs - batch.targets)[batch.mask].mean() == task.floor == 0.0
     assert not task.wrong(outputs, batch)[batch.mask].any()
-    assert task.wrong(low + high - outputs, batch)[batch.mask].all()
+    assert task.wrong(minus + plus - outputs, batch)[batch.mask].all()
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize(
+    ("variant", "off", "wrong"),
+    [
+        ("3a", 0.19, False),
+        ("3a", 0.21, True),
+        ("3b", 0.19, False),
+        ("3b", 0.21, True),
+        ("3c", 0.09, False),
+        ("3c", 0.11, True),
+        ("bengio", 0.79, False),
+    ],
+)
+def test_an_output_is_wrong_if_it_is_too_far_off_on_either_side(variant, off, wrong, side):
+    task = Latch(variant=variant, length=12)
+    batch = task.evaluation(rng=np.random.default_rng(7))
+    assert (task.wrong(batch.targets + side * off, batch)[batch.mask] == wrong).all()
+
+
+def test_an_output_of_exactly_a_fifth_is_wrong_after_minus_one_in_3a():
+    task = Latch(length=12)
+    batch = task.evaluation(rng=np.random.default_rng(8))
+    zero = batch.mask & (batch.targets[..., 0] == 0.0)
+    assert zero.any()
+    assert task.wrong(np.full((*batch.mask.shape, 1), 0.2), batch)[zero].all()
+
+
+def test_in_bengio_only_the_sign_of_the_output_counts():
+    task = Latch(variant="bengio", length=12)
+    batch = task.evaluation(rng=np.random.default_rng(9))
+    assert not task.wrong(0.01 * batch.targets, batch)[batch.mask].any()
+    assert task.wrong(-0.01 * batch.targets, batch)[batch.mask].all()
 
 
 @pytest.mark.parametrize(
@@ -107,14 +145,18 @@ def test_an_oracle_that_reads_the_sign_is_never_wrong_and_its_opposite_always(va
     [
         ("3a", 0.0, 0.009, True),
         ("3a", 0.0, 0.01, False),
-        ("3b", 0.01, 0.001, False),
+        ("3a", 1 / 256, 0.001, False),
+        ("3b", 5 / 256, 0.039, True),
+        ("3b", 6 / 256, 0.039, False),
+        ("3b", 5 / 256, 0.04, False),
         ("3c", 0.0, 0.014, True),
         ("3c", 0.0, 0.016, False),
+        ("3c", 1 / 256, 0.001, False),
         ("bengio", 0.0, 0.5, True),
         ("bengio", 0.1, 0.0, False),
     ],
 )
-def test_solved_is_none_wrong_and_a_small_error(variant, error, off, solved):
+def test_solved_is_few_or_none_wrong_and_a_small_error(variant, error, off, solved):
     report = SimpleNamespace(evaluation=SimpleNamespace(error=error, absolute_error=off))
     assert Latch(variant=variant).solved(report) is solved
     assert Latch(variant=variant).solved(SimpleNamespace(evaluation=None)) is None
