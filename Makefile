@@ -66,7 +66,7 @@ bench: $(VENV)/run  ## what gradient statistics and drawing the data cost, as sh
 	$(BIN)/python experiments/data_cost/run.py
 
 ui: $(VENV)/run  ## the MLflow UI on the runs recorded in this folder
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host 127.0.0.1
+	$(BIN)/python -m rnnexp.tracking ui
 
 clean:  ## remove the environment and caches, not the results
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

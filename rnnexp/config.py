@@ -171,9 +171,10 @@ def out_of_memory(error: MemoryError) -> UserError:
 def check_root(config: DictConfig) -> dict[str, Any]:
     """The configuration as plain Python values, its root keys checked."""
     try:
-        root: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
-            OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]), resolve=True
-        )
+        own = config
+        if "hydra" in config:  # a copy takes its time, and a job's configuration has no such part
+            own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        root: dict[str, Any] = OmegaConf.to_container(own, resolve=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
         raise UserError(f"the configuration can't be resolved: {str(error).splitlines()[0]}") from None
     for key in root:

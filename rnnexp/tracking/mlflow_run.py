@@ -92,20 +92,28 @@ class MLflowRun:
         self._waiting: list[Any] = []
         self._sent = time.monotonic()
 
-    def log(self, points: Iterable[Point]) -> None:
-        """Take in metric values; they are sent in batches."""
+    def keep(self, points: Iterable[Point]) -> None:
+        """Take in metric values, to be sent with the next batch."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
         self._waiting += [Metric(point.name, point.value, now, point.step) for point in points]
+
+    def log(self, points: Iterable[Point]) -> None:
+        """Take in metric values; they are sent in batches."""
+        self.keep(points)
         if len(self._waiting) >= BATCH or time.monotonic() - self._sent > PATIENCE:
             self.flush()
 
-    def flush(self) -> None:
-        """Send what waits."""
-        while self._waiting:
+    def flush(self, tags: Mapping[str, str] | None = None) -> None:
+        """Send what waits, and some tags with it: a call costs more than what it carries."""
+        from mlflow.entities import RunTag
+
+        entries = [RunTag(key, value[:5000]) for key, value in (tags or {}).items()]
+        while self._waiting or entries:
             batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
-            self.store.client.log_batch(self.id, metrics=batch)
+            self.store.client.log_batch(self.id, metrics=batch, tags=entries)
+            entries = []
         self._sent = time.monotonic()
 
     def artifact(self, path: Path) -> None:
@@ -115,8 +123,6 @@ class MLflowRun:
     def end(self, status: str, tags: Mapping[str, str]) -> None:
         """Send what waits, and end the run as FINISHED, FAILED or KILLED."""
         try:
-            self.flush()
-            for key, value in tags.items():
-                self.store.client.set_tag(self.id, key, value[:5000])
+            self.flush(tags)
         finally:
             self.store.client.set_terminated(self.id, status)

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -154,7 +155,7 @@ class Recorder:
             files = self._write(whole=status == "FINISHED")
             if self.run is not None:
                 tags["mlflow.note.content"] = "```\n" + "\n".join(self._findings()) + "\n```"
-                self.run.log(self.history.summary())
+                self.run.keep(self.history.summary())
                 for path in files:
                     self.run.artifact(path)
         finally:
@@ -269,8 +270,16 @@ def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:
 
 def store_of(info: RunInfo) -> Store:
     """The open store that the settings name."""
-    tracking = info.settings["tracking"]
-    return open_store(tracking_uri(info.uri, info.started_in), tracking["experiment"])
+    where = (tracking_uri(info.uri, info.started_in), str(info.settings["tracking"]["experiment"]))
+    if info.sweep is None:
+        return open_store(*where)
+    return _kept_store(*where)
+
+
+@cache
+def _kept_store(uri: str, experiment: str) -> Store:
+    """A store that all jobs of a sweep in this process share."""
+    return open_store(uri, experiment)
 
 
 def finished_before(info: RunInfo) -> float | None:

@@ -129,7 +129,24 @@ def open_store(uri: str, experiment: str) -> Store:
         raise UserError(f"the tracking database {path} can't be used: {error.strerror}", ELSEWHERE) from None
 
 
-def _open(uri: str, experiment: str, artifacts: str | None) -> Store:
+def existing_store(uri: str) -> Store:
+    """A store that is there already, with no experiment selected; nothing is created.
+
+    Raises
+    ------
+    UserError
+        If there is none, or it can't be used.
+    """
+    check_uri(uri)
+    if uri.startswith(SQLITE) and not _database(uri).exists():
+        raise UserError(
+            f"there is no tracking database {_database(uri)}",
+            "start from the folder where the runs were recorded, or name the database: sqlite:///where/it/is.db",
+        )
+    return Store(_client(uri), uri, "", "")
+
+
+def _client(uri: str) -> Any:
     # Before the import: MLflow reads these once. A stray run id would hijack the next run.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ.pop("MLFLOW_RUN_ID", None)
@@ -140,7 +157,17 @@ def _open(uri: str, experiment: str, artifacts: str | None) -> Store:
     for noisy in ("alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        return _select(MlflowClient(tracking_uri=uri), uri, experiment, artifacts)
+        return MlflowClient(tracking_uri=uri)
+    except MlflowException as error:
+        raise _told(error, uri) from None
+
+
+def _open(uri: str, experiment: str, artifacts: str | None) -> Store:
+    client = _client(uri)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _select(client, uri, experiment, artifacts)
     except MlflowException as error:
         raise _told(error, uri) from None
 

@@ -1,0 +1,121 @@
+"""The command ``python -m rnnexp.tracking``: the MLflow UI on the database of this folder."""
+
+import argparse
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from rnnexp.checks import UserError, nearest
+from rnnexp.tracking.store import Store, existing_store, tracking_uri
+
+#: Seconds that the server may take to answer.
+PATIENCE = 120
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Start the MLflow UI, and say which page shows the runs."""
+    parser = argparse.ArgumentParser(prog="python -m rnnexp.tracking", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    ui = commands.add_parser("ui", help="start the MLflow UI, on this machine only, and print the page with the runs")
+    ui.add_argument("--experiment", help="MLflow experiment to show (default: rnnexp, or else the newest)")
+    ui.add_argument("--uri", help="tracking database; as for python -m rnnexp in this folder when not given")
+    ui.add_argument("--port", type=int, default=5000, help="port to begin the search for a free one (default: 5000)")
+    ui.add_argument("--open", action="store_true", help="open the page in the browser")
+    given = parser.parse_args(arguments)
+    try:
+        raise SystemExit(show(given.uri, given.experiment, given.port, given.open))
+    except UserError as error:
+        raise SystemExit(error.message()) from None
+
+
+def show(uri: str | None, experiment: str | None, port: int, browse: bool) -> int:
+    """Run the UI until it is stopped; its exit code.
+
+    Raises
+    ------
+    UserError
+        If there is no database here, or no such experiment in it.
+    """
+    store = shown_store(tracking_uri(uri, Path.cwd()), experiment)
+    if store.ui_command() is None:
+        print(f"the server shows the runs itself: {store.link('runs')}", flush=True)
+        return 0
+    port = free_port(port)
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri]
+    server = subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", str(port)],
+        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # its workers end with it
+    )
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        wait(server, port)
+        print(f"the runs of experiment {store.experiment}: {store.link('runs', port)}", flush=True)
+        print("Ctrl-C stops the server", flush=True)
+        if browse:
+            webbrowser.open(store.link("runs", port))
+        server.communicate()
+        return server.returncode
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=20)
+
+
+def shown_store(uri: str, experiment: str | None) -> Store:
+    """The store with the experiment to show: the one asked for, else ``rnnexp``, else the newest."""
+    store = existing_store(uri)
+    experiments = {found.name: found.experiment_id for found in store.client.search_experiments()}
+    if experiment is not None and experiment not in experiments:
+        raise UserError(
+            f"there is no experiment {experiment} in the tracking store",
+            nearest(experiment, experiments) or f"it has {', '.join(experiments)}",
+        )
+    name = experiment or ("rnnexp" if "rnnexp" in experiments else next(iter(experiments)))
+    return Store(store.client, store.uri, experiments[name], name)
+
+
+def free_port(first: int) -> int:
+    """The first port from `first` on that nobody uses."""
+    for port in range(first, first + 100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise UserError(f"the ports from {first} to {first + 99} are all in use", "give another one: --port 6000")
+
+
+def wait(server: "subprocess.Popen[str]", port: int) -> None:
+    """Return when the server answers."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        if server.poll() is not None:
+            told = (server.stderr.read() if server.stderr else "").strip().splitlines()
+            raise UserError(f"the MLflow UI ended at its start: {told[-1] if told else 'it said nothing'}")
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+            return
+        except (OSError, urllib.error.URLError):
+            time.sleep(0.2)
+    raise UserError(f"the MLflow UI did not answer on port {port} in {PATIENCE} seconds")
+
+
+if __name__ == "__main__":
+    main()
