@@ -1,14 +1,39 @@
-"""Recorded runs as tables, for whoever compares them."""
+"""Recorded runs as tables, for whoever compares them; ``python -m rnnexp.report`` compares them at once."""
 
+import argparse
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from rnnexp.checks import InvalidValue, UserError, nearest, one_of, show
 
-from rnnexp.checks import UserError
-from rnnexp.tracking.store import Store, open_store, tracking_uri
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rnnexp.tracking.store import Store
+
+LOSS = "final/eval/loss"
+#: Columns of `runs` beside parameters and metrics.
+ABOUT = ("name", "status", "sweep")
+#: MLflow's words for how a run ended or stands.
+STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
+#: Rows of the printed table.
+MOST_ROWS = 50
+EXAMPLE = "a filter is written as in metrics.`final/eval/loss` < 0.5 and params.task = 'echo'"
 
 
-def runs(experiment: str = "rnnexp", *, uri: str | None = None, status: str = "FINISHED") -> pd.DataFrame:
+def runs(
+    experiment: str = "rnnexp",
+    *,
+    uri: str | None = None,
+    status: str | None = "FINISHED",
+    sweep: str | None = None,
+    filter: str | None = None,  # noqa: A002  # MLflow's own word for it
+    name: str | None = None,
+) -> "pd.DataFrame":
     """One row a run: its parameters as numbers where they are numbers, and the last value of every metric.
 
     Parameters
@@ -17,53 +42,315 @@ def runs(experiment: str = "rnnexp", *, uri: str | None = None, status: str = "F
         MLflow experiment.
     uri : str, optional
         Tracking store; as for ``python -m rnnexp`` in this folder when not given.
-    status : str
-        MLflow's word for how the run ended.
+    status : str or None
+        MLflow's word for how the run ended; None for all.
+    sweep : str, optional
+        Only the runs of this sweep: its id, or the MLflow run id of its parent.
+    filter : str, optional
+        MLflow filter, such as ``params.task = 'echo'``.
+    name : str, optional
+        Only runs of this name; ``%`` in it stands for anything.
 
     Returns
     -------
     DataFrame
-        Indexed by MLflow run id, oldest first; ``null`` parameters are missing values.
+        Indexed by MLflow run id, oldest first; `name`, `status`, `sweep` (id, or missing), parameters, where ``null``
+        is a missing value, and metrics. The parents of sweeps are not among them.
 
     Raises
     ------
     UserError
-        If the store can't be opened, or has no such run.
+        If the store can't be opened, has no such experiment or no such run, or the filter can't be read.
     """
-    store = open_store(tracking_uri(uri, Path.cwd()), experiment)
-    found, token = [], None
-    while True:
-        page = store.client.search_runs(
-            [store.experiment_id],
-            filter_string=f"attributes.status = '{status}'",
-            order_by=["attributes.start_time ASC"],
-            page_token=token,
-        )
-        found += page
-        token = page.token
-        if not token:
-            break
+    return _runs(_reading(uri, experiment, status), status=status, sweep=sweep, query=filter, name=name)
+
+
+def _runs(
+    store: "Store", *, status: str | None, sweep: str | None, query: str | None, name: str | None = None
+) -> "pd.DataFrame":
+    import pandas as pd
+
+    clauses = []
+    if status is not None:
+        clauses.append(f"attributes.status = '{one_of('status', status, STATUSES)}'")
+    for what, clause, value in (
+        ("sweep", "tags.`rnnexp.sweep` = '{}'", sweep if sweep is None else _sweep_id(store, sweep)),
+        ("name", "attributes.run_name LIKE '{}'", name),
+    ):
+        if value is not None and ("'" in value or not value.strip()):
+            raise InvalidValue(what, value, "text without a single quote")
+        if value is not None:
+            clauses.append(clause.format(value))
+    if query is not None and query.strip():
+        clauses.append(query)
+    # What is not tagged at all is a run too, so that MLflow's != can't tell parents apart.
+    found = [run for run in _search(store, " and ".join(clauses), query) if _is_run(run)]
     if not found:
-        raise UserError(
-            f"there is no {status} run in the MLflow experiment {experiment} of {store.uri}",
-            "start from the folder where the runs were recorded, or name another experiment or store",
-        )
-    rows = [{"run": run.info.run_id, **run.data.params, **run.data.metrics} for run in found]
+        raise _nothing(store, status, sweep, query, name)
+    rows = [
+        {
+            "run": run.info.run_id,
+            "name": run.info.run_name,
+            "status": run.info.status,
+            "sweep": run.data.tags.get("rnnexp.sweep"),
+            **run.data.params,
+            **run.data.metrics,
+        }
+        for run in found
+    ]
     table = pd.DataFrame(rows).set_index("run")
-    for name in {name for run in found for name in run.data.params}:
-        column = table[name].replace("null", None)
+    for key in {key for run in found for key in run.data.params}:
+        column = table[key].replace("null", None)
         numbers = pd.to_numeric(column, errors="coerce")
-        table[name] = numbers if numbers.notna().equals(column.notna()) else column
+        table[key] = numbers if numbers.notna().equals(column.notna()) else column
     return table
 
 
-def curve(run: str, metric: str, *, uri: str | None = None, experiment: str = "rnnexp") -> pd.Series:
+def _is_run(run: Any) -> bool:
+    return bool(run.data.tags.get("rnnexp.kind") != "sweep")
+
+
+def _search(store: "Store", clauses: str, query: str | None = None) -> list[Any]:
+    """All runs that match, oldest first."""
+    from mlflow.exceptions import MlflowException
+
+    found, token = [], None
+    while True:
+        try:
+            page = store.client.search_runs(
+                [store.experiment_id], clauses, order_by=["attributes.start_time ASC"], page_token=token
+            )
+        except MlflowException as error:
+            if query is None:
+                raise
+            raise UserError(f"the filter {show(query)} can't be read: {str(error).splitlines()[0]}", EXAMPLE) from None
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def _sweep_id(store: "Store", sweep: str) -> str:
+    """The id of a sweep that is given by it, or by its parent run."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(store.client.get_run(sweep).data.tags.get("rnnexp.sweep", sweep))
+    except MlflowException:
+        return sweep
+
+
+def _reading(uri: str | None, experiment: str, status: str | None = None) -> "Store":
+    """The store with an experiment that is there; nothing is created."""
+    from rnnexp.tracking import store as stores
+
+    full = stores.tracking_uri(uri, Path.cwd())
+    where = stores.redact(full)
+    elsewhere = "start from the folder where the runs were recorded, or name another experiment or store"
+    missing = f"there is no {f'{status} ' if status else ''}run in the MLflow experiment {experiment} of {where}"
+    stores.check_uri(full)
+    if full.startswith(stores.SQLITE) and not stores._database(full).is_file():
+        raise UserError(f"{missing}: there is no such file", elsewhere)
+    # As in `open_store`: MLflow reads these once, before its import.
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client = MlflowClient(tracking_uri=full)
+        found = client.get_experiment_by_name(experiment)
+        if found is not None and found.lifecycle_stage == "active":
+            return stores.Store(client, full, found.experiment_id, experiment)
+        known = [other.name for other in client.search_experiments()]
+    except MlflowException as error:
+        raise stores._told(error, full) from None
+    why = "there is no such experiment" if found is None else "the experiment was deleted"
+    near = nearest(experiment, known)
+    raise UserError(f"{missing}: {why}", f"{near} " * bool(near) + f"experiments: {', '.join(known)}; {elsewhere}")
+
+
+def _nothing(store: "Store", status: str | None, sweep: str | None, query: str | None, name: str | None) -> UserError:
+    """What was searched, and what there is."""
+    from rnnexp.tracking.store import redact
+
+    where = f"there is no {f'{status} ' if status else ''}run in the MLflow experiment {store.experiment}"
+    parts = [("of the sweep", sweep), ("of the name", name), ("that matches", query)]
+    asked = ", ".join(f"{what} {show(value)}" for what, value in parts if value is not None)
+    there = [run for run in _search(store, "") if _is_run(run)]
+    if not there:
+        hint = "it is empty: start from the folder where the runs were recorded, or name another experiment or store"
+        return UserError(f"{where} of {redact(store.uri)}{f', {asked}' if asked else ''}", hint)
+    counts = Counter(run.info.status for run in there)
+    sweeps = Counter(run.data.tags["rnnexp.sweep"] for run in there if "rnnexp.sweep" in run.data.tags)
+    hint = f"there are {', '.join(f'{count} {word}' for word, count in counts.items())}"
+    if sweeps:
+        newest = list(sweeps.items())[-10:]
+        hint += f"; newest sweeps: {', '.join(f'{found} ({count} runs)' for found, count in newest)}"
+    near = nearest(sweep, sweeps) if sweep is not None else ""
+    problem = f"{where} of {redact(store.uri)}{f' {asked}' if asked else ''}"
+    return UserError(problem, "; ".join(filter(None, [near, hint, EXAMPLE if query is not None else ""])))
+
+
+def differing(table: "pd.DataFrame") -> list[str]:
+    """The parameters that have more than one value among the rows.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `runs` gives it.
+
+    Returns
+    -------
+    list of str
+        In the table's order; ``null`` is a value too. What changes no number, such as ``run_name``, is left out.
+    """
+    from rnnexp.tracking.comparison import levels
+
+    return [key for key in _parameters(table) if len(set(levels(table, key))) > 1]
+
+
+def _parameters(table: "pd.DataFrame") -> list[str]:
+    """The columns that are parameters and change numbers; metrics have a slash in their names."""
+    from rnnexp.tracking.recorder import NO_MATTER
+
+    left_out = {*ABOUT, *NO_MATTER, "solved_at_step"}
+    return [str(key) for key in table if "/" not in str(key) and key not in left_out]
+
+
+def curve(run: str, metric: str, *, uri: str | None = None, experiment: str = "rnnexp") -> "pd.Series":
     """A metric of one run by MLflow step (the update, or for `gradient_by_lag/...` the lag), in order."""
-    return curve_of(open_store(tracking_uri(uri, Path.cwd()), experiment), run, metric)
+    return curve_of(_reading(uri, experiment), run, metric)
 
 
-def curve_of(store: Store, run: str, metric: str) -> pd.Series:
+def curve_of(store: "Store", run: str, metric: str) -> "pd.Series":
     """The same from an open store."""
+    import pandas as pd
+
     history = store.client.get_metric_history(run, metric)
     points = sorted((point.step, point.value) for point in history)
     return pd.Series([value for _, value in points], index=[step for step, _ in points], name=metric, dtype=float)
+
+
+def grouped(table: "pd.DataFrame", keys: Sequence[str], metric: str = LOSS) -> "pd.DataFrame":
+    """One row a combination of the keys' values, over all seeds; see `rnnexp.tracking.comparison.grouped`."""
+    from rnnexp.tracking import comparison
+
+    return comparison.grouped(table, keys, metric)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Compare recorded runs: print means over the seeds, write table, figures and page; SystemExit on a mistake."""
+    parser = argparse.ArgumentParser(
+        prog="python -m rnnexp.report",
+        description="Compare recorded runs: a table of means over the seeds, figures, and a page with both.",
+        epilog="example: python -m rnnexp.report echo_threshold --by bptt_length --status all",
+    )
+    parser.add_argument("experiment", nargs="?", default="rnnexp", help="MLflow experiment (default: rnnexp)")
+    parser.add_argument("--sweep", metavar="ID", help="only the runs of this sweep: its id, or its parent's run id")
+    parser.add_argument("--filter", metavar="TEXT", help="only runs that MLflow finds by this; " + EXAMPLE)
+    parser.add_argument(
+        "--status", default="FINISHED", help="FINISHED (default), another of MLflow's words, or all; only finished "
+        "runs enter means, the others are counted"
+    )  # fmt: skip
+    parser.add_argument("--metric", default=LOSS, help=f"what is compared (default: {LOSS})")
+    parser.add_argument(
+        "--by", nargs="+", metavar="KEY", help="keys to compare by (default: all that differ); means are over the rest"
+    )
+    parser.add_argument("--uri", help="tracking store; as for python -m rnnexp when not given")
+    parser.add_argument("--out", type=Path, default=Path("report"), help="folder for the files (default: ./report)")
+    try:
+        _compare(parser.parse_args(arguments))
+    except UserError as error:
+        raise SystemExit(error.message()) from None
+
+
+def _compare(given: argparse.Namespace) -> None:
+    one_of("--status", given.status, [*STATUSES, "all"])
+    status = None if given.status == "all" else given.status
+    store = _reading(given.uri, given.experiment, status)
+    table = _runs(store, status=status, sweep=given.sweep, query=given.filter)
+    metrics = [str(name) for name in table if "/" in str(name)]
+    if given.metric not in metrics:
+        known = ", ".join(name for name in metrics if name.startswith("final/")) or ", ".join(metrics)
+        raise InvalidValue("--metric", given.metric, f"one of {known}", nearest(given.metric, metrics))
+    differ = differing(table)
+    found = [key for key in _parameters(table) if key != "seed"]
+    for key in given.by or []:
+        if key not in found:
+            allowed = f"parameters of these runs other than seed; {', '.join(differ) or 'none'} differ"
+            raise InvalidValue("--by", key, allowed, nearest(key, found))
+    # A group's settings differ wherever its choice does, and say nothing more.
+    keys = list(given.by or [key for key in differ if key != "seed" and not _follows(table, key, differ)])
+    table, repeats = _without_repeats(table)
+    try:
+        given.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValue("--out", given.out, "a folder that can be written", error.strerror or "") from None
+
+    from rnnexp.tracking.comparison import findings, write_comparison
+
+    lags = "gradient_by_lag/last"
+    drawn = table.index[table[lags].notna()] if lags in table else []
+    curves = {str(run): curve_of(store, str(run), lags) for run in drawn}
+    title = f"{given.experiment}: " + (f"sweep {given.sweep}, " if given.sweep else "") + (given.filter or "all runs")
+    swept = [*keys, *(["seed"] if "seed" in differ else [])]
+    paths = write_comparison(table, curves, given.out, title=title, keys=swept, metric=given.metric)
+    _print_table(grouped(table, keys, given.metric))
+    rest = [key for key in differ if key not in keys and not _follows(table, key, keys)]
+    print(f"{given.metric}: means over {', '.join(rest) or 'single runs'}")
+    if repeats:
+        print(f"{repeats} runs repeat another's configuration and seed; of each the newest counts")
+    print("\n".join([*findings(table, swept, given.metric), *map(str, paths)]))
+
+
+def _follows(table: "pd.DataFrame", key: str, keys: Sequence[str]) -> bool:
+    """Whether a key is a setting of a group among `keys` and the group's choice settles it."""
+    from rnnexp.tracking.comparison import levels
+
+    group = key.partition(".")[0]
+    if group == key or group not in keys:
+        return False
+    return len({*zip(levels(table, group), levels(table, key), strict=True)}) == len({*levels(table, group)})
+
+
+def _without_repeats(table: "pd.DataFrame") -> tuple["pd.DataFrame", int]:
+    """The newest of the runs that are alike in every parameter and in how they ended, and how many others there are."""
+    from rnnexp.tracking.comparison import levels
+
+    keys = [key for key in _parameters(table) if key in table]
+    alike = list(zip(table["status"], *(levels(table, key) for key in keys), strict=True))
+    newest = {combination: place for place, combination in enumerate(alike)}
+    return table.iloc[sorted(newest.values())], len(table) - len(newest)
+
+
+def _print_table(means: "pd.DataFrame") -> None:
+    """The grouped table, the best rows if it is long; without colour when piped."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from rnnexp.tracking.comparison import level, show_level
+
+    shown = means
+    if len(means) > MOST_ROWS:
+        shown = means.sort_values("mean", kind="stable").head(MOST_ROWS)
+    keys = [str(name) for name in means.columns[: -len(("n", "mean", "low", "high", "best", "left_out"))]]
+    heads = [*keys, "n", "mean", "95 % interval", "best", "left out"]
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in heads:
+        table.add_column(Text(head), justify="left" if head in keys else "right", overflow="fold")
+    for row in shown.to_dict("records"):
+        known = row["low"] == row["low"]
+        cells = [show_level(level(row[key])) for key in keys]
+        cells += [str(row["n"]), f"{row['mean']:.6g}" if row["n"] else ""]
+        cells += [f"{row['low']:.5g} to {row['high']:.5g}" if known else "", f"{row['best']:.6g}" if row["n"] else ""]
+        table.add_row(*map(Text, [*cells, str(row["left_out"]) if row["left_out"] else ""]))
+    console.print(table)
+    if len(means) > MOST_ROWS:
+        print(f"... the {MOST_ROWS} with the smallest mean of {len(means)}; sweep.csv has every run")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
@@ -165,6 +164,9 @@ def compose_faster() -> None:
 
     `check_all` has composed them all before, so the basic sweeper need not do it once more.
     """
+    # Imported here, since Hydra loads its plugins anew when it starts.
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
     BasicSweeper.validate_batch_is_legal = lambda self, batch: None  # type: ignore[method-assign]
     ConfigLoaderImpl.load_sweep_config = load_sweep_config  # type: ignore[method-assign, assignment]
 

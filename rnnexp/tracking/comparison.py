@@ -6,6 +6,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ USABLE = ("FINISHED", "SKIPPED")
 #: What is averaged over.
 SEED = "seed"
 NULL = "null"
+#: A key's axis is logarithmic if its largest value is so many times its smallest.
+WIDE = 20
 #: A value of a parameter: a number if it is one, else text.
 Level = int | float | str
 
@@ -31,8 +34,8 @@ def level(value: Any) -> Level:
         return NULL
     if isinstance(value, (bool, np.bool_)):
         return str(value).lower()
-    if isinstance(value, numbers.Real) and math.isfinite(value):
-        return int(value) if float(value).is_integer() else float(value)
+    if isinstance(value, numbers.Real) and math.isfinite(number := float(value)):
+        return int(number) if number.is_integer() else number
     return str(value)
 
 
@@ -176,6 +179,43 @@ def influence(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> p
     return found.loc[above.index]
 
 
+def metric_label(metric: str, unit: str = "") -> str:
+    """A metric in words, with its unit."""
+    name = "final evaluation loss" if metric == LOSS else metric
+    return f"{name} ({unit})" if unit else name
+
+
+def findings(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> list[str]:
+    """What a comparison says, one sentence each: how many runs count, which did best, which key stands out."""
+    values, name = usable_values(table, metric), metric_label(metric)
+    counted = values.dropna()
+    lost = left_out(table, metric)
+    all_of_them = "The one run counts." if len(table) == 1 else f"All {len(table)} runs count."
+    sentences = [f"{lost}." if lost else all_of_them]
+    if counted.empty:
+        return [*sentences, f"No run that finished has a {name}: there is nothing to compare."]
+    place = int((values if larger_is_better(metric) else -values).argmax())
+    run = table.index[place]
+    called = f"{table['name'].iloc[place]} ({run})" if "name" in table else str(run)
+    extreme = "Largest" if larger_is_better(metric) else "Smallest"
+    sentences.append(f"{extreme} {name}: {values.iloc[place]:.6g}, by {called}.")
+    if counted.min() == counted.max():
+        return [*sentences, f"The {name} is the same in all of them."] if len(counted) > 1 else sentences
+    ranked = influence(table, [key for key in keys if key != SEED], metric)
+    above = ranked["share"] - ranked["by_chance"]
+    if above.notna().any() and above.iloc[0] > 0:
+        key, row = ranked.index[0], ranked.iloc[0]
+        means = grouped(table, [str(key)], metric).set_index(str(key))["mean"]
+        best, worst = (f"{key}={show_level(row[end])} ({means[row[end]]:.4g})" for end in ("best", "worst"))
+        sentences.append(
+            f"{key} mattered most: its values account for {row['share']:.0%} of the variance (shuffled runs would give "
+            f"{row['by_chance']:.0%}); the mean is best at {best}, worst at {worst}."
+        )
+    elif above.notna().any():
+        sentences.append("No key accounts for more of the variance than it would if the runs were shuffled.")
+    return sentences
+
+
 def unit_of(table: pd.DataFrame, metric: str) -> str:
     """The unit of a loss, told from what else the runs have recorded; empty if that does not tell."""
     if not metric.endswith("/loss") or table.empty:
@@ -185,6 +225,73 @@ def unit_of(table: pd.DataFrame, metric: str) -> str:
         for name in ("final/eval/accuracy", "final/eval/absolute_error")
     )
     return {(True, False): "nats per scored step", (False, True): "squared error"}.get((classes, values), "")
+
+
+def one_line(value: object, width: int = 60) -> str:
+    """Text that matplotlib draws as it is, on one line and not too long."""
+    text = " ".join(str(value).split())
+    text = text if len(text) <= width else text[: width - 3] + "..."
+    return (text or "-").replace("$", r"\$")
+
+
+@dataclass(frozen=True)
+class KeyAxis:
+    """Where a key's values are drawn: numbers to scale, with `null` at their right; else one after the other.
+
+    Attributes
+    ----------
+    positions : dict of Level to float
+    numeric, log : bool
+        Numbers to scale; on a logarithmic axis, if all are above 0 and the largest is `WIDE` times the smallest.
+    """
+
+    positions: dict[Level, float]
+    numeric: bool
+    log: bool
+
+    @classmethod
+    def of(cls, found: Sequence[Level]) -> "KeyAxis":
+        """The axis for these values."""
+        ordered = sorted(set(found), key=by_level)
+        values = [value for value in ordered if not isinstance(value, str)]
+        if not values or any(isinstance(value, str) and value != NULL for value in ordered):
+            return cls({value: float(index) for index, value in enumerate(ordered)}, False, False)
+        low, high = float(values[0]), float(values[-1])
+        log = low > 0 and high / low > WIDE
+        right = high * (high / low) ** 0.12 if log else high + (0.12 * (high - low) or 1.0)
+        return cls({value: right if value == NULL else float(value) for value in ordered}, True, log)
+
+    def apply(self, axes: Any) -> None:
+        """Scale and label the axis; ticks too close to one another are left out."""
+        from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
+
+        places = [place for value, place in self.positions.items() if value != NULL]
+        labels = {place: one_line(show_level(value), 24) for value, place in self.positions.items()}
+        if self.log:
+            axes.set_xscale("log")
+        if self.numeric and len(places) > 10:
+            locator = LogLocator() if self.log else MaxNLocator(8)
+            places = [x for x in locator.tick_values(places[0], places[-1]) if places[0] <= x <= places[-1]]
+            labels |= {place: f"{place:.6g}" for place in places}
+        scale = math.log if self.log else float
+        ends = [scale(place) for place in self.positions.values()]
+        apart = 0.06 * (max(ends) - min(ends)) if self.numeric else 0.0
+        kept: list[float] = []
+        for place in places:
+            if not kept or scale(place) - scale(kept[-1]) >= apart:
+                kept.append(place)
+        if NULL in self.positions and self.positions[NULL] not in kept:
+            kept.append(self.positions[NULL])
+        axes.xaxis.set_major_locator(FixedLocator(kept))
+        axes.xaxis.set_minor_locator(NullLocator())
+        crowded = sum(len(labels[place]) + 2 for place in kept) > 70
+        axes.set_xticklabels(
+            [labels[place] for place in kept], rotation=30 if crowded else 0, ha="right" if crowded else "center"
+        )
+        if self.numeric and NULL in self.positions and len(self.positions) > 1:
+            last, null = sorted(self.positions.values())[-2:]
+            middle = math.sqrt(last * null) if self.log else (last + null) / 2
+            axes.axvline(middle, color="#777777", linestyle=":", linewidth=0.8)
 
 
 def file_names(keys: Sequence[str], stem: str, taken: Sequence[str]) -> dict[str, str]:
@@ -236,8 +343,7 @@ def write_comparison(
     list of Path
         The table, the figures (none if no run counts), the page.
     """
-    from rnnexp.tracking.comparison_figures import comparison_figures
-    from rnnexp.tracking.comparison_html import page
+    from rnnexp.tracking.comparison_html import comparison_figures, page
 
     keys = list(dict.fromkeys(keys))
     unit = unit or unit_of(table, metric)
