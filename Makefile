@@ -61,9 +61,10 @@ format: $(VENV)/lint  ## put the source into its usual form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/run  ## what gradient statistics and drawing the data cost, as shares of training time
+bench: $(VENV)/run  ## what gradient statistics, drawing the data and recording cost, as shares
 	$(BIN)/python experiments/gradient_cost/run.py
 	$(BIN)/python experiments/data_cost/run.py
+	$(BIN)/python experiments/tracking_cost/run.py
 
 ui: $(VENV)/run  ## the MLflow UI on the runs recorded in this folder
 	$(BIN)/python -m rnnexp.tracking ui

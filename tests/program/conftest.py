@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from browsing import chromium_page
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,3 +93,10 @@ def artifacts():
         return Path(run.info.artifact_uri.removeprefix("file://"))
 
     return find
+
+
+@pytest.fixture(scope="module")
+def page():
+    """A page of a headless Chromium."""
+    with chromium_page() as opened:
+        yield opened

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,18 +13,9 @@ import urllib.request
 from urllib.parse import quote
 
 import pytest
+from browsing import see
 
 pytestmark = pytest.mark.browser
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
@@ -66,24 +56,6 @@ def ui(two_runs):
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(timeout=30)
-
-
-@pytest.fixture(scope="module")
-def page():
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("Chromium is not installed")
-    with playwright.sync_playwright() as engine:
-        browser = engine.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser.new_page(viewport={"width": 1600, "height": 1200})
-        browser.close()
-
-
-def see(page, *texts):
-    """Wait until each text stands on the page."""
-    for text in texts:
-        page.wait_for_function("text => document.body.innerText.includes(text)", arg=text, timeout=90_000)
 
 
 def test_the_printed_link_opens_the_run(two_runs, ui, page):

@@ -1,0 +1,101 @@
+"""What recording in MLflow costs: ``python experiments/tracking_cost/run.py``.
+
+In an empty folder with a database that was used before, it times a run of 2000 updates with 100 units, and all calls
+to MLflow in it, and prints their share of the run's time; then a sweep of many tiny jobs, and the time a job takes
+beside its training. The first is a ratio inside one process; the second, in milliseconds, is of this machine.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rnnexp import __main__ as command
+from rnnexp.experiment import Experiment
+
+spent = {"mlflow": 0.0, "training": 0.0}
+inside = False
+
+
+def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, its time added up where it is not called by another one of them."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        global inside
+        if inside:
+            return function(*args, **kwargs)
+        inside, began = True, time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            inside = False
+            spent["mlflow"] += time.perf_counter() - began
+
+    return call
+
+
+def watch() -> None:
+    """Time every public method of the MLflow client, and the training."""
+    from mlflow import MlflowClient
+
+    for name, member in list(vars(MlflowClient).items()):
+        if callable(member) and not name.startswith("_"):
+            setattr(MlflowClient, name, timed(member))
+    reports = Experiment.reports
+
+    def watched(self: Experiment) -> Iterator[Any]:
+        steps = reports(self)
+        while True:
+            began = time.perf_counter()
+            try:
+                report = next(steps)
+            except StopIteration:
+                return
+            finally:
+                spent["training"] += time.perf_counter() - began
+            yield report
+
+    Experiment.reports = watched  # type: ignore[method-assign]
+
+
+def run(*arguments: str) -> float:
+    """Seconds of one command in this process."""
+    sys.argv[1:] = list(arguments)
+    spent.update(mlflow=0.0, training=0.0)
+    began = time.perf_counter()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        command.main()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Print the share and the time a job takes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=2000, help="updates of the run")
+    parser.add_argument("--jobs", type=int, default=100, help="jobs of the sweep")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        run("steps=2")  # makes the database, and imports everything
+        watch()
+        whole = run("hidden_size=100", f"steps={options.steps}")
+        share = spent["mlflow"] / whole
+        print(
+            f"MLflow calls: {share:.1%} of a run of {options.steps} updates with 100 units ({whole:.1f} s)", flush=True
+        )
+        whole = run("-m", f"seed=range(0,{options.jobs})", "steps=2", "eval_every=2")
+        beside = (whole - spent["training"]) / options.jobs
+        print(
+            f"{options.jobs} jobs of 2 updates: {1000 * beside:.0f} ms a job beside training, "
+            f"of which MLflow {1000 * spent['mlflow'] / options.jobs:.0f} ms"
+        )
+        os.chdir("/")
+
+
+if __name__ == "__main__":
+    main()
