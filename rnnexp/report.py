@@ -266,41 +266,44 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _compare(given: argparse.Namespace) -> None:
+    given.status = given.status if given.status == "all" else given.status.upper()
     one_of("--status", given.status, [*STATUSES, "all"])
     status = None if given.status == "all" else given.status
     store = _reading(given.uri, given.experiment, status)
     table = _runs(store, status=status, sweep=given.sweep, query=given.filter)
     metrics = [str(name) for name in table if "/" in str(name)]
     if given.metric not in metrics:
-        known = ", ".join(name for name in metrics if name.startswith("final/")) or ", ".join(metrics)
-        raise InvalidValue("--metric", given.metric, f"one of {known}", nearest(given.metric, metrics))
+        finals = [name for name in metrics if name.startswith("final/")]
+        hint = nearest(given.metric, metrics) or f"they have {', '.join(finals or metrics)}"
+        raise InvalidValue("--metric", given.metric, "a metric of these runs", hint)
     differ = differing(table)
     found = [key for key in _parameters(table) if key != "seed"]
     for key in given.by or []:
         if key not in found:
-            allowed = f"parameters of these runs other than seed; {', '.join(differ) or 'none'} differ"
-            raise InvalidValue("--by", key, allowed, nearest(key, found))
+            hint = nearest(key, found) or f"they differ in {', '.join(differ) or 'nothing'}"
+            raise InvalidValue("--by", key, "parameters of these runs other than seed, which is averaged over", hint)
     # A group's settings differ wherever its choice does, and say nothing more.
     keys = list(given.by or [key for key in differ if key != "seed" and not _follows(table, key, differ)])
     table, repeats = _without_repeats(table)
     try:
         given.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InvalidValue("--out", given.out, "a folder that can be written", error.strerror or "") from None
+        raise InvalidValue("--out", str(given.out), "a folder that can be written", error.strerror or "") from None
 
     from rnnexp.tracking.comparison import findings, write_comparison
 
     lags = "gradient_by_lag/last"
-    drawn = table.index[table[lags].notna()] if lags in table else []
-    curves = {str(run): curve_of(store, str(run), lags) for run in drawn}
-    title = f"{given.experiment}: " + (f"sweep {given.sweep}, " if given.sweep else "") + (given.filter or "all runs")
+    drawn = [str(run) for run in table.index[table[lags].notna()]] if lags in table else []
+    curves = {run: curve_of(store, run, lags) for run in drawn}
+    title = f"{given.experiment}: {given.status} runs" + (f" of sweep {given.sweep}" if given.sweep else "")
+    title += f" with {given.filter}" if given.filter else ""
     swept = [*keys, *(["seed"] if "seed" in differ else [])]
     paths = write_comparison(table, curves, given.out, title=title, keys=swept, metric=given.metric)
     _print_table(grouped(table, keys, given.metric))
     rest = [key for key in differ if key not in keys and not _follows(table, key, keys)]
-    print(f"{given.metric}: means over {', '.join(rest) or 'single runs'}")
+    print(f"{given.metric}: " + (f"means over {', '.join(rest)}" if rest else "one run each"))
     if repeats:
-        print(f"{repeats} runs repeat another's configuration and seed; of each the newest counts")
+        print(f"{repeats} not shown: same configuration and seed as a newer run")
     print("\n".join([*findings(table, swept, given.metric), *map(str, paths)]))
 
 
@@ -318,8 +321,7 @@ def _without_repeats(table: "pd.DataFrame") -> tuple["pd.DataFrame", int]:
     """The newest of the runs that are alike in every parameter and in how they ended, and how many others there are."""
     from rnnexp.tracking.comparison import levels
 
-    keys = [key for key in _parameters(table) if key in table]
-    alike = list(zip(table["status"], *(levels(table, key) for key in keys), strict=True))
+    alike = list(zip(table["status"], *(levels(table, key) for key in _parameters(table)), strict=True))
     newest = {combination: place for place, combination in enumerate(alike)}
     return table.iloc[sorted(newest.values())], len(table) - len(newest)
 

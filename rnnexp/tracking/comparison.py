@@ -44,11 +44,21 @@ def levels(table: pd.DataFrame, key: str) -> list[Level]:
     return [level(value) for value in table[key]] if key in table else [NULL] * len(table)
 
 
+def combinations(table: pd.DataFrame, keys: Sequence[str]) -> list[tuple[Level, ...]]:
+    """The levels of the keys together, of each row."""
+    return list(zip(*(levels(table, key) for key in keys), strict=True)) if keys else [()] * len(table)
+
+
 def by_level(value: Level) -> tuple[int, float, str]:
     """For sorting: numbers, then words, then `null`."""
     if isinstance(value, str):
         return (2 if value == NULL else 1, 0.0, value)
     return (0, float(value), "")
+
+
+def by_levels(found: Sequence[Level]) -> list[tuple[int, float, str]]:
+    """The same for a combination."""
+    return [by_level(value) for value in found]
 
 
 def show_level(value: Level) -> str:
@@ -112,13 +122,12 @@ def grouped(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> pd.
     """
     keys = [key for key in dict.fromkeys(keys) if key != SEED]
     members: dict[tuple[Level, ...], list[int]] = {}
-    combinations = zip(*(levels(table, key) for key in keys), strict=True) if keys else [()] * len(table)
-    for position, combination in enumerate(combinations):
+    for position, combination in enumerate(combinations(table, keys)):
         members.setdefault(combination, []).append(position)
     values = usable_values(table, metric).to_numpy()
     best = np.max if larger_is_better(metric) else np.min
     rows = []
-    for combination in sorted(members, key=lambda found: [by_level(value) for value in found]):
+    for combination in sorted(members, key=by_levels):
         every = values[members[combination]]
         counted = every[~np.isnan(every)]
         mean, half = interval(counted)
@@ -254,11 +263,11 @@ class KeyAxis:
         """The axis for these values."""
         ordered = sorted(set(found), key=by_level)
         values = [value for value in ordered if not isinstance(value, str)]
-        if not values or any(isinstance(value, str) and value != NULL for value in ordered):
+        if len(values) < 2 or any(isinstance(value, str) and value != NULL for value in ordered):
             return cls({value: float(index) for index, value in enumerate(ordered)}, False, False)
         low, high = float(values[0]), float(values[-1])
         log = low > 0 and high / low > WIDE
-        right = high * (high / low) ** 0.12 if log else high + (0.12 * (high - low) or 1.0)
+        right = high * (high / low) ** 0.12 if log else high + 0.12 * (high - low)
         return cls({value: right if value == NULL else float(value) for value in ordered}, True, log)
 
     def apply(self, axes: Any) -> None:
@@ -288,7 +297,9 @@ class KeyAxis:
         axes.set_xticklabels(
             [labels[place] for place in kept], rotation=30 if crowded else 0, ha="right" if crowded else "center"
         )
-        if self.numeric and NULL in self.positions and len(self.positions) > 1:
+        if not self.numeric:
+            axes.set_xlim(-0.5, len(self.positions) - 0.5)
+        elif NULL in self.positions:
             last, null = sorted(self.positions.values())[-2:]
             middle = math.sqrt(last * null) if self.log else (last + null) / 2
             axes.axvline(middle, color="#777777", linestyle=":", linewidth=0.8)
@@ -297,14 +308,11 @@ class KeyAxis:
 def file_names(keys: Sequence[str], stem: str, taken: Sequence[str]) -> dict[str, str]:
     """A file name by key, safe on every system and not among those taken."""
     names: dict[str, str] = {}
-    used = {name.lower() for name in taken}
     for key in keys:
-        base = f"{stem}_by_{re.sub(r'[^A-Za-z0-9._-]+', '_', key)[:80].strip('.')}"
-        name, number = f"{base}.png", 2
-        while name.lower() in used:
-            name, number = f"{base}_{number}.png", number + 1
-        used.add(name.lower())
-        names[key] = name
+        base = f"{stem}_by_{re.sub(r'[^A-Za-z0-9._-]+', '_', key)[:80]}"
+        used = {name.lower() for name in (*taken, *names.values())}
+        tries = (f"{base}{suffix}.png" for suffix in ("", *(f"_{number}" for number in range(2, len(used) + 3))))
+        names[key] = next(name for name in tries if name.lower() not in used)
     return names
 
 
