@@ -9,6 +9,8 @@ from numpy.random import Generator
 from rnnexp.checks import InvalidValue, integer
 from rnnexp.tasks.base import Array, Baseline, Batch, Place, StreamTask
 
+#: The powers of a whole delay must be ordinary numbers.
+LONGEST_DELAY = 1000
 #: Discarded before a stream begins: at least so many time units, and at least so many delays.
 TRANSIENT, TRANSIENT_DELAYS = 1000, 20
 
@@ -69,6 +71,8 @@ class MackeyGlass(StreamTask):
         eval_steps: int = 500,
     ) -> None:
         self.tau = integer("tau", tau, at_least=6, hint="with a shorter delay the series comes to rest, or nearly so")
+        if self.tau > LONGEST_DELAY:
+            raise InvalidValue("tau", tau, f"<= {LONGEST_DELAY}", "17 and 30 are usual")
         self.substeps = integer("substeps", substeps, at_least=1)
         self.horizon = integer("horizon", horizon, at_least=1)
         if not isinstance(squash, bool):
@@ -104,20 +108,29 @@ class MackeyGlass(StreamTask):
         """The Euler steps of the next `tau` time units, from those (tau * substeps + 1, N) of the last.
 
         The delayed values are all known, so that x_{k+1} = a x_k + g_k with a = 1 - 0.1 / substeps and known g; solved
-        for x, x_{k+j} = a^j x_k + sum over i < j of a^(j-1-i) g_{k+i}.
+        for x, x_{k+j} = a^j (x_k + sum over i < j of a^-(i+1) g_{k+i}). All terms are positive: nothing cancels.
         """
-        delayed, last = history[:-1], history[-1]
-        drive = (0.2 / self.substeps) * delayed / (1.0 + delayed**10)
-        powers, matrix = self._recurrence
-        return np.concatenate([history[-1:], matrix @ drive + powers * last])
+        delayed, last = history[:-1], history[-1:]
+        square = delayed * delayed
+        fourth = square * square
+        drive = delayed / (1.0 + square * fourth * fourth)
+        drive *= self._weights
+        series = np.concatenate([last, drive])
+        np.cumsum(series, axis=0, out=series)
+        series *= self._powers
+        return series
 
     @cached_property
-    def _recurrence(self) -> tuple[Array, Array]:
-        """The powers a^1 to a^K as a column, and the matrix of a^(j-1-i) with zeros where i >= j."""
-        powers = (1.0 - 0.1 / self.substeps) ** np.arange(self.tau * self.substeps + 1)
-        steps = np.arange(self.tau * self.substeps)
-        back = steps[:, np.newaxis] - steps
-        return powers[1:, np.newaxis], np.where(back >= 0, powers[np.abs(back)], 0.0)
+    def _powers(self) -> Array:
+        """a^0 to a^K as a column, K = tau * substeps."""
+        powers: Array = (1.0 - 0.1 / self.substeps) ** np.arange(self.tau * self.substeps + 1)
+        return powers[:, np.newaxis]
+
+    @cached_property
+    def _weights(self) -> Array:
+        """0.2 / substeps * a^-1 to a^-K as a column."""
+        weights: Array = 0.2 / self.substeps / self._powers[1:]
+        return weights
 
     def read(self, place: Place, steps: int, *, rng: Generator) -> Batch:
         """Values (T, N, 1) and those `horizon` steps later."""

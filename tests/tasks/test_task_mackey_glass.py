@@ -158,3 +158,8 @@ def test_solved_is_an_error_below_a_fiftieth_of_the_standard_deviation():
 def test_values_that_make_no_task_are_refused_by_name(settings, message):
     with pytest.raises(InvalidValue, match=f"^{message}"):
         MackeyGlass(**settings)
+
+
+def test_a_delay_whose_powers_would_overflow_is_refused():
+    with pytest.raises(InvalidValue, match=r"^tau must be <= 1000, got 1001"):
+        MackeyGlass(tau=1001)
