@@ -48,7 +48,8 @@ def combinations(config: DictConfig) -> tuple[int, Iterator[list[str]]] | None:
         if override.is_discrete_sweep():
             values = list(override.sweep_string_iterator())
         elif override.is_sweep_override():
-            raise InvalidValue(key, override.get_value_element_as_str(), "a list of values", "or: hydra/sweeper=optuna")
+            given = str(override.input_line).partition("=")[2]
+            raise InvalidValue(key, given, "a list of values", "a range of real numbers needs hydra/sweeper=optuna")
         else:
             values = [override.get_value_element_as_str()]
         if not values or values == [""]:
@@ -102,32 +103,38 @@ class Composer:
         self.loader: Any = GlobalHydra.instance().config_loader()
         self._parser = OverridesParser.create()
         self._bases: dict[tuple[str, ...], DictConfig] = {}
+        self._working: dict[tuple[str, ...], DictConfig] = {}
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The configuration of a job. The next call may overwrite it."""
         base, values = self.base(overrides)
-        ConfigLoaderImpl._apply_overrides_to_config(values, base)
-        return base
+        if any(override.type != OverrideType.CHANGE or isinstance(override.value(), dict) for override in values):
+            config = copy.deepcopy(base)  # what is added, deleted or merged would stay for the next job
+        else:
+            key = (str(id(base)), *sorted(override.key_or_group for override in values))
+            if key not in self._working:
+                self._working[key] = copy.deepcopy(base)
+            config = self._working[key]
+        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        return config
 
     def base(self, overrides: Sequence[str]) -> tuple[DictConfig, list[Override]]:
-        """What the choices of groups make of the configuration, and the values to write into it."""
+        """What the choices of groups make of the configuration, and what is written into it afterwards, in order."""
         values: list[Override] = []
-        others: list[Override] = []
+        choices: list[Override] = []
         for override in self._parser.parse_overrides(list(overrides)):
-            (values if self._is_value(override) else others).append(override)
-        key = tuple(str(override.input_line) for override in others) + tuple(sorted(o.key_or_group for o in values))
+            (choices if self._is_choice(override) else values).append(override)
+        key = tuple(str(override.input_line) for override in choices)
         if key not in self._bases:
-            self._bases[key] = original_load(self.loader, self.master, [str(o.input_line) for o in others])
+            self._bases[key] = original_load(self.loader, self.master, list(key))
         return self._bases[key], values
 
-    def _is_value(self, override: Override) -> bool:
-        plain = override.type == OverrideType.CHANGE and override.package is None and not override.is_sweep_override()
+    def _is_choice(self, override: Override) -> bool:
         return (
-            plain
-            and not override.is_hydra_override()
-            and not isinstance(override.value(), dict)  # it would be merged into the one before
-            and "$" not in str(override.input_line)
-            and not self.loader.repository.group_exists(override.key_or_group)
+            override.package is not None
+            or override.is_hydra_override()
+            or override.is_sweep_override()
+            or self.loader.repository.group_exists(override.key_or_group)
         )
 
 

@@ -1,0 +1,137 @@
+"""A sweep that is stopped from outside leaves no run that seems to be running, and no process."""
+
+import os
+import signal
+import sys
+import time
+
+import pytest
+from sweep_helpers import (
+    PARALLEL,
+    TERMINAL,
+    children,
+    counts,
+    job_records,
+    last_sweep,
+    parents,
+    running,
+    there,
+    wait_for_running,
+)
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+
+LONG = ("seed=0,1,2", "steps=200000", "eval_every=20", "tracking.figures=false")
+#: An optimizer whose user presses Ctrl-C at a moment when the store can't be written.
+UNLUCKY = """
+import os
+import signal
+
+from mlflow import MlflowClient
+from rnnexp.training import SGD
+
+end = MlflowClient.set_terminated
+
+
+def locked(self, *arguments, **named):
+    MlflowClient.set_terminated = end  # the next time it goes well
+    raise RuntimeError("database is locked")
+
+
+class Unlucky(SGD):
+    def update(self, vector, gradient):
+        MlflowClient.set_terminated = locked
+        os.kill(os.getpid(), signal.SIGINT)
+        super().update(vector, gradient)
+"""
+#: Seconds; workers have ten of them to close their records.
+GENEROUS = 60
+
+
+def ended(process):
+    """What the command printed, and that it ended in time and took its workers with it."""
+    printed, told = process.communicate(timeout=GENEROUS)
+    assert "Traceback" not in told, told
+    return printed, told
+
+
+def gone(records):
+    """Whether the processes of the jobs end within some seconds."""
+    until = time.monotonic() + 10
+    while any(there(record["pid"]) for record in records) and time.monotonic() < until:
+        time.sleep(0.1)
+    return not any(there(record["pid"]) for record in records)
+
+
+@pytest.mark.parametrize("launcher", [(), PARALLEL], ids=["serial", "joblib"])
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_stopped_sweep_closes_every_record(folder, recorded, launcher, name, code):
+    with running(folder, *LONG, *launcher) as process:
+        trained = wait_for_running(folder, process, at_least=2 if launcher else 1)
+        if name == "SIGINT":  # as a terminal does it
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            process.terminate()
+        printed, _ = ended(process)
+        assert process.returncode == code
+        assert gone(trained)
+    runs = recorded(folder)
+    assert {run.info.status for run in runs} <= TERMINAL
+    (parent,) = parents(runs)
+    assert parent.info.status == "KILLED"
+    assert parent.data.tags["error"].startswith("stopped by")
+    jobs = children(runs, parent)
+    assert {record["run"] for record in trained} <= {run.info.run_id for run in jobs}
+    assert {run.info.status for run in jobs} == {"KILLED"}
+    begun = len(trained)
+    assert counts(parent) == {"killed": begun, "not_run": 3 - begun}
+    assert "RUNNING" not in {record["status"] for record in job_records(last_sweep(folder))}
+    assert f"{begun} KILLED, {3 - begun} NOT RUN" in printed.splitlines()
+    assert "skip_finished=true" in printed
+    if not launcher:  # which had all the time it wanted
+        assert jobs[0].data.metrics["final/eval/loss"] > 0
+        assert (last_sweep(folder) / "0" / "metrics.csv").is_file()
+
+
+def test_a_worker_that_is_killed_is_accounted_for(folder, recorded):
+    with running(folder, *LONG, *PARALLEL) as process:
+        trained = wait_for_running(folder, process, at_least=2)
+        os.kill(trained[0]["pid"], signal.SIGKILL)
+        printed, told = ended(process)
+        assert process.returncode == 1
+        assert gone(trained)
+    assert "rnnexp: the sweep broke off: " in told
+    runs = recorded(folder)
+    assert {run.info.status for run in runs} <= TERMINAL
+    (parent,) = parents(runs)
+    assert parent.info.status == "FAILED"
+    jobs = {run.info.run_id: run for run in children(runs, parent)}
+    assert jobs[trained[0]["run"]].info.status == "KILLED"
+    assert jobs[trained[0]["run"]].data.tags["error"]
+    assert sum(counts(parent).values()) == 3
+    assert "finished" not in counts(parent)
+    assert "KILLED" in printed
+
+
+@pytest.mark.parametrize("launcher", [(), PARALLEL], ids=["serial", "joblib"])
+def test_impatient_ctrl_c_costs_no_record(folder, recorded, launcher):
+    with running(folder, *LONG, *launcher) as process:
+        trained = wait_for_running(folder, process, at_least=2 if launcher else 1)
+        for _ in range(4):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.15)
+        process.communicate(timeout=GENEROUS)
+        assert process.returncode in (130, -signal.SIGINT)
+        assert gone(trained)
+    assert {run.info.run_name: run.info.status for run in recorded(folder) if run.info.status not in TERMINAL} == {}
+
+
+def test_ctrl_c_stops_the_sweep_even_if_the_record_of_the_job_can_not_be_closed(folder, recorded):
+    (folder / "unlucky.py").write_text(UNLUCKY)
+    arguments = ("optimizer=sgd", "optimizer._target_=unlucky.Unlucky", "seed=0,1", "steps=5", "tracking.figures=false")
+    with running(folder, *arguments) as process:
+        process.communicate(timeout=GENEROUS)
+        assert process.returncode == 130
+    assert [record["status"] for record in job_records(last_sweep(folder))] == ["KILLED"]
+    assert {run.info.status for run in recorded(folder)} == {"KILLED"}

@@ -1,0 +1,80 @@
+"""A sweep with a mistake in any of its jobs is refused in two lines before the first, and leaves nothing behind."""
+
+import socket
+
+import pytest
+from sweep_helpers import refused
+
+MISTAKES = [
+    # what was typed, and what the answer must name
+    (["hidden_size=4,0"], ["hidden_size must be a whole number >= 1, got 0", "in the job", "hidden_size=0"]),
+    (["hidden_size=4,abc"], ["hidden_size must be a whole number >= 1, got ", "abc"]),
+    (["hiden_size=4,5"], ["there is no key 'hiden_size'", "did you mean 'hidden_size'"]),
+    (["optimizer.lr=0.1,0.2"], ["there is no key 'optimizer.lr'", "did you mean 'optimizer.learning_rate'"]),
+    (["cell=rnn,lstn"], ["cell", "lstn", "did you mean 'lstm'"]),
+    (["hidden_size="], ["hidden_size must be "]),
+    (["hidden_size=choice()"], ["hidden_size=choice()"]),
+    (["optimizer.learning_rate=interval(0,1)"], ["optimizer.learning_rate", "interval(0,1)", "a list of values"]),
+    (["seed=range(0,100)", "batch_size=range(1,101)"], ["max_jobs", "10000", "1000", "max_jobs=10000"]),
+    (["seed=0,1,2", "max_jobs=2"], ["max_jobs", "3", "got 2"]),
+    (["seed=0,1", "max_jobs=0"], ["max_jobs must be a whole number >= 1, got 0"]),
+    (["cell=gru,rnn", "cell.activation=relu"], ["cell.activation must be tanh", "got relu", "cell=gru"]),
+    (["task=recall,text", "task.path=missing.txt"], ["task.path"]),
+    (["seed=0,1", "hydra.sweep.dir=/proc/rnnexp"], ["/proc/rnnexp", "written"]),
+    (["seed=0,1", "hydra.sweeper.max_batch_size=0"], ["hydra.sweeper.max_batch_size", "0", ">= 1"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "named"), MISTAKES, ids=lambda value: " ".join(value))
+def test_a_mistake_is_refused_and_leaves_nothing(tmp_path, command, arguments, named):
+    refused(command(tmp_path, "-m", *arguments), *named)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tracking_server_that_is_down(tmp_path, command):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    done = command(tmp_path, "-m", "seed=0,1", f"tracking.uri=http://ann:secret@127.0.0.1:{port}")
+    refused(done, f"127.0.0.1:{port}", "does not answer", "tracking.uri=sqlite:///mlflow.db")
+    assert "secret" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_database(tmp_path, command):
+    (tmp_path / "mlflow.db").write_text("not a database, but long enough to look like something" * 20)
+    refused(command(tmp_path, "-m", "seed=0,1"), "mlflow.db", "not a database")
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+def test_a_deleted_experiment(folder, command):
+    from mlflow import MlflowClient
+
+    writer = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
+    writer.delete_experiment(writer.create_experiment("rnnexp"))
+    refused(command(folder, "-m", "seed=0,1"), "rnnexp", "restore", "tracking.experiment=")
+    assert not (folder / "multirun").exists()
+
+
+def test_the_folder_of_another_sweep(tmp_path, command):
+    arguments = ("-m", "seed=0,1", "steps=2", "tracking=none", "tracking.figures=false", "max_jobs=2")
+    arguments += ("hydra.sweep.dir=here",)
+    assert command(tmp_path, *arguments).returncode == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "here").rglob("*") if path.is_file()}
+    refused(command(tmp_path, *arguments), "here", "another sweep", "hydra.sweep.dir")
+    assert {path: path.read_bytes() for path in (tmp_path / "here").rglob("*") if path.is_file()} == before
+
+
+def test_an_error_in_code_of_ones_own_leaves_nothing(tmp_path, command):
+    (tmp_path / "broken.py").write_text("class Broken:\n    def __init__(self):\n        raise RuntimeError('never')\n")
+    done = command(tmp_path, "-m", "seed=0,1", "optimizer._target_=broken.Broken")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "never" in done.stderr or "optimizer" in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} <= {"broken.py", "__pycache__"}
+
+
+def test_an_empty_text_is_a_value_where_text_is_allowed(tmp_path, command):
+    arguments = ("run_name=", "seed=0,1", "steps=2", "tracking=none", "tracking.figures=false")
+    done = command(tmp_path, "-m", *arguments)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,79 @@
+"""Without MLflow a sweep has its account in its folder; a large one leaves the pictures of its jobs out."""
+
+import csv
+
+import pytest
+from sweep_helpers import job_records, last_sweep, table
+
+SMALL = ("tracking=none", "steps=2", "gradients=off")
+JOBS = ("hidden_size=2,3,4", "seed=range(7)")
+
+
+def pictures(sweep):
+    """The pictures of the jobs, by job."""
+    return {path.parent.name for path in sweep.glob("*/*.png")}
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory, command):
+    folder = tmp_path_factory.mktemp("large")
+    return folder, command(folder, "-m", *SMALL, *JOBS)
+
+
+def test_it_finishes_without_a_database(large):
+    folder, done = large
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert [path.name for path in folder.iterdir()] == ["multirun"]
+    assert "21 FINISHED" in done.stdout.splitlines()
+    assert "MLflow" not in done.stdout and "http://" not in done.stdout
+    assert len(table(done.stdout)) == 22
+
+
+def test_the_comparison_is_in_the_folder_of_the_sweep(large):
+    sweep = last_sweep(large[0])
+    with (sweep / "sweep.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    expected = [(str(size), str(seed)) for size in (2, 3, 4) for seed in range(7)]
+    assert [(row["hidden_size"], row["seed"]) for row in rows] == expected
+    assert {row["status"] for row in rows} == {"FINISHED"}
+    assert all(float(row["final/eval/loss"]) > 0 for row in rows)
+    assert "hidden_size" in (sweep / "sweep.html").read_text(encoding="utf-8")
+    assert list(sweep.glob("*.png"))
+
+
+def test_more_than_twenty_jobs_have_no_pictures_of_their_own(large):
+    sweep = last_sweep(large[0])
+    assert len(job_records(sweep)) == 21
+    assert pictures(sweep) == set()
+    for number in range(21):
+        assert (sweep / str(number) / "metrics.csv").is_file()
+
+
+def test_they_are_drawn_if_asked_for(tmp_path, command):
+    done = command(tmp_path, "-m", *SMALL, *JOBS, "tracking.figures=true")
+    assert done.returncode == 0, done.stderr
+    assert pictures(last_sweep(tmp_path)) == {str(number) for number in range(21)}
+
+
+def test_a_small_sweep_has_pictures(tmp_path, command):
+    done = command(tmp_path, "-m", *SMALL, "seed=0,1")
+    assert done.returncode == 0, done.stderr
+    assert pictures(last_sweep(tmp_path)) == {"0", "1"}
+
+
+def test_whatever_differs_is_in_the_comparison(tmp_path, command):
+    differs = {
+        "initializer@init.output": ["orthogonal", "glorot"],
+        "init.recurrent": ["{gain:1}", "{gain:2}"],
+        "freeze": ["null", "embedding"],
+    }
+    swept = [f"{key}={','.join(values)}" for key, values in differs.items()]
+    done = command(tmp_path, "-m", *SMALL, "tracking.figures=false", *swept)
+    assert done.returncode == 0, done.stderr
+    with (last_sweep(tmp_path) / "sweep.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for column, (key, values) in enumerate(differs.items(), start=1):
+        assert {row[column] for row in table(done.stdout)[1:]} == set(values)
+        told = [row[key] for row in rows]
+        assert len(set(told)) == 2 and "" not in told, (key, told)

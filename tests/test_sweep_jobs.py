@@ -1,0 +1,209 @@
+"""The small files in a sweep's folder that say what became of each job."""
+
+import json
+import math
+import os
+from types import SimpleNamespace
+
+import pytest
+
+import rnnexp.__main__ as program
+import rnnexp.config
+from rnnexp.checks import InvalidValue, UserError
+from rnnexp.sweeps.jobs import (
+    STOP_FILE,
+    UNUSABLE_LOSS,
+    Diverged,
+    JobRecord,
+    Sweep,
+    load_jobs,
+    load_sweep,
+    run_job,
+    write_json,
+)
+
+
+def a_sweep(folder, keys=("hidden_size", "seed"), **named):
+    return Sweep("abc", folder, list(keys), ["hidden_size=4,5", "seed=0,1", "steps=3"], **named)
+
+
+def test_a_sweep_comes_back_as_it_was_saved(tmp_path):
+    sweep = a_sweep(tmp_path, fail_fast=True, figures=False, experiment="e", experiment_id="1", parent="p")
+    sweep.save()
+    assert load_sweep(tmp_path) == sweep
+
+
+def test_a_sweep_that_was_moved_knows_where_it_is(tmp_path):
+    a_sweep(tmp_path / "before").save()
+    (tmp_path / "before").rename(tmp_path / "after")
+    assert load_sweep(tmp_path / "after").folder == tmp_path / "after"
+
+
+def test_a_folder_without_a_sweep(tmp_path):
+    assert load_sweep(tmp_path) is None
+    assert load_jobs(tmp_path) == []
+    (tmp_path / "sweep.json").write_text("{ not json")
+    assert load_sweep(tmp_path) is None
+
+
+def test_jobs_come_back_in_order_and_as_they_were_saved(tmp_path):
+    jobs = [
+        JobRecord(number, f"seed={number}", [f"seed={number}", 'run_name="ä, b"'], status="FINISHED", run=f"r{number}")
+        for number in (11, 2, 0, 1000000)
+    ]
+    jobs[0].values = {"hidden_size": 4, "freeze": ["embedding", "output"], "clipping": "null", "tie": False}
+    jobs[0].metrics = {"final/eval/loss": 0.1 + 0.2, "final/eval/accuracy": math.inf}
+    jobs[0].curve = [(0, 0.0), (1, -1.25)]
+    for job in jobs:
+        job.save(tmp_path)
+    assert load_jobs(tmp_path) == sorted(jobs, key=lambda job: job.number)
+    (back,) = [job for job in load_jobs(tmp_path) if job.number == 11]
+    assert all(isinstance(point, tuple) for point in back.curve)
+
+
+def test_what_is_not_a_number_stays_so(tmp_path):
+    JobRecord(0, "n", [], metrics={"final/eval/loss": math.nan}).save(tmp_path)
+    assert math.isnan(load_jobs(tmp_path)[0].metrics["final/eval/loss"])
+
+
+def test_saving_again_replaces_and_leaves_no_draft(tmp_path):
+    job = JobRecord(3, "seed=3", ["seed=3"])
+    job.save(tmp_path)
+    job.status, job.reason = "FAILED", "because\nof this"
+    job.save(tmp_path)
+    assert load_jobs(tmp_path) == [job]
+    assert [path.name for path in (tmp_path / "jobs").iterdir()] == ["000003.json"]
+
+
+def test_a_job_knows_its_process():
+    assert JobRecord(0, "", []).pid == os.getpid()
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    write_json(tmp_path / "file.json", {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "file.json", {"a": object()})
+    assert json.loads((tmp_path / "file.json").read_text()) == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["file.json"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        (["hidden_size=4", "seed=0", "steps=3"], "hidden_size=4, seed=0"),
+        (["steps=3", "seed=0", "hidden_size=4"], "seed=0, hidden_size=4"),
+        (["+seed=1", "++hidden_size=3"], "+seed=1, ++hidden_size=3"),
+        (["steps=3", "cell=rnn"], "steps=3, cell=rnn"),  # nothing differs: everything is told
+        (["seeds=3", "seed=1"], "seed=1"),
+        (['hidden_size="4"', "seed=0"], "hidden_size=4, seed=0"),
+        ([], ""),
+    ],
+)
+def test_a_job_is_named_by_what_differs(tmp_path, overrides, name):
+    assert a_sweep(tmp_path).name(overrides) == name
+
+
+def test_a_value_with_an_equals_sign_and_a_group_with_a_package_are_named(tmp_path):
+    sweep = a_sweep(tmp_path, keys=["initializer@init.recurrent", "run_name"])
+    job = ["initializer@init.recurrent=identity", "run_name='a=b'", "seed=0"]
+    assert sweep.name(job) == "initializer@init.recurrent=identity, run_name='a=b'"
+
+
+def test_a_label_has_number_and_name():
+    assert JobRecord(7, "seed=7", []).label == "job 7 (seed=7)"
+
+
+@pytest.fixture
+def hydra_config(tmp_path):
+    (tmp_path / "5").mkdir()
+    return SimpleNamespace(
+        sweep=SimpleNamespace(dir=str(tmp_path)),
+        job=SimpleNamespace(num=5),
+        overrides=SimpleNamespace(task=["seed=1", "steps=3"]),
+        runtime=SimpleNamespace(output_dir=str(tmp_path / "5")),
+    )
+
+
+@pytest.fixture
+def outcome(monkeypatch, hydra_config, tmp_path):
+    """What becomes of a job whose training does as it is told."""
+    from dataclasses import dataclass
+
+    @dataclass
+    class Info:
+        sweep: object = None
+        job: object = None
+
+    def run(train, **named):
+        a_sweep(tmp_path, keys=["seed"], **named).save()
+        monkeypatch.setattr(rnnexp.config, "run_info", lambda config, hydra_config: Info())
+        monkeypatch.setattr(program, "train_and_record", lambda config, info: train(info))
+        monkeypatch.setattr("signal.signal", lambda *arguments: None)
+        return run_job(None, hydra_config)
+
+    return run
+
+
+def raises(error):
+    def train(info):
+        raise error
+
+    return train
+
+
+def test_a_job_that_finishes(outcome, tmp_path, capsys):
+    assert outcome(lambda info: 0.25) == 0.25
+    (job,) = load_jobs(tmp_path)
+    assert (job.number, job.name, job.status, job.reason) == (5, "seed=1", "FINISHED", "")
+    assert job.overrides == ["seed=1", "steps=3"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_no_number_is_returned_as_a_large_one(outcome, loss):
+    assert outcome(lambda info: loss) == UNUSABLE_LOSS
+    assert math.isfinite(UNUSABLE_LOSS)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (ValueError("no"), "FAILED", "ValueError: no"),
+        (MemoryError(), "FAILED", "MemoryError: "),
+        (Diverged("the loss is nan", "at step 3"), "DIVERGED", "the loss is nan"),
+        (InvalidValue("seed", -1, "a whole number >= 0"), "FAILED", "seed must be a whole number >= 0, got -1"),
+    ],
+)
+def test_a_job_that_fails_is_told_and_does_not_stop_the_next(outcome, tmp_path, capsys, error, status, reason):
+    assert outcome(raises(error)) == UNUSABLE_LOSS
+    (job,) = load_jobs(tmp_path)
+    assert job.status == status
+    assert reason in job.reason
+    told = capsys.readouterr().err
+    assert told.startswith(f"rnnexp: job 5 (seed=1) {status}: ") and reason in told
+    assert (tmp_path / "5" / "traceback.txt").exists() != isinstance(error, UserError)
+    assert not (tmp_path / STOP_FILE).exists()
+
+
+def test_after_a_failure_with_fail_fast_the_next_job_does_not_run(outcome, tmp_path, hydra_config):
+    outcome(raises(ValueError("no")), fail_fast=True)
+    hydra_config.job.num = 6
+    assert outcome(raises(AssertionError("it ran"))) == UNUSABLE_LOSS
+    job = load_jobs(tmp_path)[1]
+    assert job.status == "NOT RUN"
+    assert job.reason == "fail_fast=true, and job 5 (seed=1) FAILED"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143)])
+def test_a_job_that_is_stopped_says_so_and_passes_it_on(outcome, tmp_path, error):
+    with pytest.raises(type(error)):
+        outcome(raises(error))
+    (job,) = load_jobs(tmp_path)
+    assert (job.status, job.reason) == ("KILLED", type(error).__name__)
+
+
+def test_a_job_in_a_folder_that_nobody_prepared(outcome, tmp_path, monkeypatch):
+    monkeypatch.setattr(Sweep, "save", lambda self: None)
+    assert outcome(lambda info: 1.0) == 1.0
+    (job,) = load_jobs(tmp_path)
+    assert job.name == "seed=1, steps=3"
