@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from rnnexp import interrupts
 from rnnexp.build import build
 from rnnexp.checks import UserError
 from rnnexp.config import CheckFirst, conf_dir, register, run_info
@@ -52,11 +53,6 @@ def train_and_record(config: DictConfig, info: "RunInfo") -> float:
     return recorder.final_loss
 
 
-def terminate(signal_number: int, frame: object) -> None:
-    """End as Ctrl-C would, so that the record is closed, with the exit code of this signal."""
-    raise SystemExit(128 + signal_number)
-
-
 def quoted(argument: str) -> str:
     """The argument, its value in quotes if it has letters that Hydra reads in quotes only (all but ASCII)."""
     key, equals, value = argument.partition("=")
@@ -93,7 +89,7 @@ def main() -> None:
     sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     check_flags(sys.argv[1:])
     compose_once(sys.argv[1:])
-    signal.signal(signal.SIGTERM, terminate)
+    interrupts.install()
     try:
         run_to_the_end()
     except UserError as error:

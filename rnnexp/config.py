@@ -192,6 +192,8 @@ def check_root(config: DictConfig) -> dict[str, Any]:
     one_of("dtype", root["dtype"], DTYPES)
     tracking = root["tracking"]
     one_of("tracking.backend", tracking.get("backend"), BACKENDS)
+    if root["skip_finished"] and tracking["backend"] != "mlflow":
+        raise InvalidValue("skip_finished", True, "false with tracking=none", "finished runs are found in MLflow")
     check_known("tracking", tracking, ("backend", "experiment", "uri", "figures"))
     if tracking.get("figures") not in (None, True, False):
         raise InvalidValue("tracking.figures", tracking["figures"], "true or false, or null")

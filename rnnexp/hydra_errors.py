@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -70,7 +72,8 @@ def known_keys(arguments: Sequence[str]) -> list[str]:
     if own := get_args_parser().parse_known_args(list(arguments))[0].config_dir:
         chosen.append(f"hydra.searchpath=['file://{Path(own).resolve()}']")
     try:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        begun = GlobalHydra.instance().is_initialized()
+        with nullcontext() if begun else initialize_config_dir(str(conf_dir()), version_base="1.3"):
             config = compose("config", overrides=chosen)
     except (HydraException, OmegaConfBaseException, ValueError):
         return list(ROOT_KEYS)

@@ -7,7 +7,9 @@ from functools import cache
 
 import pytest
 from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -269,17 +271,13 @@ def test_the_last_axis_changes_fastest():
     ids=str,
 )
 def test_the_jobs_are_those_of_hydras_sweeper(arguments, jobs):
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
     config = sweep_of(*arguments)
     if jobs is None:
         with pytest.raises(UserError):
             combinations(config)
         return
     assert jobs_of(*arguments) == jobs
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    overrides = OverridesParser.create(config_loader=loader()).parse_overrides(list(config.hydra.overrides.task))
+    overrides = OverridesParser.create(config_loader=loader()).parse_overrides(arguments)
     assert BasicSweeper.split_arguments(overrides, None) == [jobs]
 
 
@@ -293,11 +291,8 @@ def test_values_that_the_sweepers_settings_add():
 
 
 def test_what_differs():
-    assert swept_keys(sweep_of("hidden_size=4,6", "steps=3", "+new=1,2", "seed=range(2)")) == [
-        "hidden_size",
-        "new",
-        "seed",
-    ]
+    config = sweep_of("hidden_size=4,6", "steps=3", "+new=1,2", "seed=range(2)")
+    assert swept_keys(config) == ["hidden_size", "new", "seed"]
     assert swept_keys(sweep_of("initializer@init.recurrent=identity,orthogonal")) == ["initializer@init.recurrent"]
     assert swept_keys(sweep_of("steps=3")) == []
 

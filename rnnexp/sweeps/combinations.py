@@ -52,7 +52,7 @@ def combinations(config: DictConfig) -> tuple[int, Iterator[list[str]]] | None:
             raise InvalidValue(key, given, "a list of values", "a range of real numbers needs hydra/sweeper=optuna")
         else:
             values = [override.get_value_element_as_str()]
-        if not values or values == [""]:
+        if not values:
             raise InvalidValue(key, None, "at least one value", f"for example {key}=1,2")
         axes.append([f"{key}={value}" for value in values])
     return math.prod(map(len, axes)), (list(job) for job in itertools.product(*axes))

@@ -3,16 +3,15 @@
 import json
 import math
 import os
-import signal
 import socket
 import sys
-import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rnnexp import interrupts
 from rnnexp.checks import UserError
 
 #: What a job without a usable loss returns to a sweeper that minimises: finite, and worse than any loss that is.
@@ -148,7 +147,7 @@ def run_job(config: Any, hydra_config: Any) -> float:
     """
     from dataclasses import replace
 
-    from rnnexp.__main__ import terminate, train_and_record
+    from rnnexp.__main__ import train_and_record
     from rnnexp.config import run_info
 
     folder, number = Path(hydra_config.sweep.dir).resolve(), int(hydra_config.job.num)
@@ -160,8 +159,7 @@ def run_job(config: Any, hydra_config: Any) -> float:
         job.save(folder)
         return UNUSABLE_LOSS
     job.save(folder)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, terminate)  # in a worker process nobody has set it yet
+    interrupts.install()  # in a worker process nobody has done it yet
     try:
         info = replace(run_info(config, hydra_config), sweep=sweep, job=job)
         loss = train_and_record(config, info)

@@ -1,6 +1,7 @@
 """A sweep from its check before the first job to its account after the last, in the process that was started."""
 
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -13,7 +14,7 @@ from omegaconf import DictConfig
 
 from rnnexp.checks import InvalidValue, UserError
 from rnnexp.sweeps.combinations import check_all, check_count, combinations, compose_faster, swept_keys
-from rnnexp.sweeps.jobs import STOP_FILE, JobRecord, Sweep, load_jobs
+from rnnexp.sweeps.jobs import JOBS_FOLDER, STOP_FILE, JobRecord, Sweep, load_jobs
 
 #: Beyond so many jobs their own figures are left out unless asked for: drawing them would take longer than small jobs.
 MOST_WITH_FIGURES = 20
@@ -81,7 +82,7 @@ def begin(config: DictConfig) -> None:
     """
     from rnnexp.build import build
     from rnnexp.config import make_folder
-    from rnnexp.tracking.store import check_uri, redact_setting, tracking_uri
+    from rnnexp.tracking.store import open_store, redact_setting, tracking_uri
     from rnnexp.tracking.sweep_run import open_parent
 
     global current
@@ -101,14 +102,17 @@ def begin(config: DictConfig) -> None:
         check_count(count, config.max_jobs)
         jobs = list(every)
         check_all(config, jobs)
-    if uri is not None:
-        check_uri(uri)
-    elif config.skip_finished:
-        raise InvalidValue("skip_finished", True, "false with tracking=none", "finished runs are found in MLflow")
     folder = Path(config.hydra.sweep.dir).resolve()
-    make_folder(folder)
-    if (folder / "jobs").exists():
+    if (folder / JOBS_FOLDER).exists():
         raise UserError(f"the folder {folder} holds the jobs of another sweep", "give another hydra.sweep.dir")
+    new = next((path for path in reversed([folder, *folder.parents]) if not path.exists()), None)
+    make_folder(folder)
+    try:
+        store = None if uri is None else open_store(uri, tracking.experiment)
+    except UserError:
+        if new is not None:
+            shutil.rmtree(new, ignore_errors=True)
+        raise
     figures = tracking.get("figures")
     sweep = Sweep(
         id=uuid.uuid4().hex[:12],
@@ -119,8 +123,8 @@ def begin(config: DictConfig) -> None:
         figures=len(jobs) <= MOST_WITH_FIGURES if figures is None else bool(figures),
     )
     recorder = None
-    if uri is not None:
-        recorder = open_parent(sweep, uri, tracking.experiment, run_name=config.run_name, count=len(jobs))
+    if store is not None:
+        recorder = open_parent(sweep, store, run_name=config.run_name, count=len(jobs))
         sweep.parent = recorder.id
     sweep.save()
     current = RunningSweep(sweep, jobs, recorder)

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -138,6 +139,15 @@ class Recorder:
     ) -> None:
         """End: write the tables and figures, tell MLflow how it ended, and print the summary."""
         self._progress.__exit__(kind, error, traceback)
+        try:
+            self._close(error)
+        except Exception as fault:
+            if error is None or isinstance(error, Exception):
+                raise
+            # What can't be written any more must not stand in the way of an interruption.
+            print(f"rnnexp: the record could not be closed: {type(fault).__name__}: {fault}", file=sys.stderr)
+
+    def _close(self, error: BaseException | None) -> None:
         seconds = time.monotonic() - self._began
         tags: dict[str, str] = {}
         diverged = summary.divergence(self.history)

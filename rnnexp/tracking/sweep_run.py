@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from rnnexp.sweeps.jobs import Sweep
 from rnnexp.tracking.mlflow_run import run_tags
-from rnnexp.tracking.store import Store, open_store
+from rnnexp.tracking.store import Store
 
 #: The compare page of MLflow shows no more.
 MOST_COMPARED = 50
@@ -59,17 +59,10 @@ class SweepRun:
         )
 
 
-def open_parent(sweep: Sweep, uri: str, experiment: str, *, run_name: str | None, count: int) -> SweepRun:
-    """Open the store and begin the parent run.
-
-    Raises
-    ------
-    UserError
-        If the store can't be used.
-    """
+def open_parent(sweep: Sweep, store: Store, *, run_name: str | None, count: int) -> SweepRun:
+    """Begin the parent run."""
     from mlflow.entities import Param, RunTag
 
-    store = open_store(uri, experiment)
     command = " ".join(["python -m rnnexp -m", *sweep.overrides])
     tags = {**run_tags(command), "rnnexp.kind": "sweep", "rnnexp.sweep": sweep.id}
     swept = [text for text in sweep.overrides if text.lstrip("+~").partition("=")[0] in sweep.keys]
@@ -81,5 +74,5 @@ def open_parent(sweep: Sweep, uri: str, experiment: str, *, run_name: str | None
         params=[Param(key, value[:6000]) for key, value in params.items() if value],
         tags=[RunTag("rnnexp.swept", ", ".join(sweep.keys))],
     )
-    sweep.experiment, sweep.experiment_id = experiment, store.experiment_id
+    sweep.experiment, sweep.experiment_id = store.experiment, store.experiment_id
     return SweepRun(store, run.info.run_id)

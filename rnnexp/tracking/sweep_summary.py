@@ -95,7 +95,9 @@ def jobs_table(sweep: Sweep, records: list[JobRecord]) -> "pd.DataFrame":
             "name": record.name,
             "status": record.status,
         }
-        row |= {key: record.values.get(key) for key in sweep.keys}
+        # What is no single value of the configuration (the choice of an initialiser, a recipe) is told as it was typed.
+        typed = dict(text.lstrip("+~").partition("=")[::2] for text in record.overrides)
+        row |= {key: record.values.get(key, typed.get(key)) for key in sweep.keys}
         row |= {name: value for name, value in record.metrics.items() if name.startswith("final/")}
         rows.append(row)
     table = pd.DataFrame(rows, columns=None if rows else ["run", "job", "name", "status"])

@@ -122,15 +122,6 @@ def test_a_mistake_is_refused_in_two_lines_and_leaves_nothing(tmp_path, command,
     assert {path.name for path in tmp_path.iterdir()} == set(FILES)
 
 
-def test_a_refused_job_of_a_sweep_does_not_stop_the_others(folder, command, recorded):
-    done = command(folder, "-m", "hidden_size=0,3", "steps=10")
-    assert done.returncode == 1
-    assert "hidden_size must be a whole number >= 1, got 0" in done.stderr
-    assert "Traceback" not in done.stderr
-    (run,) = recorded(folder)
-    assert run.data.params["hidden_size"] == "3"
-
-
 def test_help_and_configuration_answer_without_mlflow(tmp_path, command):
     (tmp_path / "mlflow.py").write_text("raise SystemExit('mlflow was imported')")
     for arguments in (["--help"], ["--cfg", "job"], ["hidden_size=0"]):

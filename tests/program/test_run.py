@@ -210,7 +210,7 @@ def test_without_tracking_results_are_in_the_run_folder(tmp_path, command):
 def test_a_sweep_records_every_combination(folder, command, recorded):
     done = command(folder, "-m", "hidden_size=4,6", "seed=0,1", "steps=20")
     assert done.returncode == 0, done.stderr
-    runs = recorded(folder)
+    runs = [run for run in recorded(folder) if run.data.tags["rnnexp.kind"] == "run"]
     assert sorted((run.data.params["hidden_size"], run.data.params["seed"]) for run in runs) == [
         ("4", "0"),
         ("4", "1"),

@@ -117,9 +117,9 @@ def test_a_worker_that_is_killed_is_accounted_for(folder, recorded):
 def test_impatient_ctrl_c_costs_no_record(folder, recorded, launcher):
     with running(folder, *LONG, *launcher) as process:
         trained = wait_for_running(folder, process, at_least=2 if launcher else 1)
-        for _ in range(4):
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGINT)
+        until = time.monotonic() + 5
+        while process.poll() is None and time.monotonic() < until:
+            os.killpg(process.pid, signal.SIGINT)
             time.sleep(0.15)
         process.communicate(timeout=GENEROUS)
         assert process.returncode in (130, -signal.SIGINT)
