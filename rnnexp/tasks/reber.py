@@ -10,6 +10,8 @@ from rnnexp.checks import InvalidValue, integer
 from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask
 
 SYMBOLS = ("B", "T", "S", "X", "P", "V", "E")
+#: Coins that are thrown at once.
+STRIDE = 8
 
 #: Where the two branches of each state lead: the symbol on the way, and the next state. State 6 is the end.
 DIAGRAM = (
@@ -80,7 +82,8 @@ class Reber(EpisodeTask):
             else "Cleeremans, Servan-Schreiber & McClelland 1989"
         )
         self._chain = _embedded() if embedded else _plain()
-        # Classes are numbered as in `classes`; in plain strings B is none.
+        self._walks = self._chain.walks(STRIDE)
+        # Classes are numbered as in `output_names`; in plain strings B is none.
         self._class_of = self._chain.symbol if embedded else np.maximum(self._chain.symbol - 1, 0)
         self._legal = self._chain.legal if embedded else self._chain.legal[:, 1:]
         visits = self._chain.visits()
@@ -125,11 +128,12 @@ class Reber(EpisodeTask):
 
     def sample(self, batch_size: int, *, rng: Generator) -> Batch:
         """Tokens (T, N), the next symbols as classes, and the legal next symbols; T is the longest string less one."""
-        following, end = self._chain.following, len(self._chain.symbol) - 1
-        nodes = [np.zeros(batch_size, np.int64)]
-        while (nodes[-1] != end).any():
-            nodes.append(following[nodes[-1], rng.integers(2, size=batch_size)])
-        path = np.array(nodes)
+        end = len(self._chain.symbol) - 1
+        walked = [np.zeros((1, batch_size), np.int64)]
+        while (walked[-1][-1] != end).any():
+            walked.append(self._walks[walked[-1][-1], rng.integers(2**STRIDE, size=batch_size)].T)
+        path = np.concatenate(walked)
+        path = path[: int((path != end).any(axis=1).sum()) + 1]
         mask = path[:-1] != end
         inputs = np.where(mask, self._chain.symbol[path[:-1]], 0)
         targets = np.where(mask, self._class_of[path[1:]], 0)
@@ -168,6 +172,16 @@ class _Chain:
         np.add.at(probabilities, (np.arange(len(self.symbol))[:, np.newaxis], self.following), 0.5)
         probabilities[-1] = 0.0
         return probabilities
+
+    def walks(self, steps: int) -> Array:
+        """The next `steps` nodes after each node, (Q, 2^steps, steps), by the falls of so many coins, one bit each."""
+        coins = np.arange(2**steps)
+        nodes = np.broadcast_to(np.arange(len(self.symbol))[:, np.newaxis], (len(self.symbol), len(coins)))
+        walked = []
+        for step in range(steps):
+            nodes = self.following[nodes, coins >> step & 1]
+            walked.append(nodes)
+        return np.stack(walked, axis=-1)
 
     def visits(self) -> Array:
         """How often a string comes by each node on average; 0 for the end, where nothing is predicted."""
