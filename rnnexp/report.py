@@ -1,7 +1,6 @@
 """Recorded runs as tables, for whoever compares them; ``python -m rnnexp.report`` compares them at once."""
 
 import argparse
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -148,17 +147,12 @@ def _reading(uri: str | None, experiment: str, status: str | None = None) -> "St
     where = stores.redact(full)
     elsewhere = "start from the folder where the runs were recorded, or name another experiment or store"
     missing = f"there is no {f'{status} ' if status else ''}run in the MLflow experiment {experiment} of {where}"
-    stores.check_uri(full)
     if full.startswith(stores.SQLITE) and not stores._database(full).is_file():
         raise UserError(f"{missing}: there is no such file", elsewhere)
-    # As in `open_store`: MLflow reads these once, before its import.
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-    from mlflow import MlflowClient
+    client = stores.existing_store(full).client
     from mlflow.exceptions import MlflowException
 
     try:
-        client = MlflowClient(tracking_uri=full)
         found = client.get_experiment_by_name(experiment)
         if found is not None and found.lifecycle_stage == "active":
             return stores.Store(client, full, found.experiment_id, experiment)

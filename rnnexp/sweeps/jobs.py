@@ -40,8 +40,8 @@ class Sweep:
         No further job is started after one that failed.
     figures : bool
         Every job draws its own.
-    experiment, experiment_id, parent : str or None
-        In MLflow, with the parent run; None without it.
+    parent : str or None
+        The parent run in MLflow; None without it.
     """
 
     id: str
@@ -50,18 +50,24 @@ class Sweep:
     overrides: list[str]
     fail_fast: bool = False
     figures: bool = True
-    experiment: str | None = None
-    experiment_id: str | None = None
     parent: str | None = None
 
     def save(self) -> None:
         """Write it where the jobs find it, whatever process or machine they run in."""
         write_json(self.folder / SWEEP_FILE, {**asdict(self), "folder": str(self.folder)})
 
+    def swept(self, overrides: Sequence[str]) -> list[str]:
+        """Those of some overrides that are for a key that differs between the jobs."""
+        return [text for text in overrides if typed([text]).keys() & set(self.keys)]
+
     def name(self, overrides: Sequence[str]) -> str:
         """What tells a job from the others."""
-        own = [text for text in overrides if text.lstrip("+~").partition("=")[0] in self.keys]
-        return ", ".join(text.replace('"', "") for text in own or overrides)
+        return ", ".join(text.replace('"', "") for text in self.swept(overrides) or overrides)
+
+
+def typed(overrides: Sequence[str]) -> dict[str, str]:
+    """Values by key, as they were typed."""
+    return dict(text.lstrip("+~").partition("=")[::2] for text in overrides)
 
 
 def load_sweep(folder: Path) -> Sweep | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from rnnexp.checks import InvalidValue, UserError
+from rnnexp.checks import UserError, integer
 from rnnexp.sweeps.combinations import check_all, check_count, combinations, compose_faster, swept_keys
 from rnnexp.sweeps.jobs import JOBS_FOLDER, STOP_FILE, JobRecord, Sweep, load_jobs
 
@@ -83,23 +83,21 @@ def begin(config: DictConfig) -> None:
     from rnnexp.build import build
     from rnnexp.config import make_folder
     from rnnexp.tracking.store import open_store, redact_setting, tracking_uri
-    from rnnexp.tracking.sweep_run import open_parent
+    from rnnexp.tracking.sweep_run import SweepRun
 
     global current
     compose_faster()
     tracking, cwd = config.tracking, Path(config.hydra.runtime.cwd)
     uri = tracking_uri(tracking.uri, cwd) if tracking.backend == "mlflow" else None
     keys, jobs = swept_keys(config), []
-    if config.hydra.sweeper.get("max_batch_size") is not None and config.hydra.sweeper.max_batch_size < 1:
-        raise InvalidValue("hydra.sweeper.max_batch_size", config.hydra.sweeper.max_batch_size, "a whole number >= 1")
+    if (together := config.hydra.sweeper.get("max_batch_size")) is not None:
+        integer("hydra.sweeper.max_batch_size", together, at_least=1)
     known = combinations(config)
     if known is None:
         build(config)
     else:
         count, every = known
-        if not isinstance(config.max_jobs, int) or config.max_jobs < 1:
-            raise InvalidValue("max_jobs", config.max_jobs, "a whole number >= 1")
-        check_count(count, config.max_jobs)
+        check_count(count, integer("max_jobs", config.max_jobs, at_least=1))
         jobs = list(every)
         check_all(config, jobs)
     folder = Path(config.hydra.sweep.dir).resolve()
@@ -124,7 +122,7 @@ def begin(config: DictConfig) -> None:
     )
     recorder = None
     if store is not None:
-        recorder = open_parent(sweep, store, run_name=config.run_name, count=len(jobs))
+        recorder = SweepRun(store, sweep, run_name=config.run_name, count=len(jobs))
         sweep.parent = recorder.id
     sweep.save()
     current = RunningSweep(sweep, jobs, recorder)

@@ -138,13 +138,11 @@ def sizes(task: Any) -> str:
     """What goes in and comes out at a step, and how many steps there are."""
     from rnnexp.tasks import StreamTask
 
-    unit = {"tokens": "tokens", "classes": "classes", "values": "values"}
-    one = {"values": "value"}
-    inside = unit[task.input_kind] if task.input_size > 1 else one.get(task.input_kind, task.input_kind)
-    outside = unit[task.target_kind] if task.output_size > 1 else one.get(task.target_kind, task.target_kind)
-    return f"{task.input_size} {inside} in, {task.output_size} {outside} out, " + (
-        "endless" if isinstance(task, StreamTask) else _steps(task)
-    )
+    def counted(size: int, kind: str) -> str:
+        return "1 value" if (size, kind) == (1, "values") else f"{size} {kind}"
+
+    inside, outside = counted(task.input_size, task.input_kind), counted(task.output_size, task.target_kind)
+    return f"{inside} in, {outside} out, {'endless' if isinstance(task, StreamTask) else _steps(task)}"
 
 
 def _steps(task: Any) -> str:

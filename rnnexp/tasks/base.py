@@ -189,6 +189,9 @@ class EpisodeTask(Task):
 class StreamTask(Task):
     """Sequences without an end; the hidden state is carried from one window to the next."""
 
+    def __init__(self, *, eval_streams: int, eval_steps: int) -> None:
+        self.eval_streams, self.eval_steps = eval_streams, eval_steps
+
     @abstractmethod
     def begin(self, batch_size: int, *, rng: Generator) -> Place:
         """The place where `batch_size` streams begin."""
@@ -196,6 +199,10 @@ class StreamTask(Task):
     @abstractmethod
     def read(self, place: Place, steps: int, *, rng: Generator) -> Batch:
         """The next `steps` steps of all streams; `place` moves on."""
+
+    def evaluation(self, *, rng: Generator) -> Batch:
+        """The first `eval_steps` steps of `eval_streams` streams."""
+        return self.read(self.begin(self.eval_streams, rng=rng), self.eval_steps, rng=rng)
 
 
 def one_step(mask_shape: tuple[int, int], step: int | Array) -> Array:

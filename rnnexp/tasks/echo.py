@@ -44,9 +44,11 @@ class Echo(StreamTask):
 
     def __init__(self, *, lag: int = 3, eval_streams: int = 20, eval_steps: int = 500) -> None:
         self.lag = integer("lag", lag, at_least=1)
-        self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
-        self.eval_steps = integer(
-            "eval_steps", eval_steps, at_least=self.lag + 1, hint="fewer leave no step to score: it is lag + 1"
+        super().__init__(
+            eval_streams=integer("eval_streams", eval_streams, at_least=1),
+            eval_steps=integer(
+                "eval_steps", eval_steps, at_least=self.lag + 1, hint="fewer leave no step to score: it is lag + 1"
+            ),
         )
 
     @property
@@ -66,10 +68,6 @@ class Echo(StreamTask):
         past[...] = bits[steps:]
         seen += steps
         return Batch(bits[self.lag :], bits[:steps], mask)
-
-    def evaluation(self, *, rng: Generator) -> Batch:
-        """The first `eval_steps` steps of `eval_streams` streams."""
-        return self.read(self.begin(self.eval_streams, rng=rng), self.eval_steps, rng=rng)
 
     def solved(self, report: Any) -> bool | None:
         """By `success`, on the evaluation set."""

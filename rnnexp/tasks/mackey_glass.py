@@ -78,9 +78,11 @@ class MackeyGlass(StreamTask):
         if not isinstance(squash, bool):
             raise InvalidValue("squash", squash, "true or false")
         self.squash = squash
-        self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
-        self.eval_steps = integer(
-            "eval_steps", eval_steps, at_least=self.tau + 1, hint="fewer leave no step to score: it is tau + 1"
+        super().__init__(
+            eval_streams=integer("eval_streams", eval_streams, at_least=1),
+            eval_steps=integer(
+                "eval_steps", eval_steps, at_least=self.tau + 1, hint="fewer leave no step to score: it is tau + 1"
+            ),
         )
 
     @property
@@ -149,10 +151,6 @@ class MackeyGlass(StreamTask):
         history[...] = blocks[(start + steps) // self.tau]
         position += steps
         return Batch(series[:steps], series[self.horizon :][:steps], mask)
-
-    def evaluation(self, *, rng: Generator) -> Batch:
-        """The first `eval_steps` steps of `eval_streams` streams."""
-        return self.read(self.begin(self.eval_streams, rng=rng), self.eval_steps, rng=rng)
 
     def further_metrics(self, loss: float) -> dict[str, float]:
         """Root of the squared error over the standard deviation of the series."""

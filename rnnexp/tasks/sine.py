@@ -55,9 +55,11 @@ class Sine(StreamTask):
         self.shortest = number("shortest", shortest, above=2, hint="faster waves look like slower ones")
         self.longest = number("longest", longest, at_least=self.shortest, hint="periods are from shortest to longest")
         self.amplitude = number("amplitude", amplitude, above=0)
-        self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
-        self.eval_steps = integer(
-            "eval_steps", eval_steps, at_least=3, hint="step 2 is the first that is scored: three steps"
+        super().__init__(
+            eval_streams=integer("eval_streams", eval_streams, at_least=1),
+            eval_steps=integer(
+                "eval_steps", eval_steps, at_least=3, hint="step 2 is the first that is scored: three steps"
+            ),
         )
 
     @property
@@ -85,10 +87,6 @@ class Sine(StreamTask):
         mask = np.broadcast_to(time[:-1] >= 2, turns[:-1].shape)
         seen += steps
         return Batch(wave[:-1], wave[1:], mask)
-
-    def evaluation(self, *, rng: Generator) -> Batch:
-        """The first `eval_steps` steps of `eval_streams` streams."""
-        return self.read(self.begin(self.eval_streams, rng=rng), self.eval_steps, rng=rng)
 
     def further_metrics(self, loss: float) -> dict[str, float]:
         """Root of the squared error over the standard deviation of the targets, A / sqrt 2."""

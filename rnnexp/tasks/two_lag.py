@@ -62,12 +62,14 @@ class TwoLag(StreamTask):
         )
         self.first_weight = _weight("first_weight", first_weight, 0.0)
         self.second_weight = _weight("second_weight", second_weight, self.first_weight)
-        self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
-        self.eval_steps = integer(
-            "eval_steps",
-            eval_steps,
-            at_least=self.second_lag + 1,
-            hint="fewer leave no step to score: it is second_lag + 1",
+        super().__init__(
+            eval_streams=integer("eval_streams", eval_streams, at_least=1),
+            eval_steps=integer(
+                "eval_steps",
+                eval_steps,
+                at_least=self.second_lag + 1,
+                hint="fewer leave no step to score: it is second_lag + 1",
+            ),
         )
         self.floor = self.floors()["both"]
 
@@ -110,10 +112,6 @@ class TwoLag(StreamTask):
         past[...] = bits[steps:]
         seen += steps
         return Batch(bits[self.second_lag :], targets, mask)
-
-    def evaluation(self, *, rng: Generator) -> Batch:
-        """The first `eval_steps` steps of `eval_streams` streams."""
-        return self.read(self.begin(self.eval_streams, rng=rng), self.eval_steps, rng=rng)
 
     def solved(self, report: Any) -> bool | None:
         """Below half-way between the floors "first" and "both"."""

@@ -43,9 +43,14 @@ class Xor(StreamTask):
 
     def __init__(self, *, lag: int = 3, eval_streams: int = 20, eval_steps: int = 500) -> None:
         self.lag = integer("lag", lag, at_least=1)
-        self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
-        self.eval_steps = integer(
-            "eval_steps", eval_steps, at_least=2 * self.lag + 1, hint="fewer leave no step to score: it is 2 * lag + 1"
+        super().__init__(
+            eval_streams=integer("eval_streams", eval_streams, at_least=1),
+            eval_steps=integer(
+                "eval_steps",
+                eval_steps,
+                at_least=2 * self.lag + 1,
+                hint="fewer leave no step to score: it is 2 * lag + 1",
+            ),
         )
 
     @property
@@ -66,10 +71,6 @@ class Xor(StreamTask):
         past[...] = bits[steps:]
         seen += steps
         return Batch(bits[2 * self.lag :], targets, mask)
-
-    def evaluation(self, *, rng: Generator) -> Batch:
-        """The first `eval_steps` steps of `eval_streams` streams."""
-        return self.read(self.begin(self.eval_streams, rng=rng), self.eval_steps, rng=rng)
 
     def solved(self, report: Any) -> bool | None:
         """Fewer than 1 in 100 scored steps of the evaluation set wrong."""

@@ -6,7 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnexp.sweeps.jobs import JobRecord, Sweep
+from rnnexp.sweeps.jobs import JobRecord, Sweep, typed
+from rnnexp.tracking.history import Point
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,14 +46,19 @@ def summarise(sweep: Sweep, records: list[JobRecord], parent: "SweepRun | None",
         if counts["KILLED"]:
             parent.end_children(interrupted or "its process ended without a word")
         status = "KILLED" if interrupted else "FINISHED" if set(counts) <= set(USABLE) and counts else "FAILED"
-        metrics = {f"jobs/{status.lower().replace(' ', '_')}": float(counts[status]) for status in STATUSES}
+        metrics = {f"jobs/{word.lower().replace(' ', '_')}": float(counts[word]) for word in STATUSES}
         tags = {"mlflow.note.content": "\n".join(["```", *plain_table(sweep, records), "", *lines, "```"])}
         if best is not None:
             metrics["jobs/best_loss"] = best.metrics[LOSS]
             tags |= {"rnnexp.best_run": best.run or "", "rnnexp.best_job": best.name}
         if interrupted:
             tags["error"] = interrupted
-        parent.end(status, metrics=metrics, tags=tags, files=files)
+        try:
+            parent.keep(Point(name, value, 0) for name, value in metrics.items())
+            for path in files:
+                parent.artifact(path)
+        finally:
+            parent.end(status, tags)
     print_table(sweep, records)
     print("\n".join(lines))
     print(f"sweep folder        {sweep.folder}")
@@ -96,8 +102,8 @@ def jobs_table(sweep: Sweep, records: list[JobRecord]) -> "pd.DataFrame":
             "status": record.status,
         }
         # What is no single value of the configuration (the choice of an initialiser, a recipe) is told as it was typed.
-        typed = dict(text.lstrip("+~").partition("=")[::2] for text in record.overrides)
-        row |= {key: record.values.get(key, typed.get(key)) for key in sweep.keys}
+        chosen = typed(record.overrides)
+        row |= {key: record.values.get(key, chosen.get(key)) for key in sweep.keys}
         row |= {name: value for name, value in record.metrics.items() if name.startswith("final/")}
         rows.append(row)
     table = pd.DataFrame(rows, columns=None if rows else ["run", "job", "name", "status"])
@@ -118,14 +124,13 @@ def comparison(sweep: Sweep, records: list[JobRecord]) -> list[Path]:
         for record in records
         if record.curve
     }
-    swept = [text for text in sweep.overrides if text.lstrip("+~").partition("=")[0] in sweep.keys]
-    title = "sweep: " + ", ".join(swept)
+    title = "sweep: " + ", ".join(sweep.swept(sweep.overrides))
     return write_comparison(jobs_table(sweep, records), curves, sweep.folder, title=title, keys=sweep.keys)
 
 
 def cells(sweep: Sweep, record: JobRecord) -> list[str]:
     """A job's line of the table."""
-    chosen = dict(text.lstrip("+~").partition("=")[::2] for text in record.overrides)
+    chosen = typed(record.overrides)
     loss = record.metrics.get(LOSS, math.nan) if record.status in USABLE else math.nan
     shown = f"{loss:.6g}" if math.isfinite(loss) else ""
     reason = record.reason.splitlines()[0] if record.reason else ""
