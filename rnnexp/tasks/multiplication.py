@@ -6,7 +6,8 @@ import numpy as np
 from numpy.random import Generator
 
 from rnnexp.checks import integer, one_of
-from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask, one_step
+from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask
+from rnnexp.tasks.marked import draw_inputs, draw_lengths, missed, training_lengths, with_answers
 
 #: Of each variant: its paper, its rule for a solved task, the shortest T, and why it can't be shorter.
 VARIANTS = {
@@ -96,18 +97,15 @@ class Multiplication(EpisodeTask):
 
     def sample(self, batch_size: int, *, rng: Generator) -> Batch:
         """Inputs (T, N, 2), targets (T, N, 1); a sequence shorter than the longest ends in zeros."""
-        lengths = self._lengths(1 if self.variant == "pascanu" else batch_size, rng)
-        return self._draw(np.broadcast_to(lengths, batch_size), rng)
+        return self._draw(training_lengths(self.variant, self.length, batch_size, rng), rng)
 
     def evaluation(self, *, rng: Generator) -> Batch:
         """`eval_sequences` fresh sequences, each of its own length."""
-        return self._draw(self._lengths(self.eval_sequences, rng), rng)
+        return self._draw(draw_lengths(self.variant, self.length, self.eval_sequences, rng), rng)
 
     def wrong(self, outputs: Array, batch: Batch) -> Array:
         """Where |output - target| >= 0.04 (hochreiter), or its square > 0.04 (pascanu)."""
-        off = np.abs(outputs[..., 0] - batch.targets[..., 0])
-        missed: Array = off >= 0.04 if self.variant == "hochreiter" else off**2 > 0.04
-        return missed
+        return missed(self.variant, outputs, batch)
 
     def solved(self, report: Any) -> bool | None:
         """By `success`, on the evaluation set.
@@ -121,32 +119,7 @@ class Multiplication(EpisodeTask):
             return None
         return bool(evaluation.error < (13 / 2000 if self.variant == "hochreiter" else 0.01))
 
-    def _lengths(self, count: int, rng: Generator) -> Array:
-        """Steps of `count` sequences (N,)."""
-        further = self.length // 10 + (self.variant == "hochreiter")
-        return rng.integers(self.length, self.length + further, size=count)
-
-    def _marked(self, lengths: Array, rng: Generator) -> tuple[Array, Array]:
-        """The two marked steps of each sequence (N,)."""
-        if self.variant == "hochreiter":
-            first = rng.integers(10, size=len(lengths))
-            second = rng.integers(self.length // 2 - 1, size=len(lengths))
-            return first, second + (second >= first)  # the step that is marked already is passed over
-        tenth = lengths // 10
-        return rng.integers(tenth), tenth + rng.integers(4 * lengths // 10)
-
     def _draw(self, lengths: Array, rng: Generator) -> Batch:
-        """Sequences of the given lengths (N,), padded to the longest."""
-        steps, count, each = int(lengths.max()), len(lengths), np.arange(len(lengths))
-        values, markers = rng.random((steps, count)), np.zeros((steps, count))
-        first, second = self._marked(lengths, rng)
-        if self.variant == "hochreiter":
-            values[0, (first == 0) | (second == 0)] = 1.0
-            markers[0] = -1.0
-            markers[lengths - 1, each] = -1.0
-        values[np.arange(steps)[:, np.newaxis] >= lengths] = 0.0
-        markers[first, each] = markers[second, each] = 1.0
-        targets = np.zeros((steps, count, 1))
-        targets[lengths - 1, each, 0] = values[first, each] * values[second, each]
-        channels = (markers, values) if self.variant == "pascanu" else (values, markers)
-        return Batch(np.stack(channels, axis=-1), targets, one_step((steps, count), lengths - 1))
+        """Sequences of the given lengths (N,)."""
+        inputs, x, y = draw_inputs(self.variant, self.length, lengths, rng, lowest=0.0, neutral=1.0)
+        return with_answers(inputs, lengths, x * y)
