@@ -189,8 +189,9 @@ class EpisodeTask(Task):
 class StreamTask(Task):
     """Sequences without an end; the hidden state is carried from one window to the next."""
 
-    def __init__(self, *, eval_streams: int, eval_steps: int) -> None:
-        self.eval_streams, self.eval_steps = eval_streams, eval_steps
+    #: Streams in the evaluation set, and steps in each.
+    eval_streams: int = 20
+    eval_steps: int = 500
 
     @abstractmethod
     def begin(self, batch_size: int, *, rng: Generator) -> Place:

@@ -44,11 +44,9 @@ class Echo(StreamTask):
 
     def __init__(self, *, lag: int = 3, eval_streams: int = 20, eval_steps: int = 500) -> None:
         self.lag = integer("lag", lag, at_least=1)
-        super().__init__(
-            eval_streams=integer("eval_streams", eval_streams, at_least=1),
-            eval_steps=integer(
-                "eval_steps", eval_steps, at_least=self.lag + 1, hint="fewer leave no step to score: it is lag + 1"
-            ),
+        self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
+        self.eval_steps = integer(
+            "eval_steps", eval_steps, at_least=self.lag + 1, hint="fewer leave no step to score: it is lag + 1"
         )
 
     @property

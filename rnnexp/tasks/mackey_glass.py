@@ -78,11 +78,9 @@ class MackeyGlass(StreamTask):
         if not isinstance(squash, bool):
             raise InvalidValue("squash", squash, "true or false")
         self.squash = squash
-        super().__init__(
-            eval_streams=integer("eval_streams", eval_streams, at_least=1),
-            eval_steps=integer(
-                "eval_steps", eval_steps, at_least=self.tau + 1, hint="fewer leave no step to score: it is tau + 1"
-            ),
+        self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
+        self.eval_steps = integer(
+            "eval_steps", eval_steps, at_least=self.tau + 1, hint="fewer leave no step to score: it is tau + 1"
         )
 
     @property

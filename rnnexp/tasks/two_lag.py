@@ -62,14 +62,12 @@ class TwoLag(StreamTask):
         )
         self.first_weight = _weight("first_weight", first_weight, 0.0)
         self.second_weight = _weight("second_weight", second_weight, self.first_weight)
-        super().__init__(
-            eval_streams=integer("eval_streams", eval_streams, at_least=1),
-            eval_steps=integer(
-                "eval_steps",
-                eval_steps,
-                at_least=self.second_lag + 1,
-                hint="fewer leave no step to score: it is second_lag + 1",
-            ),
+        self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
+        self.eval_steps = integer(
+            "eval_steps",
+            eval_steps,
+            at_least=self.second_lag + 1,
+            hint="fewer leave no step to score: it is second_lag + 1",
         )
         self.floor = self.floors()["both"]
 
