@@ -17,6 +17,7 @@ from rnnexp.layers.gates import (
     input_gradient,
     only_tanh,
     per_gate,
+    time_blocks,
 )
 from rnnexp.layers.recurrent import Recurrent, State
 
@@ -148,7 +149,8 @@ class TimeGRU(Recurrent):
         return dx, (dh_prev,), one.grads
 
     def _check_input(self, xs: Array) -> None:
-        check_shapes("TimeGRU", xs=(xs, (self.params[0].shape[-2],)))
+        if xs.shape[-1] != self.params[0].shape[-2]:
+            check_shapes("TimeGRU", xs=(xs, (self.params[0].shape[-2],)))
 
     def _forward(self, first: int) -> None:
         Wx, Wh, b, bn = self.params[:4]
@@ -165,22 +167,21 @@ class TimeGRU(Recurrent):
         views = self._steps.views
         hs, resets, pre_rz, pre_n = views("h"), views("reset"), views("pre", 0, 2), views("pre", 2)
         gates_rz, gates_r, gates_z, gates_n = (views("gates", *part) for part in ((0, 2), (0,), (1,), (2,)))
+        matmul, add, multiply, tanh, subtract = np.matmul, np.add, np.multiply, np.tanh, np.subtract
         for t in range(first, steps):
-            np.matmul(hs[t], weights, out=work)
-            rz = gates_rz[t]
-            np.add(work_rz, pre_rz[t], out=rz)
-            np.tanh(rz, out=rz)
-            np.multiply(rz, 0.5, out=rz)
-            np.add(rz, 0.5, out=rz)
-            np.add(work_n, second, out=resets[t])
-            n = gates_n[t]
-            np.multiply(gates_r[t], resets[t], out=n)
-            np.add(n, pre_n[t], out=n)
-            np.tanh(n, out=n)
-            h = hs[t + 1]
-            np.subtract(hs[t], n, out=h)
-            np.multiply(h, gates_z[t], out=h)
-            np.add(h, n, out=h)
+            h_prev, h, rz, n, reset = hs[t], hs[t + 1], gates_rz[t], gates_n[t], resets[t]
+            matmul(h_prev, weights, work)
+            add(work_rz, pre_rz[t], rz)
+            tanh(rz, rz)
+            multiply(rz, 0.5, rz)
+            add(rz, 0.5, rz)
+            add(work_n, second, reset)
+            multiply(gates_r[t], reset, n)
+            add(n, pre_n[t], n)
+            tanh(n, n)
+            subtract(h_prev, n, h)
+            multiply(h, gates_z[t], h)
+            add(h, n, h)
 
     def _backward(self, dhs: Array, dstates: list[Array], carry: Sequence[float] | None) -> Array:
         Wx, Wh, _, _ = self.params[:4]
@@ -191,29 +192,27 @@ class TimeGRU(Recurrent):
         # The gradients of r, z, (h Wh_n + bn) and n at every step, but for the factor dh.
         deltas = self._steps("deltas", (steps, *shape), dh.dtype, slabs=4)
         dr, dz, dreset, dn = deltas
-        np.multiply((1.0 - z) * n, n, out=dn)
-        np.subtract(1.0 - z, dn, out=dn)
-        np.multiply(dn, r, out=dreset)
-        np.multiply(dreset * (1.0 - r), reset, out=dr)
-        np.multiply((hs[:-1] - n) * z, 1.0 - z, out=dz)
+        for block in time_blocks(hs[1:]):
+            _slopes(r[block], z[block], n[block], reset[block], hs[:-1][block], deltas[:, block])
         work = np.empty((3, *shape), dh.dtype)
         part_r, part_z, part_n = work
         views = self._steps.views
         dhidden, each, back, update = views("dh"), views("deltas"), views("deltas", 0, 3), views("gates", 1)
         weights = all_gates(Wh).swapaxes(-1, -2)
         dh[-1] = dhs[-1]
+        matmul, add, multiply = np.matmul, np.add, np.multiply
         for t in range(steps - 1, -1, -1):
-            np.multiply(dhidden[t + 1], each[t], out=each[t])
-            np.matmul(back[t], weights, out=work)
-            earlier = dhidden[t]
-            np.multiply(dhidden[t + 1], update[t], out=earlier)
-            np.add(earlier, part_r, out=earlier)
-            np.add(earlier, part_z, out=earlier)
-            np.add(earlier, part_n, out=earlier)
+            later, delta, earlier = dhidden[t + 1], each[t], dhidden[t]
+            multiply(later, delta, delta)
+            matmul(back[t], weights, work)
+            multiply(later, update[t], earlier)
+            add(earlier, part_r, earlier)
+            add(earlier, part_z, earlier)
+            add(earlier, part_n, earlier)
             if carry is not None:
-                np.multiply(earlier, carry[t], out=earlier)
+                multiply(earlier, carry[t], earlier)
             if t:
-                np.add(earlier, dhs[t - 1], out=earlier)
+                add(earlier, dhs[t - 1], earlier)
         dWx, dWh, db, dbn = self.grads[:4]
         gate_gradients(xs, [dr, dz, dn], dWx)
         gate_gradients(hs[:-1], [dr, dz, dreset], dWh)
@@ -244,6 +243,21 @@ class TimeGRU(Recurrent):
     def recurrent_weights(self) -> list[Array]:
         """The candidate's matrix."""
         return [self.params[1][..., 2, :, :]]
+
+
+def _slopes(r: Array, z: Array, n: Array, reset: Array, h_prev: Array, out: Array) -> None:
+    """Gradients of r, z, (h Wh_n + bn) and n at some steps, but for the factor dh: out (4, T, ..., N, H)."""
+    dr, dz, dreset, dn = out
+    np.subtract(1.0, z, out=dz)
+    np.multiply(n, n, out=dn)
+    np.subtract(1.0, dn, out=dn)
+    np.multiply(dn, dz, out=dn)
+    np.multiply(dn, r, out=dreset)
+    np.subtract(1.0, r, out=dr)
+    np.multiply(dr, dreset, out=dr)
+    np.multiply(dr, reset, out=dr)
+    np.multiply(dz, z, out=dz)
+    np.multiply(dz, h_prev - n, out=dz)
 
 
 def _check(params: list[Array]) -> None:

@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from rnnexp.layers.base import Layer
+from rnnexp.layers.base import Layer, product, rows
 
 Array = NDArray[Any]
+
+#: Up to so many rows, the gradient of a table is one product with a matrix of ones and zeros.
+SMALL_TABLE = 64
 
 
 class TimeEmbedding(Layer):
@@ -35,26 +38,33 @@ class TimeEmbedding(Layer):
         tokens = self._given(tokens, features=False)
         (W,) = self.params
         _check_tokens(tokens, W.shape[-2])
-        copies = int(np.prod(W.shape[:-2]))
-        # Row c * V + token of all tables laid one under the other is the token's row in table c.
-        offsets = (np.arange(copies) * W.shape[-2]).reshape(*W.shape[:-2], 1)
-        self._rows = tokens if W.ndim == 2 else tokens + offsets
+        self._tokens, rows = tokens, tokens[first:]
+        if W.ndim > 2:
+            # Row c * V + token of all tables laid one under the other is the token's row in table c.
+            copies = int(np.prod(W.shape[:-2]))
+            rows = rows + (np.arange(copies) * W.shape[-2]).reshape(*W.shape[:-2], 1)
         xs = self._steps("xs", (*tokens.shape, W.shape[-1]), W.dtype)
-        np.take(W.reshape(-1, W.shape[-1]), self._rows[first:], axis=0, out=xs[first:])
+        W.reshape(-1, W.shape[-1]).take(rows, 0, xs[first:], "clip")  # checked; "raise" would buffer
         return self._returned(xs)
 
     def backward(self, dxs: ArrayLike) -> None:
         """dL/dxs (T, ..., N, D): each row of dW is the sum over the steps that used it. Tokens have no gradient."""
         dxs = self._given(dxs)
         (dW,) = self.grads
-        used = self._rows.ravel()
-        order = np.argsort(used, kind="stable")
-        ordered = used[order]
-        starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-        sums = np.add.reduceat(dxs.reshape(-1, dxs.shape[-1])[order], starts, axis=0)
-        target = np.zeros((dW.size // dW.shape[-1], dW.shape[-1]), dW.dtype)
-        target[ordered[starts]] = sums
-        dW[...] = target.reshape(dW.shape)
+        size, copies = dW.shape[-2], dW.shape[:-2]
+        used = self._tokens if not copies else np.moveaxis(self._tokens, 0, -2)
+        used = used.reshape(*copies, -1)
+        if size <= SMALL_TABLE:
+            # Which step used which row, as ones in a matrix: (..., T * N, V).
+            hits = np.zeros((*used.shape, size), dxs.dtype)
+            hits.reshape(-1)[used.reshape(-1) + np.arange(0, hits.size, size)] = 1.0
+            product(hits.swapaxes(-1, -2), rows(dxs), dW)
+            return
+        for copy in np.ndindex(copies):
+            order, ordered, starts = _sorted_runs(used[copy], size)
+            target = dW[copy]
+            target[...] = 0.0
+            target[ordered[starts]] = np.add.reduceat(rows(dxs)[copy][order], starts, axis=0)
 
     def drop(self, steps: int) -> None:
         """Forget the oldest `steps` steps of the window."""
@@ -83,7 +93,7 @@ class TimeOneHot(Layer):
         tokens = self._given(tokens, features=False)
         _check_tokens(tokens, len(self._table))
         xs = self._steps("xs", (*tokens.shape, len(self._table)), self._table.dtype)
-        np.take(self._table, tokens[first:], axis=0, out=xs[first:])
+        self._table.take(tokens[first:], 0, xs[first:], "clip")
         return self._returned(xs)
 
     def backward(self, dxs: ArrayLike) -> None:
@@ -94,6 +104,18 @@ class TimeOneHot(Layer):
         self._steps.drop("xs", steps)
 
 
+def _sorted_runs(used: Array, size: int) -> tuple[Array, Array, Array]:
+    """The order that sorts some tokens, the tokens in it, and where each run of the same one starts."""
+    # NumPy sorts short integers in linear time.
+    order = np.argsort(used.astype(np.uint16) if size <= 2**16 else used, kind="stable")
+    ordered = used[order]
+    return order, ordered, np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+
+
 def _check_tokens(tokens: Array, size: int) -> None:
-    if tokens.size and not (tokens.min() >= 0 and tokens.max() < size):
+    if tokens.dtype == np.int64:  # a negative number is a huge one without its sign: one look does for both ends
+        within = not tokens.size or np.maximum.reduce(tokens.view(np.uint64), axis=None) < size
+    else:
+        within = not tokens.size or (tokens.min() >= 0 and tokens.max() < size)
+    if not within:
         raise IndexError(f"tokens must be from 0 to {size - 1}, got {tokens.min()} to {tokens.max()}")

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rnnexp.layers.base import Layer, bias_gradient, check_shapes, weight_gradient, whole_window
+from rnnexp.layers.base import Layer, bias_gradient, check_shapes, common_dtype, weight_gradient, whole_window
 
 Array = NDArray[Any]
 
@@ -35,9 +34,10 @@ class TimeLinear(Layer):
         """Inputs (T, ..., N, D) -> outputs (T, ..., N, O)."""
         xs = self._given(xs)
         W, b = self.params if len(self.params) == 2 else (self.params[0], None)
-        check_shapes("TimeLinear", xs=(xs, (W.shape[-2],)))
+        if xs.shape[-1] != W.shape[-2]:
+            check_shapes("TimeLinear", xs=(xs, (W.shape[-2],)))
         self._xs = xs
-        ys = self._steps("ys", (*xs.shape[:-1], W.shape[-1]), np.result_type(xs, *self.params))
+        ys = self._steps("ys", (*xs.shape[:-1], W.shape[-1]), common_dtype(xs, self.params))
         whole_window(xs[first:], W, b, out=ys[first:])
         return self._returned(ys)
 
@@ -48,7 +48,7 @@ class TimeLinear(Layer):
         weight_gradient(self._xs, dys, out=self.grads[0])
         if len(self.params) == 2:
             bias_gradient(dys, out=self.grads[1])
-        dxs = self._steps("dxs", self._xs.shape, np.result_type(dys, W))
+        dxs = self._steps("dxs", self._xs.shape, common_dtype(dys, [W]))
         return self._returned(whole_window(dys, W.swapaxes(-1, -2), None, out=dxs))
 
     def drop(self, steps: int) -> None:

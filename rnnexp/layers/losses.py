@@ -10,12 +10,21 @@ from rnnexp.layers.base import Steps, mean_over_scored
 Array = NDArray[Any]
 
 
-def _weights(mask: ArrayLike | None, shape: tuple[int, ...]) -> Array:
-    """Each step's share of the mean, shape (T, ..., N): 1 / count where scored, else 0 (all 0 if none is scored)."""
-    scored = np.ones(shape) if mask is None else np.broadcast_to(np.asarray(mask, np.float64), shape)
+def _share(mask: Array | None, shape: tuple[int, ...]) -> Array | float:
+    """Each step's share of the mean: one number where all of (T, ..., N) is scored, else 1 / count or 0 by step."""
+    if mask is None:
+        return 1.0 / max(1, shape[0] * shape[-1])
+    scored = np.broadcast_to(np.asarray(mask, np.float64), shape)
     count = scored.sum(axis=(0, -1), keepdims=True)
     share: Array = scored / np.maximum(count, 1.0)
     return share
+
+
+def _part(mask: ArrayLike | None, shape: tuple[int, ...]) -> Array | None:
+    """The mask for all of `shape`, or None if it leaves nothing out."""
+    if mask is None or np.logical_and.reduce(mask, axis=None):
+        return None
+    return np.broadcast_to(np.asarray(mask, bool), shape)
 
 
 class SoftmaxCrossEntropy:
@@ -23,6 +32,7 @@ class SoftmaxCrossEntropy:
 
     def __init__(self) -> None:
         self._steps = Steps()
+        self._rows = np.empty(0, np.intp)
 
     def forward(self, outputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None) -> Any:
         """Mean loss.
@@ -39,23 +49,33 @@ class SoftmaxCrossEntropy:
         scalar, or array (...) of one loss for each network
         """
         outputs, targets = np.asarray(outputs), np.asarray(targets)
-        self._targets = (targets if mask is None else np.where(mask, targets, 0))[..., np.newaxis]
+        part = _part(mask, targets.shape)
+        self._share = _share(part, targets.shape)
         shifted = self._steps("shifted", outputs.shape, outputs.dtype)
-        np.subtract(outputs, np.real(outputs).max(axis=-1, keepdims=True), out=shifted)
-        at_target = np.take_along_axis(shifted, self._targets, axis=-1)[..., 0]
-        np.exp(shifted, out=shifted)
-        total = shifted.sum(axis=-1, keepdims=True)
-        self._probabilities = np.divide(shifted, total, out=shifted)
-        self._weights = _weights(mask, at_target.shape)
-        return mean_over_scored(np.log(total[..., 0]) - at_target, self._weights)
+        self._exponentials = shifted
+        flat = shifted.reshape(-1)
+        self._at_target = (targets if part is None else np.where(part, targets, 0)).reshape(-1) + self._starts(shifted)
+        real = outputs.real if outputs.dtype.kind == "c" else outputs
+        np.subtract(outputs, np.maximum.reduce(real, axis=-1, keepdims=True), shifted)
+        chosen = flat[self._at_target].reshape(targets.shape)
+        np.exp(shifted, shifted)
+        self._total = np.add.reduce(shifted, axis=-1)
+        return mean_over_scored(np.log(self._total) - chosen, self._share)
 
     def backward(self) -> Array:
         """dL/doutputs (T, ..., N, O), once for each forward; the next forward overwrites it."""
-        slope: Array = self._probabilities
-        hit = np.take_along_axis(slope, self._targets, axis=-1) - 1.0
-        np.put_along_axis(slope, self._targets, hit, axis=-1)
-        slope *= self._weights[..., np.newaxis]
+        slope = self._exponentials
+        share = _like(self._share, slope)
+        slope *= (share / self._total)[..., np.newaxis]
+        slope.reshape(-1)[self._at_target] -= share if isinstance(share, float) else share.reshape(-1)
         return slope
+
+    def _starts(self, outputs: Array) -> Array:
+        """Where each row of outputs (T, ..., N, O) begins among all of them."""
+        size = outputs.shape[-1]
+        if len(self._rows) * size != outputs.size or (len(self._rows) > 1 and self._rows[1] != size):
+            self._rows = np.arange(0, outputs.size, size)
+        return self._rows
 
 
 class MeanSquaredError:
@@ -63,17 +83,28 @@ class MeanSquaredError:
 
     def forward(self, outputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None) -> Any:
         """Mean loss: outputs and targets (T, ..., N, O), mask (T, ..., N); one loss for each network."""
-        self._error = np.asarray(outputs) - np.asarray(targets)
-        if mask is not None:  # what stands at unscored steps has no meaning, and may be NaN
-            self._error[~np.broadcast_to(np.asarray(mask, bool), self._error.shape[:-1])] = 0.0
-        self._weights = _weights(mask, self._error.shape[:-1])
-        return mean_over_scored(np.square(self._error).mean(axis=-1), self._weights)
+        outputs, targets = np.asarray(outputs), np.asarray(targets)
+        self._error = np.subtract(outputs, targets)
+        part = _part(mask, self._error.shape[:-1])
+        if part is not None:  # what stands at unscored steps has no meaning, and may be NaN
+            self._error[~part] = 0.0
+        self._share = _share(part, self._error.shape[:-1])
+        squares = np.square(self._error)
+        values = squares.shape[-1]
+        mean = squares[..., 0] if values == 1 else np.add.reduce(squares, axis=-1) / values
+        return mean_over_scored(mean, self._share)
 
     def backward(self) -> Array:
         """dL/doutputs (T, ..., N, O)."""
         slope: Array = self._error
-        slope *= self._weights[..., np.newaxis] * (2.0 / slope.shape[-1])
+        factor = _like(self._share * (2.0 / slope.shape[-1]), slope)
+        slope *= factor if isinstance(factor, float) else factor[..., np.newaxis]
         return slope
+
+
+def _like(share: Array | float, slope: Array) -> Any:
+    """Shares in the precision of a slope, so that nothing is computed in another."""
+    return share if isinstance(share, float) else share.astype(slope.real.dtype)
 
 
 #: The loss for each kind of target.

@@ -18,6 +18,7 @@ from rnnexp.layers.gates import (
     input_gradient,
     only_tanh,
     per_gate,
+    time_blocks,
 )
 from rnnexp.layers.recurrent import Recurrent, State
 
@@ -170,7 +171,8 @@ class TimeLSTM(Recurrent):
         return dx, tuple(earlier), one.grads
 
     def _check_input(self, xs: Array) -> None:
-        check_shapes("TimeLSTM", xs=(xs, (self.params[0].shape[-2],)))
+        if xs.shape[-1] != self.params[0].shape[-2]:
+            check_shapes("TimeLSTM", xs=(xs, (self.params[0].shape[-2],)))
 
     def _forward(self, first: int) -> None:
         Wx, Wh, b = self.params[:3]
@@ -186,20 +188,19 @@ class TimeLSTM(Recurrent):
         hs, cs, pres, squashed = views("h"), views("c"), views("pre"), views("squashed")
         gates, sigmoids = views("gates"), views("gates", 0, 3)
         gates_o, gates_i, gates_f, gates_g = (views("gates", gate) for gate in range(4))
+        matmul, add, multiply, tanh = np.matmul, np.add, np.multiply, np.tanh
         for t in range(first, steps):
-            gate = gates[t]
-            np.matmul(hs[t], weights, out=gate)
-            np.add(gate, pres[t], out=gate)
-            np.tanh(gate, out=gate)
-            half = sigmoids[t]
-            np.multiply(half, 0.5, out=half)
-            np.add(half, 0.5, out=half)
-            c = cs[t + 1]
-            np.multiply(gates_f[t], cs[t], out=c)
-            np.multiply(gates_i[t], gates_g[t], out=work)
-            np.add(c, work, out=c)
-            np.tanh(c, out=squashed[t])
-            np.multiply(gates_o[t], squashed[t], out=hs[t + 1])
+            gate, half, c, squash = gates[t], sigmoids[t], cs[t + 1], squashed[t]
+            matmul(hs[t], weights, gate)
+            add(gate, pres[t], gate)
+            tanh(gate, gate)
+            multiply(half, 0.5, half)
+            add(half, 0.5, half)
+            multiply(gates_f[t], cs[t], c)
+            multiply(gates_i[t], gates_g[t], work)
+            add(c, work, c)
+            tanh(c, squash)
+            multiply(gates_o[t], squash, hs[t + 1])
 
     def _backward(self, dhs: Array, dstates: list[Array], carry: Sequence[float] | None) -> Array:
         Wx, Wh, _ = self.params[:3]
@@ -210,11 +211,9 @@ class TimeLSTM(Recurrent):
         # The gradients of o, i, f, g at every step, but for the factor dh or dc; and dc/dh.
         deltas = self._steps("deltas", (steps, *shape), dh.dtype, slabs=4)
         through = self._steps("through", (steps, *shape), dh.dtype)
-        np.multiply(squashed * o, 1.0 - o, out=deltas[0])
-        np.multiply(g * i, 1.0 - i, out=deltas[1])
-        np.multiply(cs[:-1] * f, 1.0 - f, out=deltas[2])
-        np.multiply(i, 1.0 - g * g, out=deltas[3])
-        np.multiply(o, 1.0 - squashed * squashed, out=through)
+        for block in time_blocks(hs[1:]):
+            gates = o[block], i[block], f[block], g[block]
+            _slopes(*gates, cs[:-1][block], squashed[block], deltas[:, block], through[block])
         work, step_work = np.empty((4, *shape), dh.dtype), np.empty(shape, dh.dtype)
         part_o, part_i, part_f, part_g = work
         views = self._steps.views
@@ -228,23 +227,24 @@ class TimeLSTM(Recurrent):
         each_o, each_ifg = views("deltas", 0), views("deltas", 1, 4)
         weights = all_gates(Wh).swapaxes(-1, -2)
         dh[-1], dc[-1] = dhs[-1], 0.0
+        matmul, add, multiply = np.matmul, np.add, np.multiply
         for t in range(steps - 1, -1, -1):
-            dh_t, dc_t = dhidden[t + 1], dcell[t + 1]
-            np.multiply(dh_t, throughs[t], out=step_work)
-            np.add(dc_t, step_work, out=dc_t)
-            np.multiply(dh_t, each_o[t], out=each_o[t])
-            np.multiply(dc_t, each_ifg[t], out=each_ifg[t])
-            np.multiply(dc_t, forget[t], out=dcell[t])
-            np.matmul(each[t], weights, out=work)
+            dh_t, dc_t, delta_o, delta_ifg = dhidden[t + 1], dcell[t + 1], each_o[t], each_ifg[t]
+            multiply(dh_t, throughs[t], step_work)
+            add(dc_t, step_work, dc_t)
+            multiply(dh_t, delta_o, delta_o)
+            multiply(dc_t, delta_ifg, delta_ifg)
+            multiply(dc_t, forget[t], dcell[t])
+            matmul(each[t], weights, work)
             earlier = dhidden[t]
-            np.add(part_o, part_i, out=earlier)
-            np.add(earlier, part_f, out=earlier)
-            np.add(earlier, part_g, out=earlier)
+            add(part_o, part_i, earlier)
+            add(earlier, part_f, earlier)
+            add(earlier, part_g, earlier)
             if carry is not None:
-                np.multiply(earlier, carry[t], out=earlier)
-                np.multiply(dcell[t], carry[t], out=dcell[t])
+                multiply(earlier, carry[t], earlier)
+                multiply(dcell[t], carry[t], dcell[t])
             if t:
-                np.add(earlier, dhs[t - 1], out=earlier)
+                add(earlier, dhs[t - 1], earlier)
         dWx, dWh, db = self.grads[:3]
         gate_gradients(xs, list(deltas), dWx)
         gate_gradients(hs[:-1], list(deltas), dWh)
@@ -274,6 +274,26 @@ class TimeLSTM(Recurrent):
     def recurrent_weights(self) -> list[Array]:
         """The candidate's matrix."""
         return [self.params[1][..., 3, :, :]]
+
+
+def _slopes(o: Array, i: Array, f: Array, g: Array, c_prev: Array, squashed: Array, out: Array, through: Array) -> None:
+    """Gradients of o, i, f, g at some steps, but for the factor dh or dc: out (4, T, ..., N, H); and dc/dh."""
+    do, di, df, dg = out
+    np.subtract(1.0, o, out=do)
+    np.multiply(do, o, out=do)
+    np.multiply(do, squashed, out=do)
+    np.subtract(1.0, i, out=di)
+    np.multiply(di, i, out=di)
+    np.multiply(di, g, out=di)
+    np.subtract(1.0, f, out=df)
+    np.multiply(df, f, out=df)
+    np.multiply(df, c_prev, out=df)
+    np.multiply(g, g, out=dg)
+    np.subtract(1.0, dg, out=dg)
+    np.multiply(dg, i, out=dg)
+    np.multiply(squashed, squashed, out=through)
+    np.subtract(1.0, through, out=through)
+    np.multiply(through, o, out=through)
 
 
 def _check(params: list[Array]) -> None:

@@ -164,7 +164,7 @@ class Network:
         if not (isinstance(scored, slice) and scored.indices(steps) == (0, steps, 1)):
             spread = self._steps("spread", self._shape, self._hs_dtype)
             spread[...] = 0.0
-            if isinstance(scored, slice):
+            if isinstance(scored, slice) or (np.diff(scored) > 0).all():
                 spread[scored] = dhs
             else:
                 np.add.at(spread, scored, dhs)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rnnexp.layers.base import Layer, as_parameter, one_step_sum, row_norms
+from rnnexp.layers.base import Layer, as_parameter, common_dtype, one_step_sum, row_norms
 
 Array = NDArray[Any]
 State = tuple[Array, ...]
@@ -182,7 +182,7 @@ class Recurrent(Layer):
                 raise ValueError(
                     f"the carried state has shape {state.shape}, the window needs {shape}: call reset_state() first"
                 )
-        self._dtype = np.result_type(xs, *self.params, *(carried or ()))
+        self._dtype = common_dtype(xs, (*self.params, *(carried or ())))
         self._xs = xs
         self._states = [self._steps(name, (steps + 1, *shape), self._dtype) for name in self.state_names]
         if first == 0:
@@ -210,7 +210,7 @@ class Recurrent(Layer):
         dhs = self._given(dhs)
         if dhs.shape != self._states[0][1:].shape:
             raise ValueError(f"{type(self).__name__}: dhs must have shape {self._states[0][1:].shape}, got {dhs.shape}")
-        dtype = np.result_type(dhs, self._dtype)
+        dtype = self._dtype if dhs.dtype is self._dtype else np.result_type(dhs, self._dtype)
         dstates = [self._steps(f"d{name}", self._states[0].shape, dtype) for name in self.state_names]
         dxs = self._backward(dhs, dstates, carry)
         for grad, dstate in zip(self.grads[self._own :], dstates, strict=False):

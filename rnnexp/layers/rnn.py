@@ -12,6 +12,7 @@ from rnnexp.layers.base import (
     bias_gradient,
     check_shapes,
     one_step_sum,
+    step_product,
     weight_gradient,
     whole_window,
 )
@@ -123,35 +124,41 @@ class TimeRNN(Recurrent):
         return RNN(*self.params[:3], activation=self.activation_name)
 
     def _check_input(self, xs: Array) -> None:
-        check_shapes("TimeRNN", xs=(xs, (self.params[0].shape[-2],)))
+        if xs.shape[-1] != self.params[0].shape[-2]:
+            check_shapes("TimeRNN", xs=(xs, (self.params[0].shape[-2],)))
 
     def _forward(self, first: int) -> None:
         Wx, Wh, b = self.params[:3]
         xs, hs = self._xs, self._states[0]
         pre = self._steps("pre", hs[1:].shape, self._dtype)
         whole_window(xs[first:], Wx, b, out=pre[first:])
-        phi, states, inputs = self.activation.forward, self._steps.views("h"), self._steps.views("pre")
-        for t in range(first, len(xs)):
-            h = states[t + 1]
-            np.matmul(states[t], Wh, out=h)
-            np.add(h, inputs[t], out=h)
-            phi(h, out=h)
+        states, inputs = self._steps.views("h"), self._steps.views("pre")
+        times, add, phi = step_product(states[0], Wh, states[1]), np.add, self.activation.forward
+        last = len(xs)
+        for h_prev, h, x in zip(states[first:last], states[first + 1 :], inputs[first:], strict=False):
+            times(h_prev, Wh, h)
+            add(h, x, h)
+            phi(h, h)
 
     def _backward(self, dhs: Array, dstates: list[Array], carry: Sequence[float] | None) -> Array:
         Wx, Wh, _ = self.params[:3]
         xs, hs, dh = self._xs, self._states[0], dstates[0]
         dpre = self._steps("dpre", hs[1:].shape, dh.dtype)
         self.activation.derivative(hs[1:], out=dpre)
+        dh[0] = 0.0
+        dh[1:] = dhs
         dhidden, dinputs = self._steps.views("dh"), self._steps.views("dpre")
-        back = Wh.swapaxes(-1, -2)
-        dh[-1] = dhs[-1]
-        for t in range(len(xs) - 1, -1, -1):
-            np.multiply(dhidden[t + 1], dinputs[t], out=dinputs[t])
-            np.matmul(dinputs[t], back, out=dhidden[t])
+        back, work = Wh.swapaxes(-1, -2), np.empty_like(dh[0])
+        times, add, multiply = step_product(dinputs[0], back, work), np.add, np.multiply
+        last = len(xs)
+        for t, delta, h, h_prev in zip(
+            range(last - 1, -1, -1), dinputs[last - 1 :: -1], dhidden[last:0:-1], dhidden[last - 1 :: -1], strict=True
+        ):
+            multiply(h, delta, delta)
+            times(delta, back, work)
             if carry is not None:
-                np.multiply(dhidden[t], carry[t], out=dhidden[t])
-            if t:
-                np.add(dhidden[t], dhs[t - 1], out=dhidden[t])
+                multiply(work, carry[t], work)
+            add(h_prev, work, h_prev)
         weight_gradient(xs, dpre, out=self.grads[0])
         weight_gradient(hs[:-1], dpre, out=self.grads[1])
         bias_gradient(dpre, out=self.grads[2])

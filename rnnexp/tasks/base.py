@@ -38,6 +38,8 @@ class Batch:
 
     def steps(self, start: int, stop: int) -> "Batch":
         """The steps from `start` up to `stop`, as views."""
+        if start == 0 and stop >= len(self.inputs):
+            return self
         return self.at(slice(start, stop))
 
     def sequences(self, count: int) -> "Batch":
@@ -47,11 +49,11 @@ class Batch:
     def cast(self, dtype: DTypeLike) -> "Batch":
         """Real-valued inputs and targets in `dtype`; tokens and classes stay integers."""
         cast = {
-            name: array.astype(dtype, copy=False)
+            name: array.astype(dtype)
             for name, array in (("inputs", self.inputs), ("targets", self.targets))
-            if array.dtype.kind == "f"
+            if array.dtype.kind == "f" and array.dtype != dtype
         }
-        return replace(self, **cast)
+        return replace(self, **cast) if cast else self
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,10 @@ class StreamTask(Task):
 def one_step(mask_shape: tuple[int, int], step: int | Array) -> Array:
     """A mask (T, N) that scores one step of every sequence: the same for all, or each its own (N,)."""
     mask = np.zeros(mask_shape, bool)
-    mask[step, np.arange(mask_shape[1])] = True
+    if isinstance(step, int):
+        mask[step] = True
+    else:
+        mask[step, np.arange(mask_shape[1])] = True
     return mask
 
 

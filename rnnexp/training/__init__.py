@@ -3,11 +3,12 @@
 from rnnexp.training.bptt import AdaptiveBPTT, RandomizedBPTT, Stretch, TruncatedBPTT, Truncation
 from rnnexp.training.clipping import NoClipping, NormClipping, ValueClipping
 from rnnexp.training.evaluation import Evaluation, evaluate
-from rnnexp.training.loop import Report, train
+from rnnexp.training.loop import train
 from rnnexp.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSProp
 from rnnexp.training.regularizers import NoRegularizer, Omega, WeightDecay
 from rnnexp.training.schedules import Constant, Cosine, StepDecay
 from rnnexp.training.streams import Streams
+from rnnexp.training.trainer import Report
 
 __all__ = [
     "SGD",

@@ -114,10 +114,11 @@ class TruncatedBPTT(Truncation):
                 f"<= bptt_length, which is {length}",
                 "a loss further back than bptt_length steps would never send a gradient to the step it belongs to",
             )
+        self._stretch = Stretch(self.stride, self.length)
 
     def stretch(self, *, rng: Generator) -> Stretch:
         """The next h' steps, and h steps back; nothing is random about them."""
-        return Stretch(self.stride, self.length)
+        return self._stretch
 
 
 class RandomizedBPTT(Truncation):

@@ -35,10 +35,10 @@ class NormClipping:
         """Clip in place; the norm before, and whether it was above the threshold."""
         norm = row_norms(gradient)
         clipped = norm > self.threshold
-        if np.any(clipped):
+        if clipped.any():
             # Dividing by infinity would hide a gradient that is not finite; it is left for the loop to see.
             scale = np.where(clipped & np.isfinite(norm), self.threshold / np.maximum(norm, self.threshold), 1.0)
-            gradient *= scale[..., np.newaxis]
+            gradient *= scale.astype(gradient.dtype)[..., np.newaxis]
         return norm, clipped
 
 
@@ -71,4 +71,4 @@ class NoClipping:
     def __call__(self, gradient: Array) -> tuple[Array, Array]:
         """The norm, and False."""
         norm = row_norms(gradient)
-        return norm, np.zeros(norm.shape, bool)
+        return norm, np.False_ if norm.ndim == 0 else np.zeros(norm.shape, bool)  # type: ignore[return-value]

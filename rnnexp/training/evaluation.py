@@ -35,9 +35,18 @@ class Evaluation:
     absolute_error: float | None = None
 
 
+def scored_part(mask: NDArray[Any]) -> tuple[Any, NDArray[Any] | None]:
+    """Index of the steps of a mask (T, N) that any sequence scores, and the mask of these; None if that is all true."""
+    if np.logical_and.reduce(mask, axis=None):
+        return slice(None), None
+    steps = scored_steps(mask)
+    part = mask[steps]
+    return steps, None if np.logical_and.reduce(part, axis=None) else part
+
+
 def scored_steps(mask: NDArray[Any]) -> Any:
     """Steps of a mask (T, N) that any sequence scores, as an index into the time axis."""
-    any_scored = mask.any(axis=-1)
+    any_scored = np.logical_or.reduce(mask, axis=-1)
     return slice(None) if any_scored.all() else np.flatnonzero(any_scored)
 
 
