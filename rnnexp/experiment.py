@@ -9,7 +9,7 @@ from numpy.random import Generator
 from rnnexp.gradients import GradientStudy, Study
 from rnnexp.layers import Network
 from rnnexp.tasks import Batch, Task
-from rnnexp.training import Report, Truncation, train
+from rnnexp.training import Report, Run, Truncation, prepare
 from rnnexp.training.clipping import Clipping
 from rnnexp.training.optimizers import Optimizer
 from rnnexp.training.regularizers import Regularizer
@@ -47,7 +47,11 @@ class Experiment:
 
     def reports(self) -> Iterator[Report]:
         """Train, from the present weights; one report an update."""
-        return train(
+        return self.run().reports()
+
+    def run(self) -> Run:
+        """The training, not begun."""
+        return prepare(
             self.network,
             self.task,
             optimizer=self.optimizer,

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Batch:
     """Sequences side by side, time first.
 
@@ -48,12 +49,14 @@ class Batch:
 
     def cast(self, dtype: DTypeLike) -> "Batch":
         """Real-valued inputs and targets in `dtype`; tokens and classes stay integers."""
-        cast = {
-            name: array.astype(dtype)
-            for name, array in (("inputs", self.inputs), ("targets", self.targets))
-            if array.dtype.kind == "f" and array.dtype != dtype
-        }
-        return replace(self, **cast) if cast else self
+        inputs, targets = self.inputs, self.targets
+        if inputs.dtype.kind == "f" and inputs.dtype != dtype:
+            inputs = inputs.astype(dtype)
+        if targets.dtype.kind == "f" and targets.dtype != dtype:
+            targets = targets.astype(dtype)
+        if inputs is self.inputs and targets is self.targets:
+            return self
+        return Batch(inputs, targets, self.mask, self.allowed)
 
 
 @dataclass(frozen=True)
@@ -209,12 +212,19 @@ class StreamTask(Task):
 
 
 def one_step(mask_shape: tuple[int, int], step: int | Array) -> Array:
-    """A mask (T, N) that scores one step of every sequence: the same for all, or each its own (N,)."""
-    mask = np.zeros(mask_shape, bool)
+    """A mask (T, N) that scores one step of every sequence: each its own (N,), or the same for all, then read-only."""
     if isinstance(step, int):
-        mask[step] = True
-    else:
-        mask[step, np.arange(mask_shape[1])] = True
+        return _same_step(mask_shape, step)
+    mask = np.zeros(mask_shape, bool)
+    mask[step, np.arange(mask_shape[1])] = True
+    return mask
+
+
+@lru_cache(maxsize=16)
+def _same_step(mask_shape: tuple[int, int], step: int) -> Array:
+    mask = np.zeros(mask_shape, bool)
+    mask[step] = True
+    mask.flags.writeable = False
     return mask
 
 

@@ -65,12 +65,15 @@ class Recall(EpisodeTask):
 
     def sample(self, batch_size: int, *, rng: Generator) -> Batch:
         """Tokens (lag + 1, N): 0..K-1 are the symbols, then the distractors, and the last one is the question."""
-        symbols = rng.integers(self.output_size, size=batch_size)
-        inputs = rng.integers(self.output_size, self.output_size + self.distractors, size=(self.lag + 1, batch_size))
-        inputs[0] = symbols
+        # One draw for all: at small batches the price is that of a call.
+        draws = rng.random((self.lag + 1, batch_size))
+        draws[0] *= self.output_size
+        draws[1:] *= self.distractors
+        inputs = draws.astype(np.int64)
+        inputs[1:] += self.output_size
         inputs[-1] = self.input_size - 1
-        targets = np.zeros_like(inputs)
-        targets[-1] = symbols
+        targets = np.zeros(inputs.shape, np.int64)
+        targets[-1] = inputs[0]
         return Batch(inputs, targets, one_step(inputs.shape, -1))
 
     def solved(self, report: Any) -> bool | None:

@@ -3,10 +3,11 @@
 from rnnexp.training.bptt import AdaptiveBPTT, RandomizedBPTT, Stretch, TruncatedBPTT, Truncation
 from rnnexp.training.clipping import NoClipping, NormClipping, ValueClipping
 from rnnexp.training.evaluation import Evaluation, evaluate
-from rnnexp.training.loop import train
+from rnnexp.training.loop import Run, prepare, train
 from rnnexp.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSProp
 from rnnexp.training.regularizers import NoRegularizer, Omega, WeightDecay
 from rnnexp.training.schedules import Constant, Cosine, StepDecay
+from rnnexp.training.stacked import StackedTrainer, train_together
 from rnnexp.training.streams import Streams
 from rnnexp.training.trainer import Report
 
@@ -26,6 +27,8 @@ __all__ = [
     "RMSProp",
     "RandomizedBPTT",
     "Report",
+    "Run",
+    "StackedTrainer",
     "StepDecay",
     "Streams",
     "Stretch",
@@ -34,5 +37,7 @@ __all__ = [
     "ValueClipping",
     "WeightDecay",
     "evaluate",
+    "prepare",
     "train",
+    "train_together",
 ]

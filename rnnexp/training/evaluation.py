@@ -1,5 +1,6 @@
 """The loss on held-out sequences."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,56 @@ def scored_steps(mask: NDArray[Any]) -> Any:
     return slice(None) if any_scored.all() else np.flatnonzero(any_scored)
 
 
+class Score:
+    """What becomes of a network's outputs, window after window.
+
+    Parameters
+    ----------
+    batch : Batch
+        The whole sequences.
+    target_kind : {"classes", "values"}
+    task : Task, optional
+        Says what is wrong by its paper's rule.
+    """
+
+    def __init__(self, batch: Batch, target_kind: str, task: Task | None) -> None:
+        self.task, self.classes = task, target_kind == "classes"
+        self.per = None if task is None else task.error_per
+        self.criterion = LOSSES[target_kind]()
+        self.loss, self.off, self.right, self.count, self.wrong_steps = 0.0, 0.0, 0, 0, 0
+        self.any_scored = np.logical_or.reduce(batch.mask, axis=0)
+        self.failed: NDArray[Any] = np.zeros_like(self.any_scored)
+
+    def add(self, outputs: NDArray[Any], window: Batch) -> None:
+        """Take in the outputs (S, N, O) of a window's scored steps, and these steps themselves."""
+        here = int(window.mask.sum())
+        if not here:
+            return
+        self.loss += here * float(self.criterion.forward(outputs, window.targets, window.mask))
+        self.count += here
+        if self.classes:
+            self.right += int(((outputs.argmax(axis=-1) == window.targets) & window.mask).sum())
+        else:
+            self.off += float(np.abs(outputs - window.targets).mean(axis=-1)[window.mask].sum(dtype=np.float64))
+        if self.task is not None and self.per is not None:
+            wrong = self.task.wrong(outputs, window) & window.mask
+            self.wrong_steps += int(wrong.sum())
+            self.failed |= wrong.any(axis=0)
+
+    def result(self) -> Evaluation:
+        """The means over everything."""
+        if not self.count:
+            raise ValueError("no step of these sequences is scored")
+        by_sequence = float(self.failed[self.any_scored].mean())
+        error = self.wrong_steps / self.count if self.per == "step" else by_sequence
+        return Evaluation(
+            self.loss / self.count,
+            self.right / self.count if self.classes else None,
+            None if self.per is None else error,
+            None if self.classes else self.off / self.count,
+        )
+
+
 def evaluate(network: Network, batch: Batch, target_kind: str, task: Task | None = None) -> Evaluation:
     """Run whole sequences through a network, from a zero state, and score them.
 
@@ -64,36 +115,37 @@ def evaluate(network: Network, batch: Batch, target_kind: str, task: Task | None
         Says what is wrong by its paper's rule.
     """
     network.reset_state()
-    criterion = LOSSES[target_kind]()
-    per = None if task is None else task.error_per
-    total, right, off, count, wrong_steps = 0.0, 0, 0.0, 0, 0
-    failed = np.zeros(batch.mask.shape[1], bool)
+    score = Score(batch, target_kind, task)
     for start in range(0, len(batch.inputs), WINDOW):
         window = batch.steps(start, start + WINDOW)
         scored = scored_steps(window.mask)
         outputs = network.forward(window.inputs, scored=scored)
-        window = window.at(scored)
-        here = int(window.mask.sum())
-        if not here:
-            continue
-        total += here * float(criterion.forward(outputs, window.targets, window.mask))
-        count += here
-        if target_kind == "classes":
-            right += int(((outputs.argmax(axis=-1) == window.targets) & window.mask).sum())
-        else:
-            off += float(np.abs(outputs - window.targets).mean(axis=-1)[window.mask].sum(dtype=np.float64))
-        if task is not None and per is not None:
-            wrong = task.wrong(outputs, window) & window.mask
-            wrong_steps += int(wrong.sum())
-            failed |= wrong.any(axis=0)
+        score.add(outputs, window.at(scored))
     network.reset_state()
-    if not count:
-        raise ValueError("no step of these sequences is scored")
-    error = wrong_steps / count if per == "step" else float(failed[batch.mask.any(axis=0)].mean())
-    classes = target_kind == "classes"
-    return Evaluation(
-        total / count,
-        right / count if classes else None,
-        None if per is None else error,
-        None if classes else off / count,
-    )
+    return score.result()
+
+
+def evaluate_copies(
+    network: Network, batches: Sequence[Batch], target_kind: str, tasks: Sequence[Task]
+) -> list[Evaluation]:
+    """`evaluate` of networks side by side, each on sequences of its own: the same numbers as one by one.
+
+    Parameters
+    ----------
+    network : Network
+        K copies.
+    batches : sequence of K Batches
+        With the same number of steps and sequences, and the same steps scored.
+    target_kind : {"classes", "values"}
+    tasks : sequence of K Tasks
+    """
+    network.reset_state()
+    scores = [Score(batch, target_kind, task) for batch, task in zip(batches, tasks, strict=True)]
+    for start in range(0, len(batches[0].inputs), WINDOW):
+        windows = [batch.steps(start, start + WINDOW) for batch in batches]
+        scored = scored_steps(windows[0].mask)
+        outputs = network.forward(np.stack([window.inputs for window in windows], axis=1), scored=scored)
+        for copy, (score, window) in enumerate(zip(scores, windows, strict=True)):
+            score.add(outputs[:, copy], window.at(scored))
+    network.reset_state()
+    return [score.result() for score in scores]

@@ -1,7 +1,7 @@
 """The training loop: an iterator of reports. What becomes of them is for the one who iterates to decide."""
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,76 @@ from rnnexp.layers import Network
 from rnnexp.tasks import Batch, EpisodeTask, Task
 from rnnexp.training.bptt import TruncatedBPTT, Truncation
 from rnnexp.training.clipping import Clipping, NoClipping
-from rnnexp.training.evaluation import evaluate
+from rnnexp.training.evaluation import Evaluation, evaluate
 from rnnexp.training.optimizers import Optimizer
 from rnnexp.training.regularizers import NoRegularizer, Regularizer
 from rnnexp.training.schedules import Constant, Schedule
 from rnnexp.training.trainer import Report, Trainer
 
 
-def train(
+class Run:
+    """A training run that can be gone through: the trainer, and when it is looked at.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    eval_every : int
+    held_out : Batch or None
+        The evaluation set.
+    study_every : int
+    study : callable or None
+        Called with a replica of the network.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        eval_every: int,
+        held_out: Batch | None,
+        study_every: int,
+        study: Callable[[Network], Any] | None,
+    ) -> None:
+        self.trainer, self.steps = trainer, trainer.steps
+        self.eval_every, self.held_out = eval_every, held_out
+        self.study_every, self.study = study_every, study
+        self.beside = trainer.network.replica()
+
+    def evaluation_due(self, step: int) -> bool:
+        """Whether the network is evaluated after update `step`."""
+        return self.held_out is not None and (step % self.eval_every == 0 or step == self.steps)
+
+    def study_due(self, step: int) -> bool:
+        """Whether the gradient is studied after update `step`."""
+        return self.study is not None and (step % self.study_every == 0 or step == self.steps)
+
+    def look(self, report: Report, evaluation: Evaluation | None = None) -> None:
+        """Add to a report what is due after its update; the evaluation if it was not made elsewhere."""
+        evaluate_now = evaluation is None and self.evaluation_due(report.step)
+        study_now = self.study_due(report.step)
+        if report.diverged or not (evaluate_now or study_now or evaluation):
+            return
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if evaluate_now and self.held_out is not None:
+                task = self.trainer.cursor.task
+                evaluation = evaluate(self.beside, self.held_out, task.target_kind, task)
+            report.evaluation = evaluation
+            if study_now and self.study is not None:
+                report.study = self.study(self.beside)
+        report.diverged = evaluation is not None and not math.isfinite(evaluation.loss)
+
+    def reports(self) -> Iterator[Report]:
+        """Train, and report every update."""
+        report = Report(self.trainer.step)
+        if report.step == 0:
+            self.look(report)
+            yield report
+        while self.trainer.step < self.steps and not report.diverged:
+            report = self.trainer.update(measure=self.study_due)
+            self.look(report)
+            yield report
+
+
+def prepare(
     network: Network,
     task: Task,
     *,
@@ -35,8 +97,8 @@ def train(
     eval_every: int | None = None,
     study: Callable[[Network], Any] | None = None,
     study_every: int | None = None,
-) -> Iterator[Report]:
-    """Train a network and report every update.
+) -> Run:
+    """A training run that has not begun: `Run.reports` trains.
 
     Parameters
     ----------
@@ -66,14 +128,14 @@ def train(
         Updates between studies, which are also made at step 0 and at the end; a tenth of `steps`,
         and at least 100, when not given.
 
-    Yields
-    ------
-    Report
+    Returns
+    -------
+    Run
 
     Raises
     ------
     InvalidValue
-        At once, before the first report is asked for.
+        If a number is out of range, or a stream is to be gone through whole.
     """
     steps = integer("steps", steps, at_least=1)
     batch_size = integer("batch_size", batch_size, at_least=1)
@@ -99,40 +161,22 @@ def train(
         batch_size=batch_size,
     )
     held_out = None if evaluate_on is None else evaluate_on.cast(network.dtype)
-    return _reports(trainer, steps, every, held_out, study, look)
+    return Run(trainer, every, held_out, look, study)
 
 
-def _reports(
-    trainer: Trainer,
-    steps: int,
-    every: int,
-    held_out: Batch | None,
-    study: Callable[[Network], Any] | None,
-    look: int,
-) -> Iterator[Report]:
-    beside = trainer.network.replica()
-    task = trainer.cursor.task
+def train(network: Network, task: Task, **settings: Any) -> Iterator[Report]:
+    """Train a network and report every update; the settings, and what is refused, are those of `prepare`.
 
-    def due(step: int, interval: int) -> bool:
-        return step % interval == 0 or step == steps
+    Parameters
+    ----------
+    network : Network
+        Changed in place.
+    task : Task
+    **settings
+        ``optimizer``, ``steps`` and ``rng`` must be given.
 
-    def study_due(step: int) -> bool:
-        return study is not None and due(step, look)
-
-    def measured(report: Report) -> Report:
-        evaluation = studied = None
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            if held_out is not None and due(report.step, every):
-                evaluation = evaluate(beside, held_out, task.target_kind, task)
-            if study is not None and study_due(report.step):
-                studied = study(beside)
-        diverged = evaluation is not None and not np.isfinite(evaluation.loss)
-        return replace(report, evaluation=evaluation, study=studied, diverged=diverged)
-
-    report = measured(Report(0))
-    yield report
-    while report.step < steps and not report.diverged:
-        report = trainer.update(measure=study_due)
-        if not report.diverged and (due(report.step, every) or study_due(report.step)):
-            report = measured(report)
-        yield report
+    Yields
+    ------
+    Report
+    """
+    return prepare(network, task, **settings).reports()

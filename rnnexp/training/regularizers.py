@@ -61,7 +61,7 @@ class WeightDecay:
         penalty: Any = 0.0
         for name, weight in parameters.values.items():
             if name.rpartition(".")[2].startswith("W") and name not in network.design.frozen:
-                parameters.grads[name] += self.strength * weight
+                parameters.grads[name] += each_copy(self.strength, weight) * weight
                 flat = weight.reshape(*parameters.copies, -1).astype(np.float64)
                 penalty = penalty + self.strength / 2.0 * np.einsum("...i,...i->...", flat, flat)
         return penalty
@@ -103,11 +103,18 @@ class Omega:
         for layer in network.recurrent.layers:
             assert isinstance(layer, TimeRNN)
             penalty, gradient = omega(*layer.flow(), layer.params[1], squared=self.squared)
-            layer.grads[1] += self.strength * gradient
+            layer.grads[1] += each_copy(self.strength, gradient) * gradient
             total = total + self.strength * penalty
         for name in network.design.frozen:
             network.parameters.grads[name][...] = 0.0
         return total
+
+
+def each_copy(strength: Any, like: Array) -> Any:
+    """A strength as it is, or those of several networks (...) laid out and rounded for an array (..., D, H)."""
+    if not isinstance(strength, np.ndarray):
+        return strength
+    return strength.astype(like.dtype).reshape(*strength.shape, *(1,) * (like.ndim - strength.ndim))
 
 
 def omega(dhs: Array, dpres: Array, Wh: Array, *, squared: bool = True) -> tuple[Any, Array]:

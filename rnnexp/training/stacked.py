@@ -1,0 +1,300 @@
+"""Many networks trained as one, side by side along an axis: each has its own data, numbers and end."""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnexp.layers import LOSSES, Network, Parameters
+from rnnexp.layers.base import row_norms
+from rnnexp.training.clipping import Clipping
+from rnnexp.training.evaluation import Evaluation, evaluate_copies, scored_part
+from rnnexp.training.loop import Run
+from rnnexp.training.optimizers import Optimizer
+from rnnexp.training.trainer import UNSCORED_WINDOWS, Drawn, Report, Trainer, update_ratios
+
+Array = NDArray[Any]
+
+#: Numbers of hidden states beyond which networks are evaluated one by one, to bound the memory.
+MOST_EVALUATED = 2**24
+
+
+@dataclass
+class Alike:
+    """Neighbours in the stack that share an optimizer's and a clipping's numbers.
+
+    Attributes
+    ----------
+    part : slice
+        Of the stack's first axis.
+    optimizer : Optimizer
+        Its slots are those of all of them.
+    clipping : Clipping
+    """
+
+    part: slice
+    optimizer: Optimizer
+    clipping: Clipping
+
+
+class StackedTrainer:
+    """Trainers whose networks are computed as one network with an axis more.
+
+    They must have the same network but for its weights, the same task but for what it draws, whole windows
+    (`TruncatedBPTT` without overlap), and the same kinds of optimizer, clipping and regularizer. Each gets, bit for
+    bit, what it would get alone. When their data no longer have the same shape they go on one by one.
+
+    Parameters
+    ----------
+    trainers : sequence of Trainer
+        Their networks, optimizers and states lag behind until `write_back`.
+
+    Attributes
+    ----------
+    trainers : list of Trainer
+        Those that go on; neighbours have the same numbers where possible.
+    network : Network
+        Of K copies, in the same order.
+    together : bool
+        They are still computed as one.
+    """
+
+    def __init__(self, trainers: Sequence[Trainer]) -> None:
+        first_seen: dict[str, int] = {}
+        for trainer in trainers:
+            first_seen.setdefault(numbers_of(trainer), len(first_seen))
+        self.trainers = sorted(trainers, key=lambda trainer: first_seen[numbers_of(trainer)])
+        self.together = len(self.trainers) > 1
+        if self.together:
+            self._stack()
+
+    def _stack(self) -> None:
+        first, count = self.trainers[0], len(self.trainers)
+        own = [trainer.network for trainer in self.trainers]
+        parameters = Parameters(first.network.parameters.shapes, copies=(count,), dtype=first.network.dtype)
+        np.stack([network.parameters.vector for network in own], out=parameters.vector)
+        self.network = Network(parameters, first.network.design)
+        self.beside = self.network.replica()
+        for layer, *singles in zip(self.network.recurrent.layers, *(n.recurrent.layers for n in own), strict=True):
+            states = [single.state for single in singles]
+            if states[0] is not None:
+                layer.set_state(*(np.stack(state) for state in zip(*states, strict=True)))
+        self.criterion = LOSSES[first.cursor.task.target_kind]()
+        self.regularizer: Any = copy.copy(first.regularizer)
+        if hasattr(self.regularizer, "strength"):
+            regularizers: list[Any] = [trainer.regularizer for trainer in self.trainers]
+            self.regularizer.strength = np.array([regularizer.strength for regularizer in regularizers])
+        self.frozen = {name: np.stack([t.frozen[name] for t in self.trainers]) for name in first.frozen}
+        self.alike: list[Alike] = []
+        start = 0
+        for stop in range(1, count + 1):
+            if stop == count or numbers_of(self.trainers[stop]) != numbers_of(self.trainers[start]):
+                optimizer = copy.copy(self.trainers[start].optimizer)
+                optimizer.slots = self._joined_slots(self.trainers[start:stop])
+                self.alike.append(Alike(slice(start, stop), optimizer, self.trainers[start].clipping))
+                start = stop
+
+    @staticmethod
+    def _joined_slots(trainers: Sequence[Trainer]) -> dict[str, Array]:
+        first, shape = trainers[0].optimizer.slots, trainers[0].network.parameters.vector.shape
+        return {
+            name: np.stack([t.optimizer.slots[name] for t in trainers]) if slot.shape == shape else slot.copy()
+            for name, slot in first.items()
+        }
+
+    def write_back(self) -> None:
+        """Give every trainer its weights, its optimizer's memory and its hidden state."""
+        if not self.together:
+            return
+        shape = self.trainers[0].network.parameters.vector.shape
+        for alike in self.alike:
+            for row, trainer in enumerate(self.trainers[alike.part]):
+                trainer.optimizer.slots = {
+                    name: (slot[row] if slot.shape[1:] == shape else slot).copy()
+                    for name, slot in alike.optimizer.slots.items()
+                }
+        for row, trainer in enumerate(self.trainers):
+            trainer.network.parameters.vector[...] = self.network.parameters.vector[row]
+            layers = zip(self.network.recurrent.layers, trainer.network.recurrent.layers, strict=True)
+            for layer, single in layers:
+                single.state = None if layer.state is None else tuple(state[row].copy() for state in layer.state)
+
+    def remove(self, trainers: Sequence[Trainer]) -> None:
+        """Go on without some of them."""
+        self.write_back()
+        self.trainers = [trainer for trainer in self.trainers if trainer not in trainers]
+        self.together = self.together and len(self.trainers) > 1
+        if self.together:
+            self._stack()
+
+    def update(self, *, measure: Callable[[int], bool] = lambda step: False) -> list[Report]:
+        """One parameter update of every trainer; their reports, in the order of `trainers`."""
+        if not self.together:
+            return [trainer.update(measure=measure) for trainer in self.trainers]
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for _ in range(UNSCORED_WINDOWS):
+                drawn = [trainer.draw() for trainer in self.trainers]
+                if not alike(drawn):
+                    self.write_back()
+                    self.together = False
+                    pairs = zip(self.trainers, drawn, strict=True)
+                    return [trainer.update(measure=measure, drawn=own) for trainer, own in pairs]
+                if drawn[0].fresh:
+                    self.network.reset_state()
+                scored, _ = scored_part(drawn[0].chunk.mask)
+                outputs = self.network.forward(side_by_side([one.chunk.inputs for one in drawn]), scored=scored)
+                if len(outputs):
+                    break
+            else:
+                raise ValueError(f"the task scored no step in {UNSCORED_WINDOWS} windows")
+            targets, masks = (
+                side_by_side(one)
+                for one in ([d.chunk.targets[scored] for d in drawn], [d.chunk.mask[scored] for d in drawn])
+            )
+            losses = self.criterion.forward(outputs, targets, masks)
+            gradient = self.network.backward(self.criterion.backward())
+            penalties = self.regularizer(self.network)
+            clips = [alike.clipping(gradient[alike.part]) for alike in self.alike]
+            norms, clipped = (np.concatenate([clip[at] for clip in clips]) for at in (0, 1))
+            reports = self._reports(losses, norms, clipped, gradient, penalties)
+            self._apply(gradient, reports, measure(reports[0].step))
+            return reports
+
+    def _reports(self, losses: Array, norms: Array, clipped: Array, gradient: Array, penalties: Any) -> list[Report]:
+        """What each trainer would report, but for what the optimizer does."""
+        after = np.where(clipped, row_norms(gradient), norms) if clipped.any() else norms
+        regularized = not self.trainers[0].unregularized
+        ends = ~(np.isfinite(losses) & np.isfinite(norms))
+        penalty = np.broadcast_to(penalties, losses.shape).tolist() if regularized else [None] * len(losses)
+        numbers = zip(
+            self.trainers, losses.tolist(), norms.tolist(), clipped.tolist(), after.tolist(), penalty, ends.tolist(),
+            strict=True,
+        )  # fmt: skip
+        reports = []
+        for trainer, loss, norm, was_clipped, norm_after, added, diverged in numbers:
+            trainer.step += 1
+            report = Report(trainer.step, loss, norm, was_clipped, norm_after, added)
+            report.diverged = diverged
+            reports.append(report)
+        return reports
+
+    def _apply(self, gradient: Array, reports: list[Report], measure: bool) -> None:
+        """Let the optimizers make their steps; a diverged network stays as it is."""
+        vector, first = self.network.parameters.vector, self.trainers[0]
+        still = [row for row, report in enumerate(reports) if report.diverged]
+        before = vector.copy() if measure else None
+        kept = vector[still]
+        for alike in self.alike:
+            optimizer, rate = alike.optimizer, alike.optimizer.learning_rate
+            if first.scheduled:
+                optimizer.learning_rate = rate * first.schedule.factor(first.step, first.steps)
+                for report in reports[alike.part]:
+                    report.learning_rate = None if report.diverged else optimizer.learning_rate
+            optimizer.update(vector[alike.part], gradient[alike.part])
+            optimizer.learning_rate = rate
+        for name, value in self.frozen.items():
+            self.network.parameters.values[name][...] = value
+        if still:
+            vector[still] = kept
+        if before is not None:
+            for row, report in enumerate(reports):
+                if not report.diverged:
+                    shapes = self.network.parameters.shapes
+                    own = Parameters(shapes, dtype=vector.dtype, vector=vector[row])
+                    report.update_ratios = update_ratios(own, before[row])
+
+
+def numbers_of(trainer: Trainer) -> str:
+    """The optimizer's and the clipping's numbers, the same text for the same ones."""
+    optimizer, shape = trainer.optimizer, trainer.network.parameters.vector.shape
+    settings = {name: value for name, value in vars(optimizer).items() if name != "slots"}
+    counts = {name: slot.tolist() for name, slot in optimizer.slots.items() if slot.shape != shape}
+    return repr((type(optimizer), settings, counts, type(trainer.clipping), vars(trainer.clipping)))
+
+
+def side_by_side(arrays: Sequence[Array]) -> Array:
+    """K arrays (T, ...) as one (T, K, ...)."""
+    first = arrays[0]
+    joined = np.empty((first.shape[0], len(arrays), *first.shape[1:]), first.dtype)
+    for copy_, array in enumerate(arrays):
+        joined[:, copy_] = array
+    return joined
+
+
+def alike(drawn: Sequence[Drawn]) -> bool:
+    """Whether some windows can be laid side by side: one shape, one place in the sequence, the same steps scored."""
+    first = drawn[0]
+    shapes, fresh = (first.chunk.inputs.shape, first.chunk.targets.shape), first.fresh
+    for one in drawn:
+        if one.fresh != fresh or (one.chunk.inputs.shape, one.chunk.targets.shape) != shapes:
+            return False
+    return same_steps([one.chunk.mask for one in drawn])
+
+
+def same_steps(masks: Sequence[Array]) -> bool:
+    """Whether masks (T, N) score the same steps."""
+    others = [mask for mask in masks if mask is not masks[0]]
+    if not others:
+        return True
+    any_scored = np.logical_or.reduce(side_by_side([masks[0], *others]), axis=-1)
+    return bool((any_scored == any_scored[:, :1]).all())
+
+
+def train_together(runs: Sequence[Run]) -> Iterator[tuple[int, Report]]:
+    """Train many runs as one; each run's reports are those that it would make alone.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        With the same number of steps, and looked at after the same updates.
+
+    Yields
+    ------
+    index : int
+        Of the run in `runs`.
+    report : Report
+        Send True back to end this run: the others go on.
+    """
+    numbered = {id(run.trainer): (index, run) for index, run in enumerate(runs)}
+    stack = StackedTrainer([run.trainer for run in runs])
+    reports = [Report(trainer.step) for trainer in stack.trainers]
+    begun = runs[0].trainer.step == 0
+    while stack.trainers:
+        if not begun:
+            reports = stack.update(measure=runs[0].study_due)
+        these = [numbered[id(trainer)] for trainer in stack.trainers]
+        evaluations = _look(stack, [run for _, run in these], reports)
+        gone = []
+        for (index, run), report, evaluation in zip(these, reports, evaluations, strict=True):
+            run.look(report, evaluation)
+            ended = yield index, report
+            if ended or report.diverged or report.step >= run.steps:
+                gone.append(run.trainer)
+        begun = False
+        if gone:
+            stack.remove(gone)
+
+
+def _look(stack: StackedTrainer, runs: list[Run], reports: list[Report]) -> list[Evaluation | None]:
+    """Evaluations that can be made together; and every run's own network is brought up to date where one is due."""
+    step, first = reports[0].step, runs[0]
+    nothing: list[Evaluation | None] = [None] * len(runs)
+    evaluate, study = first.evaluation_due(step), first.study_due(step)
+    if not stack.together or not (evaluate or study):
+        return nothing
+    for row, run in enumerate(runs):
+        run.trainer.network.parameters.vector[...] = stack.network.parameters.vector[row]
+    batches = [run.held_out for run in runs if run.held_out is not None]
+    shapes = {(batch.inputs.shape, batch.targets.shape) for batch in batches}
+    if not evaluate or len(batches) < len(runs) or len(shapes) > 1:
+        return nothing
+    size = len(runs) * batches[0].mask.size * first.trainer.network.recurrent.layers[0].hidden_size
+    if size > MOST_EVALUATED or not same_steps([batch.mask for batch in batches]):
+        return nothing
+    tasks = [run.trainer.cursor.task for run in runs]
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        evaluations = evaluate_copies(stack.beside, batches, tasks[0].target_kind, tasks)
+    return [None if report.diverged else one for one, report in zip(evaluations, reports, strict=True)]
