@@ -19,6 +19,7 @@ class UserError(Exception):
     """
 
     def __init__(self, problem: str, hint: str = "") -> None:
+        problem, hint = one_line(problem), one_line(hint)
         super().__init__(problem, hint)
         self.problem, self.hint = problem, hint
 
@@ -55,6 +56,14 @@ class InvalidValue(UserError, ValueError):
     def under(self, prefix: str) -> "InvalidValue":
         """The same error with the key as it is written on the command line: ``prefix.key``."""
         return InvalidValue(f"{prefix}.{self.key}", self.value, self.allowed, self.hint)
+
+
+def one_line(text: str, width: int = 2000) -> str:
+    """A text whose parts may come from a file: no more than `width` characters of it, on one line that prints."""
+    text = text if len(text) <= width else f"{text[: width - 3]}..."
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def show(value: Any, width: int = 80) -> str:

@@ -18,6 +18,7 @@ from rnnexp.layers.gru import TimeGRU
 from rnnexp.layers.lstm import TimeLSTM
 from rnnexp.layers.network import Network, recurrent_names
 from rnnexp.layers.rnn import TimeRNN
+from rnnexp.npz import check_file, read_arrays
 
 Array = NDArray[Any]
 
@@ -144,10 +145,11 @@ def load_weights(network: Network, path: str | Path, *, names: Mapping[str, str]
     kind = _kind(path)
     try:
         if kind == ".npz":
-            with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                state = {key: file[key] for key in file.files}
+            state = read_arrays(Path(path))
         else:
-            state = _safetensors().load_file(path)
+            reader = _safetensors()
+            check_file(Path(path))
+            state = reader.load_file(path)
     except UserError:
         raise
     except Exception as error:

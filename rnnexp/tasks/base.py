@@ -37,9 +37,9 @@ class Batch:
         allowed = None if self.allowed is None else self.allowed[index]
         return Batch(self.inputs[index], self.targets[index], self.mask[index], allowed)
 
-    def steps(self, start: int, stop: int) -> "Batch":
+    def steps(self, start: int, stop: int | None) -> "Batch":
         """The steps from `start` up to `stop`, as views."""
-        if start == 0 and stop >= len(self.inputs):
+        if start == 0 and (stop is None or stop >= len(self.inputs)):
             return self
         return self.at(slice(start, stop))
 

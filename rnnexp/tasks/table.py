@@ -8,6 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from rnnexp import npz
 from rnnexp.checks import InvalidValue, integer, nearest, number
 from rnnexp.tasks.base import Baseline, Batch, EpisodeTask
 from rnnexp.tasks.table_files import Columns, check_filled, meant_as_numbers, numbers_of, read_columns, times_of
@@ -117,6 +118,7 @@ class Table(EpisodeTask):
             self.training, self.held_out, cut = self._split_rows(len(codes), path, fraction)
         else:
             self.training, self.held_out, cut = self._split_sequences(counts, labels, path, fraction)
+        self._check_padding(path)
         super().__init__(eval_sequences=len(self.held_out.starts))
         self.means, self.stds = {}, {}
         for name, column in values.items():
@@ -164,6 +166,15 @@ class Table(EpisodeTask):
         kept = len(counts) - min(max(1, round(fraction * len(counts))), len(counts) - 1)
         steps = counts - self.horizon
         return Pieces(starts[:kept], steps[:kept]), Pieces(starts[kept:], steps[kept:]), int(starts[kept])
+
+    def _check_padding(self, path: str) -> None:
+        """Refuse held-out sequences so unequal that, padded to the longest, they would take far more than the file."""
+        steps = self.held_out.steps
+        values = int(steps.max()) * len(steps) * (self.input_size + self.output_size)
+        if 8 * values > npz.LARGEST:
+            allowed = f"a table whose held-out sequences, padded to the longest, take up to {npz.LARGEST / 2**20:g} MiB"
+            hint = f"they are {len(steps)}, the longest has {steps.max()} steps; lower eval_fraction, or cut long ones"
+            raise InvalidValue("path", path, allowed, hint)
 
     @cached_property
     def baseline(self) -> Baseline:

@@ -3,6 +3,7 @@
 import csv
 import io
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnexp.checks import InvalidValue, UserError, show
+from rnnexp.npz import check_file, check_size
 from rnnexp.tasks.files import find, read_bytes, read_npz, reason
 
 Array = NDArray[Any]
@@ -21,6 +23,8 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ALLOWED = "the name of a .csv, .tsv (also .csv.gz, .tsv.gz), .parquet or .npz file"
 #: Squares of larger numbers would overflow.
 LARGEST = 1e150
+#: Rows of a Parquet file that are unpacked before their size is looked at.
+PARQUET_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -134,14 +138,13 @@ def place_of(text: str, separator: str, row: int) -> str:
 
 def read_parquet(file: Path, path: str) -> Columns:
     """A Parquet file; a named index counts as columns."""
-    import pandas as pd
-
     try:
-        frame: Any = pd.read_parquet(file)
+        check_file(file)
+        frame: Any = parquet_table(file).to_pandas()
     except ImportError:
         raise UserError(f"{file.name} needs the package pyarrow", "pip install pyarrow, or save it as CSV") from None
     except Exception as error:  # whatever the reader raises on a damaged file
-        why = reason(error).splitlines()[0]
+        why = (reason(error).splitlines() or [""])[0]
         raise InvalidValue("path", path, "a Parquet file that can be read", f"{file.name}: {why}") from None
     if any(name is not None for name in frame.index.names):
         try:
@@ -151,6 +154,21 @@ def read_parquet(file: Path, path: str) -> Columns:
     names = ["" if name is None else str(name).strip() for name in frame.columns]
     check_names(path, names)
     return finish(frame, names, path, lambda row: f"row {row + 1}")
+
+
+def parquet_table(file: Path) -> Any:
+    """The pyarrow table of a Parquet file; a few bytes may stand for any number of rows, so their size is watched."""
+    import pyarrow
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(file) as opened:
+        check_size(8 * opened.metadata.num_rows * opened.metadata.num_columns)
+        batches, size = [], 0
+        for batch in opened.iter_batches(PARQUET_ROWS):
+            size += batch.nbytes
+            check_size(size)
+            batches.append(batch)
+        return pyarrow.Table.from_batches(batches, opened.schema_arrow)
 
 
 def read_arrays(file: Path, path: str) -> Columns:
@@ -169,6 +187,8 @@ def read_arrays(file: Path, path: str) -> Columns:
             "path", path, allowed, f"{odd} is a structured array: save each field under a name of its own"
         )
     (shape,) = lead
+    if not all(array.size for array in arrays.values()):
+        raise InvalidValue("path", path, "a table with rows", "its arrays are empty: it has no rows")
     columns: dict[str, Array] = {}
     for name, array in arrays.items():
         if array.ndim == 3:
@@ -191,7 +211,7 @@ def read_arrays(file: Path, path: str) -> Columns:
 def check_names(path: str, names: list[str]) -> None:
     """Refuse a name that two columns share, or columns without any names."""
     named = [name for name in names if name]
-    twice = next((name for index, name in enumerate(named) if name in named[:index]), None)
+    twice = next((name for name, count in Counter(named).items() if count > 1), None)
     if twice is not None:
         first, second = [index + 1 for index, name in enumerate(names) if name == twice][:2]
         hint = f"columns {first} and {second} are both called {twice!r}"

@@ -1,7 +1,6 @@
 """Characters of a text: predict the next one."""
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from rnnexp.checks import InvalidValue, integer, number
 from rnnexp.tasks.base import Baseline, Batch, Place, StreamTask
+from rnnexp.tasks.files import find, read_bytes
 
 Tokens = NDArray[np.int64]
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
@@ -33,7 +33,7 @@ class Text(StreamTask):
     output_size : int, optional
         Cap on the vocabulary, >= 2: the rarest characters of the training part become one unknown symbol.
     path : str, optional
-        A UTF-8 text file. Without one, the reference text of the Python language that CPython ships
+        A UTF-8 text file, also packed as .gz. Without one, the reference text of the Python language that CPython ships
         (`pydoc_data.topics`).
     eval_fraction : float
         Share of the text, from its end, that is kept for evaluation, in (0, 1).
@@ -127,11 +127,10 @@ def python_reference() -> str:
 
 
 def read_text(path: str) -> str:
-    """The text of a UTF-8 file; `InvalidValue` on what is missing, empty, or no text."""
-    if not isinstance(path, str):
-        raise InvalidValue("path", path, "the name of a UTF-8 text file")
+    """The text of a UTF-8 file; `InvalidValue` on what is missing, empty, too large, or no text."""
+    allowed = "a UTF-8 text file that can be read"
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8-sig")
+        text = read_bytes(find(path, allowed), path, allowed).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidValue(
             "path",
@@ -139,11 +138,7 @@ def read_text(path: str) -> str:
             "a UTF-8 text file",
             f"byte {error.start} is not UTF-8; convert it, for example with iconv -t UTF-8",
         ) from None
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InvalidValue(
-            "path", path, "a UTF-8 text file that can be read", f"{reason} (looked in {Path.cwd()})"
-        ) from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text:
         raise InvalidValue("path", path, "a text file with characters in it", "this file is empty")
     if "\0" in text:

@@ -1,0 +1,110 @@
+"""The arrays of an .npz file from anywhere: nothing is unpickled, and no size that the file claims is believed."""
+
+import io
+import math
+import stat
+import zipfile
+import zlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from rnnexp.checks import nearest
+
+Array = NDArray[Any]
+
+#: Bytes that a file may hold, unpacked: anything larger is refused before room is made for it.
+LARGEST = 2**30
+#: Claimed for packed members: deflate makes bytes at most 1032 times fewer.
+DEFLATE_RATIO = 1032
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+OBJECTS = "it holds Python objects, which could run anything when unpacked: save plain arrays"
+
+
+def check_file(file: Path) -> None:
+    """Refuse what can't be read to its end; `ValueError` for a folder, pipe or device, or more than `LARGEST` bytes."""
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is a directory" if stat.S_ISDIR(status.st_mode) else "it is a pipe or device, no file")
+    check_size(status.st_size)
+
+
+def check_size(size: int) -> None:
+    """`ValueError` for more than `LARGEST` bytes."""
+    if size > LARGEST:
+        raise ValueError(f"it holds more than {LARGEST / 2**20:g} MiB, the most that is read")
+
+
+def read_arrays(file: Path, names: Collection[str] | None = None, *, packed: bool = True) -> dict[str, Array]:
+    """The arrays of an .npz file by name, all of `names` and no others if given.
+
+    At most about twice `LARGEST` bytes are allocated, and never more than a few times what the file really holds:
+    without `packed`, which refuses compressed members, no more than twice its size for them and the arrays together.
+
+    Raises
+    ------
+    OSError, ValueError
+        Saying why the file can't be read, is too large or is not what it seems.
+    """
+    check_file(file)
+    with file.open("rb") as stream:
+        if stream.read(6) == npy.MAGIC_PREFIX:
+            raise ValueError("it holds one array without a name: save it as .npz")
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                return _members(archive, file.name, names, None if packed else file.stat().st_size)
+        except (ValueError, OSError):
+            raise
+        except (zipfile.BadZipFile, EOFError, zlib.error, KeyError) as error:
+            raise ValueError(f"it is no .npz file, or cut off or damaged: {error}") from None
+        except Exception as error:  # whatever the reader raises on a damaged file
+            raise ValueError(f"it can't be read: {error or type(error).__name__}") from None
+
+
+def _members(archive: zipfile.ZipFile, where: str, names: Collection[str] | None, room: int | None) -> dict[str, Array]:
+    """The arrays of an archive, checked before they are unpacked; none is packed and all fit into `room` if given."""
+    members: dict[str, zipfile.ZipInfo] = {}
+    for member in archive.infolist():
+        name = member.filename.removesuffix(".npy")
+        if name in members:
+            raise ValueError(f"{name!r} occurs twice in it")
+        members[name] = member
+    arrays, total = {}, 0
+    for name in members if names is None else names:
+        if name not in members:
+            known = nearest(name, members) or f"it has {', '.join(members) or 'none'}"
+            raise ValueError(f"it has no array {name}; {known}")
+        member = members[name]
+        if member.compress_type not in PACKINGS:
+            raise ValueError(f"{name!r} is packed in another way than numpy.savez and numpy.savez_compressed do")
+        if member.file_size > DEFLATE_RATIO * (member.compress_size + 1):
+            raise ValueError(f"{name!r} can't hold the {member.file_size} bytes that are claimed for it")
+        check_size(total := total + member.file_size)
+        if room is not None and (member.compress_size != member.file_size or total > room):
+            raise ValueError(f"{name!r} can't hold the {member.file_size} bytes that are claimed for it")
+        with archive.open(member) as opened:
+            content = opened.read(member.file_size)
+        if not content.startswith(npy.MAGIC_PREFIX):
+            raise ValueError(f"{name} in {where} is no array")
+        arrays[name] = _array(name, content)
+    return arrays
+
+
+def _array(name: str, content: bytes) -> Array:
+    """The array that an .npy file's content holds."""
+    stream = io.BytesIO(content)
+    version = npy.read_magic(stream)
+    # Version 3 differs from 2 in the letters of field names only.
+    header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = header(stream)
+    if dtype.hasobject:
+        raise ValueError(OBJECTS)
+    count, room = math.prod(shape), len(content) - stream.tell()
+    if min(shape, default=0) < 0 or count * dtype.itemsize > room or (count and not dtype.itemsize):
+        raise ValueError(f"{name!r} is damaged or cut off: it holds {room} bytes for {dtype} numbers of shape {shape}")
+    stream.seek(0)
+    array: Array = npy.read_array(stream, allow_pickle=False)
+    return array
