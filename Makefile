@@ -33,6 +33,10 @@ $(VENV)/parity: $(VENV)/test
 	$(PIP) --editable '.[test,parity]'
 	@touch $@
 
+$(VENV)/bench: $(VENV)/run
+	$(PIP) --editable '.[bench]'
+	@touch $@
+
 $(VENV)/lint: $(VENV)/run
 	$(PIP) --editable '.[lint]'
 	@touch $@
@@ -61,7 +65,8 @@ format: $(VENV)/lint  ## put the source into its usual form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/run  ## what gradient statistics, drawing the data and recording cost, as shares
+bench: $(VENV)/bench  ## a training step beside PyTorch and JAX, and what statistics, data and recording cost
+	$(BIN)/python experiments/speed/run.py --output experiments/speed
 	$(BIN)/python experiments/gradient_cost/run.py
 	$(BIN)/python experiments/data_cost/run.py
 	$(BIN)/python experiments/tracking_cost/run.py

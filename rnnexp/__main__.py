@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from rnnexp import interrupts
 from rnnexp.build import build
 from rnnexp.checks import UserError
-from rnnexp.config import CheckFirst, conf_dir, register, run_info
+from rnnexp.config import CheckFirst, check_root, conf_dir, register, run_info
 from rnnexp.hydra_errors import check_flags, explain
 
 if TYPE_CHECKING:
@@ -33,17 +33,20 @@ def run(config: DictConfig) -> float:
 
         return run_job(config, HydraConfig.get())
     try:
-        return train_and_record(config, run_info(config, HydraConfig.get()))
+        settings, hydra_config = check_root(config), HydraConfig.get()
+        folder, started_in = Path(hydra_config.runtime.output_dir), Path(hydra_config.runtime.cwd)
+        choices, overrides = hydra_config.runtime.choices, hydra_config.overrides.task
+        return train_and_record(run_info(settings, choices, overrides, folder, started_in))
     except UserError as error:
         raise SystemExit(error.message()) from None
 
 
-def train_and_record(config: DictConfig, info: "RunInfo") -> float:
+def train_and_record(info: "RunInfo") -> float:
     """Build, train, record; the final evaluation loss."""
-    experiment = CheckFirst.prepared.pop() if CheckFirst.prepared else build(config)
+    experiment = CheckFirst.prepared.pop() if CheckFirst.prepared else build(info.settings)
     from rnnexp.tracking import finished_before, open_recorder
 
-    if config.skip_finished and (loss := finished_before(info)) is not None:
+    if info.settings["skip_finished"] and (loss := finished_before(info)) is not None:
         return loss
 
     with open_recorder(info, experiment) as recorder:

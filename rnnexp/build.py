@@ -2,12 +2,14 @@
 
 import importlib
 import inspect
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig
 
 from rnnexp.checks import InvalidValue
-from rnnexp.config import ROOT_KEYS, check_known, check_root
+from rnnexp.config import ROOT_KEYS, check_known, check_memory, check_root
 
 #: What a class must have to stand in a group.
 NEEDED = {
@@ -21,11 +23,14 @@ NEEDED = {
     "regularizer": ("check", "__call__"),
     "gradients": ("select", "__call__"),
 }
+#: Settings of a task, or endings of their names, that count what is drawn at the start: more would never end.
+COUNTS = ("alphabet", "horizon", "lag", "length", "sequences", "steps", "streams", "substeps")
+MOST = 10**8
 WEIGHTS = ("embedding", "input", "recurrent", "output", "state")
 
 
-def build(config: DictConfig) -> Any:
-    """The experiment that a configuration describes.
+def build(config: DictConfig | Mapping[str, Any]) -> Any:
+    """The experiment that a configuration describes: as Hydra composes it, or as `check_root` gives it.
 
     Returns
     -------
@@ -35,14 +40,19 @@ def build(config: DictConfig) -> Any:
     ------
     UserError
         Naming the first key whose value can't be used.
+    MemoryError
+        If the sizes can't fit into the memory; `rnnexp.config.out_of_memory` tells it.
     """
     # NumPy is imported late, so that --help and most refusals answer at once.
     from rnnexp.experiment import Experiment
     from rnnexp.tasks import StreamTask
     from rnnexp.training import Streams
 
-    root = check_root(config)
+    root: dict[str, Any] = check_root(config) if isinstance(config, DictConfig) else dict(config)
     task = build_the_task(root)
+    if root["bptt_length"] is not None and root["bptt_length"] > MOST:
+        allowed = f"a whole number <= {MOST}, or null"
+        raise InvalidValue("bptt_length", root["bptt_length"], allowed, "null is the whole sequence")
     bptt = construct("bptt", root["bptt"], length=root["bptt_length"], stride=root["bptt_stride"])
     if bptt.length is None and isinstance(task, StreamTask):
         raise InvalidValue(
@@ -63,10 +73,15 @@ def build(config: DictConfig) -> Any:
             study.exponents(root["hidden_size"])
         except InvalidValue as error:
             raise under("gradients", error) from None
+    held_out = task.evaluation(rng=streams.evaluation)
+    window = bptt.length if isinstance(task, StreamTask) else len(held_out.inputs)
+    batch, units = root["batch_size"], root["hidden_size"] * root["num_layers"]
+    states = f"the states of a window (batch_size {batch}, {window} steps, {units} units)"
+    check_memory(batch * window * units, network.dtype.itemsize, states)
     return Experiment(
         network=network,
         task=task,
-        held_out=task.evaluation(rng=streams.evaluation),
+        held_out=held_out,
         bptt=bptt,
         optimizer=construct("optimizer", root["optimizer"]),
         schedule=construct("schedule", root["schedule"]),
@@ -83,6 +98,9 @@ def build(config: DictConfig) -> Any:
 
 def build_the_task(root: dict[str, Any]) -> Any:
     """The task that the group `task` describes, with the output size asked for."""
+    for key, value in root["task"].items():
+        if key.rpartition("_")[2] in COUNTS and isinstance(value, int) and value > MOST:
+            raise InvalidValue(f"task.{key}", value, f"a whole number <= {MOST}")
     task = construct("task", root["task"], output_size=root["output_size"])
     fixed = "output_size" not in parameters_of(type(task))
     if fixed and root["output_size"] not in (None, task.output_size):
@@ -98,7 +116,8 @@ def build_the_network(root: dict[str, Any], task: Any, rng: Any) -> Any:
 
     weights = root["init"]
     check_known("init", weights, WEIGHTS)
-    init = Initializers(**{name: named(f"init.{name}", weights[name]) for name in WEIGHTS if name in weights})
+    dtype = root["dtype"]
+    init = Initializers(**{name: named(f"init.{name}", weights[name], dtype) for name in WEIGHTS if name in weights})
     cell: Any
     cell, cell_options = component("cell", root["cell"])
     # What the network passes itself is no setting.
@@ -107,6 +126,11 @@ def build_the_network(root: dict[str, Any], task: Any, rng: Any) -> Any:
     freeze = () if root["freeze"] is None else root["freeze"]
     if not isinstance(freeze, str) and not all(isinstance(name, str) for name in as_list(freeze)):
         raise InvalidValue("freeze", root["freeze"], "a name or a list of names, or null")
+    hidden, layers, embedding = root["hidden_size"], root["num_layers"], root["embedding_dim"]
+    shapes = [*cell.parameter_shapes(embedding or task.input_size, hidden).values(), (hidden, task.output_size)]
+    shapes += [(task.input_size, embedding or 1)]
+    numbers = sum(math.prod(shape) for shape in shapes) + (layers - 1) * hidden * hidden
+    check_memory(2 * numbers, 4, f"the weights (hidden_size {hidden}, num_layers {layers}) and their gradients")
     try:
         return build_network(
             hidden_size=root["hidden_size"],
@@ -133,15 +157,21 @@ def as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def named(prefix: str, settings: Any) -> Any:
-    """An initialiser whose refusals name its place in the configuration."""
+def named(prefix: str, settings: Any, dtype: str) -> Any:
+    """An initialiser whose refusals name its place in the configuration, that of numbers too large included."""
+    import numpy as np
+
     initializer = construct(prefix, settings)
 
     def draw(shape: tuple[int, int], *, rng: Any) -> Any:
         try:
-            return initializer(shape, rng=rng)
+            drawn = initializer(shape, rng=rng)
         except InvalidValue as error:
             raise error.under(prefix) from None
+        if np.max(np.abs(drawn), initial=0.0) > np.finfo(dtype).max:
+            given = {key: value for key, value in settings.items() if key != "_target_"}
+            raise InvalidValue(prefix, given, f"an initialiser of numbers that {dtype} can hold", "try smaller ones")
+        return drawn
 
     return draw
 

@@ -3,16 +3,22 @@
 import os
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
+import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+try:
+    from yaml import CSafeDumper as SafeDumper
+except ImportError:
+    from yaml import SafeDumper  # type: ignore[assignment]
 
 from rnnexp.checks import InvalidValue, UserError, integer, nearest, one_of, show
 
@@ -165,16 +171,36 @@ def make_folder(path: Path) -> None:
 
 def out_of_memory(error: MemoryError) -> UserError:
     """The refusal of sizes that do not fit into the memory."""
-    return UserError(f"not enough memory: {error}", "try a smaller hidden_size, output_size or batch_size")
+    return UserError(
+        f"not enough memory: {error or 'the sizes are too large'}",
+        "try a smaller hidden_size, output_size or batch_size",
+    )
+
+
+def check_memory(numbers: int, itemsize: int, what: str) -> None:
+    """`MemoryError` if so many numbers are more than the memory: told before hours are spent on filling it."""
+    need, have = numbers * itemsize, memory()
+    if need > have:
+        raise MemoryError(f"{what} take {need / 2**30:.3g} GiB, and there are {have / 2**30:.3g} GiB in all")
+
+
+def memory() -> int:
+    """Bytes that this process may hope for, if the system tells."""
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ImportError, AttributeError, ValueError, OSError):
+        return sys.maxsize
+    return installed if limit == resource.RLIM_INFINITY else min(limit, installed)
 
 
 def check_root(config: DictConfig) -> dict[str, Any]:
     """The configuration as plain Python values, its root keys checked."""
     try:
-        own = config
-        if "hydra" in config:  # a copy takes its time, and a job's configuration has no such part
-            own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        root: dict[str, Any] = OmegaConf.to_container(own, resolve=True)  # type: ignore[assignment]
+        own = [str(key) for key in config if key != "hydra"]
+        root: dict[str, Any] = {key: plain(config[key]) for key in own}
     except OmegaConfBaseException as error:
         raise UserError(f"the configuration can't be resolved: {str(error).splitlines()[0]}") from None
     for key in root:
@@ -202,6 +228,11 @@ def check_root(config: DictConfig) -> dict[str, Any]:
         if not (isinstance(value, str) and value.strip()) and not (null and value is None):
             raise InvalidValue(f"tracking.{key}", value, "a piece of text" + (", or null" if null else ""))
     return root
+
+
+def plain(value: Any) -> Any:
+    """A value of a configuration as plain Python, interpolations resolved."""
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def options(group: str) -> list[str]:
@@ -232,8 +263,27 @@ def unknown(key: str, known: Iterable[str], value: object = None) -> UserError:
     return UserError(f"there is no key '{key}', got {key}={show(value)}", hint)
 
 
-def run_info(config: DictConfig, hydra_config: Any) -> Any:
+def run_info(
+    settings: dict[str, Any],
+    choices: Mapping[str, Any],
+    overrides: Iterable[str],
+    folder: Path,
+    started_in: Path,
+) -> Any:
     """What a recorder has to know, as plain values.
+
+    Parameters
+    ----------
+    settings : dict
+        As `check_root` gives them.
+    choices : mapping
+        Of every group.
+    overrides : iterable of str
+        What was changed on the command line.
+    folder : Path
+        Of the run.
+    started_in : Path
+        The working directory that the command was started in.
 
     Returns
     -------
@@ -242,16 +292,15 @@ def run_info(config: DictConfig, hydra_config: Any) -> Any:
     from rnnexp.tracking import RunInfo
     from rnnexp.tracking.store import redact, redact_setting
 
-    settings = check_root(config)
-    if uri := settings["tracking"]["uri"]:
-        settings["tracking"]["uri"] = redact(uri)
-    choices = hydra_config.runtime.choices
+    uri = settings["tracking"]["uri"]
+    if uri:
+        settings = {**settings, "tracking": {**settings["tracking"], "uri": redact(uri)}}
     return RunInfo(
         settings=settings,
         choices={group: str(choices[group]) for group in GROUPS if group in choices},
-        overrides=[redact_setting(text) for text in hydra_config.overrides.task],
+        overrides=[redact_setting(text) for text in overrides],
         uri=uri,
-        folder=Path(hydra_config.runtime.output_dir),
-        started_in=Path(hydra_config.runtime.cwd),
-        config_yaml=OmegaConf.to_yaml(OmegaConf.create(settings)),
+        folder=folder,
+        started_in=started_in,
+        config_yaml=yaml.dump(settings, sort_keys=False, allow_unicode=True, Dumper=SafeDumper),
     )

@@ -120,7 +120,7 @@ def hydra_config(tmp_path):
         sweep=SimpleNamespace(dir=str(tmp_path)),
         job=SimpleNamespace(num=5),
         overrides=SimpleNamespace(task=["seed=1", "steps=3"]),
-        runtime=SimpleNamespace(output_dir=str(tmp_path / "5")),
+        runtime=SimpleNamespace(output_dir=str(tmp_path / "5"), cwd=str(tmp_path), choices={}),
     )
 
 
@@ -131,13 +131,15 @@ def outcome(monkeypatch, hydra_config, tmp_path):
 
     @dataclass
     class Info:
+        folder: object
         sweep: object = None
         job: object = None
 
     def run(train, **named):
         a_sweep(tmp_path, keys=["seed"], **named).save()
-        monkeypatch.setattr(rnnexp.config, "run_info", lambda config, hydra_config: Info())
-        monkeypatch.setattr(program, "train_and_record", lambda config, info: train(info))
+        monkeypatch.setattr(rnnexp.config, "check_root", lambda config: {})
+        monkeypatch.setattr(rnnexp.config, "run_info", lambda settings, choices, overrides, folder, cwd: Info(folder))
+        monkeypatch.setattr(program, "train_and_record", train)
         monkeypatch.setattr("signal.signal", lambda *arguments: None)
         return run_job(None, hydra_config)
 

@@ -6,8 +6,8 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -143,45 +143,105 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     draft.replace(path)
 
 
-def run_job(config: Any, hydra_config: Any) -> float:
-    """One job of a sweep, whatever becomes of it: it is recorded, and told at once if it fails.
+class RunningJob:
+    """One job while it runs, recorded whatever becomes of it, and told at once if it fails.
+
+    As a context manager it lets errors end here, and interruptions pass.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the sweep.
+    number : int
+    overrides : list of str
+
+    Attributes
+    ----------
+    allowed : bool
+        False if the sweep was stopped before it: it is recorded as NOT RUN.
+    loss : float
+        The final evaluation loss.
+    """
+
+    def __init__(self, folder: Path, number: int, overrides: list[str]) -> None:
+        self.folder, self.number, self.overrides = folder, number, overrides
+        self.allowed, self.loss = True, math.nan
+
+    def __enter__(self) -> "RunningJob":
+        """Begin the record."""
+        self.sweep = load_sweep(self.folder) or Sweep("", self.folder, [], self.overrides)
+        self.record = JobRecord(self.number, self.sweep.name(self.overrides), self.overrides)
+        stop = self.folder / STOP_FILE
+        if stop.exists():
+            self.allowed = False
+            self.record.status, self.record.reason = "NOT RUN", stop.read_text(encoding="utf-8")
+        self.record.save(self.folder)
+        interrupts.install()  # in a worker process nobody has done it yet
+        self.output = self.folder / str(self.number)
+        return self
+
+    def joined(self, info: Any) -> Any:
+        """What the recorder has to know of the run, and that it is a part of this."""
+        self.output = info.folder
+        return replace(info, sweep=self.sweep, job=self.record)
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        """End the record; True for an error that ends here."""
+        job = self.record
+        if error is None:
+            if job.status == "RUNNING":
+                job.status = "FINISHED"
+        elif isinstance(error, Exception):
+            self.loss = math.nan
+            job.status = "DIVERGED" if isinstance(error, Diverged) else "FAILED"
+            job.reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            if not isinstance(error, UserError):
+                self.output.mkdir(parents=True, exist_ok=True)
+                story = "".join(traceback.format_exception(error))
+                (self.output / "traceback.txt").write_text(story, encoding="utf-8")
+            print(f"rnnexp: {job.label} {job.status}: {job.reason}", file=sys.stderr, flush=True)
+            if self.sweep.fail_fast:
+                told = f"fail_fast=true, and {job.label} {job.status}"
+                (self.folder / STOP_FILE).write_text(told, encoding="utf-8")
+        else:
+            job.status, job.reason = "KILLED", type(error).__name__
+        job.save(self.folder)
+        return isinstance(error, Exception)
+
+    @property
+    def usable_loss(self) -> float:
+        """The loss for a sweeper; `UNUSABLE_LOSS` if there is none."""
+        return self.loss if math.isfinite(self.loss) else UNUSABLE_LOSS
+
+
+def run_alone(running: RunningJob, info: Callable[[], Any]) -> float:
+    """One job, whatever becomes of it.
+
+    Parameters
+    ----------
+    running : RunningJob
+    info : callable
+        Makes the `RunInfo`; a job whose configuration is refused fails as any other.
 
     Returns
     -------
     float
         The final evaluation loss; `UNUSABLE_LOSS` if there is none.
     """
-    from dataclasses import replace
-
     from rnnexp.__main__ import train_and_record
-    from rnnexp.config import run_info
 
-    folder, number = Path(hydra_config.sweep.dir).resolve(), int(hydra_config.job.num)
+    with running:
+        if running.allowed:
+            running.loss = train_and_record(running.joined(info()))
+    return running.usable_loss
+
+
+def run_job(config: Any, hydra_config: Any) -> float:
+    """One job as Hydra's launchers run it: composed by Hydra, in this or another process."""
+    from rnnexp.config import check_root, run_info
+
     overrides = list(hydra_config.overrides.task)
-    sweep = load_sweep(folder) or Sweep("", folder, [], overrides)
-    job = JobRecord(number, sweep.name(overrides), overrides)
-    if (folder / STOP_FILE).exists():
-        job.status, job.reason = "NOT RUN", (folder / STOP_FILE).read_text(encoding="utf-8")
-        job.save(folder)
-        return UNUSABLE_LOSS
-    job.save(folder)
-    interrupts.install()  # in a worker process nobody has done it yet
-    try:
-        info = replace(run_info(config, hydra_config), sweep=sweep, job=job)
-        loss = train_and_record(config, info)
-        job.status = "SKIPPED" if job.status == "SKIPPED" else "FINISHED"
-    except Exception as error:
-        job.status = "DIVERGED" if isinstance(error, Diverged) else "FAILED"
-        job.reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        if not isinstance(error, UserError):
-            (Path(hydra_config.runtime.output_dir) / "traceback.txt").write_text(traceback.format_exc())
-        print(f"rnnexp: {job.label} {job.status}: {job.reason}", file=sys.stderr, flush=True)
-        if sweep.fail_fast:
-            (folder / STOP_FILE).write_text(f"fail_fast=true, and {job.label} {job.status}", encoding="utf-8")
-        loss = UNUSABLE_LOSS
-    except BaseException as error:
-        job.status, job.reason = "KILLED", type(error).__name__
-        raise
-    finally:
-        job.save(folder)
-    return loss if math.isfinite(loss) else UNUSABLE_LOSS
+    running = RunningJob(Path(hydra_config.sweep.dir).resolve(), int(hydra_config.job.num), overrides)
+    folder, cwd = Path(hydra_config.runtime.output_dir), Path(hydra_config.runtime.cwd)
+    choices = hydra_config.runtime.choices
+    return run_alone(running, lambda: run_info(check_root(config), choices, overrides, folder, cwd))

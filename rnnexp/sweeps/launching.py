@@ -1,0 +1,208 @@
+"""The project's own launchers: jobs are composed and run without what Hydra does anew for every one of them."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra._internal.config_loader_impl import get_overrides_dirname
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, open_dict
+
+from rnnexp.checks import UserError, integer
+from rnnexp.config import check_root, run_info
+from rnnexp.sweeps.combinations import Composer
+from rnnexp.sweeps.grouping import obstacle, stack_key, what_differs
+from rnnexp.sweeps.jobs import RunningJob, run_alone
+
+if TYPE_CHECKING:
+    from rnnexp.tracking import RunInfo
+
+
+class Jobs:
+    """The jobs of a launch, composed when asked for.
+
+    Parameters
+    ----------
+    config : DictConfig
+        Of the multirun.
+    job_overrides : sequence of sequences of str
+    first : int
+        Number of the first job.
+    """
+
+    def __init__(self, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int) -> None:
+        self.composer = Composer(config)
+        self.overrides = [list(overrides) for overrides in job_overrides]
+        self.first = first
+        self.sweep_folder = Path(config.hydra.sweep.dir).resolve()
+
+    def __len__(self) -> int:
+        return len(self.overrides)
+
+    def own_overrides(self, index: int) -> list[str]:
+        """What a job changes of the configuration, without what it says to Hydra."""
+        return [o for o in self.overrides[index] if not o.lstrip("+~").startswith(("hydra.", "hydra/"))]
+
+    def info(self, index: int) -> "RunInfo":
+        """What a recorder has to know of a job; its folder is made.
+
+        Raises
+        ------
+        UserError
+            If the job's configuration is refused.
+        """
+        config = self.composer.compose(self.overrides[index])
+        folder = self._folder(config, index)
+        folder.mkdir(parents=True, exist_ok=True)
+        choices, started_in = dict(config.hydra.runtime.choices), Path(config.hydra.runtime.cwd)
+        info: RunInfo = run_info(check_root(config), choices, self.own_overrides(index), folder, started_in)
+        return info
+
+    def _folder(self, config: DictConfig, index: int) -> Path:
+        number, own = self.first + index, self.own_overrides(index)
+        layout = config.hydra.job.config.override_dirname
+        with open_dict(config.hydra.job):
+            config.hydra.job.num = number
+            config.hydra.job.id = f"{config.hydra.job.name}_{number}"
+            config.hydra.job.override_dirname = get_overrides_dirname(
+                overrides=OverridesParser.create().parse_overrides(own),
+                kv_sep=layout.kv_sep,
+                item_sep=layout.item_sep,
+                exclude_keys=layout.exclude_keys,
+            )
+        return self.sweep_folder / str(config.hydra.sweep.subdir)
+
+    def running(self, index: int) -> RunningJob:
+        """The record of a job."""
+        return RunningJob(self.sweep_folder, self.first + index, self.own_overrides(index))
+
+
+def returned(overrides: Sequence[str], loss: float) -> JobReturn:
+    """What a sweeper gets back."""
+    return JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED, _return_value=loss)
+
+
+def by_hydra(given: dict[str, Any], job_overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn] | None:
+    """Run the jobs by Hydra's own launcher where it is asked to do something for each of them; None if not."""
+    hydra = given["config"].hydra
+    own = hydra.job.chdir or hydra.job.env_set or hydra.job.env_copy or set(hydra.callbacks or {}) - {"check_first"}
+    if not own:
+        return None
+    from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+
+    launcher = BasicLauncher()
+    launcher.setup(**given)
+    return launcher.launch(job_overrides, first)
+
+
+def launch_serially(given: dict[str, Any], job_overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
+    """Run jobs one after the other.
+
+    Parameters
+    ----------
+    given : dict
+        What `hydra.plugins.launcher.Launcher.setup` is called with.
+    job_overrides : sequence of sequences of str
+    first : int
+        Number of the first job.
+    """
+    if (done := by_hydra(given, job_overrides, first)) is not None:
+        return done
+    jobs = Jobs(given["config"], job_overrides, first)
+    return [
+        returned(jobs.overrides[index], run_alone(jobs.running(index), lambda index=index: jobs.info(index)))  # type: ignore[misc]
+        for index in range(len(jobs))
+    ]
+
+
+def launch_stacked(
+    given: dict[str, Any], job_overrides: Sequence[Sequence[str]], first: int, n_jobs: Any, max_copies: Any
+) -> Sequence[JobReturn]:
+    """Run jobs that can share a stacked network together, group after group, the others alone.
+
+    Parameters
+    ----------
+    given : dict
+        What `hydra.plugins.launcher.Launcher.setup` is called with.
+    job_overrides : sequence of sequences of str
+    first : int
+        Number of the first job.
+    n_jobs : int
+        Worker processes; -1 for one a core.
+    max_copies : int or None
+        Most networks in a stack; None for as many as fit the cache.
+    """
+    n_jobs = (
+        -1 if n_jobs == -1 else integer("hydra.launcher.n_jobs", n_jobs, at_least=1, hint="-1 is one for each core")
+    )
+    if max_copies is not None:
+        max_copies = integer("hydra.launcher.max_copies", max_copies, at_least=1)
+    if (done := by_hydra(given, job_overrides, first)) is not None:
+        print("stacked: one by one, since hydra.job or hydra.callbacks ask for something at every job", file=sys.stderr)
+        return done
+    jobs = Jobs(given["config"], job_overrides, first)
+    infos: dict[int, RunInfo] = {}
+    losses: dict[int, float] = {}
+    for index in range(len(jobs)):
+        try:
+            infos[index] = jobs.info(index)
+        except UserError:  # told and recorded by the job itself
+            losses[index] = run_alone(jobs.running(index), lambda index=index: jobs.info(index))  # type: ignore[misc]
+    units = groups(infos)
+    workers = worker_count(n_jobs, len(infos))
+    shared = [unit for group in units for unit in parts(group, workers)]
+    work = [[(jobs.running(index), infos[index]) for index in unit] for unit in shared]
+    for unit, results in zip(shared, run_units(work, workers, max_copies), strict=True):
+        losses |= dict(zip(unit, results, strict=True))
+    return [returned(jobs.overrides[index], losses[index]) for index in range(len(jobs))]
+
+
+def groups(infos: "dict[int, RunInfo]") -> list[list[int]]:
+    """Jobs by number in groups that can be trained together; what stands in the way is told."""
+    together: dict[str, list[int]] = {}
+    alone: dict[str, list[int]] = {}
+    for index, info in infos.items():
+        reason = obstacle(info.settings)
+        if reason is None:
+            together.setdefault(stack_key(info.settings), []).append(index)
+        else:
+            alone.setdefault(reason, []).append(index)
+    sizes = [len(group) for group in together.values()]
+    if sizes:
+        parted = what_differs([infos[group[0]].settings for group in together.values()])
+        by = f", one for each {' and '.join(parted)}, which can't differ in a stack" if len(sizes) > 1 else ""
+        print(f"stacked: {sum(sizes)} jobs in {len(sizes)} {'stacks' if len(sizes) > 1 else 'stack'}{by}", flush=True)
+    for reason, jobs in alone.items():
+        print(f"stacked: {len(jobs)} jobs one by one, because of {reason}", flush=True)
+    return [*together.values(), *([index] for jobs in alone.values() for index in jobs)]
+
+
+def worker_count(n_jobs: int, jobs: int) -> int:
+    """How many processes are worth starting."""
+    if n_jobs == -1:
+        from joblib import cpu_count
+
+        n_jobs = cpu_count()
+    return max(1, min(n_jobs, jobs))
+
+
+def parts(group: list[int], workers: int) -> list[list[int]]:
+    """A group cut so that every worker has its share."""
+    each = -(-len(group) // workers)
+    return [group[start : start + each] for start in range(0, len(group), each)]
+
+
+def run_units(
+    work: "list[list[tuple[RunningJob, RunInfo]]]", workers: int, max_copies: int | None
+) -> list[list[float]]:
+    """Run groups of jobs here, or in worker processes; the losses of each group."""
+    from rnnexp.sweeps.together import run_together
+
+    if workers == 1:
+        return [run_together(unit, max_copies) for unit in work]
+    from joblib import Parallel, delayed
+
+    run: Callable[..., Any] = delayed(run_together)
+    return list(Parallel(n_jobs=workers, backend="loky")(run(unit, max_copies) for unit in work))
