@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from rnnexp import interrupts
 from rnnexp.build import build
 from rnnexp.checks import UserError
-from rnnexp.config import CheckFirst, check_root, conf_dir, register, run_info
+from rnnexp.config import CheckFirst, check_root, conf_dir, register, resumed_info, run_info
 from rnnexp.hydra_errors import check_flags, explain
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def run(config: DictConfig) -> float:
 
         return run_job(config, HydraConfig.get())
     try:
+        if (resumption := CheckFirst.resumption) is not None:
+            return train_and_record(resumed_info(resumption, HydraConfig.get()))
         settings, hydra_config = check_root(config), HydraConfig.get()
         folder, started_in = Path(hydra_config.runtime.output_dir), Path(hydra_config.runtime.cwd)
         choices, overrides = hydra_config.runtime.choices, hydra_config.overrides.task
@@ -49,9 +51,14 @@ def train_and_record(info: "RunInfo") -> float:
     if info.settings["skip_finished"] and (loss := finished_before(info)) is not None:
         return loss
 
-    with open_recorder(info, experiment) as recorder:
-        for report in experiment.reports():
+    training = experiment.run()
+    if info.resumed is not None:
+        training.trainer.restore(info.resumed["trainer"])
+    with open_recorder(info, experiment) as recorder, interrupts.postponed():
+        for report in training.reports():
             recorder.record(report)
+            recorder.save_if_due(training.trainer, report)
+            interrupts.check()
     recorder.raise_if_diverged()
     return recorder.final_loss
 

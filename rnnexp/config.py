@@ -24,6 +24,7 @@ from rnnexp.checks import InvalidValue, UserError, integer, nearest, one_of, sho
 
 DTYPES = ("float32", "float64")
 BACKENDS = ("mlflow", "none")
+CHECKPOINTS = ("files", "none")
 GROUPS = (
     "task",
     "cell",
@@ -34,6 +35,7 @@ GROUPS = (
     "clipping",
     "regularizer",
     "gradients",
+    "checkpoint",
     "tracking",
 )
 
@@ -64,6 +66,7 @@ class Config:
     run_name: str | None = None
     max_jobs: int = whole(1000, 1)
     fail_fast: bool = False
+    resume: str | None = None
     skip_finished: bool = False
     task: dict[str, Any] = field(default_factory=dict)
     cell: dict[str, Any] = field(default_factory=dict)
@@ -74,6 +77,7 @@ class Config:
     clipping: dict[str, Any] = field(default_factory=dict)
     regularizer: dict[str, Any] = field(default_factory=dict)
     gradients: dict[str, Any] = field(default_factory=dict)
+    checkpoint: dict[str, Any] = field(default_factory=dict)
     tracking: dict[str, Any] = field(default_factory=dict)
 
 
@@ -118,9 +122,12 @@ class CheckFirst(Callback):
     ----------
     prepared : list
         What was built for the check, for the job to take: it has not been used.
+    resumption : Resumption or None
+        The earlier run that this one goes on with.
     """
 
     prepared: ClassVar[list[Any]] = []
+    resumption: ClassVar[Any] = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check every job before the first, and open the record of the sweep."""
@@ -144,7 +151,15 @@ class CheckFirst(Callback):
         from rnnexp.tracking.store import check_uri, tracking_uri
 
         try:
-            self.prepared[:] = [build(config)]
+            settings, started_in = check_root(config), Path(config.hydra.runtime.cwd)
+            if settings["resume"]:
+                from rnnexp.resume import find
+
+                CheckFirst.resumption = found = find(settings, config.hydra.overrides.task, started_in)
+                settings = found.settings
+                OmegaConf.set_readonly(config.hydra, False)
+                config.hydra.run.dir = str(found.folder)
+            self.prepared[:] = [build(settings)]
             if config.tracking.backend == "mlflow":
                 check_uri(tracking_uri(config.tracking.uri, Path(config.hydra.runtime.cwd)))
             make_folder(Path(config.hydra.run.dir))
@@ -218,6 +233,11 @@ def check_root(config: DictConfig) -> dict[str, Any]:
     one_of("dtype", root["dtype"], DTYPES)
     tracking = root["tracking"]
     one_of("tracking.backend", tracking.get("backend"), BACKENDS)
+    checkpoint = root["checkpoint"]
+    one_of("checkpoint.kind", checkpoint.get("kind"), CHECKPOINTS)
+    check_known("checkpoint", checkpoint, ("kind", "every") if checkpoint["kind"] == "files" else ("kind",))
+    if checkpoint.get("every") is not None:
+        integer("checkpoint.every", checkpoint["every"], at_least=1, hint="checkpoint=none writes none")
     if root["skip_finished"] and tracking["backend"] != "mlflow":
         raise InvalidValue("skip_finished", True, "false with tracking=none", "finished runs are found in MLflow")
     check_known("tracking", tracking, ("backend", "experiment", "uri", "figures"))
@@ -261,6 +281,16 @@ def unknown(key: str, known: Iterable[str], value: object = None) -> UserError:
         or f"known here: {', '.join(here) or 'nothing'}"
     )
     return UserError(f"there is no key '{key}', got {key}={show(value)}", hint)
+
+
+def resumed_info(resumption: Any, hydra_config: Any) -> Any:
+    """What a recorder has to know of a run that goes on."""
+    from dataclasses import replace
+
+    started_in = Path(hydra_config.runtime.cwd)
+    found = resumption
+    info = run_info(found.settings, found.choices, found.overrides, found.folder, started_in)
+    return replace(info, resumed=found.state)
 
 
 def run_info(

@@ -3,13 +3,20 @@
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 #: Seconds after an interruption in which another one is taken for impatience: records are being closed.
 PATIENCE = 30.0
+#: Seconds that an update may still take; after these, another interruption ends it in the middle.
+UPDATE_PATIENCE = 5.0
 
 _last = -PATIENCE
+_held = False
+_waiting: int | None = None
+_came = 0.0
 
 
 def install() -> None:
@@ -19,10 +26,47 @@ def install() -> None:
         signal.signal(signal.SIGTERM, _interrupt)
 
 
+@contextmanager
+def postponed() -> Iterator[None]:
+    """Let interruptions wait for `check`, so that what is saved then is whole."""
+    global _held
+    _held = True
+    try:
+        yield
+        check()
+    finally:
+        _held = False
+
+
+def waiting() -> bool:
+    """Whether an interruption waits."""
+    return _waiting is not None
+
+
+def check() -> None:
+    """Raise the interruption that waits, if there is one."""
+    global _waiting
+    if _waiting is not None:
+        number, _waiting = _waiting, None
+        _raise(number)
+
+
 def _interrupt(number: int, frame: FrameType | None) -> Any:
-    global _last
-    if time.monotonic() - _last < PATIENCE:
+    global _waiting, _came
+    now = time.monotonic()
+    if now - _last < PATIENCE:
         return
+    if not _held:
+        _raise(number)
+    if _waiting is None:
+        _waiting, _came = number, now
+    elif now - _came > UPDATE_PATIENCE:
+        _waiting = None
+        _raise(number)
+
+
+def _raise(number: int) -> None:
+    global _last
     _last = time.monotonic()
     if number == signal.SIGINT:
         raise KeyboardInterrupt

@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+from rnnexp import interrupts
 from rnnexp.sweeps.jobs import RunningJob, run_alone
 
 #: Bytes of weights and states that a stack may work on at a time: more would not stay in the processor's cache.
@@ -118,7 +119,8 @@ class Group:
                 if member.open():
                     going.append(member)
             if going:
-                self._train(going)
+                with interrupts.postponed():
+                    self._train(going)
         except BaseException as error:
             self._give_up(error)
             if not isinstance(error, Exception):
@@ -128,7 +130,17 @@ class Group:
     def _train(self, going: list[Member]) -> None:
         from rnnexp.training import train_together
 
-        reports = train_together([member.run for member in going])
+        saving = stopping = False
+
+        def due(step: int) -> bool:
+            nonlocal saving, stopping
+            if stopping:  # every member has its checkpoint
+                interrupts.check()
+            stopping = interrupts.waiting()
+            saving = any(member.recorder is not None and member.recorder.saver.due(step) for member in going)
+            return saving
+
+        reports = train_together([member.run for member in going], up_to_date=due)
         ended: bool | None = None
         while True:
             try:
@@ -138,6 +150,8 @@ class Group:
             member, ended = going[index], False
             try:
                 member.recorder.record(report)
+                if saving and not report.diverged:
+                    member.recorder.save(member.run.trainer, report)
             except Exception as error:  # of this job alone
                 member.close(error)
                 ended = True

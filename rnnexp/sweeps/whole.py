@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from rnnexp.checks import UserError, integer
+from rnnexp.checks import InvalidValue, UserError, integer
 from rnnexp.sweeps.combinations import check_all, check_count, combinations, compose_faster, swept_keys
 from rnnexp.sweeps.jobs import JOBS_FOLDER, STOP_FILE, JobRecord, Sweep, load_jobs
 
@@ -87,6 +87,9 @@ def begin(config: DictConfig) -> None:
 
     global current
     compose_faster()
+    if config.resume is not None:
+        hint = "give it without -m; skip_finished=true with the command of a sweep runs what is missing of it"
+        raise InvalidValue("resume", config.resume, "null in a sweep", hint)
     tracking, cwd = config.tracking, Path(config.hydra.runtime.cwd)
     uri = tracking_uri(tracking.uri, cwd) if tracking.backend == "mlflow" else None
     keys, jobs = swept_keys(config), []

@@ -1,4 +1,4 @@
-"""The command ``python -m rnnexp.tracking``: the MLflow UI on the database of this folder."""
+"""The command ``python -m rnnexp.tracking``: the MLflow UI on this folder's database; late deliveries to a store."""
 
 import argparse
 import contextlib
@@ -22,7 +22,7 @@ PATIENCE = 120
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Start the MLflow UI, and say which page shows the runs."""
+    """Start the MLflow UI and say which page shows the runs, or deliver what a store did not take."""
     parser = argparse.ArgumentParser(prog="python -m rnnexp.tracking", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     ui = commands.add_parser("ui", help="start the MLflow UI, on this machine only, and print the page with the runs")
@@ -30,8 +30,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ui.add_argument("--uri", help="tracking database; as for python -m rnnexp in this folder when not given")
     ui.add_argument("--port", type=int, default=5000, help="port to begin the search for a free one (default: 5000)")
     ui.add_argument("--open", action="store_true", help="open the page in the browser")
+    late = commands.add_parser(
+        "sync",
+        help="deliver what runs could not, because their store failed",
+        description="Deliver the outboxes (outbox.jsonl) of runs whose tracking store failed while they were going on: "
+        "points, parameters, tags, files, and how they ended. Nothing is stored twice. What was delivered is deleted.",
+    )
+    late.add_argument("folders", nargs="*", metavar="FOLDER", help="where to look (default: outputs and multirun here)")
+    late.add_argument("--uri", help="the store, with its password; the one noted in each outbox when not given")
     given = parser.parse_args(arguments)
     try:
+        if given.command == "sync":
+            from rnnexp.tracking.sync import sync
+
+            raise SystemExit(sync(given.folders, given.uri))
         raise SystemExit(show(given.uri, given.experiment, given.port, given.open))
     except UserError as error:
         raise SystemExit(error.message()) from None

@@ -4,8 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from rnnexp.checks import UserError
 from rnnexp.gradients import NormsByLag, Study
 from rnnexp.tasks import Task
+from rnnexp.tracking.saver import decoded, encoded
 from rnnexp.training import Report
 
 #: Points of a training curve; reports in between are averaged.
@@ -120,6 +124,43 @@ class History:
                 self.not_finite += 1
         return points
 
+    #: What an interval has summed up so far.
+    SUMS = ("_loss", "_norm", "_clipped_norm", "_penalty", "_clipped", "_reports", "_window")
+
+    def state(self) -> dict[str, Any]:
+        """Everything so far, as dicts of arrays and plain values."""
+        curves = {
+            name: {"steps": np.array([step for step, _ in curve]), "values": np.array([value for _, value in curve])}
+            for name, curve in self.curves.items()
+        }
+        return {
+            "step": self.step,
+            "order": list(curves),  # a file does not keep it
+            "curves": curves,
+            "studies": {f"{step}": encoded(study) for step, study in self.studies},
+            "not_finite": self.not_finite,
+            "solved_at": self.solved_at,
+            "sums": {name: getattr(self, name) for name in self.SUMS},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave; a `UserError` if it is something else."""
+        try:
+            curves = {
+                name: list(zip(*(state["curves"][name][part].tolist() for part in ("steps", "values")), strict=True))
+                for name in state["order"]
+            }
+            studies = [(step, decoded(state["studies"][f"{step}"])) for step in sorted(map(int, state["studies"]))]
+            sums = {name: state["sums"][name] for name in self.SUMS}
+            numbers = int(state["step"]), int(state["not_finite"]), state["solved_at"]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            hint = "take the one before it"
+            raise UserError(f"the checkpoint does not fit: its history has no {error}", hint) from None
+        self.curves, self.studies = curves, studies
+        self.step, self.not_finite, self.solved_at = numbers
+        for name, value in sums.items():
+            setattr(self, name, value)
+
     def last(self, name: str) -> float:
         """The last finite value of a metric; NaN if there is none."""
         return self.curves[name][-1][1] if name in self.curves else math.nan
@@ -146,6 +187,10 @@ class History:
                     for lag, value in log10_by_lag(norms):
                         points.append(Point(f"gradient_by_lag{suffix}/{which}", value, lag))
         return points
+
+    def points(self) -> list[Point]:
+        """Every value of every metric so far."""
+        return [Point(name, value, step) for name, curve in self.curves.items() for step, value in curve]
 
     def norm_rows(self) -> list[dict[str, Any]]:
         """One row per study, state and lag: the mean norm, and the 5 %, 50 % and 95 % quantiles over the sequences.

@@ -8,28 +8,34 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
 from rnnexp.sweeps.jobs import Diverged, JobRecord, Sweep
 from rnnexp.tasks import Text
 from rnnexp.tracking import summary
+from rnnexp.tracking.dead_runs import end_dead_runs
 from rnnexp.tracking.figures import loss_figure
 from rnnexp.tracking.gradient_figures import gradient_figures
 from rnnexp.tracking.gradient_report import write_report
 from rnnexp.tracking.history import History
+from rnnexp.tracking.journal import Journal
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.progress import Quiet, progress
-from rnnexp.tracking.store import Store, open_store, tracking_uri
+from rnnexp.tracking.run_folder import RunFolder
+from rnnexp.tracking.saver import Saver
+from rnnexp.tracking.store import Store, open_store, redact_text, tracking_uri
 from rnnexp.training import Report
 from rnnexp.training.sampling import generate
+from rnnexp.training.trainer import Trainer
 
 SAMPLE_LENGTH = 1000
 #: Settings that don't change a run's numbers.
-NO_MATTER = ("tracking", "run_name", "fail_fast", "skip_finished", "max_jobs")
+NO_MATTER = ("tracking", "run_name", "fail_fast", "skip_finished", "max_jobs", "checkpoint", "resume")
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class RunInfo:
         The tracking URI as configured, with its password if it has one.
     sweep, job : Sweep and JobRecord, or None
         What the run is a part of; the record is filled in.
+    resumed : mapping, optional
+        The checkpoint that the run goes on from.
     """
 
     settings: Mapping[str, Any]
@@ -65,6 +73,7 @@ class RunInfo:
     uri: str | None = field(default=None, repr=False)
     sweep: Sweep | None = None
     job: JobRecord | None = None
+    resumed: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -116,6 +125,11 @@ class Recorder:
     def __init__(self, experiment: Experiment, info: RunInfo, run: MLflowRun | None) -> None:
         self.experiment, self.info, self.run = experiment, info, run
         self.history = History(experiment.task, experiment.steps)
+        self.saver = Saver(info.folder, info.settings["checkpoint"], experiment.steps)
+        if info.resumed is not None:
+            self.history.restore(info.resumed["history"])
+        self._journal = Journal(info.folder, self.history.points() if info.resumed is not None else None)
+        self._files = RunFolder(info.folder)
         self._progress = progress(experiment.steps) if info.sweep is None else Quiet()
 
     def __enter__(self) -> "Recorder":
@@ -127,9 +141,27 @@ class Recorder:
     def record(self, report: Report) -> None:
         """Take in a report."""
         points = self.history.add(report)
-        if points and self.run is not None:
+        self._journal.add(points)
+        if self.run is not None:
             self.run.log(points)
         self._progress.show(report)
+
+    def save_if_due(self, trainer: Trainer, report: Report) -> None:
+        """Write a checkpoint after an update, if it is time."""
+        if not report.diverged and self.saver.due(report.step):
+            self.save(trainer, report)
+
+    def save(self, trainer: Trainer, report: Report) -> None:
+        """Write a checkpoint; `trainer` is between two updates."""
+        about = {
+            "settings": dict(self.info.settings),
+            "choices": dict(self.info.choices),
+            "overrides": list(self.info.overrides),
+            "id": None if self.run is None else self.run.id,
+            "hash": self.info.config_hash,
+        }
+        loss = None if report.evaluation is None else report.evaluation.loss
+        self.saver.save(trainer, {"run": about, "history": self.history.state()}, loss)
 
     def __exit__(
         self,
@@ -142,10 +174,11 @@ class Recorder:
         try:
             self._close(error)
         except Exception as fault:
-            if error is None or isinstance(error, Exception):
+            if error is None:
                 raise
-            # What can't be written any more must not stand in the way of an interruption.
-            print(f"rnnexp: the record could not be closed: {type(fault).__name__}: {fault}", file=sys.stderr)
+            # What can't be written any more must not stand in the way of what went wrong before it.
+            told = fault.problem if isinstance(fault, UserError) else f"{type(fault).__name__}: {fault}"
+            print(f"rnnexp: the record could not be closed: {told}", file=sys.stderr)
 
     def _close(self, error: BaseException | None) -> None:
         seconds = time.monotonic() - self._began
@@ -155,24 +188,36 @@ class Recorder:
         if error is not None:
             status = "FAILED" if isinstance(error, Exception) else "KILLED"
             if status == "FAILED":
-                tags["error"] = f"{type(error).__name__}: {error}"
+                tags["error"] = redact_text(f"{type(error).__name__}: {error}", self.info.uri or "")
         elif diverged:
             status = "FAILED"
             tags["diverged"] = "\n".join(diverged)
         if self.history.not_finite:
             tags["not_finite_values"] = str(self.history.not_finite)
         try:
-            files = self._write(whole=status == "FINISHED")
+            if problem := self._journal.close():
+                self._files.missing["metrics.jsonl"] = problem
+            self._write(whole=status == "FINISHED")
+            if error is None and (problem := self._files.problem()):
+                status, tags["error"] = "FAILED", problem
             if self.run is not None:
                 tags["mlflow.note.content"] = "```\n" + "\n".join(self._findings()) + "\n```"
-                self.run.keep(self.history.summary())
-                for path in files:
+                # A run that may go on will have other last curves, and MLflow keeps every value of a step.
+                unfinished = status == "KILLED" and self.saver.files is not None
+                points = self.history.summary()
+                last = "gradient_by_lag" if unfinished else None
+                self.run.keep(p for p in points if not (last and p.name.startswith(last) and p.name.endswith("/last")))
+                for path in self._files.written:
                     self.run.artifact(path)
         finally:
-            if self.run is not None:
-                self.run.end(status, tags)
+            if self.run is not None and (problem := self.run.end(status, tags)):
+                self._files.missing["outbox.jsonl, the part of the record that MLflow did not take,"] = problem
         if self.info.job is not None:
             self._tell_job(self.info.job)
+        if status == "KILLED" and self.saver.written:
+            print(f"rnnexp: to go on: python -m rnnexp resume={self.info.folder}", file=sys.stderr, flush=True)
+        if problem := self._files.problem():
+            raise UserError(problem, "free some space there, and run it again")
         if status == "FINISHED" or (status == "FAILED" and error is None and self.info.job is None):
             print("\n".join(self._lines(status, seconds)), flush=True)
 
@@ -181,6 +226,7 @@ class Recorder:
 
     def _tell_job(self, job: JobRecord) -> None:
         """Note in the sweep's record what came out."""
+        job.run = self.run.id if self.run is not None else None
         summary = self.history.summary()
         job.values = dict(self.info.params())
         job.metrics = {point.name: point.value for point in summary if not point.name.startswith("gradient_by_lag")}
@@ -198,14 +244,14 @@ class Recorder:
             if command := store.ui_command():
                 lines.append(f"to see it, start    {command}")
             lines.append(f"and open            {store.link(f'runs/{self.run.id}')}")
+            if self.run.undelivered:
+                lines.append(f"not delivered yet   {self.run.remedy()}")
         return lines
 
-    def _write(self, whole: bool) -> list[Path]:
+    def _write(self, whole: bool) -> None:
         """The run's files; generated text only after a whole run."""
-        folder, history = self.info.folder, self.history
-        folder.mkdir(parents=True, exist_ok=True)
-        written = [folder / "config.yaml"]
-        written[0].write_text(self.info.config_yaml, encoding="utf-8")
+        files, history = self._files, self.history
+        files.save("config.yaml", lambda path: path.write_text(self.info.config_yaml, encoding="utf-8"))
         rows = [
             {"metric": name, "step": step, "value": value}
             for name, curve in history.curves.items()
@@ -213,28 +259,20 @@ class Recorder:
         ]
         for name, table in (("metrics.csv", rows), ("gradient_by_lag.csv", history.norm_rows())):
             if table:
-                written.append(folder / name)
-                with written[-1].open("w", newline="", encoding="utf-8") as file:
-                    writer = csv.DictWriter(file, fieldnames=list(table[0]))
-                    writer.writeheader()
-                    writer.writerows(table)
+                files.save(name, partial(write_table, table))
         length = self.experiment.bptt.length
         figures = {}
         if self._figures_wanted():
             figures = {"loss.png": loss_figure(history, self.info.name)} if history.curves else {}
             figures.update(gradient_figures(history, self.info.name, length))
-        for name, figure in figures.items():
-            figure.savefig(folder / name)
-        pictures = [folder / name for name in figures]
-        written += pictures
+        pictures = [files.path / name for name, figure in figures.items() if files.save(name, figure.savefig)]
         if history.studies:
-            written.append(write_report(history, folder, self.info.name, pictures, length))
+            report = partial(write_report, history, files.path, self.info.name, pictures, length)
+            files.save("gradient_report.html", lambda path: report())
         task = self.experiment.task
         if whole and isinstance(task, Text):
             tokens = generate(self.experiment.network, task.start, SAMPLE_LENGTH, rng=self.experiment.sampling)
-            written.append(folder / "sample.txt")
-            written[-1].write_text(task.decode(tokens), encoding="utf-8")
-        return written
+            files.save("sample.txt", lambda path: path.write_text(task.decode(tokens), encoding="utf-8"))
 
     def _figures_wanted(self) -> bool:
         wanted = self.info.settings["tracking"].get("figures")
@@ -253,6 +291,14 @@ class Recorder:
         return self.history.last("eval/loss")
 
 
+def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """A CSV file with one row each."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:
     """A recorder into the store that the settings name.
 
@@ -267,11 +313,16 @@ def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:
         store = store_of(info)
         command = " ".join(["python -m rnnexp", *info.overrides])
         tags = {"rnnexp.kind": "run", "rnnexp.config_hash": info.config_hash}
+        tags["rnnexp.folder"] = str(info.folder.resolve())
+        resume = None if info.resumed is None else info.resumed["run"]["id"]
         if info.sweep is not None and info.job is not None:
             tags |= {"rnnexp.sweep": info.sweep.id, "rnnexp.job": str(info.job.number)}
             if info.sweep.parent:
                 tags["mlflow.parentRunId"] = info.sweep.parent
-        run = MLflowRun(store, info.name, info.params(), command, tags)
+        end_dead_runs(store)
+        # The store of a sweep worked when the sweep began: a job does not fail because it works no longer.
+        later = info.sweep is not None
+        run = MLflowRun(store, info.name, info.params(), command, tags, folder=info.folder, later=later, resume=resume)
         if info.sweep is not None and info.job is not None:
             info.job.run = run.id
             info.job.save(info.sweep.folder)  # if this process is killed, somebody else has to end the run

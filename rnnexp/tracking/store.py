@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -18,8 +19,14 @@ from filelock import FileLock, Timeout
 from rnnexp.checks import UserError
 
 SQLITE = "sqlite:///"
-#: Seconds to wait for another process that is writing.
+#: Seconds to wait for another process that is writing, when the store is opened and while a run is recorded.
 PATIENCE = 10
+SHORT_PATIENCE = 5
+#: What MLflow shall do while recording, unless the environment says otherwise: a try is short, since others follow.
+HTTP = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+#: Passwords in a URI: before the host, or among what follows a question mark.
+IN_NETLOC = re.compile(r"(?<=://)[^/\s?#]*@")
+IN_QUERY = re.compile(r"([?&][a-z_-]*(?:user|password|passwd|pwd|token|secret)=)[^&\s'\"]*", re.IGNORECASE)
 ELSEWHERE = "record somewhere else: tracking.uri=sqlite:///other.db"
 
 
@@ -37,11 +44,21 @@ def tracking_uri(configured: str | None, folder: Path) -> str:
 
 def redact(uri: str) -> str:
     """A URI without the password that it may hold."""
-    parts = urlsplit(uri)
-    if parts.password is None and parts.username is None:
-        return uri
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"***@{host}").geturl()
+    return IN_QUERY.sub(r"\1***", IN_NETLOC.sub("***@", uri))
+
+
+def redact_text(text: str, uri: str = "") -> str:
+    """A message without the passwords of any URI in it, and without that of `uri` wherever it stands."""
+    try:
+        password = urlsplit(uri).password or ""
+    except ValueError:
+        password = ""
+    text = redact(text)
+    for secret in {password, unquote(password)}:
+        # A password of a letter or two would be found everywhere.
+        if len(secret) > 2:
+            text = text.replace(secret, "***")
+    return text
 
 
 def redact_setting(text: str) -> str:
@@ -111,6 +128,8 @@ def open_store(uri: str, experiment: str) -> Store:
         was deleted.
     """
     check_uri(uri)
+    for name, value in HTTP.items():
+        os.environ.setdefault(name, value)
     if not uri.startswith(SQLITE):
         return _open(uri, experiment, None)
     path = _database(uri)
@@ -127,6 +146,23 @@ def open_store(uri: str, experiment: str) -> Store:
         ) from None
     except OSError as error:
         raise UserError(f"the tracking database {path} can't be used: {error.strerror}", ELSEWHERE) from None
+
+
+def check_now(uri: str, *, failed_before: bool) -> None:
+    """Find out in a short time, before MLflow tries for long, whether a store that was open can be written now.
+
+    Raises
+    ------
+    UserError
+        If a database file is gone, locked or read-only, or nobody listens where the server was.
+    """
+    if uri.startswith(SQLITE):
+        path = _database(uri)
+        if not path.exists():
+            raise UserError(f"there is no tracking database {path} any more")
+        _check_database(path, SHORT_PATIENCE)
+    elif failed_before and uri.startswith(("http://", "https://")):
+        _check_server(uri)
 
 
 def existing_store(uri: str) -> Store:
@@ -151,15 +187,18 @@ def _client(uri: str) -> Any:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ.pop("MLFLOW_RUN_ID", None)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # which costs a call, too
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     for noisy in ("alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    for noisy in ("mlflow.store.db.utils", "urllib3.connectionpool"):  # what they tell is raised as well
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     try:
         return MlflowClient(tracking_uri=uri)
     except MlflowException as error:
-        raise _told(error, uri) from None
+        raise told(error, uri) from None
 
 
 def _open(uri: str, experiment: str, artifacts: str | None) -> Store:
@@ -169,7 +208,7 @@ def _open(uri: str, experiment: str, artifacts: str | None) -> Store:
     try:
         return _select(client, uri, experiment, artifacts)
     except MlflowException as error:
-        raise _told(error, uri) from None
+        raise told(error, uri) from None
 
 
 def _select(client: Any, uri: str, name: str, artifacts: str | None) -> Store:
@@ -191,14 +230,16 @@ def _database(uri: str) -> Path:
     return Path(unquote(uri.removeprefix(SQLITE).partition("?")[0]))
 
 
-def _check_database(path: Path) -> None:
+def _check_database(path: Path, patience: float | None = None) -> None:
     """Find what is wrong with a database file before MLflow does, which would retry for a minute."""
     if path.is_dir():
         raise UserError(f"the tracking database {path} is a folder", ELSEWHERE)
     if not path.exists():
         return
     try:
-        with closing(sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)) as database:
+        with closing(
+            sqlite3.connect(path, timeout=PATIENCE if patience is None else patience, isolation_level=None)
+        ) as database:
             database.execute("begin immediate")  # asks for the right to write, and gives it back
             tables = {row[0] for row in database.execute("select name from sqlite_master where type = 'table'")}
             database.execute("rollback")
@@ -211,7 +252,11 @@ def _check_database(path: Path) -> None:
 def _check_server(uri: str) -> None:
     """Find out at once whether anybody listens; MLflow would try for minutes."""
     parts = urlsplit(uri)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:  # whose text may be a part of a password
+        hint = "the signs / : @ in a password are written as %2F %3A %40"
+        raise UserError("tracking.uri must be an address such as http://host:5000", hint) from None
     try:
         socket.create_connection((parts.hostname or "", port), timeout=5).close()
     except OSError as error:
@@ -221,15 +266,22 @@ def _check_server(uri: str) -> None:
         ) from None
 
 
-def _told(error: Exception, uri: str) -> UserError:
-    """What MLflow's error means."""
+def told(error: Exception, uri: str) -> UserError:
+    """What an error of MLflow's means, without the password of a URI."""
+    if isinstance(error, UserError):
+        return error
     import mlflow
 
-    text = str(error).replace(uri, redact(uri))
+    text = redact_text(str(error), uri)
     if "out-of-date database schema" in text or "Can't locate revision" in text:
         return UserError(
             f"the tracking database {redact(uri)} was made by another version of MLflow than {mlflow.__version__}",
             f"if it is older: mlflow db upgrade {redact(uri)}; if it is newer: pip install --upgrade mlflow; "
             "or give another one: tracking.uri=sqlite:///other.db",
         )
-    return UserError(f"the tracking store {redact(uri)} can't be used: {text.splitlines()[0]}")
+    return UserError(
+        f"the tracking store {redact(uri)} can't be used: {(text.splitlines() or [type(error).__name__])[0]}"
+    )
+
+
+_told = told

@@ -1,9 +1,12 @@
 """The parent of a sweep's runs in MLflow."""
 
+import sys
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from rnnexp.sweeps.jobs import Sweep
-from rnnexp.tracking.mlflow_run import MLflowRun
+from rnnexp.tracking.dead_runs import end_dead_runs
+from rnnexp.tracking.mlflow_run import MLflowRun, reason_of
 from rnnexp.tracking.store import Store
 
 #: The compare page of MLflow shows no more.
@@ -24,6 +27,7 @@ class SweepRun(MLflowRun):
     """
 
     def __init__(self, store: Store, sweep: Sweep, *, run_name: str | None, count: int) -> None:
+        end_dead_runs(store)
         swept = sweep.swept(sweep.overrides) or sweep.overrides
         super().__init__(
             store,
@@ -31,14 +35,30 @@ class SweepRun(MLflowRun):
             {"overrides": " ".join(sweep.overrides), **({"jobs": count} if count else {})},
             " ".join(["python -m rnnexp -m", *sweep.overrides]),
             {"rnnexp.kind": "sweep", "rnnexp.sweep": sweep.id, "rnnexp.swept": ", ".join(sweep.keys)},
+            folder=sweep.folder,
         )
 
     def end_children(self, reason: str) -> None:
         """Mark the runs KILLED whose processes could not do it."""
         running = f"tags.`mlflow.parentRunId` = '{self.id}' and attributes.status = 'RUNNING'"
-        for run in self.store.client.search_runs([self.store.experiment_id], filter_string=running):
-            self.store.client.set_tag(run.info.run_id, "error", reason)
-            self.store.client.set_terminated(run.info.run_id, "KILLED")
+        try:
+            for run in self.store.client.search_runs([self.store.experiment_id], filter_string=running):
+                self.store.client.set_tag(run.info.run_id, "error", reason)
+                self.store.client.set_terminated(run.info.run_id, "KILLED")
+        except Exception as error:  # the next start of a run here does it
+            why = reason_of(error, self.store.uri)
+            print(f"rnnexp: runs of killed jobs could not be marked in MLflow: {why}", file=sys.stderr)
+
+    def end(self, status: str, tags: Mapping[str, str]) -> str:
+        """End it, and deliver what its jobs could not, if the store works again."""
+        from rnnexp.tracking.sync import deliver_all
+
+        problem = super().end(status, tags)
+        if problem:
+            print(f"rnnexp: the sweep's record in MLflow is not complete, and nowhere else: {problem}", file=sys.stderr)
+        elif not self.undelivered:
+            deliver_all([self.folder], self.store)
+        return problem
 
     def charts_link(self) -> str:
         """The page of the UI that draws a chart for each metric of the children."""

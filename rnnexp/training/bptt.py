@@ -13,6 +13,7 @@ from rnnexp.gradients import AdaptiveWindow, Window, adaptive_window, norms_by_l
 from rnnexp.layers import Network
 from rnnexp.tasks import EpisodeTask, Task
 from rnnexp.training.cursor import Cursor
+from rnnexp.training.state import array_like, entry, expected, unfit
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,21 @@ class Truncation(ABC):
     def scale(self, scored: int, cursor: Cursor) -> float:
         """A factor for the mean loss over `scored` steps of the last stretch."""
         return 1.0
+
+    def state(self) -> dict[str, Any]:
+        """What it has learnt or drawn since `begin`, as arrays and plain values; nothing, unless overridden."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was taken, after `begin`.
+
+        Raises
+        ------
+        UserError
+            If it does not fit; nothing may have changed then.
+        """
+        if state:
+            raise unfit(f"another kind of bptt than {type(self).__name__} wrote it")
 
     def windows(self, steps: int, *, rng: Generator) -> list[Window]:
         """How a sequence of so many steps would be cut now."""
@@ -251,3 +267,29 @@ class AdaptiveBPTT(Truncation):
     def stretch(self, *, rng: Generator) -> Stretch:
         """The present window."""
         return Stretch(self.stride, self.length)
+
+    def state(self) -> dict[str, Any]:
+        """The present window, what it follows from, and the place in the data that are measured."""
+        found = self.estimate
+        estimate = None
+        if found is not None:
+            window = None if found.window is None else int(found.window)
+            bias = found.relative_bias.copy()
+            estimate = {"beta": float(found.beta), "relative_bias": bias, "window": window}
+        return {"length": int(self.length), "estimate": estimate, "cursor": self._cursor.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with that window and from that place; `UserError` if they do not fit."""
+        length = expected(entry(state, "length", "bptt"), "bptt/length", int, at_least=self.fixed_stride or 1)
+        if length > self.max_length:
+            raise unfit(f"bptt/length is {length}, here the longest is {self.max_length}")
+        saved, estimate = entry(state, "estimate", "bptt"), None
+        if saved is not None:
+            where, window = "bptt/estimate", entry(saved, "window", "bptt/estimate")
+            if window is not None:
+                expected(window, f"{where}/window", int, at_least=1)
+            beta = float(expected(entry(saved, "beta", where), f"{where}/beta", (int, float)))
+            bias = array_like(entry(saved, "relative_bias", where), f"{where}/relative_bias", (None,), np.dtype(float))
+            estimate = AdaptiveWindow(beta, bias, window)
+        self._cursor.restore(entry(state, "cursor", "bptt"))
+        self.length, self.estimate = length, estimate

@@ -1,7 +1,7 @@
 """Many networks trained as one, side by side along an axis: each has its own data, numbers and end."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from rnnexp.layers import LOSSES, Network, Parameters
 from rnnexp.layers.base import row_norms
+from rnnexp.layers.network import recurrent_names
+from rnnexp.layers.recurrent import Recurrent
 from rnnexp.training.clipping import Clipping
 from rnnexp.training.evaluation import Evaluation, evaluate_copies, scored_part
 from rnnexp.training.loop import Run
 from rnnexp.training.optimizers import Optimizer
-from rnnexp.training.trainer import UNSCORED_WINDOWS, Drawn, Report, Trainer, update_ratios
+from rnnexp.training.state import kept_buffers, layers_of, put_back_window
+from rnnexp.training.trainer import UNSCORED_WINDOWS, Drawn, Report, Trainer, extended, update_ratios
 
 Array = NDArray[Any]
 
@@ -43,9 +46,9 @@ class Alike:
 class StackedTrainer:
     """Trainers whose networks are computed as one network with an axis more.
 
-    They must have the same network but for its weights, the same task but for what it draws, whole windows
-    (`TruncatedBPTT` without overlap), and the same kinds of optimizer, clipping and regularizer. Each gets, bit for
-    bit, what it would get alone. When their data no longer have the same shape they go on one by one.
+    They must have the same network but for its weights, the same task but for what it draws, the same
+    `TruncatedBPTT`, and the same kinds of optimizer, clipping and regularizer. Each gets, bit for bit, what it would
+    get alone. When their data no longer have the same shape they go on one by one.
 
     Parameters
     ----------
@@ -67,7 +70,8 @@ class StackedTrainer:
         for trainer in trainers:
             first_seen.setdefault(numbers_of(trainer), len(first_seen))
         self.trainers = sorted(trainers, key=lambda trainer: first_seen[numbers_of(trainer)])
-        self.together = len(self.trainers) > 1
+        kept = {None if trainer.cursor.fresh else trainer.inputs.shape for trainer in self.trainers}
+        self.together = len(self.trainers) > 1 and len(kept) == 1
         if self.together:
             self._stack()
 
@@ -82,6 +86,7 @@ class StackedTrainer:
             states = [single.state for single in singles]
             if states[0] is not None:
                 layer.set_state(*(np.stack(state) for state in zip(*states, strict=True)))
+        self.inputs = self._joined_windows(own)
         self.criterion = LOSSES[first.cursor.task.target_kind]()
         self.regularizer: Any = copy.copy(first.regularizer)
         if hasattr(self.regularizer, "strength"):
@@ -105,10 +110,44 @@ class StackedTrainer:
             for name, slot in first.items()
         }
 
-    def write_back(self) -> None:
-        """Give every trainer its weights, its optimizer's memory and its hidden state."""
+    def _joined_windows(self, networks: Sequence[Network]) -> Array:
+        """Let the stack keep of the last window what the single networks keep of theirs; its inputs."""
+        # A new sequence forgets the window.
+        if self.trainers[0].cursor.fresh or not len(self.trainers[0].inputs):
+            return np.empty(0)
+        inputs = side_by_side([trainer.inputs for trainer in self.trainers])
+        states = [layer.state for layer in self.network.recurrent.layers]
+        with np.errstate(all="ignore"):
+            self.network.forward(inputs, scored=slice(0, 0))
+        singles = [layers_of(network) for network in networks]
+        for name, layer in layers_of(self.network).items():
+            for key, kept in kept_buffers(layer).items():
+                np.stack([kept_buffers(single[name])[key] for single in singles], axis=-3, out=kept)
+            if isinstance(layer, Recurrent):
+                layer._from_start = singles[0][name]._from_start  # type: ignore[attr-defined]
+        for layer, state in zip(self.network.recurrent.layers, states, strict=True):
+            layer.state = state
+        return inputs
+
+    def _parted_windows(self) -> None:
+        """Let the single networks keep of the last window what the stack keeps of theirs."""
+        buffers = {name: kept_buffers(layer) for name, layer in layers_of(self.network).items()}
+        starts = {
+            name: layer._from_start for name, layer in layers_of(self.network).items() if isinstance(layer, Recurrent)
+        }
+        for row, trainer in enumerate(self.trainers):
+            own = {name: {key: kept[..., row, :, :] for key, kept in each.items()} for name, each in buffers.items()}
+            trainer.inputs = self.inputs[:, row].copy()
+            put_back_window(trainer.network, trainer.inputs, {"layers": own, "from_start": starts})
+
+    def write_back(self, *, window: bool | None = None) -> None:
+        """Give every trainer its weights, its optimizer's memory and its hidden state.
+
+        And its last `window`, if its next one may reach back into it: by default, if its sequence has not ended.
+        """
         if not self.together:
             return
+        window = not self.trainers[0].cursor.fresh if window is None else window
         shape = self.trainers[0].network.parameters.vector.shape
         for alike in self.alike:
             for row, trainer in enumerate(self.trainers[alike.part]):
@@ -118,6 +157,9 @@ class StackedTrainer:
                 }
         for row, trainer in enumerate(self.trainers):
             trainer.network.parameters.vector[...] = self.network.parameters.vector[row]
+        if window and len(self.inputs):
+            self._parted_windows()
+        for row, trainer in enumerate(self.trainers):
             layers = zip(self.network.recurrent.layers, trainer.network.recurrent.layers, strict=True)
             for layer, single in layers:
                 single.state = None if layer.state is None else tuple(state[row].copy() for state in layer.state)
@@ -138,14 +180,15 @@ class StackedTrainer:
             for _ in range(UNSCORED_WINDOWS):
                 drawn = [trainer.draw() for trainer in self.trainers]
                 if not alike(drawn):
-                    self.write_back()
+                    self.write_back(window=not drawn[0].fresh)
                     self.together = False
                     pairs = zip(self.trainers, drawn, strict=True)
                     return [trainer.update(measure=measure, drawn=own) for trainer, own in pairs]
-                if drawn[0].fresh:
-                    self.network.reset_state()
+                new = side_by_side([one.chunk.inputs for one in drawn])
+                self.inputs, old = extended(self.network, self.inputs, new, drawn[0])
                 scored, _ = scored_part(drawn[0].chunk.mask)
-                outputs = self.network.forward(side_by_side([one.chunk.inputs for one in drawn]), scored=scored)
+                within = slice(old, None) if isinstance(scored, slice) else old + scored
+                outputs = self.network.forward(self.inputs, scored=within, first=old)
                 if len(outputs):
                     break
             else:
@@ -193,7 +236,11 @@ class StackedTrainer:
                 optimizer.learning_rate = rate * first.schedule.factor(first.step, first.steps)
                 for report in reports[alike.part]:
                     report.learning_rate = None if report.diverged else optimizer.learning_rate
+            rows = [row - alike.part.start for row in still if alike.part.start <= row < alike.part.stop]
+            remembered = {name: slot[rows] for name, slot in optimizer.slots.items()} if rows else {}
             optimizer.update(vector[alike.part], gradient[alike.part])
+            for name, value in remembered.items():
+                optimizer.slots[name][rows] = value
             optimizer.learning_rate = rate
         for name, value in self.frozen.items():
             self.network.parameters.values[name][...] = value
@@ -205,6 +252,19 @@ class StackedTrainer:
                     shapes = self.network.parameters.shapes
                     own = Parameters(shapes, dtype=vector.dtype, vector=vector[row])
                     report.update_ratios = update_ratios(own, before[row])
+
+
+def bytes_per_copy(run: Run) -> int:
+    """About how much memory an update of a network works on: weights, gradients, slots, and a window's arrays."""
+    trainer = run.trainer
+    network, batch = trainer.network, trainer.cursor.batch_size
+    steps = trainer.bptt.length or (0 if run.held_out is None else len(run.held_out.inputs)) or 1
+    layer = network.recurrent.layers[0]
+    gates = (
+        network.parameters.values[f"{recurrent_names(network.design.num_layers)[0]}.Wh"].size // layer.hidden_size**2
+    )
+    each_step = network.design.num_layers * (3 + 3 * gates) * layer.hidden_size + 2 * trainer.cursor.task.output_size
+    return int(network.dtype.itemsize * (6 * network.parameters.vector.size + steps * batch * each_step))
 
 
 def numbers_of(trainer: Trainer) -> str:
@@ -243,13 +303,18 @@ def same_steps(masks: Sequence[Array]) -> bool:
     return bool((any_scored == any_scored[:, :1]).all())
 
 
-def train_together(runs: Sequence[Run]) -> Iterator[tuple[int, Report]]:
+def train_together(
+    runs: Sequence[Run], *, up_to_date: Callable[[int], bool] = lambda step: False
+) -> Generator[tuple[int, Report], bool | None, None]:
     """Train many runs as one; each run's reports are those that it would make alone.
 
     Parameters
     ----------
     runs : sequence of Run
         With the same number of steps, and looked at after the same updates.
+    up_to_date : callable
+        After which updates the runs' own trainers must have everything: asked once an update, before its reports. They
+        always have it at their end.
 
     Yields
     ------
@@ -268,8 +333,13 @@ def train_together(runs: Sequence[Run]) -> Iterator[tuple[int, Report]]:
         these = [numbered[id(trainer)] for trainer in stack.trainers]
         evaluations = _look(stack, [run for _, run in these], reports)
         gone = []
-        for (index, run), report, evaluation in zip(these, reports, evaluations, strict=True):
+        for (_, run), report, evaluation in zip(these, reports, evaluations, strict=True):
             run.look(report, evaluation)
+        pairs = list(zip(these, reports, strict=True))
+        ends = any(report.diverged or report.step >= run.steps for (_, run), report in pairs)
+        if up_to_date(reports[0].step) or ends:
+            stack.write_back()
+        for (index, run), report in pairs:
             ended = yield index, report
             if ended or report.diverged or report.step >= run.steps:
                 gone.append(run.trainer)

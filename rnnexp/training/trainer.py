@@ -1,5 +1,6 @@
 """One parameter update after another: what a trainer is, and what it reports."""
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,20 @@ from rnnexp.training.evaluation import Evaluation, scored_part
 from rnnexp.training.optimizers import Optimizer
 from rnnexp.training.regularizers import NoRegularizer, Regularizer
 from rnnexp.training.schedules import Constant, Schedule
+from rnnexp.training.state import (
+    array_like,
+    checked_hidden,
+    copied,
+    entry,
+    expected,
+    generator_state,
+    hidden_state,
+    like,
+    put_back_window,
+    restored_generator,
+    unfit,
+    window_state,
+)
 
 Array = NDArray[Any]
 
@@ -154,7 +169,7 @@ class Trainer:
             for _ in range(UNSCORED_WINDOWS):
                 drawn = drawn or self.draw()
                 chunk, stretch = drawn.chunk, drawn.stretch
-                old = self._extend(drawn)
+                self.inputs, old = extended(self.network, self.inputs, chunk.inputs, drawn)
                 scored, mask = scored_part(chunk.mask)
                 within = slice(old, None) if isinstance(scored, slice) else old + scored
                 outputs = self.network.forward(self.inputs, scored=within, first=old)
@@ -201,21 +216,125 @@ class Trainer:
         if before is not None:
             report.update_ratios = update_ratios(parameters, before)
 
-    def _extend(self, drawn: "Drawn") -> int:
-        """Add new steps to the window and drop the oldest; the number of old steps that stay."""
-        keep, chunk, stretch = 0, drawn.chunk, drawn.stretch
-        if drawn.fresh:
-            self.network.reset_state()
-        else:
-            back = stretch.back(len(chunk.inputs))
-            keep = len(self.inputs) if back is None else min(len(self.inputs), back)
-        if keep:
-            drop = len(self.inputs) - keep
-            self.network.drop(drop)
-            self.inputs = np.concatenate([self.inputs[drop:], chunk.inputs])
-        else:
-            self.inputs = chunk.inputs
-        return keep
+    # Everything that changes, out and in again.
+
+    def state(self) -> dict[str, Any]:
+        """A copy of everything that changes while training: a nested dict of arrays and plain values.
+
+        The optimizer's part are its `slots`. A task, clipping, regularizer or schedule that changes has methods
+        ``state()`` and ``restore(state)`` of its own; so may a truncation. To be called between two updates.
+
+        Raises
+        ------
+        TypeError
+            If something of a component's own is neither array nor plain value.
+        """
+        optimizer, inputs = self.optimizer, self.inputs
+        # A new sequence forgets the window.
+        window = None if self.cursor.fresh or not len(inputs) else window_state(self.network, inputs)
+        return {
+            "step": self.step,
+            "parameters": {name: value.copy() for name, value in self.network.parameters.values.items()},
+            "optimizer": {"kind": type(optimizer).__name__, "slots": copied(optimizer.slots, "slots")},
+            "hidden": hidden_state(self.network),
+            "window": window,
+            "cursor": self.cursor.state(),
+            "truncation": generator_state(self.truncation),
+            "parts": {name: copied(part.state(), name) for name, part in self._changing().items()},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was taken: further updates are, bit for bit, those of a run never interrupted.
+
+        Parameters
+        ----------
+        state : dict
+            Of a trainer of the same configuration; it is left as it is.
+
+        Raises
+        ------
+        UserError
+            If a name, shape or type in it does not fit; nothing has changed then.
+        """
+        step = expected(entry(state, "step"), "step", int, at_least=0)
+        values, network = self.network.parameters.values, self.network
+        parameters = like(values, entry(state, "parameters"), "parameters")
+        slots = self._checked_slots(entry(state, "optimizer"))
+        hidden = checked_hidden(network, entry(state, "hidden"), self.cursor.batch_size)
+        window, inputs = entry(state, "window"), np.empty(0)
+        if window is not None:
+            inputs = self.cursor.checked_inputs(entry(window, "inputs", "window"), "window/inputs")
+            put_back_window(network.replica(), inputs, window)
+        put_back_cursor = self.cursor.checked(entry(state, "cursor"))
+        truncation = restored_generator(self.truncation, entry(state, "truncation"), "truncation")
+        self._restore_parts(entry(state, "parts"))
+
+        for name, value in parameters.items():
+            values[name][...] = value
+        self.frozen = {name: parameters[name] for name in self.frozen}
+        self.optimizer.slots = slots
+        if window is not None:
+            put_back_window(network, inputs, window)
+        for layer, own in zip(network.recurrent.layers, hidden, strict=True):
+            layer.state = own
+        self.inputs, self.step, self.truncation = inputs, step, truncation
+        put_back_cursor()
+
+    def _changing(self) -> dict[str, Any]:
+        """The components that keep something of their own, by name."""
+        parts = {
+            "bptt": self.bptt,
+            "task": self.cursor.task,
+            "clipping": self.clipping,
+            "regularizer": self.regularizer,
+            "schedule": self.schedule,
+        }
+        both = ("state", "restore")
+        return {name: part for name, part in parts.items() if all(callable(getattr(part, m, None)) for m in both)}
+
+    def _checked_slots(self, saved: Any) -> dict[str, Array]:
+        """The optimizer's slots; those that its first update makes must be there and fit."""
+        slots, kind = entry(saved, "slots", "optimizer"), entry(saved, "kind", "optimizer")
+        if expected(kind, "optimizer/kind", str) != type(self.optimizer).__name__:
+            raise unfit(f"its optimizer is {kind}, here it is {type(self.optimizer).__name__}")
+        if not isinstance(slots, dict) or not all(isinstance(slot, np.ndarray) for slot in slots.values()):
+            raise unfit("optimizer/slots are not arrays")
+        tried, vector = copy.deepcopy(self.optimizer), self.network.parameters.vector
+        tried.slots = {}
+        tried.update(vector.copy(), np.zeros_like(vector))
+        for name, slot in tried.slots.items() if slots else ():
+            array_like(entry(slots, name, "optimizer/slots"), f"optimizer/slots/{name}", slot.shape, slot.dtype)
+        return {name: slot.copy() for name, slot in slots.items()}
+
+    def _restore_parts(self, saved: Any) -> None:
+        """Let the components put back what is theirs; if one refuses, the others are left as they were."""
+        parts, before = self._changing(), []
+        if not isinstance(saved, dict) or saved.keys() != parts.keys():
+            given = ", ".join(map(str, saved)) if isinstance(saved, dict) else "nothing"
+            raise unfit(f"it has the state of {given}, here it is {', '.join(parts)}")
+        try:
+            for name, part in parts.items():
+                before.append((part, copied(part.state(), name)))
+                part.restore(copied(saved[name], name))
+        except Exception:
+            for part, own in before:
+                part.restore(own)
+            raise
+
+
+def extended(network: Network, inputs: Array, new: Array, drawn: Drawn) -> tuple[Array, int]:
+    """A window with new steps added and the oldest dropped, and the number of old steps that stay."""
+    keep = 0
+    if drawn.fresh:
+        network.reset_state()
+    else:
+        back = drawn.stretch.back(len(new))
+        keep = len(inputs) if back is None else min(len(inputs), back)
+    if not keep:
+        return new, 0
+    drop = len(inputs) - keep
+    network.drop(drop)
+    return np.concatenate([inputs[drop:], new]), keep
 
 
 def update_ratios(parameters: Parameters, before: Array) -> dict[str, float]:

@@ -75,8 +75,8 @@ def test_what_can_not_be_stacked_is_told_and_runs(command, new_folder):
 
 
 def test_one_job_diverges_and_another_is_refused(command, folder):
-    rates = "optimizer.learning_rate=0.1,1e30,0.2"
-    ended = command(folder, "-m", STACKED, *SHORT, "task=echo", "optimizer=sgd", "cell.activation=relu", rates, "seed=0,1")
+    rates = ("optimizer=sgd", "optimizer.learning_rate=0.1,1e30,0.2")
+    ended = command(folder, "-m", STACKED, *SHORT, "task=echo", "cell.activation=relu", *rates, "seed=0,1")
     assert ended.returncode == 1
     jobs = job_records(last_sweep(folder))
     assert [job["status"] for job in jobs] == ["FINISHED", "FINISHED", "DIVERGED", "DIVERGED", "FINISHED", "FINISHED"]
@@ -87,8 +87,8 @@ def test_one_job_diverges_and_another_is_refused(command, folder):
 
 
 def test_on_two_processes(command, new_folder):
-    both_cores = (STACKED, "hydra.launcher.n_jobs=2")
-    (_, one_by_one, _), (folder, together, ended) = both(command, new_folder, *SHORT, "seed=0,1,2,3", launcher=both_cores)
+    seeds, both_cores = (*SHORT, "seed=0,1,2,3"), (STACKED, "hydra.launcher.n_jobs=2")
+    (_, one_by_one, _), (folder, together, ended) = both(command, new_folder, *seeds, launcher=both_cores)
     assert ended.returncode == 0, ended.stderr
     jobs = job_records(together)
     assert [job["metrics"] for job in jobs] == [job["metrics"] for job in job_records(one_by_one)]

@@ -1,0 +1,152 @@
+"""Going on with a run that was stopped: which one is meant, where it stood, and whether it is still the same run."""
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnexp.checks import InvalidValue, UserError
+
+#: Settings that may be others than when the run began: they don't change its numbers.
+MAY_DIFFER = ("resume", "steps", "tracking", "checkpoint", "run_name", "max_jobs", "fail_fast", "skip_finished")
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass
+class Resumption:
+    """A run to go on with.
+
+    Attributes
+    ----------
+    settings : dict
+        As the run had them, but for those that may differ and were given now.
+    choices : dict of str to str
+    overrides : list of str
+        What was changed on the command line when the run began.
+    folder : Path
+    run : str or None
+        In MLflow.
+    state : dict
+        What the checkpoint holds.
+    """
+
+    settings: dict[str, Any]
+    choices: dict[str, str]
+    overrides: list[str]
+    folder: Path
+    run: str | None
+    state: dict[str, Any]
+
+
+def find(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -> Resumption:
+    """The run that ``resume`` means.
+
+    Parameters
+    ----------
+    settings : dict
+        As composed from what was typed now.
+    typed : iterable of str
+        The overrides.
+    started_in : Path
+        The working directory.
+
+    Raises
+    ------
+    UserError
+        If there is no such run or checkpoint, the configuration typed is another one, or nothing is left to do.
+    """
+    from rnnexp.training.checkpoint import Checkpoints
+
+    wanted = settings["resume"]
+    folder = folder_of(wanted, settings, started_in)
+    files = Checkpoints(folder / "checkpoints")
+    path, state = files.load_latest(lambda told: print(f"rnnexp: {told}", file=sys.stderr))
+    saved = state.get("run")
+    if not isinstance(saved, dict) or not all(isinstance(saved.get(key), dict) for key in ("settings", "choices")):
+        raise UserError(f"the checkpoint {path} is of no run of this command", "give another run folder")
+    before: dict[str, Any] = saved["settings"]
+    keys = [re.split("[=]", text.lstrip("+~"), maxsplit=1)[0] for text in typed]
+    compare(before, settings, keys)
+    now = {**settings, **before, "resume": None}
+    for key in MAY_DIFFER:
+        if any(text == key or text.startswith(f"{key}.") for text in keys):
+            now[key] = settings[key]
+    now["resume"] = None
+    check_steps(now["steps"], before["steps"], state)
+    return Resumption(now, saved["choices"], list(saved["overrides"]), folder, saved.get("id"), state)
+
+
+def check_steps(steps: int, before: int, state: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run that has reached its end."""
+    try:
+        done = int(state["trainer"]["step"])
+    except (KeyError, TypeError, ValueError):
+        raise UserError("the checkpoint does not fit: it has no step", "give another run folder") from None
+    if steps <= done:
+        hint = f"it was meant to make {before}; to let it go on, give more: steps={2 * done}"
+        raise InvalidValue("steps", steps, f"more than the {done} that the run has made", hint)
+
+
+def compare(before: Mapping[str, Any], now: Mapping[str, Any], keys: Iterable[str]) -> None:
+    """Refuse what was typed if it is not what the run had; `InvalidValue` names the first difference."""
+    for key in keys:
+        if key.partition(".")[0].partition("@")[0] in MAY_DIFFER or key.startswith(("hydra.", "hydra/")):
+            continue
+        at = key.partition("@")[2] or key
+        # A recipe sets anything.
+        paths = [name for name in before if name not in MAY_DIFFER] if at == "experiment" else [at]
+        for path in paths:
+            old, new = (value_at(values, path) for values in (before, now))
+            for name, one, other in differences(path, old, new):
+                hint = f"leave {name} out: it goes on with what it had; a changed setting makes another run"
+                raise InvalidValue(name, other, f"{one}, as in the run that is resumed", hint)
+
+
+def value_at(values: Any, path: str) -> Any:
+    """The value at a dotted key; None if there is none."""
+    for part in path.split("."):
+        values = values.get(part) if isinstance(values, Mapping) else None
+    return values
+
+
+def differences(path: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
+    """Dotted keys whose values differ, with both."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        names = dict.fromkeys([*old, *new])
+        return [found for name in names for found in differences(f"{path}.{name}", old.get(name), new.get(name))]
+    return [] if old == new else [(path.removesuffix("._target_"), old, new)]
+
+
+def folder_of(wanted: str, settings: Mapping[str, Any], started_in: Path) -> Path:
+    """The folder of a run given by its folder or its MLflow run id."""
+    folder = (started_in / wanted).resolve()
+    if folder.is_dir():
+        return folder.parent if folder.name == "checkpoints" else folder
+    if not RUN_ID.fullmatch(wanted):
+        allowed = "a run folder, or the id of an MLflow run (32 letters and digits)"
+        raise InvalidValue("resume", wanted, allowed, "the last lines that a run prints name both")
+    if settings["tracking"]["backend"] != "mlflow":
+        hint = "give the folder, or leave tracking out"
+        raise InvalidValue("resume", wanted, "a run folder with tracking=none", hint)
+    from rnnexp.tracking.store import existing_store, redact, tracking_uri
+
+    uri = tracking_uri(settings["tracking"]["uri"], started_in)
+    try:
+        tags = existing_store(uri).client.get_run(wanted).data.tags
+    except UserError:
+        raise
+    except Exception:
+        where = redact(uri)
+        raise InvalidValue("resume", wanted, f"a run in {where}", "give tracking.uri=... if it is in another") from None
+    if tags.get("rnnexp.kind") == "sweep":
+        hint = "skip_finished=true with the sweep's command runs what is missing of it"
+        raise InvalidValue("resume", wanted, "a single run, not a whole sweep", hint)
+    if "rnnexp.folder" not in tags:
+        raise InvalidValue("resume", wanted, "a run with a folder", "give the run folder itself")
+    folder = Path(tags["rnnexp.folder"])
+    if not folder.is_dir():
+        hint = f"its folder was {folder} on {tags.get('host', 'another machine')}; give the folder if it was moved"
+        raise InvalidValue("resume", wanted, "a run whose folder is still there", hint)
+    return folder

@@ -1,0 +1,104 @@
+"""Runs whose process ended without a word: killed, or lost with its machine. The next start says so in their record."""
+
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from rnnexp.tracking.store import Store
+
+#: What such a run's tag `error` says.
+WITHOUT_A_WORD = "its process ended without a word"
+
+
+def process_tags() -> dict[str, str]:
+    """Tags that tell this process from every other one: host, pid and, where there is /proc, its start."""
+    tags = {"host": socket.gethostname(), "pid": str(os.getpid())}
+    if start := process_start(os.getpid()):
+        tags["process_start"] = start
+    return tags
+
+
+def process_start(pid: int) -> str:
+    """When a process started: clock ticks since the boot, which boot, and the namespace of its pid.
+
+    Returns
+    -------
+    str
+        Empty if there is no such process any more, or no /proc.
+    """
+    with contextlib.suppress(OSError, IndexError):
+        # The second field, a name in parentheses, may hold anything.
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        state, ticks = fields[0], fields[19]
+        return "" if state in "ZX" else f"{ticks} {_boot()} {_namespace()}"
+    return ""
+
+
+@cache
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+
+
+def _namespace() -> str:
+    """Where this process's pids count: containers of one name may share a host name, but not these."""
+    return str(Path("/proc/self/ns/pid").stat().st_ino)
+
+
+def is_gone(tags: Mapping[str, str]) -> bool:
+    """Whether the process with such tags has surely ended.
+
+    Parameters
+    ----------
+    tags : mapping
+        Of a run. Without `process_start` the pid alone has to do; what runs on another host, or in another container,
+        is never said to be gone.
+    """
+    if tags.get("host") != socket.gethostname() or not tags.get("pid", "").isdecimal():
+        return False
+    pid, start = int(tags["pid"]), tags.get("process_start", "")
+    words = start.split()
+    if len(words) == 3 and sys.platform == "linux" and words[2] != _namespace():
+        return False
+    if now := process_start(pid):
+        return bool(start) and now != start
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # somebody else's, hidden from /proc
+        return False
+    return sys.platform == "linux"  # it only waits to be forgotten
+
+
+#: Experiments that this process has looked at: what ends later is found by the next one.
+_seen: set[tuple[str, str]] = set()
+
+
+def end_dead_runs(store: Store) -> list[str]:
+    """Mark the runs of the experiment KILLED that seem to be running, but whose process on this host is gone.
+
+    A process does so once for each experiment, however many runs it starts there.
+
+    Returns
+    -------
+    list of str
+        Their ids.
+    """
+    if (store.uri, store.experiment_id) in _seen:
+        return []
+    _seen.add((store.uri, store.experiment_id))
+    running = f"attributes.status = 'RUNNING' and tags.host = '{socket.gethostname()}'"
+    ended = []
+    # A store that fails here is told of by the run that is about to be created.
+    with contextlib.suppress(Exception):
+        for run in store.client.search_runs([store.experiment_id], filter_string=running):
+            # It may have ended well since the search; now that its process is gone, its status is its last.
+            if is_gone(run.data.tags) and store.client.get_run(run.info.run_id).info.status == "RUNNING":
+                store.client.set_tag(run.info.run_id, "error", WITHOUT_A_WORD)
+                store.client.set_terminated(run.info.run_id, "KILLED")
+                ended.append(run.info.run_id)
+    return ended

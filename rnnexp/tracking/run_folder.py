@@ -1,0 +1,43 @@
+"""The files that a run leaves in its folder: each whole or not at all, and none of them at the cost of the others."""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+
+class RunFolder:
+    """What was written into a folder, and what could not be.
+
+    Attributes
+    ----------
+    path : Path
+    written : list of Path
+    missing : dict of str to str
+        What could not be written, and why.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.written: list[Path] = []
+        self.missing: dict[str, str] = {}
+
+    def save(self, name: str, write: Callable[[Path], object]) -> bool:
+        """Let `write` make a file of that name; False if the disk is full or can't be written."""
+        path = self.path / name
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write(path)
+        except OSError as error:
+            self.missing[name] = error.strerror or str(error)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)  # half a table would be taken for a whole one
+            return False
+        self.written.append(path)
+        return True
+
+    def problem(self) -> str:
+        """What is missing and why, in a line; nothing if all is there."""
+        if not self.missing:
+            return ""
+        reasons = ", ".join(dict.fromkeys(self.missing.values()))
+        return f"not everything could be written to {self.path} ({reasons}): {', '.join(self.missing)} missing"

@@ -1,0 +1,334 @@
+"""A store that fails in the middle of a run disturbs nobody, and gets the whole record later, every point once."""
+
+import errno
+import os
+import shutil
+import socket
+import sqlite3
+from collections import Counter
+from contextlib import contextmanager
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from rnnexp.checks import UserError
+from rnnexp.tracking import mlflow_run, store, sync
+from rnnexp.tracking.history import Point
+from rnnexp.tracking.mlflow_run import MLflowRun
+from rnnexp.tracking.outbox import OUTBOX_FILE, Outbox
+
+PARAMS = {f"key{number}": number for number in range(120)}  # more than one call takes
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    store.open_store(f"sqlite:///{path}", "rnnexp")
+    return path
+
+
+@pytest.fixture
+def opened(tmp_path, template, monkeypatch):
+    """An open store, whose failures are noticed soon."""
+    monkeypatch.setattr(mlflow_run, "pauses", mlflow_run.Pauses())
+    for name in ("PATIENCE", "SHORT_PATIENCE"):
+        monkeypatch.setattr(store, name, 0.1)
+    shutil.copy(template, tmp_path / "mlflow.db")
+    return store.open_store(f"sqlite:///{tmp_path}/mlflow.db", "lab")
+
+
+@pytest.fixture
+def begin(opened, tmp_path):
+    def begin(name="run", **options):
+        folder = tmp_path / "outputs" / name
+        folder.mkdir(parents=True)
+        return MLflowRun(opened, name, PARAMS, "the command", {"rnnexp.kind": "run"}, folder=folder, **options)
+
+    return begin
+
+
+@pytest.fixture
+def deliver(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return lambda *folders, uri=None: sync.sync(folders, uri)
+
+
+@contextmanager
+def broken(tmp_path):
+    """The database is away, and a folder stands in its place."""
+    path, aside = tmp_path / "mlflow.db", tmp_path / "aside.db"
+    path.rename(aside)
+    path.mkdir()
+    try:
+        yield
+    finally:
+        path.rmdir()
+        aside.rename(path)
+
+
+@contextmanager
+def locked(tmp_path):
+    holder = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
+    holder.execute("begin exclusive")
+    try:
+        yield
+    finally:
+        holder.close()
+
+
+def points(step, count=7):
+    return [Point(f"train/metric{number}", step + number / 8, step) for number in range(count)]
+
+
+def stored(tmp_path, run):
+    """How often every (metric, step, value) of a run is in the database."""
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        found = database.execute("select key, step, value from metrics where run_uuid = ?", (run,)).fetchall()
+    database.close()
+    return Counter(found)
+
+
+def expected(steps, count=7):
+    return Counter((point.name, point.step, point.value) for step in steps for point in points(step, count))
+
+
+def stored_waiting(run):
+    """Batches of metrics in a run's outbox."""
+    return sum("metrics" in entry for entry in Outbox.load(run.folder / OUTBOX_FILE).entries)
+
+
+def waiting(tmp_path):
+    return sorted(path.parent.name for path in tmp_path.rglob(OUTBOX_FILE))
+
+
+@pytest.mark.parametrize("failure", [broken, locked])
+def test_what_came_while_the_store_failed_is_delivered_at_the_end(begin, opened, tmp_path, capsys, failure):
+    run = begin()
+    run.keep(points(1))
+    run.flush()
+    with failure(tmp_path):
+        for step in (2, 3, 4):
+            run.keep(points(step))
+            run.flush()
+            assert stored_waiting(run) == step - 1
+        assert waiting(tmp_path) == ["run"]
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2
+    assert told[0].startswith("rnnexp: the tracking store ") and "training goes on" in told[0]
+    assert "python -m rnnexp.tracking sync" in told[1]
+    run.artifact(run.folder / "missing.txt")
+    assert run.end("FINISHED", {"note": "whole"}) == ""
+    assert waiting(tmp_path) == []
+    assert stored(tmp_path, run.id) == expected((1, 2, 3, 4))
+    record = opened.client.get_run(run.id)
+    assert record.info.status == "FINISHED"
+    assert record.data.params == {key: str(value) for key, value in PARAMS.items()}
+    assert record.data.tags["note"] == "whole"
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("failure", [broken, locked])
+def test_what_waits_at_the_end_is_delivered_by_sync(begin, opened, deliver, tmp_path, capsys, failure):
+    run = begin()
+    run.keep(points(1))
+    run.flush()
+    (run.folder / "table.csv").write_text("a,b\n")
+    with failure(tmp_path):
+        run.keep(points(2))
+        run.flush()
+        run.keep(points(3, count=2500))
+        run.artifact(run.folder / "table.csv")
+        assert run.end("FAILED", {"error": "of its own"}) == ""
+        assert run.undelivered
+        capsys.readouterr()
+        assert deliver() == 1
+        told = capsys.readouterr().err
+        assert told.startswith("rnnexp: ") and "not delivered" in told
+        assert waiting(tmp_path) == ["run"]
+    assert deliver() == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"outputs/run: delivered 2507 points, 1 file to run {run.id}, FAILED"
+    ]
+    assert waiting(tmp_path) == []
+    assert stored(tmp_path, run.id) == expected((1, 2)) + expected((3,), 2500)
+    record = opened.client.get_run(run.id)
+    assert record.info.status == "FAILED"
+    assert record.info.end_time >= record.info.start_time
+    assert record.data.tags["error"] == "of its own"
+    assert [file.path for file in opened.client.list_artifacts(run.id)] == ["table.csv"]
+    assert deliver() == 0
+    assert "nothing waits" in capsys.readouterr().out
+
+
+def test_an_answer_that_is_lost_doubles_nothing(begin, opened, deliver, tmp_path, monkeypatch):
+    run = begin()
+    log_batch = opened.client.log_batch
+
+    def lost(*arguments, **named):
+        log_batch(*arguments, **named)
+        raise MlflowException("timed out")
+
+    monkeypatch.setattr(opened.client, "log_batch", lost)
+    for step in (1, 2):
+        run.keep(points(step))
+        run.flush()
+    run.end("FINISHED", {})
+    assert waiting(tmp_path) == ["run"]
+    assert deliver() == 0
+    assert stored(tmp_path, run.id) == expected((1, 2))
+    assert opened.client.get_run(run.id).info.status == "FINISHED"
+
+
+def test_a_run_that_could_not_be_created_is_created_once(begin, opened, deliver, tmp_path, monkeypatch):
+    with broken(tmp_path):
+        late = begin("late", later=True)
+        assert late.id is None
+    late.keep(points(1))
+    mlflow_run.pauses.works(opened.uri)
+    assert late.end("FINISHED", {}) == ""
+    assert stored(tmp_path, late.id) == expected((1,))
+
+    create_run = opened.client.create_run
+
+    def lost(*arguments, **named):
+        create_run(*arguments, **named)
+        raise MlflowException("timed out")
+
+    monkeypatch.setattr(opened.client, "create_run", lost)
+    doubtful = begin("doubtful", later=True)
+    doubtful.keep(points(2))
+    assert doubtful.end("FINISHED", {}) == ""
+    assert waiting(tmp_path) == ["doubtful"]
+    assert deliver() == 0
+    names = {run.info.run_name: run for run in opened.client.search_runs([opened.experiment_id])}
+    assert sorted(names) == ["doubtful", "late"]
+    assert len(opened.client.search_runs([opened.experiment_id])) == 2
+    assert names["doubtful"].info.status == "FINISHED"
+    assert stored(tmp_path, names["doubtful"].info.run_id) == expected((2,))
+
+
+def test_a_run_that_can_not_be_created_now_is_refused(begin, tmp_path):
+    with broken(tmp_path), pytest.raises(UserError, match="is a folder"):
+        begin()
+
+
+def test_a_deleted_run_is_told_and_delivered_when_it_is_back(begin, opened, deliver, tmp_path, capsys):
+    deleted, other = begin("deleted"), begin("other")
+    opened.client.delete_run(deleted.id)
+    for run in (deleted, other):
+        run.keep(points(1))
+        run.flush()
+        run.end("FINISHED", {})
+    assert waiting(tmp_path) == ["deleted"]  # the store is not to blame
+    assert deliver() == 1
+    assert f"mlflow runs restore --run-id {deleted.id}" in capsys.readouterr().err
+    opened.client.restore_run(deleted.id)
+    assert deliver() == 0
+    assert stored(tmp_path, deleted.id) == expected((1,))
+
+
+def test_a_full_disk_as_well_is_what_end_returns(begin, tmp_path, monkeypatch):
+    run = begin()
+    run.keep(points(1))
+
+    def full(file, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with broken(tmp_path), monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        assert run.end("FINISHED", {}) == "No space left on device"
+
+
+def test_the_outbox_of_a_killed_process_ends_its_run(begin, opened, deliver, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        mlflow_run, "process_tags", lambda: {"host": socket.gethostname(), "pid": "1", "process_start": "0"}
+    )
+    run = begin()
+    with broken(tmp_path):
+        run.keep(points(1))
+        run.flush()
+    with (run.folder / OUTBOX_FILE).open("a") as file:
+        file.write('{"metrics":[["train/metr')  # it was killed at this moment
+    assert deliver() == 0
+    record = opened.client.get_run(run.id)
+    assert record.info.status == "KILLED"
+    assert record.data.tags["error"] == "its process ended without a word"
+    assert stored(tmp_path, run.id) == expected((1,))
+
+
+def test_the_outbox_of_a_run_that_goes_on_is_left_to_it(begin, deliver, tmp_path, capsys):
+    run = begin()
+    with broken(tmp_path):
+        run.keep(points(1))
+        run.flush()
+    capsys.readouterr()
+    assert deliver() == 0
+    assert "still going on" in capsys.readouterr().out
+    assert waiting(tmp_path) == ["run"]
+    assert run.end("FINISHED", {}) == ""
+    assert stored(tmp_path, run.id) == expected((1,))
+
+
+def test_an_outbox_takes_no_files_from_elsewhere(begin, opened, deliver, tmp_path, capsys):
+    run = begin()
+    (tmp_path / "secret.txt").write_text("secret")
+    with broken(tmp_path):
+        run.artifact(tmp_path / "secret.txt")
+        run.end("FINISHED", {})
+    assert deliver() == 1
+    assert "outside of its folder" in capsys.readouterr().err
+    assert opened.client.list_artifacts(run.id) == []
+
+
+@pytest.mark.parametrize("text", ["", "no json\n", "[1]\n", '{"metrics":[]}\n', '{"uri":"sqlite:///x.db"}\n[1]\n'])
+def test_a_file_that_is_no_outbox_is_told(deliver, tmp_path, text, capsys):
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / OUTBOX_FILE).write_text(text)
+    assert deliver() == 1
+    assert "it is no outbox" in capsys.readouterr().err
+
+
+def test_no_password_is_written_or_told(begin, opened, deliver, tmp_path, capsys, monkeypatch):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        uri = f"http://ann:pa55word@{address}"
+        there = store.Store(opened.client, uri, opened.experiment_id, "lab")
+        folder = tmp_path / "outputs" / "http"
+        folder.mkdir(parents=True)
+        run = MLflowRun(there, "http", PARAMS, "the command", {}, folder=folder)
+
+        def failing(*arguments, **named):
+            raise MlflowException(f"API request to {uri}/api failed with pa55word")
+
+        monkeypatch.setattr(opened.client, "log_batch", failing)
+        run.keep(points(1))
+        run.flush()
+        run.end("FINISHED", {})
+        assert "pa55word" not in (folder / OUTBOX_FILE).read_text()
+        assert Outbox.load(folder / OUTBOX_FILE).head["uri"] == f"http://***@{address}"
+        assert deliver() == 1
+        assert deliver(uri=uri) == 1
+    told = capsys.readouterr()
+    assert "pa55word" not in told.err + told.out
+    assert f"--uri http://user:password@{address}" in told.err
+    assert "does not answer" in told.err
+
+
+def test_pauses_grow_to_a_limit(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(mlflow_run.time, "monotonic", lambda: now[0])
+    pauses, lengths = mlflow_run.Pauses(), []
+    for _ in range(9):
+        pauses.failed("store", took=0.0)
+        begin = now[0]
+        while not pauses.over("store", "another"):
+            now[0] += 5.0
+        lengths.append(now[0] - begin)
+    assert lengths == [5, 10, 20, 40, 80, 160, 300, 300, 300]
+    pauses.works("store")
+    pauses.failed("store", took=20.0)
+    now[0] += 75
+    assert not pauses.over("store")
+    now[0] += 6
+    assert pauses.over("store")
