@@ -15,6 +15,8 @@ from rnnexp.tracking.history import Point
 METRICS_FILE = "metrics.jsonl"
 #: What comes is written in batches of so many points, or after so many seconds.
 BATCH, PATIENCE = 1000, 5.0
+#: Windows would write two characters for the end of a line.
+BINARY = getattr(os, "O_BINARY", 0)
 
 
 class Lines:
@@ -48,7 +50,7 @@ class Lines:
             return True
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | BINARY, 0o644)
         except OSError as error:
             self.problem = error.strerror or str(error)
             return False
@@ -56,7 +58,7 @@ class Lines:
             size = os.fstat(file).st_size
             try:
                 # A writer that was killed may have left half a line: end it.
-                whole = not size or os.pread(file, 1, size - 1) == b"\n"
+                whole = not size or _last_byte(file) == b"\n"
                 _write_all(file, "".join(["" if whole else "\n", *(f"{line}\n" for line in self._waiting)]).encode())
             except OSError:
                 with contextlib.suppress(OSError):
@@ -75,6 +77,11 @@ class Lines:
         self._waiting = []
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)
+
+
+def _last_byte(file: int) -> bytes:
+    os.lseek(file, -1, os.SEEK_END)
+    return os.read(file, 1)
 
 
 def _write_all(file: int, data: bytes) -> None:

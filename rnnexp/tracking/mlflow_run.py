@@ -243,6 +243,10 @@ class MLflowRun:
         return True
 
     def _tell(self, error: Exception, what: str) -> None:
+        try:
+            check_now(self.store.uri, failed_before=True)
+        except UserError as plain:  # if that is the reason, it is told shorter than by MLflow
+            error = plain
         reason = reason_of(error, self.store.uri)
         print(
             f"rnnexp: the tracking store {redact(self.store.uri)} does not take {what}: {reason}; training goes on\n"

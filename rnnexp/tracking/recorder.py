@@ -28,7 +28,7 @@ from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.progress import Quiet, progress
 from rnnexp.tracking.run_folder import RunFolder
 from rnnexp.tracking.saver import Saver
-from rnnexp.tracking.store import Store, open_store, redact_text, tracking_uri
+from rnnexp.tracking.store import Store, open_store, redact_text, told, tracking_uri
 from rnnexp.training import Report
 from rnnexp.training.sampling import generate
 from rnnexp.training.trainer import Trainer
@@ -349,12 +349,17 @@ def finished_before(info: RunInfo) -> float | None:
     What it was is noted in the sweep's record of the job, and told.
     """
     store = store_of(info)
-    found = store.client.search_runs(
-        [store.experiment_id],
-        filter_string=f"tags.`rnnexp.config_hash` = '{info.config_hash}' and attributes.status = 'FINISHED'",
-        order_by=["attributes.start_time DESC"],
-        max_results=1,
-    )
+    try:
+        found = store.client.search_runs(
+            [store.experiment_id],
+            filter_string=f"tags.`rnnexp.config_hash` = '{info.config_hash}' and attributes.status = 'FINISHED'",
+            order_by=["attributes.start_time DESC"],
+            max_results=1,
+        )
+    except Exception as error:
+        if info.sweep is None:
+            raise told(error, store.uri) from None
+        return None  # a store that fails in the middle of a sweep stops no job
     if not found:
         return None
     run = found[0]

@@ -135,6 +135,7 @@ def open_store(uri: str, experiment: str) -> Store:
     path = _database(uri)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        Path(f"{path}.lock").touch()  # where that can't be done, the lock would be waited for in vain
         # Of several processes that open a missing database at once, all but one die in its migration.
         with FileLock(f"{path}.lock", timeout=120):
             _check_database(path)

@@ -26,12 +26,12 @@ Array = NDArray[Any]
 
 VERSION = 1
 #: Bytes that the plain values of a state may take, written out.
-PLAIN_BYTES = 2**20
+PLAIN_BYTES = 2**26
 #: `load` allocates about twice a file's size if `save` wrote it; whatever is in it, never more than so many times its
 #: size, and so many bytes for the reading itself.
 SPREAD, READING = 40, 2**18
-#: Members beside the arrays of the state.
-TEXT, DIGEST = "plain.json", "sha256"
+#: Members beside the arrays of the state, whose names have no such sign in them.
+TEXT, DIGEST = "!plain.json", "!sha256"
 
 
 def save(path: str | os.PathLike[str], state: State, about: State | None = None) -> None:

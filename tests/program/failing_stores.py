@@ -101,7 +101,7 @@ def server(folder, port):
     process = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", *arguments, "--port", str(port), "--workers", "1"],
         cwd=folder,
-        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -93,7 +93,8 @@ def test_a_server_that_is_killed_in_the_middle_gets_the_whole_record_when_it_is_
         done = command(tmp_path, *USED, STEPS, f"tracking.uri={uri}")
     assert done.returncode == 0, done.stderr
     told = [line for line in done.stderr.splitlines() if not line.startswith("step ")]
-    assert len(told) == 2 and told[0].startswith(f"rnnexp: the tracking store {uri} does not take the record"), told
+    assert len(told) == 2 and told[0].startswith(f"rnnexp: the tracking store {uri} does not take the record: "), told
+    assert "does not answer" in told[0]
     assert told[1].endswith("python -m rnnexp.tracking sync")
     assert "not delivered yet   python -m rnnexp.tracking sync" in done.stdout
     with server(tmp_path, port) as uri:

@@ -332,3 +332,24 @@ def test_pauses_grow_to_a_limit(monkeypatch):
     assert not pauses.over("store")
     now[0] += 6
     assert pauses.over("store")
+
+
+def test_a_server_that_listens_and_never_answers_is_given_up(tmp_path, monkeypatch, capsys):
+    from mlflow import MlflowClient
+
+    monkeypatch.setattr(mlflow_run, "pauses", mlflow_run.Pauses())
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        there = store.Store(MlflowClient(tracking_uri=uri), uri, "1", "lab")
+        run = MLflowRun(there, "run", PARAMS, "the command", {}, folder=tmp_path, later=True)
+        run.keep(points(1))
+        run.flush()
+        assert run.end("FINISHED", {}) == ""
+    assert run.id is None
+    assert len(capsys.readouterr().err.splitlines()) == 2
+    waits = Outbox.load(tmp_path / OUTBOX_FILE)
+    assert waits.head["create"]["run_name"] == "run"
+    assert waits.end[0] == "FINISHED"
+    assert sum(len(entry.get("metrics", ())) for entry in waits.entries) == 7

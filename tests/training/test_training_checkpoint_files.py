@@ -86,6 +86,12 @@ def test_a_state_comes_back_as_it_was(tmp_path):
     assert read_about(tmp_path / "a.npz") == {"loss": 0.1}
 
 
+def test_no_name_is_taken(tmp_path):
+    state = {"sha256": np.ones(3), "!sha256": np.ones(4), "!plain.json": np.ones(5), "plain.json": {"!sha256": 1}}
+    save(tmp_path / "a.npz", state)
+    assert same(load(tmp_path / "a.npz"), state)
+
+
 def test_a_trainers_state_comes_back_as_it_was(tmp_path):
     state = a_trainer(cell=TimeLSTM, num_layers=2).state()
     save(tmp_path / "a.npz", state)
@@ -111,9 +117,10 @@ def test_what_is_no_array_and_no_plain_value_is_not_written(thing, tmp_path):
     assert names(tmp_path) == ["a.npz"]
 
 
-@pytest.mark.parametrize("state", [{"x": np.zeros(2**10)}, {"text": "x" * 2**21}])
+@pytest.mark.parametrize("state", [{"x": np.zeros(2**10)}, {"text": "x" * 2**11}])
 def test_what_could_not_be_read_back_is_not_written(state, tmp_path, monkeypatch):
     monkeypatch.setattr("rnnexp.training.checkpoint.LARGEST", 2**12)
+    monkeypatch.setattr("rnnexp.training.checkpoint.PLAIN_BYTES", 2**11)
     save(tmp_path / "a.npz", {"x": np.zeros(2**9)})
     with pytest.raises(UserError, match=r"a\.npz would hold more than"):
         save(tmp_path / "a.npz", state)

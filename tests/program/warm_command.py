@@ -1,0 +1,170 @@
+"""`python -m rnnexp` many times over at the cost of one import: children forked from a process that has imported it.
+
+As a script it forks them; `Warm` is its other end.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+
+class Warm:
+    """A process that has imported everything, and forks a child for each command."""
+
+    def __init__(self, folder):
+        self.folder, self.count = folder, 0
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "HYDRA_"))}
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, str(folder / "template.db")],
+            cwd=folder,
+            env={**kept, "OPENBLAS_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout.readline() == "ready\n"
+
+    def new_folder(self):
+        """An empty folder with a tracking database."""
+        self.count += 1
+        folder = self.folder / f"{self.count}"
+        folder.mkdir()
+        shutil.copy(self.folder / "template.db", folder / "mlflow.db")
+        return folder
+
+    def ask(self, **request):
+        print(json.dumps(request), file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())
+
+    def start(self, folder, *arguments, patience=5.0, before=""):
+        """Begin a command; `patience` is between two writings of metrics, `before` is run in the child first."""
+        self.count += 1
+        printed = self.folder / f"{self.count}"
+        given = {"arguments": arguments, "folder": str(folder), "printed": str(printed)}
+        return Child(self, self.ask(start=given, patience=patience, before=before), printed)
+
+    def run(self, folder, *arguments, **how):
+        """A whole command."""
+        return self.start(folder, *arguments, **how).wait()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+class Child:
+    """A command that is running, or has run."""
+
+    def __init__(self, warm, pid, printed):
+        self.warm, self.pid, self.printed, self.returncode = warm, pid, printed, None
+
+    def ended(self):
+        if self.returncode is None:
+            self.returncode = self.warm.ask(poll=self.pid, block=False)
+        return self.returncode is not None
+
+    def kill(self, number):
+        """Send a signal, if it has not ended: a process that nobody has waited for keeps its number."""
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def wait(self):
+        if self.returncode is None:
+            self.returncode = self.warm.ask(poll=self.pid, block=True)
+        return self
+
+    @property
+    def stdout(self):
+        return self.printed.with_suffix(".out").read_text(encoding="utf-8")
+
+    @property
+    def stderr(self):
+        return self.printed.with_suffix(".err").read_text(encoding="utf-8")
+
+    def when(self, condition, timeout=60):
+        """Wait until something is so, or the command has ended: whether it is still running."""
+        until = time.monotonic() + timeout
+        while not condition():
+            if self.ended():
+                return False
+            assert time.monotonic() < until, (self.stdout, self.stderr)
+            time.sleep(0.0005)
+        return not self.ended()
+
+
+def serve(template):
+    """Import everything, then fork as asked."""
+    import matplotlib.pyplot  # noqa: F401
+    import mlflow
+    from mlflow.store.artifact import local_artifact_repo  # noqa: F401
+
+    import rnnexp.__main__
+    import rnnexp.build
+    import rnnexp.experiment
+    import rnnexp.resume
+    import rnnexp.sweeps.together
+    import rnnexp.sweeps.whole
+    import rnnexp.tracking.recorder
+    import rnnexp.tracking.sweep_summary  # noqa: F401
+
+    mlflow.MlflowClient(f"sqlite:///{template}").search_experiments()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "start" in request:
+            pid = os.fork()
+            if not pid:
+                child(request)
+            answer = pid
+        else:
+            found, status = os.waitpid(request["poll"], 0 if request["block"] else os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if found else None
+        print(json.dumps(answer), flush=True)
+
+
+def child(request):
+    """Be `python -m rnnexp`."""
+    code = 1
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        given = request["start"]
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        for number, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{given['printed']}.{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), number)
+        os.chdir(given["folder"])
+        sys.argv = ["rnnexp", *given["arguments"]]
+        from rnnexp.__main__ import main
+        from rnnexp.tracking import journal, mlflow_run
+
+        journal.PATIENCE = mlflow_run.PATIENCE = request["patience"]
+        mlflow_run.SOON = min(1.0, request["patience"])
+        exec(request["before"], {})
+        main()
+        code = 0
+    except KeyboardInterrupt:
+        code = 130
+    except SystemExit as error:
+        code = error.code
+        if isinstance(code, str):
+            print(code, file=sys.stderr)
+            code = 1
+        code = code or 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))
