@@ -158,7 +158,7 @@ def _reading(uri: str | None, experiment: str, status: str | None = None) -> "St
             return stores.Store(client, full, found.experiment_id, experiment)
         known = [other.name for other in client.search_experiments()]
     except MlflowException as error:
-        raise stores._told(error, full) from None
+        raise stores.told(error, full) from None
     why = "there is no such experiment" if found is None else "the experiment was deleted"
     near = nearest(experiment, known)
     raise UserError(f"{missing}: {why}", f"{near} " * bool(near) + f"experiments: {', '.join(known)}; {elsewhere}")

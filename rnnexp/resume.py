@@ -1,5 +1,7 @@
 """Going on with a run that was stopped: which one is meant, where it stood, and whether it is still the same run."""
 
+import contextlib
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -12,6 +14,10 @@ from rnnexp.checks import InvalidValue, UserError
 #: Settings that may be others than when the run began: they don't change its numbers.
 MAY_DIFFER = ("resume", "steps", "tracking", "checkpoint", "run_name", "max_jobs", "fail_fast", "skip_finished")
 RUN_ID = re.compile(r"[0-9a-f]{32}")
+#: Beside the checkpoints: after how many updates the record of the run was whole.
+FINISHED_FILE = "finished"
+#: What this process has locked, until it ends.
+_locks: dict[Path, int] = {}
 
 
 @dataclass
@@ -62,6 +68,7 @@ def find(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -> Re
     wanted = settings["resume"]
     folder = folder_of(wanted, settings, started_in)
     files = Checkpoints(folder / "checkpoints")
+    keep_locked(files.folder)
     path, state = files.load_latest(lambda told: print(f"rnnexp: {told}", file=sys.stderr))
     saved = state.get("run")
     if not isinstance(saved, dict) or not all(isinstance(saved.get(key), dict) for key in ("settings", "choices")):
@@ -70,21 +77,92 @@ def find(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -> Re
     keys = [re.split("[=]", text.lstrip("+~"), maxsplit=1)[0] for text in typed]
     compare(before, settings, keys)
     now = {**settings, **before, "resume": None}
-    for key in MAY_DIFFER:
-        if any(text == key or text.startswith(f"{key}.") for text in keys):
-            now[key] = settings[key]
+    for key in keys:
+        group, dot, name = key.partition(".")
+        if group in MAY_DIFFER and dot:
+            now[group] = {**now[group], name: value_at(settings, key)}
+        elif group in MAY_DIFFER:
+            now[group] = settings[group]
     now["resume"] = None
-    check_steps(now["steps"], before["steps"], state)
-    return Resumption(now, saved["choices"], list(saved["overrides"]), folder, saved.get("id"), state)
+    check_steps(now["steps"], before["steps"], state, finished_at(files.folder))
+    run = saved.get("id")
+    if run is not None and now["tracking"]["backend"] == "mlflow":
+        check_run(run, now["tracking"]["uri"], started_in)
+    return Resumption(now, saved["choices"], list(saved["overrides"]), folder, run, state)
 
 
-def check_steps(steps: int, before: int, state: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run that has reached its end."""
+def lock(folder: Path) -> int | None:
+    """Lock a folder of checkpoints as long as the descriptor is open; None where that can't be done.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process, or this one, has done so.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    number = None
+    try:
+        number = os.open(folder, os.O_RDONLY)
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if number is not None:
+            os.close(number)
+        if isinstance(error, BlockingIOError):
+            raise
+        return None
+    return number
+
+
+def keep_locked(folder: Path) -> None:
+    """Let no other process go on with the same run; refuse if one does."""
+    if folder in _locks:
+        return
+    with contextlib.suppress(BlockingIOError):
+        if (number := lock(folder)) is not None:
+            _locks[folder] = number
+        return
+    raise UserError(f"the run in {folder.parent} is still going on", "wait for its end, or stop it first")
+
+
+def finished_at(folder: Path) -> int:
+    """After how many updates the record of a run was whole, by its checkpoints' folder; 0 if it was not yet."""
+    try:
+        return int((folder / FINISHED_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0
+
+
+def check_run(run: str, uri: str | None, started_in: Path) -> None:
+    """Refuse to go on where the run's record is not, before anything is made there."""
+    from rnnexp.tracking.store import existing_store, redact, tracking_uri
+
+    if uri and "***" in uri:
+        hint = "a checkpoint keeps no password: give tracking.uri=... once more"
+        raise InvalidValue("tracking.uri", uri, "given with its password", hint)
+    where = tracking_uri(uri, started_in)
+    try:
+        found = existing_store(where).client.get_run(run)
+    except UserError as error:
+        raise UserError(error.problem, "give tracking.uri=... to say where the run is recorded") from None
+    except Exception:
+        hint = "give tracking.uri=... to say where it is recorded, or tracking=none"
+        raise UserError(f"the run {run} is not in {redact(where)}", hint) from None
+    if found.info.lifecycle_stage == "deleted":
+        hint = f"restore it: MLFLOW_TRACKING_URI={redact(where)} mlflow runs restore --run-id {run}"
+        raise UserError(f"the run {run} was deleted", hint)
+
+
+def check_steps(steps: int, before: int, state: Mapping[str, Any], finished: int = 0) -> None:
+    """Refuse to go on with a run that has reached its end, and whose record is whole."""
     try:
         done = int(state["trainer"]["step"])
     except (KeyError, TypeError, ValueError):
         raise UserError("the checkpoint does not fit: it has no step", "give another run folder") from None
-    if steps <= done:
+    if steps < done or steps <= finished:
+        done = max(done, finished)
         hint = f"it was meant to make {before}; to let it go on, give more: steps={2 * done}"
         raise InvalidValue("steps", steps, f"more than the {done} that the run has made", hint)
 
@@ -122,7 +200,7 @@ def differences(path: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
 def folder_of(wanted: str, settings: Mapping[str, Any], started_in: Path) -> Path:
     """The folder of a run given by its folder or its MLflow run id."""
     folder = (started_in / wanted).resolve()
-    if folder.is_dir():
+    if wanted.strip() and folder.is_dir():
         return folder.parent if folder.name == "checkpoints" else folder
     if not RUN_ID.fullmatch(wanted):
         allowed = "a run folder, or the id of an MLflow run (32 letters and digits)"

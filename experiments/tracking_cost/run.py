@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rnnexp import __main__ as command
-from rnnexp.experiment import Experiment
+from rnnexp.training import Run
 
 spent = {"mlflow": 0.0, "training": 0.0}
 inside = False
@@ -40,15 +40,14 @@ def timed(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def watch() -> None:
-    """Time every public method of the MLflow client, and the training."""
-    from mlflow import MlflowClient
+    """Time everything that a run has to do with MLflow, and the training."""
+    from rnnexp.tracking.mlflow_run import MLflowRun
 
-    for name, member in list(vars(MlflowClient).items()):
-        if callable(member) and not name.startswith("_"):
-            setattr(MlflowClient, name, timed(member))
-    reports = Experiment.reports
+    for name in ("__init__", "keep", "log", "artifact", "end"):
+        setattr(MLflowRun, name, timed(getattr(MLflowRun, name)))
+    reports = Run.reports
 
-    def watched(self: Experiment) -> Iterator[Any]:
+    def watched(self: Run) -> Iterator[Any]:
         steps = reports(self)
         while True:
             began = time.perf_counter()
@@ -60,7 +59,7 @@ def watch() -> None:
                 spent["training"] += time.perf_counter() - began
             yield report
 
-    Experiment.reports = watched  # type: ignore[method-assign]
+    Run.reports = watched  # type: ignore[method-assign]
 
 
 def run(*arguments: str) -> float:

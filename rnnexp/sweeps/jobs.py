@@ -194,24 +194,43 @@ class RunningJob:
         elif isinstance(error, Exception):
             self.loss = math.nan
             job.status = "DIVERGED" if isinstance(error, Diverged) else "FAILED"
-            job.reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            if not isinstance(error, UserError):
-                self.output.mkdir(parents=True, exist_ok=True)
-                story = "".join(traceback.format_exception(error))
-                (self.output / "traceback.txt").write_text(story, encoding="utf-8")
+            job.reason = told(error)
             print(f"rnnexp: {job.label} {job.status}: {job.reason}", file=sys.stderr, flush=True)
-            if self.sweep.fail_fast:
-                told = f"fail_fast=true, and {job.label} {job.status}"
-                (self.folder / STOP_FILE).write_text(told, encoding="utf-8")
         else:
             job.status, job.reason = "KILLED", type(error).__name__
-        job.save(self.folder)
+        try:
+            self._write(error)
+        except OSError as fault:  # a full disk ends a job's record, not the sweep
+            print(f"rnnexp: {job.label}: its record can't be written: {fault.strerror or fault}", file=sys.stderr)
         return isinstance(error, Exception)
+
+    def _write(self, error: BaseException | None) -> None:
+        """The record, what stops the sweep, and the story of an error in the code."""
+        from rnnexp.tracking.store import redact_text
+
+        job = self.record
+        job.save(self.folder)
+        if not isinstance(error, Exception):
+            return
+        if self.sweep.fail_fast:
+            reason = f"fail_fast=true, and {job.label} {job.status}"
+            (self.folder / STOP_FILE).write_text(reason, encoding="utf-8")
+        if not isinstance(error, UserError):
+            self.output.mkdir(parents=True, exist_ok=True)
+            story = redact_text("".join(traceback.format_exception(error)))
+            (self.output / "traceback.txt").write_text(story, encoding="utf-8")
 
     @property
     def usable_loss(self) -> float:
         """The loss for a sweeper; `UNUSABLE_LOSS` if there is none."""
         return self.loss if math.isfinite(self.loss) else UNUSABLE_LOSS
+
+
+def told(error: Exception) -> str:
+    """An error in words, without a password."""
+    from rnnexp.tracking.store import redact_text
+
+    return redact_text(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
 
 
 def run_alone(running: RunningJob, info: Callable[[], Any]) -> float:

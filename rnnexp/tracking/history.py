@@ -9,7 +9,7 @@ import numpy as np
 from rnnexp.checks import UserError
 from rnnexp.gradients import NormsByLag, Study
 from rnnexp.tasks import Task
-from rnnexp.tracking.saver import decoded, encoded
+from rnnexp.tracking.saver import packed, unpacked
 from rnnexp.training import Report
 
 #: Points of a training curve; reports in between are averaged.
@@ -129,15 +129,10 @@ class History:
 
     def state(self) -> dict[str, Any]:
         """Everything so far, as dicts of arrays and plain values."""
-        curves = {
-            name: {"steps": np.array([step for step, _ in curve]), "values": np.array([value for _, value in curve])}
-            for name, curve in self.curves.items()
-        }
+        curves = {name: np.array(curve, dtype=float) for name, curve in self.curves.items()}
         return {
             "step": self.step,
-            "order": list(curves),  # a file does not keep it
-            "curves": curves,
-            "studies": {f"{step}": encoded(study) for step, study in self.studies},
+            "seen": packed({"curves": curves, "studies": {str(step): study for step, study in self.studies}}),
             "not_finite": self.not_finite,
             "solved_at": self.solved_at,
             "sums": {name: getattr(self, name) for name in self.SUMS},
@@ -146,11 +141,11 @@ class History:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state` gave; a `UserError` if it is something else."""
         try:
+            seen = unpacked(state["seen"])
             curves = {
-                name: list(zip(*(state["curves"][name][part].tolist() for part in ("steps", "values")), strict=True))
-                for name in state["order"]
+                name: [(int(step), value) for step, value in curve.tolist()] for name, curve in seen["curves"].items()
             }
-            studies = [(step, decoded(state["studies"][f"{step}"])) for step in sorted(map(int, state["studies"]))]
+            studies = [(int(step), study) for step, study in seen["studies"].items()]
             sums = {name: state["sums"][name] for name in self.SUMS}
             numbers = int(state["step"]), int(state["not_finite"]), state["solved_at"]
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -1,16 +1,21 @@
 """Checkpoints of a run as the command makes them: the training, what was recorded so far, and the configuration."""
 
+import contextlib
 import dataclasses
+import os
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnnexp import interrupts
 from rnnexp.checks import UserError
 from rnnexp.gradients import AdaptiveWindow, NormsByLag, Saturation, StepJacobians, Study, TruncationBias
+from rnnexp.resume import FINISHED_FILE, lock
 from rnnexp.training.checkpoint import Checkpoints
 from rnnexp.training.trainer import Trainer
 
@@ -23,30 +28,52 @@ RECORDS: dict[str, Any] = {
 }
 
 
-def encoded(value: Any) -> Any:
-    """Records as dicts of arrays and plain values."""
-    if dataclasses.is_dataclass(value):
-        fields = {field.name: encoded(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return {"record": type(value).__name__, "fields": fields}
-    if isinstance(value, dict):
-        return {"record": "dict", "fields": {key: encoded(item) for key, item in value.items()}}
-    return value.item() if isinstance(value, np.generic) else value
+def packed(value: Any) -> dict[str, Any]:
+    """Records, dicts, arrays and plain values as plain values and one array for each type of number.
+
+    A thousand small arrays would take a thousand files in one; and a file does not keep the order of a dict.
+    """
+    numbers: dict[str, list[NDArray[Any]]] = {}
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            numbers.setdefault(value.dtype.str, []).append(value.reshape(-1))
+            return {"is": "array", "type": value.dtype.str, "shape": list(value.shape)}
+        if dataclasses.is_dataclass(value):
+            fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+            return {**plain(fields), "is": type(value).__name__}
+        if isinstance(value, dict):
+            items = {str(key): plain(item) for key, item in value.items()}
+            return {"is": "dict", "order": list(items), "items": items}
+        return value.item() if isinstance(value, np.generic) else value
+
+    structure = plain(value)
+    return {"structure": structure, "numbers": {name: np.concatenate(parts) for name, parts in numbers.items()}}
 
 
-def decoded(value: Any) -> Any:
-    """What `encoded` was given; a `UserError` for anything else."""
-    if not isinstance(value, dict):
-        return value
-    name, fields = value.get("record"), value.get("fields")
-    if not isinstance(fields, dict) or (name != "dict" and name not in RECORDS):
-        raise UserError("the checkpoint does not fit: it holds a record of an unknown kind", "take the one before it")
-    contents = {key: decoded(item) for key, item in fields.items()}
-    if name == "dict":
-        return contents
-    try:
-        return RECORDS[name](**contents)
-    except TypeError as error:
-        raise UserError(f"the checkpoint does not fit: {error}", "it is of another version of this program") from None
+def unpacked(saved: Any) -> Any:
+    """What `packed` was given.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If it is something else. Nothing but the records of this project is made.
+    """
+    numbers, used = saved["numbers"], dict.fromkeys(saved["numbers"], 0)
+
+    def value(plain: Any) -> Any:
+        if not isinstance(plain, dict):
+            return plain
+        kind = plain["is"]
+        if kind == "array":
+            name, shape = plain["type"], tuple(plain["shape"])
+            start = used[name]
+            used[name] = end = start + math.prod(shape)
+            return numbers[name][start:end].reshape(shape)
+        contents = {key: value(plain["items"][key]) for key in plain["order"]}
+        return contents if kind == "dict" else RECORDS[kind](**contents)
+
+    return value(saved["structure"])
 
 
 class Saver:
@@ -99,9 +126,24 @@ class Saver:
             return
         try:
             self.files.write(trainer.step, {**about, "trainer": trainer.state()}, loss)
+            self._hold()
             self.written = True
         except UserError as error:
             if not self._told:
                 print(f"rnnexp: {error.problem}; training goes on\n{error.hint}", file=sys.stderr, flush=True)
             self._told = True
         self._last = time.monotonic()
+
+    def finish(self, step: int) -> None:
+        """Note that the record of so many updates is whole: only for more of them there is something to go on with."""
+        if self.files is not None:
+            with contextlib.suppress(OSError):
+                (self.files.folder / FINISHED_FILE).write_text(f"{step}\n", encoding="utf-8")
+
+    def _hold(self) -> None:
+        """Let no other process go on with the run while this one does."""
+        if self.written or self.files is None:
+            return
+        with contextlib.suppress(BlockingIOError):  # this process has, to resume it
+            if (number := lock(self.files.folder)) is not None:
+                weakref.finalize(self, os.close, number)

@@ -283,6 +283,3 @@ def told(error: Exception, uri: str) -> UserError:
     return UserError(
         f"the tracking store {redact(uri)} can't be used: {(text.splitlines() or [type(error).__name__])[0]}"
     )
-
-
-_told = told

@@ -83,7 +83,8 @@ def test_an_echo_after_ten_steps_needs_a_window_of_eleven(folder, command, recor
     assert command(folder, "experiment=echo_threshold", f"bptt_length={window}").returncode == 0
     (run,) = recorded(folder, "echo_threshold")
     final, best = run.data.metrics["final/eval/loss"], run.data.metrics["best/eval/loss"]
-    assert final < 0.05 if learned else best > 0.65
+    # On the way the output layer may read old bits off the recurrence for a while; and Adam may leap once it is done.
+    assert best < 0.01 if learned else best > 0.4 and final > 0.6
 
 
 @pytest.mark.slow
@@ -92,9 +93,8 @@ def test_an_echo_after_ten_steps_needs_a_window_of_eleven(folder, command, recor
 def test_the_threshold_of_the_echo_does_not_depend_on_the_seed(folder, command, recorded, window, learned, seed):
     assert command(folder, "experiment=echo_threshold", f"bptt_length={window}", f"seed={seed}").returncode == 0
     (run,) = recorded(folder, "echo_threshold")
-    # On the way the output layer may read old bits off the recurrence, but truncated training does not keep that.
-    final = run.data.metrics["final/eval/loss"]
-    assert final < 0.05 if learned else final > 0.6
+    final, best = run.data.metrics["final/eval/loss"], run.data.metrics["best/eval/loss"]
+    assert best < 0.01 if learned else best > 0.4 and final > 0.6
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,111 @@
+"""One interruption ends what is running, at once or between two updates, and further ones do not disturb that end."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from rnnexp import interrupts
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """A clock that is set by hand, no interruption so far, and the handlers put back afterwards."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    now = [1000.0]
+    monkeypatch.setattr(interrupts.time, "monotonic", lambda: now[0])
+    for name, value in (("_last", -interrupts.PATIENCE), ("_held", False), ("_waiting", None), ("_came", 0.0)):
+        monkeypatch.setattr(interrupts, name, value)
+    interrupts.install()
+    yield now
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def send(number):
+    """A signal to this process; its handler has run when this returns."""
+    os.kill(os.getpid(), number)
+    os.getpid()
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_the_first_one_is_raised_and_the_next_ones_are_not(clock, number, error):
+    with pytest.raises(error) as raised:
+        send(number)
+    if error is SystemExit:
+        assert raised.value.code == 143
+    clock[0] += interrupts.PATIENCE - 1
+    for further in (signal.SIGINT, signal.SIGTERM):
+        send(further)
+    clock[0] += 2
+    with pytest.raises(error):
+        send(number)
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_postponed_one_waits_for_the_check(number, error):
+    reached = []
+    with pytest.raises(error), interrupts.postponed():
+        assert not interrupts.waiting()
+        interrupts.check()
+        send(number)
+        assert interrupts.waiting()
+        reached.append("the update is whole")
+        interrupts.check()
+        reached.append("not here")
+    assert reached == ["the update is whole"]
+    assert not interrupts.waiting()
+    interrupts.check()
+
+
+def test_one_that_comes_after_the_last_check_is_raised_at_the_end():
+    reached = []
+    with pytest.raises(KeyboardInterrupt), interrupts.postponed():
+        send(signal.SIGINT)
+        reached.append("the end")
+    assert reached == ["the end"]
+
+
+def test_the_first_of_two_that_wait_is_the_one(clock):
+    with pytest.raises(SystemExit) as raised, interrupts.postponed():
+        send(signal.SIGTERM)
+        clock[0] += interrupts.UPDATE_PATIENCE - 0.1
+        send(signal.SIGINT)
+        interrupts.check()
+    assert raised.value.code == 143
+
+
+def test_an_update_that_takes_long_is_ended_by_another_one(clock):
+    reached = []
+    with pytest.raises(KeyboardInterrupt), interrupts.postponed():
+        send(signal.SIGTERM)
+        clock[0] += interrupts.UPDATE_PATIENCE + 0.1
+        send(signal.SIGINT)
+        reached.append("not here")
+    assert reached == [] and not interrupts.waiting()
+    send(signal.SIGINT)  # nor does a third one disturb the end
+
+
+def test_an_error_leaves_nothing_held():
+    with pytest.raises(ValueError, match="of the training"), interrupts.postponed():
+        raise ValueError("of the training")
+    with pytest.raises(KeyboardInterrupt):
+        send(signal.SIGINT)
+
+
+def test_one_that_came_while_an_error_ended_the_job_is_raised_by_the_next_check():
+    with pytest.raises(ValueError, match="of the training"), interrupts.postponed():
+        send(signal.SIGINT)
+        raise ValueError("of the training")
+    assert interrupts.waiting()
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.check()
+
+
+def test_other_threads_install_nothing():
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    thread = threading.Thread(target=interrupts.install)
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -1,0 +1,272 @@
+"""Checkpoints as the command makes them: when they are due, records in and out, disks that are full."""
+
+import errno
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from rnnexp import interrupts
+from rnnexp.checks import UserError
+from rnnexp.gradients import GradientStudy
+from rnnexp.layers import LSTM, build_network
+from rnnexp.resume import check_steps, compare, finished_at, keep_locked, lock
+from rnnexp.tasks import Recall
+from rnnexp.tracking import saver as saving
+from rnnexp.tracking.history import History
+from rnnexp.tracking.saver import Saver, decoded, encoded
+from rnnexp.training import Adam, Streams, TruncatedBPTT, prepare
+from rnnexp.training.checkpoint import Checkpoints, load
+
+FILES = {"kind": "files", "every": 4}
+
+
+def training(steps=20):
+    """A small run that studies its gradient."""
+    streams, task = Streams(seed=1), Recall(lag=3, eval_sequences=10)
+    options = {"hidden_size": 4, "embedding_dim": 3, "output_size": 4, "input_size": task.input_size}
+    network = build_network(**options, cell=LSTM, rng=streams.init)
+    held_out = task.evaluation(rng=streams.evaluation)
+    look = GradientStudy(jacobians=True)
+    return prepare(
+        network,
+        task,
+        bptt=TruncatedBPTT(5),
+        optimizer=Adam(0.01),
+        steps=steps,
+        rng=streams.data,
+        evaluate_on=held_out,
+        eval_every=5,
+        study=lambda net: look(net, held_out, task.target_kind, length=5),
+        study_every=10,
+    )
+
+
+def through(run, saver, history):
+    """Train to the end, as the command does: the steps whose checkpoints were asked for."""
+    asked = []
+    for report in run.reports():
+        history.add(report)
+        if saver.due(report.step):
+            asked.append(report.step)
+            loss = None if report.evaluation is None else report.evaluation.loss
+            saver.save(run.trainer, {"run": {"id": None}, "history": history.state()}, loss)
+    return asked
+
+
+def test_due_at_the_interval_and_at_the_end(tmp_path):
+    run = training(steps=18)
+    assert through(run, Saver(tmp_path, FILES, 18), History(run.trainer.cursor.task, 18)) == [4, 8, 12, 16, 18]
+    names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert names == {"step-000000016.npz", "step-000000018.npz", "best.npz"}
+
+
+def test_due_about_once_a_minute_without_an_interval(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(saving.time, "monotonic", lambda: now[0])
+    saver = Saver(tmp_path, {"kind": "files", "every": None}, 100)
+    run = training()
+    assert not saver.due(1)
+    now[0] += saving.MINUTE + 1
+    assert not saver.due(0) and saver.due(2)
+    saver.save(run.trainer, {}, None)
+    assert not saver.due(3)
+    now[0] += saving.MINUTE - 1
+    assert not saver.due(4) and saver.due(100)
+    now[0] += 2
+    assert saver.due(5)
+
+
+def test_due_when_an_interruption_waits(tmp_path, monkeypatch):
+    saver = Saver(tmp_path, FILES, 100)
+    monkeypatch.setattr(interrupts, "_waiting", signal.SIGINT)
+    assert saver.due(3) and not saver.due(0)
+    assert not Saver(tmp_path, {"kind": "none"}, 100).due(3)
+
+
+def test_none_writes_nothing(tmp_path):
+    run = training()
+    saver = Saver(tmp_path, {"kind": "none"}, 20)
+    assert through(run, saver, History(run.trainer.cursor.task, 20)) == []
+    saver.save(run.trainer, {}, 0.1)
+    saver.finish(20)
+    assert not saver.written and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("fails", ["write", "folder"])
+def test_a_full_disk_is_told_once_and_training_goes_on(tmp_path, monkeypatch, capsys, fails):
+    def full(*given, **more):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def numbers(folder, broken):
+        run, history = training(), History(None or Recall(lag=3), 20)
+        saver = Saver(folder, FILES, 20)
+        if broken and fails == "write":
+            monkeypatch.setattr(os, "fsync", full)
+        elif broken:
+            folder.mkdir()
+            (folder / "checkpoints").write_text("in the way")
+        assert through(run, saver, history) == [4, 8, 12, 16, 20]
+        monkeypatch.undo()
+        return history.curves, run.trainer.network.parameters.vector.tobytes(), saver.written
+
+    whole = numbers(tmp_path / "whole", broken=False)
+    assert capsys.readouterr().err == ""
+    assert numbers(tmp_path / "full", broken=True) == (*whole[:2], False)
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2 and told[0].startswith("rnnexp: the ") and told[0].endswith("; training goes on"), told
+    if fails == "write":
+        assert os.strerror(errno.ENOSPC) in told[0] and list((tmp_path / "full" / "checkpoints").iterdir()) == []
+
+
+def test_a_disk_that_is_full_for_a_while(tmp_path, monkeypatch, capsys):
+    run, history = training(), History(Recall(lag=3), 20)
+    fsync, calls = os.fsync, []
+
+    def at_times(number):
+        calls.append(number)
+        if 3 <= len(calls) <= 8:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", at_times)
+    saver = Saver(tmp_path, FILES, 20)
+    through(run, saver, history)
+    assert len(capsys.readouterr().err.splitlines()) == 2 and saver.written
+    path, state = Checkpoints(tmp_path / "checkpoints").load_latest()
+    assert path.name == "step-000000020.npz" and state["trainer"]["step"] == 20
+
+
+def test_a_history_goes_through_a_file(tmp_path):
+    run, history = training(), History(Recall(lag=3), 20)
+    saver = Saver(tmp_path, FILES, 20)
+    through(run, saver, history)
+    state = load(Checkpoints(tmp_path / "checkpoints").latest()[0])
+    other = History(Recall(lag=3), 20)
+    other.restore(state["history"])
+    assert other.curves == history.curves and list(other.curves) == list(history.curves)
+    assert other.norm_rows() == history.norm_rows() and len(history.studies) == 3
+    assert other.summary() == history.summary()
+    for (step, study), (its_step, its) in zip(other.studies, history.studies, strict=True):
+        assert step == its_step
+        np.testing.assert_equal(study.metrics(), its.metrics())
+        assert type(study) is type(its) and vars(study).keys() == vars(its).keys()
+        np.testing.assert_equal(encoded(study), encoded(its))
+    assert (other.step, other.not_finite, other.solved_at) == (20, 0, history.solved_at)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"record": "Popen", "fields": {"args": "ls"}},
+        {"record": "Study"},
+        {"record": "Study", "fields": {"norms": 1, "nothing": 2}},
+        {"record": ["dict"], "fields": {}},
+        {"record": "NormsByLag", "fields": []},
+        {"fields": {"record": {"record": "os.system", "fields": {}}}},
+        {"record": "dict", "fields": {"inside": {"record": "eval", "fields": {}}}},
+    ],
+)
+def test_no_other_record_is_made_from_a_file(hostile):
+    with pytest.raises(UserError, match="the checkpoint does not fit"):
+        decoded(hostile)
+
+
+def test_what_is_encoded_comes_back():
+    value = {"number": 1.5, "nothing": None, "text": "a", "array": np.arange(3), "inside": {"fields": 2, "record": "x"}}
+    np.testing.assert_equal(decoded(encoded(value)), value)
+    assert decoded(encoded(np.float32(0.5))) == 0.5 and type(encoded(np.float32(0.5))) is float
+
+
+@pytest.mark.parametrize("missing", ["order", "curves", "studies", "sums", "step", "not_finite", "solved_at"])
+def test_a_history_without_a_part_is_refused(missing):
+    state = History(Recall(lag=3), 20).state()
+    del state[missing]
+    history = History(Recall(lag=3), 20)
+    with pytest.raises(UserError, match="the checkpoint does not fit"):
+        history.restore(state)
+
+
+def test_a_whole_record_is_noted(tmp_path):
+    run = training(steps=4)
+    saver = Saver(tmp_path, FILES, 4)
+    assert finished_at(tmp_path / "checkpoints") == 0
+    through(run, saver, History(Recall(lag=3), 4))
+    assert finished_at(tmp_path / "checkpoints") == 0
+    saver.finish(4)
+    assert finished_at(tmp_path / "checkpoints") == 4
+    (tmp_path / "checkpoints" / "finished").write_text("")
+    assert finished_at(tmp_path / "checkpoints") == 0
+
+
+@pytest.mark.parametrize(
+    ("steps", "done", "finished", "refused"),
+    [
+        (10, 10, 10, True),
+        (10, 10, 0, False),
+        (9, 10, 0, True),
+        (11, 10, 10, False),
+        (10, 7, 10, True),
+        (10, 7, 0, False),
+    ],
+)
+def test_which_steps_can_be_gone_on_for(steps, done, finished, refused):
+    state = {"trainer": {"step": done}}
+    if refused:
+        with pytest.raises(UserError, match=f"steps must be more than the 10 .*got {steps}"):
+            check_steps(steps, 10, state, finished)
+    else:
+        check_steps(steps, 10, state, finished)
+
+
+def test_a_checkpoint_without_a_step_is_refused():
+    for state in ({}, {"trainer": None}, {"trainer": {"step": "x"}}):
+        with pytest.raises(UserError, match="it has no step"):
+            check_steps(10, 10, state)
+
+
+def test_a_saver_holds_its_folder_as_long_as_it_is_there(tmp_path):
+    pytest.importorskip("fcntl")
+    run = training(steps=4)
+    saver = Saver(tmp_path, FILES, 4)
+    through(run, saver, History(Recall(lag=3), 4))
+    with pytest.raises(UserError, match="is still going on"):
+        keep_locked(tmp_path / "checkpoints")
+    del saver
+    keep_locked(tmp_path / "checkpoints")
+    keep_locked(tmp_path / "checkpoints")
+    with pytest.raises(BlockingIOError):
+        lock(tmp_path / "checkpoints")
+    again = Saver(tmp_path, FILES, 4)  # that of this process, which resumes the run
+    again.save(training(steps=4).trainer, {}, None)
+    assert again.written
+    assert lock(tmp_path / "nowhere") is None
+
+
+SETTINGS = {"seed": 0, "steps": 10, "task": {"_target_": "a.Recall", "lag": 3}, "init": {"recurrent": {"gain": 1.0}}}
+
+
+@pytest.mark.parametrize("key", ["seed", "+seed", "task", "task.lag", "task@task", "initializer@init.recurrent"])
+def test_what_is_the_same_is_no_difference(key):
+    compare(SETTINGS, SETTINGS, [key.lstrip("+")])
+
+
+@pytest.mark.parametrize(
+    ("key", "now", "named"),
+    [
+        ("seed", {"seed": 1}, "seed must be 0, as in the run that is resumed, got 1"),
+        ("task.lag", {"task": {"_target_": "a.Recall", "lag": 4}}, "task.lag must be 3"),
+        ("task", {"task": {"_target_": "a.Echo"}}, "task must be a.Recall, as in the run that is resumed, got a.Echo"),
+        ("experiment", {"init": {"recurrent": {"gain": 2.0}}}, "init.recurrent.gain must be 1.0"),
+        ("initializer@init.recurrent", {"init": {"recurrent": {"gain": 2}}}, "init.recurrent.gain must be 1.0"),
+    ],
+)
+def test_what_differs_is_named_with_both_values(key, now, named):
+    with pytest.raises(UserError, match=named):
+        compare(SETTINGS, {**SETTINGS, **now}, [key])
+
+
+@pytest.mark.parametrize("key", ["steps", "tracking.uri", "checkpoint.every", "hydra.run.dir", "hydra/launcher"])
+def test_what_may_differ_is_not_compared(key):
+    compare(SETTINGS, {**SETTINGS, "steps": 20, "tracking": {"uri": "x"}}, [key])
