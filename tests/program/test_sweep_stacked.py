@@ -44,7 +44,13 @@ SWEEPS = {
 }
 
 
-@pytest.mark.parametrize("sweep", SWEEPS.values(), ids=SWEEPS)
+SLOW = ("initialisers, gru", "penalties, two layers", "unequal lengths")
+
+
+@pytest.mark.parametrize(
+    "sweep",
+    [pytest.param(sweep, id=name, marks=[pytest.mark.slow] * (name in SLOW)) for name, sweep in SWEEPS.items()],
+)
 def test_every_number_and_figure_is_the_same(command, new_folder, sweep):
     (alone, one_by_one, first), (folder, together, second) = both(command, new_folder, *SHORT, *sweep)
     assert first.returncode == second.returncode == 0, second.stderr
