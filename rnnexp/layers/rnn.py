@@ -12,7 +12,7 @@ from rnnexp.layers.base import (
     bias_gradient,
     check_shapes,
     one_step_sum,
-    step_product,
+    step_products,
     weight_gradient,
     whole_window,
 )
@@ -133,10 +133,10 @@ class TimeRNN(Recurrent):
         pre = self._steps("pre", hs[1:].shape, self._dtype)
         whole_window(xs[first:], Wx, b, out=pre[first:])
         states, inputs = self._steps.views("h"), self._steps.views("pre")
-        times, add, phi = step_product(states[0], Wh, states[1]), np.add, self.activation.forward
-        last = len(xs)
-        for h_prev, h, x in zip(states[first:last], states[first + 1 :], inputs[first:], strict=False):
-            times(h_prev, Wh, h)
+        add, phi = np.add, self.activation.forward
+        times = step_products(states[first : len(xs)], Wh, states[1])
+        for h_prev_times, h, x in zip(times, states[first + 1 :], inputs[first:], strict=False):
+            h_prev_times(Wh, h)
             add(h, x, h)
             phi(h, h)
 
@@ -149,13 +149,14 @@ class TimeRNN(Recurrent):
         dh[1:] = dhs
         dhidden, dinputs = self._steps.views("dh"), self._steps.views("dpre")
         back, work = Wh.swapaxes(-1, -2), np.empty_like(dh[0])
-        times, add, multiply = step_product(dinputs[0], back, work), np.add, np.multiply
-        last = len(xs)
-        for t, delta, h, h_prev in zip(
-            range(last - 1, -1, -1), dinputs[last - 1 :: -1], dhidden[last:0:-1], dhidden[last - 1 :: -1], strict=True
+        add, multiply, last = np.add, np.multiply, len(xs)
+        deltas, earlier = dinputs[last - 1 :: -1], dhidden[last - 1 :: -1]
+        times = step_products(deltas, back, work)
+        for t, delta, delta_times, h, h_prev in zip(
+            range(last - 1, -1, -1), deltas, times, dhidden[last:0:-1], earlier, strict=True
         ):
             multiply(h, delta, delta)
-            times(delta, back, work)
+            delta_times(back, work)
             if carry is not None:
                 multiply(work, carry[t], work)
             add(h_prev, work, h_prev)
