@@ -25,6 +25,7 @@ from rnnexp.checks import InvalidValue, UserError, integer, nearest, one_of, sho
 DTYPES = ("float32", "float64")
 BACKENDS = ("mlflow", "none")
 CHECKPOINTS = ("files", "none")
+PORTABLE_CELLS = ("TimeRNN", "TimeGRU", "TimeLSTM")
 GROUPS = (
     "task",
     "cell",
@@ -240,14 +241,28 @@ def check_root(config: DictConfig) -> dict[str, Any]:
         integer("checkpoint.every", checkpoint["every"], at_least=1, hint="checkpoint=none writes none")
     if root["skip_finished"] and tracking["backend"] != "mlflow":
         raise InvalidValue("skip_finished", True, "false with tracking=none", "finished runs are found in MLflow")
-    check_known("tracking", tracking, ("backend", "experiment", "uri", "figures"))
-    if tracking.get("figures") not in (None, True, False):
-        raise InvalidValue("tracking.figures", tracking["figures"], "true or false, or null")
+    check_known("tracking", tracking, ("backend", "experiment", "uri", "figures", "model"))
+    for key in ("figures", "model"):
+        if not (tracking.get(key) is None or isinstance(tracking[key], bool)):
+            raise InvalidValue(f"tracking.{key}", tracking[key], "true or false, or null")
+    check_model(tracking, root["cell"])
     for key, null in (("experiment", False), ("uri", True)):
         value = tracking.get(key)
         if not (isinstance(value, str) and value.strip()) and not (null and value is None):
             raise InvalidValue(f"tracking.{key}", value, "a piece of text" + (", or null" if null else ""))
     return root
+
+
+def check_model(tracking: Mapping[str, Any], cell: Mapping[str, Any]) -> None:
+    """Refuse to keep a model where that can't be done, before hours are spent on training it."""
+    if not tracking.get("model"):
+        return
+    if tracking["backend"] != "mlflow":
+        raise InvalidValue("tracking.model", True, "false with tracking=none", "models are kept in MLflow")
+    target = str(cell.get("_target_"))
+    if not target.startswith("rnnexp.layers.") or target.rpartition(".")[2] not in PORTABLE_CELLS:
+        allowed = f"false with cell._target_={target}"
+        raise InvalidValue("tracking.model", True, allowed, "a model runs without your code; cell=rnn, gru or lstm can")
 
 
 def plain(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """The trained network of a run as a model in MLflow, which loads and runs where this package is not installed.
 
-MLflow keeps models apart from runs since its version 3: a model has an id of its own, and its run is its source, so that
-``runs:/<run>/model`` finds it too.
+Since its version 3, MLflow keeps models apart from runs: a model has an id of its own, and its run is its source, so
+that ``runs:/<run>/model`` finds it too.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnexp.checks import InvalidValue, UserError
+from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
 from rnnexp.layers import Network, TimeGRU, TimeLSTM, TimeRNN
 from rnnexp.layers.recurrent import Recurrent
@@ -30,6 +30,10 @@ NAME = "model"
 CODE = Path(__file__).with_name("model_code.py")
 #: What the model's code calls the cells.
 CELLS: dict[type[Recurrent], str] = {TimeRNN: "rnn", TimeGRU: "gru", TimeLSTM: "lstm"}
+#: What MLflow shall not do unless the environment says so: add the current folder's project files, and draw bars.
+QUIET = ("MLFLOW_UV_AUTO_DETECT", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR")
+#: The form of the description, which the code must know.
+FORM = 1
 #: Steps of the example.
 EXAMPLE_STEPS = 5
 
@@ -60,8 +64,14 @@ def keep_model(info: "RunInfo", experiment: Experiment, run: MLflowRun | None) -
     except Exception as error:
         if not saved:  # half a model would be taken for a whole one
             shutil.rmtree(folder, ignore_errors=True)
-        where = f"it is in {folder}, from where mlflow.pyfunc.load_model reads it" if saved else "the run is whole without it"
-        print(f"rnnexp: the model was not logged: {reason_of(error, run.store.uri)}\n{where}", file=sys.stderr, flush=True)
+        where = (
+            f"it is in {folder}, from where mlflow.pyfunc.load_model reads it"
+            if saved
+            else "the run is whole without it"
+        )
+        print(
+            f"rnnexp: the model was not logged: {reason_of(error, run.store.uri)}\n{where}", file=sys.stderr, flush=True
+        )
         return []
     return [f"model               runs:/{run.id}/{NAME} (models:/{model})"]
 
@@ -71,16 +81,12 @@ def description(network: Network, task: Task) -> dict[str, Any]:
 
     Raises
     ------
-    InvalidValue
-        If the cell is not one of this package's: only these can be run without it.
     UserError
-        If there are many networks in one.
+        If the cell is not one of this package's, which alone the code knows, or there are many networks in one.
     """
-    from rnnexp.tracking.model_form import FORM
-
     design = network.design
     if design.cell not in CELLS:
-        raise not_portable(design.cell.__name__)
+        raise UserError(f"{design.cell.__name__} can't be run without its own code")
     if network.parameters.copies:
         raise UserError("only a single network can be a model", "a stack of copies has one each")
     told: dict[str, Any] = {
@@ -105,3 +111,117 @@ def description(network: Network, task: Task) -> dict[str, Any]:
         if isinstance(scale := getattr(task, name, None), dict):
             told[name] = {key: float(value) for key, value in scale.items()}
     return told
+
+
+def save_model(network: Network, task: Task, folder: Path) -> None:
+    """Write a network as an MLflow model: its code, its weights as .npz, its description, and what it needs.
+
+    Parameters
+    ----------
+    network : Network
+        A single one, of this package's cells.
+    task : Task
+        What it was trained on.
+    folder : Path
+        Made anew.
+
+    Raises
+    ------
+    UserError
+        If the network has a cell of a person's own, or many copies.
+    OSError, MlflowException
+        If it can't be written.
+    """
+    told = description(network, task)
+    for name in QUIET:
+        os.environ.setdefault(name, "false")
+    import mlflow.pyfunc
+
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    loaded = set(sys.modules)
+    with tempfile.TemporaryDirectory() as place:
+        weights, design = Path(place, "weights.npz"), Path(place, "design.json")
+        np.savez(weights, **network.parameters.values)  # type: ignore[arg-type]
+        design.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+        signature, example = _signature(network, told)
+        form = mlflow.models.Model()
+        mlflow.pyfunc.save_model(
+            path=folder,
+            mlflow_model=form,
+            python_model=str(CODE),
+            artifacts={"weights": str(weights), "design": str(design)},
+            signature=signature,
+            input_example=example,
+            pip_requirements=[f"mlflow=={mlflow.__version__}", f"numpy=={np.__version__}"],
+        )
+    flavor = form.flavors["python_function"]  # which would tell where things lay on this machine
+    flavor["model_code_path"] = CODE.name
+    for artifact in flavor["artifacts"].values():
+        artifact["uri"] = artifact["path"]
+    form.save(folder / "MLmodel")
+    for name in [name for name in sys.modules if name.startswith("code_model_") and name not in loaded]:
+        del sys.modules[name]  # a sweep would gather one a job
+    for cache in list(folder.rglob("__pycache__")):
+        shutil.rmtree(cache, ignore_errors=True)
+
+
+def _signature(network: Network, told: dict[str, Any]) -> tuple[Any, Any]:
+    """What goes in and comes out, batch first, and an example of what goes in."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
+
+    if "characters" in told:
+        params = [
+            ParamSpec("length", "long", 200),
+            ParamSpec("temperature", "double", 1.0),
+            ParamSpec("seed", "long", 0),
+        ]
+        inputs, outputs = (Schema([ColSpec("string")]) for _ in range(2))
+        return ModelSignature(inputs, outputs, ParamSchema(params)), ["".join(told["characters"][:EXAMPLE_STEPS])]
+    outputs = Schema([TensorSpec(network.dtype, (-1, -1, told["output_size"]))])
+    if told["input_kind"] == "tokens":
+        example = (np.arange(EXAMPLE_STEPS, dtype=np.int64) % told["input_size"])[np.newaxis]
+        return ModelSignature(Schema([TensorSpec(example.dtype, (-1, -1))]), outputs), example
+    example = np.zeros((1, EXAMPLE_STEPS, told["input_size"]), network.dtype)
+    return ModelSignature(Schema([TensorSpec(network.dtype, (-1, -1, told["input_size"]))]), outputs), example
+
+
+def log_model(run: MLflowRun, folder: Path, params: dict[str, str]) -> str:
+    """Send a model to the store, as one that comes from the run; its id.
+
+    Parameters
+    ----------
+    run : MLflowRun
+        Its record was delivered.
+    folder : Path
+        As `save_model` leaves it.
+    params : dict of str to str
+        Shown with it.
+
+    Raises
+    ------
+    MlflowException, OSError
+        If the store does not take it; a model that was begun is then marked as failed.
+    """
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model
+
+    assert run.id is not None
+    client = run.store.client
+    params = {key: value[:500] for key, value in params.items()}
+    model = client.create_logged_model(run.store.experiment_id, name=NAME, source_run_id=run.id, params=params)
+    try:
+        client.log_outputs(run.id, [LoggedModelOutput(model.model_id, step=0)])
+        own = Model.load(folder)
+        own.run_id, own.model_id, own.artifact_path = run.id, model.model_id, model.artifact_location
+        own.model_uuid = model.model_id
+        own.save(folder / "MLmodel")
+        client.log_model_artifacts(model.model_id, str(folder))
+        client.finalize_logged_model(model.model_id, "READY")
+    except BaseException:
+        with contextlib.suppress(Exception):
+            client.finalize_logged_model(model.model_id, "FAILED")
+        raise
+    return str(model.model_id)

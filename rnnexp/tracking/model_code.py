@@ -1,6 +1,6 @@
 """A trained network of rnnexp, run by NumPy alone: MLflow loads this file with the weights beside it.
 
-It needs numpy and mlflow and nothing else. What goes in and comes out is batch first: sequences (N, T), steps (N, T, D).
+It needs numpy and mlflow and nothing else. What goes in and comes out is batch first:
 
 - Tokens, int64 (N, T), or values (N, T, D), give the outputs of every step (N, T, O): the logits of classes, or values.
 - A text model takes prompts, one string each, and gives their continuations. With ``length=0`` it gives the logits of
@@ -57,7 +57,7 @@ def all_steps(xs: Array, W: Array, b: Array | None = None) -> Array:
 
 
 def rnn(xs: Array, states: list[Array], p: Mapping[str, Array], activation: str) -> Array:
-    """h_t = phi(x_t Wx + h_{t-1} Wh + b): inputs (T, N, D) -> states (T, N, H); `states` moves on."""
+    """One step: h_t = phi(x_t Wx + h_{t-1} Wh + b): inputs (T, N, D) -> states (T, N, H); `states` moves on."""
     phi, hs = ACTIVATIONS[activation], all_steps(xs, p["Wx"], p["b"])
     h = states[0]
     for pre in hs:
@@ -68,7 +68,7 @@ def rnn(xs: Array, states: list[Array], p: Mapping[str, Array], activation: str)
 
 
 def gates(xs: Array, p: Mapping[str, Array], sigmoids: int) -> tuple[Array, Array]:
-    """x_t Wx_g + b_g for all steps (T, N, D) -> (G, T, N, H), and Wh; halved for the first gates, which are sigmoids."""
+    """x_t Wx_g + b_g for all steps (T, N, D) -> (G, T, N, H), and Wh; halved for the gates that are sigmoids."""
     pre = np.stack([all_steps(xs, W, b) for W, b in zip(p["Wx"], p["b"], strict=True)])
     weights = p["Wh"].copy()
     pre[:sigmoids] *= 0.5  # sigmoid(x) = (1 + tanh(x / 2)) / 2, and halving is exact
@@ -77,7 +77,7 @@ def gates(xs: Array, p: Mapping[str, Array], sigmoids: int) -> tuple[Array, Arra
 
 
 def gru(xs: Array, states: list[Array], p: Mapping[str, Array], activation: str) -> Array:
-    """h = (1 - z) n + z h_prev with n = tanh(x Wx_n + b_n + r (h_prev Wh_n + bn)), as `rnn`."""
+    """H = (1 - z) n + z h_prev with n = tanh(x Wx_n + b_n + r (h_prev Wh_n + bn)), as `rnn`."""
     pre, weights = gates(xs, p, 2)
     hs = np.empty(pre.shape[1:], pre.dtype)
     h = states[0]
@@ -92,7 +92,7 @@ def gru(xs: Array, states: list[Array], p: Mapping[str, Array], activation: str)
 
 
 def lstm(xs: Array, states: list[Array], p: Mapping[str, Array], activation: str) -> Array:
-    """c = f c_prev + i g, h = o tanh(c), with the gates in the order o, i, f, g, as `rnn`."""
+    """C = f c_prev + i g, h = o tanh(c), with the gates in the order o, i, f, g, as `rnn`."""
     pre, weights = gates(xs, p, 3)
     hs = np.empty(pre.shape[1:], pre.dtype)
     h, c = states
@@ -127,7 +127,9 @@ class Network:
 
     def __init__(self, design: Mapping[str, Any], weights: Mapping[str, Array]) -> None:
         if design.get("form") != FORM:
-            raise ValueError(f"design.json must be of form {FORM}, got {design.get('form')}: take the code that is with it")
+            raise ValueError(
+                f"design.json must be of form {FORM}, got {design.get('form')}: take the code that is with it"
+            )
         self.design, self.dtype = design, np.dtype(design["dtype"])
         self.layer, self.state_names = CELLS[design["cell"]]
         count = int(design["num_layers"])
@@ -176,7 +178,7 @@ class Network:
         return all_steps(xs, self.W, self.b)
 
 
-class Model(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class Model(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined]
     """What MLflow calls."""
 
     def load_context(self, context: Any) -> None:
@@ -187,8 +189,22 @@ class Model(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         self.network = Network(design, weights)
         self.characters: list[str] = list(design.get("characters") or [])
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, D102
-        # Without annotations: MLflow would take them for the signature.
+    def predict(
+        self,
+        context: Any,
+        model_input: np.ndarray,  # type: ignore[type-arg]  # MLflow reads this, and warns of most other annotations
+        params: dict[str, Any] | None = None,
+    ) -> Any:
+        """Outputs of every step, or the continuations of prompts; see the top of this file.
+
+        Parameters
+        ----------
+        context : PythonModelContext
+            Not used.
+        model_input : array; of a text model, strings in an array, a list or a data frame
+        params : dict, optional
+            Of a text model: `length` in characters, `temperature`, `seed`.
+        """
         if self.characters:
             return self._text(model_input, {**DEFAULTS, **(params or {})})
         inputs = model_input.to_numpy() if hasattr(model_input, "to_numpy") else np.asarray(model_input)

@@ -25,6 +25,7 @@ from rnnexp.tracking.gradient_report import write_report
 from rnnexp.tracking.history import History
 from rnnexp.tracking.journal import Journal
 from rnnexp.tracking.mlflow_run import MLflowRun
+from rnnexp.tracking.model import keep_model
 from rnnexp.tracking.progress import Quiet, progress
 from rnnexp.tracking.run_folder import RunFolder
 from rnnexp.tracking.saver import Saver
@@ -131,6 +132,7 @@ class Recorder:
         self._journal = Journal(info.folder, self.history.points() if info.resumed is not None else None)
         self._files = RunFolder(info.folder)
         self._progress = progress(experiment.steps) if info.sweep is None else Quiet()
+        self._model: list[str] = []
 
     def __enter__(self) -> "Recorder":
         """Begin."""
@@ -214,6 +216,8 @@ class Recorder:
                 self._files.missing["outbox.jsonl, the part of the record that MLflow did not take,"] = problem
         if self.info.job is not None:
             self._tell_job(self.info.job)
+        if status == "FINISHED":
+            self._model = keep_model(self.info, self.experiment, self.run)
         if status == "KILLED" and self.saver.written:
             print(f"rnnexp: to go on: python -m rnnexp resume={self.info.folder}", file=sys.stderr, flush=True)
         if problem := self._files.problem():
@@ -244,6 +248,7 @@ class Recorder:
             if command := store.ui_command():
                 lines.append(f"to see it, start    {command}")
             lines.append(f"and open            {store.link(f'runs/{self.run.id}')}")
+            lines += self._model
             if self.run.undelivered:
                 lines.append(f"not delivered yet   {self.run.remedy()}")
         return lines
