@@ -42,6 +42,8 @@ class History:
     not_finite : int
         Values that were not finite, and so are in no curve.
     diverged : Report or None
+    last_finite : tuple (step, loss, gradient norm), or None
+        Of the last update at which both were finite.
     solved_at : int or None
         The step of the first evaluation that met the task's published rule.
     """
@@ -57,6 +59,7 @@ class History:
         self.diverged: Report | None = None
         self.solved_at: int | None = None
         self.step = 0
+        self.last_finite: tuple[int, float, float] | None = None
         self._start_interval()
 
     def _start_interval(self) -> None:
@@ -68,6 +71,8 @@ class History:
         self.step = report.step
         values: dict[str, float] = {}
         if report.train_loss is not None and report.grad_norm is not None:
+            if math.isfinite(report.train_loss) and math.isfinite(report.grad_norm):
+                self.last_finite = (report.step, report.train_loss, report.grad_norm)
             self._loss += report.train_loss
             self._norm += report.grad_norm
             self._clipped_norm += report.grad_norm if report.clipped_norm is None else report.clipped_norm

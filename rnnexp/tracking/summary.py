@@ -74,13 +74,11 @@ def divergence(history: History) -> list[str]:
     report = history.diverged
     if report is None:
         return []
-    curve = history.curves.get("train/loss") or history.curves.get("eval/loss")
-    last = f"the last finite loss was {curve[-1][1]:.4g} (step {curve[-1][0]})" if curve else "no loss was finite"
-    norm = "" if report.grad_norm is None else f", the norm of its gradient is {report.grad_norm:.4g}"
-    norms = history.curves.get("train/grad_norm")
-    if norms and norm:
-        norm += f" ({norms[-1][1]:.4g} at step {norms[-1][0]})"
+    last = "no loss was finite"
+    if history.last_finite is not None:
+        step, loss, norm = history.last_finite
+        last = f"the last finite loss was {loss:.4g}, with a gradient of norm {norm:.4g} (step {step})"
     return [
-        f"diverged at step {report.step}: the loss or the gradient is no longer a finite number; {last}{norm}",
+        f"diverged at step {report.step}: the loss or the gradient is no longer a finite number; {last}",
         "try a smaller optimizer.learning_rate, or clipping=norm with a smaller clipping.threshold",
     ]
