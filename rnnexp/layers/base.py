@@ -32,7 +32,7 @@ def product(left: Array, right: Array, out: Array) -> Array:
     """Left @ right, written into `out`."""
     if _single(left, right, out):
         return left.dot(right, out)
-    return np.matmul(left, right, out)  # type: ignore[no-any-return]
+    return np.matmul(left, right, out)
 
 
 def step_products(lefts: Sequence[Array], right: Array, out: Array) -> list[Callable[[Array, Array], Any]]:

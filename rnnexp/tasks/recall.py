@@ -56,6 +56,14 @@ class Recall(EpisodeTask):
         self.lag = integer("lag", lag, at_least=1)
         self.distractors = integer("distractors", distractors, at_least=1)
         self.input_size = self.output_size + self.distractors + 1
+        # Of each step: how many symbols there are to choose from, and the first of them; the question leaves no choice.
+        steps = [
+            (self.output_size, 0),
+            *[(self.distractors, self.output_size)] * (self.lag - 1),
+            (0, self.input_size - 1),
+        ]
+        self._choices = np.array([[float(count)] for count, _ in steps])
+        self._first = np.array([[first] for _, first in steps])
 
     @property
     def baseline(self) -> Baseline:
@@ -67,11 +75,9 @@ class Recall(EpisodeTask):
         """Tokens (lag + 1, N): 0..K-1 are the symbols, then the distractors, and the last one is the question."""
         # One draw for all: at small batches the price is that of a call.
         draws = rng.random((self.lag + 1, batch_size))
-        draws[0] *= self.output_size
-        draws[1:] *= self.distractors
+        draws *= self._choices
         inputs = draws.astype(np.int64)
-        inputs[1:] += self.output_size
-        inputs[-1] = self.input_size - 1
+        inputs += self._first
         targets = np.zeros(inputs.shape, np.int64)
         targets[-1] = inputs[0]
         return Batch(inputs, targets, one_step(inputs.shape, -1))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import DTypeLike, NDArray
 
-from rnnexp.tasks import Batch, EpisodeTask, Place, StreamTask, Task
+from rnnexp.tasks import Batch, Place, StreamTask, Task
 from rnnexp.training.state import array_like, copied, entry, expected, generator_state, like, restored_generator, unfit
 
 
@@ -56,15 +56,14 @@ class Cursor:
 
     def next(self, steps: int | None) -> tuple[Batch, bool]:
         """At most `steps` further steps (None: to the episode's end), and whether they begin a new sequence."""
-        if isinstance(self.task, StreamTask):
-            assert self.place is not None and steps is not None
+        task: Any = self.task
+        if self.place is not None:
             fresh = self.fresh
-            chunk = self.task.read(self.place, steps, rng=self.rng).cast(self.dtype)
+            chunk = task.read(self.place, steps, rng=self.rng).cast(self.dtype)
             self.position += len(chunk.inputs)
             return chunk, fresh
-        assert isinstance(self.task, EpisodeTask)
         if self.batch is None or self.fresh:
-            self.batch, self.position = self.task.sample(self.batch_size, rng=self.rng).cast(self.dtype), 0
+            self.batch, self.position = task.sample(self.batch_size, rng=self.rng).cast(self.dtype), 0
         start = self.position
         chunk = self.batch.steps(start, len(self.batch.inputs) if steps is None else start + steps)
         self.position = start + len(chunk.inputs)
