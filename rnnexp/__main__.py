@@ -54,7 +54,9 @@ def train_and_record(info: "RunInfo") -> float:
     training = experiment.run()
     if info.resumed is not None:
         training.trainer.restore(info.resumed["trainer"])
-    with open_recorder(info, experiment) as recorder, interrupts.postponed():
+    # From before the run is there until after its end is told: no interruption may leave it RUNNING.
+    with interrupts.postponed(), open_recorder(info, experiment) as recorder:
+        interrupts.check()
         for report in training.reports():
             recorder.record(report)
             recorder.save_if_due(training.trainer, report)
@@ -105,7 +107,7 @@ def main() -> None:
     except UserError as error:
         raise SystemExit(error.message()) from None
     except KeyboardInterrupt:
-        print("rnnexp: stopped; what was recorded so far is kept, as a run marked KILLED", file=sys.stderr)
+        print("rnnexp: stopped; what was recorded so far is kept", file=sys.stderr)
         raise SystemExit(128 + signal.SIGINT) from None
     except Exception as error:
         told = None if traceback_wanted else explain(error, sys.argv[1:])

@@ -153,7 +153,7 @@ class CheckFirst(Callback):
 
         try:
             settings, started_in = check_root(config), Path(config.hydra.runtime.cwd)
-            if settings["resume"]:
+            if settings["resume"] is not None:
                 from rnnexp.resume import find
 
                 CheckFirst.resumption = found = find(settings, config.hydra.overrides.task, started_in)

@@ -115,11 +115,12 @@ class Group:
         """Train them all; the losses for a sweeper."""
         going: list[Member] = []
         try:
-            for member in self.members:
-                if member.open():
-                    going.append(member)
-            if going:
-                with interrupts.postponed():
+            with interrupts.postponed():
+                for member in self.members:
+                    if member.open():
+                        going.append(member)
+                    interrupts.check()
+                if going:
                     self._train(going)
         except BaseException as error:
             self._give_up(error)

@@ -146,6 +146,8 @@ class MLflowRun:
         self.store, self.folder = store, folder
         self._resume = resume
         self._stored: dict[str, int] = {}
+        self._curves: set[tuple[str, int, float]] = set()
+        self._known: set[str] = set()
         self.id: str | None = None
         self._later, self._tried = later, False
         self._new: list[Any] = []
@@ -162,15 +164,21 @@ class MLflowRun:
                 raise told(error, store.uri) from None
         elif pauses.over(store.uri):
             self._try(self._create)
-        self._params_wait = resume is None
-        if resume is None:  # They go with the first metrics: a call costs more than what it carries.
-            self._outbox.put(params={key: str(value)[:6000] for key, value in params.items()})
+        # They go with the first metrics: a call costs more than what it carries. Those that are there can't change.
+        new = {key: str(value)[:6000] for key, value in params.items() if key not in self._known}
+        self._params_wait = bool(new)
+        if new:
+            self._outbox.put(params=new)
 
     def _create(self) -> None:
         check_now(self.store.uri, failed_before=pauses.known(self.store.uri))
         again, self._tried = self._tried, True
         if self._resume is not None:
-            run, self._stored = reopened(self.store.client, self._resume, self._outbox.head["create"]["tags"])
+            run = reopened(self.store.client, self._resume, self._outbox.head["create"]["tags"])
+            self._stored, self._curves = stored_points(self.store.client, run)
+            self._known = set(run.data.params)
+            # What waits there is in the checkpoint, or will come again; its end is none any more.
+            self._outbox.forget()
         else:
             run = create_run(self.store.client, self._outbox.head, again=again)
         self._outbox.head["run"] = self.id = run.info.run_id
@@ -178,8 +186,12 @@ class MLflowRun:
 
     def keep(self, points: Iterable[Point]) -> None:
         """Take in metric values, to be sent with the next batch."""
-        now, stored = milliseconds(), self._stored
-        new = points if not stored else [point for point in points if point.step > stored.get(point.name, -1)]
+        now, stored, curves = milliseconds(), self._stored, self._curves
+        new = [
+            point
+            for point in points
+            if point.step > stored.get(point.name, -1) and (point.name, point.step, point.value) not in curves
+        ]
         self._new += [(point.name, float(point.value), now, int(point.step)) for point in new]
 
     def log(self, points: Iterable[Point]) -> None:
@@ -324,20 +336,35 @@ def create_run(client: Any, head: Mapping[str, Any], *, again: bool) -> Any:
     return client.create_run(head["experiment_id"], **create)
 
 
-def reopened(client: Any, run_id: str, tags: Mapping[str, str]) -> tuple[Any, dict[str, int]]:
-    """An earlier run, RUNNING again, and the last step of each metric that it has already."""
+def reopened(client: Any, run_id: str, tags: Mapping[str, str]) -> Any:
+    """An earlier run, RUNNING again."""
     from mlflow.entities import RunTag
 
     run = client.get_run(run_id)
     for name in ("error", "diverged"):
         if name in run.data.tags:
             client.delete_tag(run_id, name)
-    mine = ("host", "pid", "process_start", "rnnexp.folder")
+    mine = ("host", "pid", "process_start", "rnnexp.folder", "rnnexp.config_hash")
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items() if name in mine])
     client.update_run(run_id, status="RUNNING")
-    # The last curves by lag become others; each other value comes again as it was.
-    names = [name for name in run.data.metrics if not (name.startswith("gradient_by_lag") and name.endswith("/last"))]
-    return run, {name: max(point.step for point in client.get_metric_history(run_id, name)) for name in names}
+    return run
+
+
+def stored_points(client: Any, run: Any) -> tuple[dict[str, int], set[tuple[str, int, float]]]:
+    """The last step of each metric that a run has already, and the points of its last curves by lag.
+
+    Those may become others; each other value comes again as it was.
+    """
+    steps: dict[str, int] = {}
+    curves: set[tuple[str, int, float]] = set()
+    for name in run.data.metrics:
+        history = client.get_metric_history(run.info.run_id, name)
+        if name.startswith("gradient_by_lag") and name.endswith("/last"):
+            newest = {point.step: point.value for point in sorted(history, key=lambda point: point.timestamp)}
+            curves |= {(name, step, value) for step, value in newest.items()}
+        else:
+            steps[name] = max(point.step for point in history)
+    return steps, curves
 
 
 def artifact_repository(run: Any, uri: str) -> Any:

@@ -192,7 +192,7 @@ class Model(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined]
     def predict(
         self,
         context: Any,
-        model_input: np.ndarray,  # type: ignore[type-arg]  # MLflow reads this, and warns of most other annotations
+        model_input: np.ndarray,  # MLflow reads this, and warns of most other annotations
         params: dict[str, Any] | None = None,
     ) -> Any:
         """Outputs of every step, or the continuations of prompts; see the top of this file.

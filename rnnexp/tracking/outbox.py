@@ -135,6 +135,11 @@ class Outbox:
         self._lines.write()
         return self._lines.problem
 
+    def forget(self) -> None:
+        """Delete what an earlier process left."""
+        with contextlib.suppress(OSError):
+            (self.folder / OUTBOX_FILE).unlink(missing_ok=True)
+
     def clear(self) -> None:
         """Delete the file, if there is one: everything was delivered."""
         if self._lines is not None:

@@ -129,7 +129,10 @@ class Recorder:
         self.saver = Saver(info.folder, info.settings["checkpoint"], experiment.steps)
         if info.resumed is not None:
             self.history.restore(info.resumed["history"])
-        self._journal = Journal(info.folder, self.history.points() if info.resumed is not None else None)
+        so_far = self.history.points() if info.resumed is not None else None
+        self._journal = Journal(info.folder, so_far)
+        if run is not None and so_far is not None:  # a process that was killed may not have sent them
+            run.keep(so_far)
         self._files = RunFolder(info.folder)
         self._progress = progress(experiment.steps) if info.sweep is None else Quiet()
         self._model: list[str] = []
@@ -205,7 +208,7 @@ class Recorder:
             if self.run is not None:
                 tags["mlflow.note.content"] = "```\n" + "\n".join(self._findings()) + "\n```"
                 # A run that may go on will have other last curves, and MLflow keeps every value of a step.
-                unfinished = status == "KILLED" and self.saver.files is not None
+                unfinished = status != "FINISHED" and not diverged and self.saver.files is not None
                 points = self.history.summary()
                 last = "gradient_by_lag" if unfinished else None
                 self.run.keep(p for p in points if not (last and p.name.startswith(last) and p.name.endswith("/last")))
@@ -214,6 +217,8 @@ class Recorder:
         finally:
             if self.run is not None and (problem := self.run.end(status, tags)):
                 self._files.missing["outbox.jsonl, the part of the record that MLflow did not take,"] = problem
+        if status == "FINISHED":
+            self.saver.finish(self.history.step)
         if self.info.job is not None:
             self._tell_job(self.info.job)
         if status == "FINISHED":
