@@ -69,7 +69,7 @@ def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> None:
     from rnnexp.build import build
     from rnnexp.config import check_root
 
-    composer, seen = Composer(config), set()
+    composer, seen = composer_of(config), set()
     for job in jobs:
         try:
             composed = composer.compose(job)
@@ -142,12 +142,18 @@ original_load = ConfigLoaderImpl.load_sweep_config
 _composers: dict[int, Composer] = {}
 
 
+def composer_of(master: DictConfig) -> Composer:
+    """The one composer of a multirun: what it has composed for the check is there for the launch."""
+    composer = _composers.get(id(master))
+    if composer is None or composer.master is not master:
+        _composers.clear()
+        composer = _composers[id(master)] = Composer(master)
+    return composer
+
+
 def load_sweep_config(loader: ConfigLoaderImpl, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
     """What Hydra's own function of this name returns, composed faster."""
-    composer = _composers.get(id(master_config))
-    if composer is None or composer.master is not master_config:
-        _composers.clear()
-        composer = _composers[id(master_config)] = Composer(master_config)
+    composer = composer_of(master_config)
     composer.loader = loader
     base, values = composer.base(sweep_overrides)
     config = copy.deepcopy(base)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, open_dict
 
 from rnnexp.checks import UserError, integer
 from rnnexp.config import check_root, run_info
-from rnnexp.sweeps.combinations import Composer
+from rnnexp.sweeps.combinations import composer_of
 from rnnexp.sweeps.grouping import obstacle, stack_key, what_differs
 from rnnexp.sweeps.jobs import RunningJob, run_alone
 
@@ -33,7 +33,7 @@ class Jobs:
     """
 
     def __init__(self, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int) -> None:
-        self.composer = Composer(config)
+        self.composer = composer_of(config)
         self.overrides = [list(overrides) for overrides in job_overrides]
         self.first = first
         self.sweep_folder = Path(config.hydra.sweep.dir).resolve()

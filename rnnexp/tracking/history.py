@@ -13,7 +13,7 @@ from rnnexp.tracking.saver import packed, unpacked
 from rnnexp.training import Report
 
 #: Points of a training curve; reports in between are averaged.
-POINTS = 200
+POINTS = 100
 
 
 @dataclass(frozen=True)
