@@ -85,12 +85,12 @@ def told(done):
 def test_a_short_soak(tmp_path):
     """So short that the memory tells nothing, but files that a job left open would be there."""
     done = run(tmp_path, "--jobs", 60, "--with-mlflow", 20, "--steps", 20_000)
-    assert done.stderr == ""
+    assert done.returncode in (0, 1) and done.stderr == ""
     for line in done.stdout.splitlines():
         assert "more files are open" not in line
     lines = [line for line in done.stdout.splitlines() if "last tenth" in line]
     assert [line.split("  ")[0] for line in lines] == ["jobs, no MLflow", "jobs, with MLflow", "a stream"]
-    assert ["60 jobs", "20 jobs", "20000 steps"] == [" ".join(line[18:].split()[:2]) for line in lines]
+    assert [" ".join(line[18:].split()[:2]) for line in lines] == ["60 jobs", "20 jobs", "20000 steps"]
     assert list(tmp_path.iterdir()) == []
 
 
