@@ -149,6 +149,9 @@ class Group:
             except StopIteration:
                 return
             member, ended = going[index], False
+            if isinstance(report, Exception):
+                member.close(report)
+                continue
             try:
                 member.recorder.record(report)
                 if saving and not report.diverged:

@@ -63,6 +63,8 @@ class StackedTrainer:
         Of K copies, in the same order.
     together : bool
         They are still computed as one.
+    failed : list of (Trainer, Exception)
+        Those that went on no longer with the last update, and why.
     """
 
     def __init__(self, trainers: Sequence[Trainer]) -> None:
@@ -72,6 +74,7 @@ class StackedTrainer:
         self.trainers = sorted(trainers, key=lambda trainer: first_seen[numbers_of(trainer)])
         kept = {None if trainer.cursor.fresh else trainer.inputs.shape for trainer in self.trainers}
         self.together = len(self.trainers) > 1 and len(kept) == 1
+        self.failed: list[tuple[Trainer, Exception]] = []
         if self.together:
             self._stack()
 
@@ -174,16 +177,14 @@ class StackedTrainer:
 
     def update(self, *, measure: Callable[[int], bool] = lambda step: False) -> list[Report]:
         """One parameter update of every trainer; their reports, in the order of `trainers`."""
+        self.failed = []
         if not self.together:
-            return [trainer.update(measure=measure) for trainer in self.trainers]
+            return self._one_by_one(measure)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for _ in range(UNSCORED_WINDOWS):
-                drawn = [trainer.draw() for trainer in self.trainers]
-                if not alike(drawn):
-                    self.write_back(window=not drawn[0].fresh)
-                    self.together = False
-                    pairs = zip(self.trainers, drawn, strict=True)
-                    return [trainer.update(measure=measure, drawn=own) for trainer, own in pairs]
+                drawn = [own for trainer in self.trainers if (own := self._drawn(trainer)) is not None]
+                if self.failed or not alike(drawn):
+                    return self._part(drawn, measure)
                 new = side_by_side([one.chunk.inputs for one in drawn])
                 self.inputs, old = extended(self.network, self.inputs, new, drawn[0])
                 scored, _ = scored_part(drawn[0].chunk.mask)
@@ -205,6 +206,37 @@ class StackedTrainer:
             reports = self._reports(losses, norms, clipped, gradient, penalties)
             self._apply(gradient, reports, measure(reports[0].step))
             return reports
+
+    def _one_by_one(self, measure: Callable[[int], bool]) -> list[Report]:
+        reports = []
+        for trainer in self.trainers:
+            try:
+                reports.append(trainer.update(measure=measure))
+            except Exception as error:
+                self.failed.append((trainer, error))
+        failed = [trainer for trainer, _ in self.failed]
+        self.trainers = [trainer for trainer in self.trainers if trainer not in failed]
+        return reports
+
+    def _drawn(self, trainer: Trainer) -> Drawn | None:
+        """A trainer's next steps; None if it failed."""
+        try:
+            return trainer.draw()
+        except Exception as error:
+            self.failed.append((trainer, error))
+            return None
+
+    def _part(self, drawn: Sequence[Drawn], measure: Callable[[int], bool]) -> list[Report]:
+        """One update one by one, from what was drawn; those that are left go on together if one that failed was why."""
+        self.write_back(window=not all(one.fresh for one in drawn))
+        failed = [trainer for trainer, _ in self.failed]
+        self.trainers = [trainer for trainer in self.trainers if trainer not in failed]
+        pairs = zip(self.trainers, drawn, strict=True)
+        reports = [trainer.update(measure=measure, drawn=own) for trainer, own in pairs]
+        self.together = bool(failed) and len(self.trainers) > 1 and alike(drawn)
+        if self.together:
+            self._stack()
+        return reports
 
     def _reports(self, losses: Array, norms: Array, clipped: Array, gradient: Array, penalties: Any) -> list[Report]:
         """What each trainer would report, but for what the optimizer does."""
@@ -305,7 +337,7 @@ def same_steps(masks: Sequence[Array]) -> bool:
 
 def train_together(
     runs: Sequence[Run], *, up_to_date: Callable[[int], bool] = lambda step: False
-) -> Generator[tuple[int, Report], bool | None, None]:
+) -> Generator[tuple[int, Report | Exception], bool | None, None]:
     """Train many runs as one; each run's reports are those that it would make alone.
 
     Parameters
@@ -320,8 +352,8 @@ def train_together(
     ------
     index : int
         Of the run in `runs`.
-    report : Report
-        Send True back to end this run: the others go on.
+    report : Report, or Exception
+        Send True back to end this run: the others go on, as they do without one that raised an exception.
     """
     numbered = {id(run.trainer): (index, run) for index, run in enumerate(runs)}
     stack = StackedTrainer([run.trainer for run in runs])
@@ -330,18 +362,26 @@ def train_together(
     while stack.trainers:
         if not begun:
             reports = stack.update(measure=runs[0].study_due)
+            for trainer, error in stack.failed:
+                yield numbered[id(trainer)][0], error
+            if not reports:
+                return
         these = [numbered[id(trainer)] for trainer in stack.trainers]
         evaluations = _look(stack, [run for _, run in these], reports)
         gone = []
-        for (_, run), report, evaluation in zip(these, reports, evaluations, strict=True):
-            run.look(report, evaluation)
+        errors: dict[int, Exception] = {}
+        for (index, run), report, evaluation in zip(these, reports, evaluations, strict=True):
+            try:
+                run.look(report, evaluation)
+            except Exception as error:
+                errors[index] = error
         pairs = list(zip(these, reports, strict=True))
         ends = any(report.diverged or report.step >= run.steps for (_, run), report in pairs)
         if up_to_date(reports[0].step) or ends:
             stack.write_back()
         for (index, run), report in pairs:
-            ended = yield index, report
-            if ended or report.diverged or report.step >= run.steps:
+            ended = yield index, errors.get(index, report)
+            if ended or index in errors or report.diverged or report.step >= run.steps:
                 gone.append(run.trainer)
         begun = False
         if gone:
@@ -366,5 +406,8 @@ def _look(stack: StackedTrainer, runs: list[Run], reports: list[Report]) -> list
         return nothing
     tasks = [run.trainer.cursor.task for run in runs]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        evaluations = evaluate_copies(stack.beside, batches, tasks[0].target_kind, tasks)
+        try:
+            evaluations = evaluate_copies(stack.beside, batches, tasks[0].target_kind, tasks)
+        except Exception:  # of one of them: it will raise it again, when each is evaluated by itself
+            return nothing
     return [None if report.diverged else one for one, report in zip(evaluations, reports, strict=True)]

@@ -327,6 +327,19 @@ def test_when_a_model_is_kept(wanted, alone, in_a_sweep):
     assert not models.model_wanted(older)
 
 
+def test_a_store_that_takes_nothing_leaves_the_model_in_the_run_folder(text, tmp_path, capsys):
+    task, network = text
+    info = SimpleNamespace(settings={"tracking": {"model": True}}, sweep=None, folder=tmp_path, params=dict)
+    experiment = SimpleNamespace(network=network, task=task)
+    for run_id, undelivered in ((None, False), ("7", True)):
+        run = SimpleNamespace(id=run_id, undelivered=undelivered, store=SimpleNamespace(uri="http://ann:secret@host"))
+        assert models.keep_model(info, experiment, run) == []
+        said = capsys.readouterr().err
+        assert len(said.splitlines()) == 2 and str(tmp_path / "model") in said and "secret" not in said
+        assert (tmp_path / "model" / "MLmodel").is_file()
+    assert models.keep_model(info, experiment, None) == []  # tracking=none
+
+
 ELSEWHERE = """
 import sys
 sys.path.insert(0, sys.argv[1])

@@ -252,6 +252,42 @@ def test_data_of_unequal_shape_part_the_stack_for_good():
     assert same_length.together
 
 
+@pytest.mark.parametrize("where", ["sample", "wrong"])
+@pytest.mark.parametrize("length", [20, 3], ids=["whole", "cut"])
+def test_a_copy_whose_task_raises_leaves_the_others_as_they_are(where, length):
+    class Broken(Recall):
+        """Raises at the fifth batch that is drawn, or at its second evaluation."""
+
+        calls, broken = 0, False
+
+        def _count(self, most):
+            self.calls += self.broken
+            if self.calls > most:
+                raise RuntimeError("broken")
+
+        def sample(self, batch_size, *, rng):
+            if where == "sample":
+                self._count(5)
+            return super().sample(batch_size, rng=rng)
+
+        def wrong(self, outputs, batch):
+            if where == "wrong":
+                self._count(1)
+            return super().wrong(outputs, batch)
+
+    def make(seed):
+        task = Broken(lag=4, eval_sequences=5)
+        task.broken = seed == 1
+        return a_run(seed, task, optimizer=Adam(0.01), length=length)
+
+    expected = [list(make(seed).reports()) for seed in (0, 2)]
+    found = [[], [], []]
+    for index, report in train_together([make(seed) for seed in range(3)]):
+        found[index].append(report)
+    assert isinstance(found[1][-1], RuntimeError)
+    assert same(found[0], expected[0]) and same(found[2], expected[1])
+
+
 def test_a_task_that_scores_nothing_is_told():
     class Silent(Recall):
         def sample(self, batch_size, *, rng):
