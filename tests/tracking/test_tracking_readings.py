@@ -214,3 +214,12 @@ def test_the_page_is_of_the_last_study(tmp_path):
     assert f"<td>gradient/decay_rate</td><td>{-0.5:.6g}</td>" in page
     assert "Not defined here: gradient/truncation_cosine, gradient/truncation_relative_error." in page
     assert "<td>gradient/truncation_cosine</td>" not in page
+
+
+def test_a_title_from_outside_stays_text(tmp_path):
+    history = History(Recall(), 1)
+    history.add(Report(0, study=study_of(geometric(-0.1), gates={"<img src=x>": 0.5})))
+    evil = "<script>alert('x')</script> & \"q\""
+    page = write_report(history, tmp_path, evil, [], 2).read_text(encoding="utf-8")
+    assert "<script" not in page and "<img src=x>" not in page
+    assert "&lt;script&gt;" in page and "&lt;img src=x&gt;" in page
