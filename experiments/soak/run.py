@@ -1,10 +1,10 @@
 """Whether anything grows in a process that works for long: ``python experiments/soak/run.py``.
 
 Tiny jobs of sweeps, one after the other in one process, without MLflow and with it, and a stream read for a million
-steps. Every hundredth of the work it notes the memory (RSS), the open files, and the time. Printed are the slope of the
-memory by least squares over the last 80 %, the open files at the start and the end of that part, and the time of the
-last tenth over that of the second (in the first, everything is imported). Exit code 1 if memory or files grow beyond
-what is allowed; the times are only told, since the machine does other things too.
+steps. Every hundredth of the work it notes the memory (RSS), the open files, and the processor time. Printed are the
+slope of the memory by least squares over the last 80 %, the open files at the start and the end of that part, and the
+time of the last tenth over that of the second (in the first, everything is imported). Exit code 1 if memory or files
+grow beyond what is allowed; the times are only told.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from rnnexp.sweeps import launching
 
 #: Memory may grow by so many KiB for each 1000 jobs, or each 100,000 steps: the allocator's noise is below it.
 MOST_KIB = {"jobs": 1024.0, "steps": 256.0}
-#: Jobs of one sweep at most.
+#: Jobs of one sweep at most: Hydra keeps what each one returned, about half a KiB, until the sweep ends.
 JOBS_OF_A_SWEEP = 1000
 TINY = ("hidden_size=2", "steps=2", "eval_every=2", "task.lag=1", "batch_size=2", "task.eval_sequences=2")
 QUIET = ("tracking.figures=false", "gradients=off", "checkpoint=none")
@@ -58,7 +58,7 @@ class Readings:
     memory, files : lists of int
         KiB, and open files, then.
     seconds : list of float
-        Time on the clock then.
+        Of the processor that this process had used: other processes take from the clock's time, not from that.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Readings:
         self.done.append(done)
         self.memory.append(resident())
         self.files.append(open_files())
-        self.seconds.append(time.perf_counter())
+        self.seconds.append(time.process_time())
 
     def last_part(self) -> slice:
         """The readings of the last 80 % of the work."""
@@ -95,7 +95,7 @@ class Readings:
 
     @property
     def slowing(self) -> float:
-        """Time of the last tenth over that of the second: the first one imports and warms up."""
+        """Processor time of the last tenth over that of the second: the first one imports and warms up."""
         times = np.interp(np.linspace(0, self.done[-1], 11), self.done, self.seconds)
         tenths = np.diff(times)
         return float(tenths[-1] / tenths[1])
@@ -122,7 +122,7 @@ class Readings:
 def jobs(name: str, count: int, *arguments: str) -> Readings:
     """So many tiny jobs, in sweeps of the serial launcher in this process, each with another seed."""
     readings = Readings(name, "jobs", 1000)
-    each, every = JOBS_OF_A_SWEEP, max(1, count // 100)
+    each, every = min(JOBS_OF_A_SWEEP, max(20, count // 10)), max(1, count // 100)
     run_alone, done = launching.run_alone, 0
 
     def counted(*given: Any) -> float:

@@ -126,7 +126,7 @@ class Journal:
             self._lines.remove()
             self._waiting += so_far
         self._written = time.monotonic()
-        self._told = False
+        self.told = False
 
     def add(self, points: Iterable[Point]) -> None:
         """Take in metric values; to be called without any too, so that those that wait are written in time."""
@@ -140,8 +140,8 @@ class Journal:
             self._lines.add({"metric": point.name, "step": int(point.step), "value": float(point.value)})
         self._waiting = []
         self._written = time.monotonic()
-        if not self._lines.write() and not self._told:
-            self._told = True
+        if not self._lines.write() and not self.told:
+            self.told = True
             print(
                 f"rnnexp: {self._lines.path} can't be written: {self._lines.problem}; training goes on\n"
                 "free some space: it is tried again with every batch, and the other files are written at the end",

@@ -166,6 +166,7 @@ class Recorder:
             "hash": self.info.config_hash,
         }
         loss = None if report.evaluation is None else report.evaluation.loss
+        self.saver.told |= self._journal.told
         self.saver.save(trainer, {"run": about, "history": self.history.state()}, loss)
 
     def __exit__(

@@ -93,13 +93,15 @@ class Saver:
     ----------
     written : bool
         There is one.
+    told : bool
+        The person knows that the folder can't be written.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], steps: int) -> None:
         self.files = Checkpoints(folder / FOLDER) if settings.get("kind") == "files" else None
         self.every, self.steps = settings.get("every"), steps
-        self._last, self._told = time.monotonic(), False
-        self.written = False
+        self._last = time.monotonic()
+        self.written = self.told = False
 
     def due(self, step: int) -> bool:
         """Whether a checkpoint is to be written after update `step`."""
@@ -130,9 +132,9 @@ class Saver:
             self._hold()
             self.written = True
         except UserError as error:
-            if not self._told:
+            if not self.told:
                 print(f"rnnexp: {error.problem}; training goes on\n{error.hint}", file=sys.stderr, flush=True)
-            self._told = True
+            self.told = True
         self._last = time.monotonic()
 
     def finish(self, step: int) -> None:

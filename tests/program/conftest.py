@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from browsing import chromium_page
+from warm_command import Warm
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,10 +37,25 @@ def folder(new_folder):
     return new_folder()
 
 
+#: What pickles the command, or looks at how it was started: it must be started as a person does.
+STARTED_ANEW = ("hydra/launcher=", "hydra/sweeper=", "--")
+
+
 @pytest.fixture(scope="session")
-def command():
-    """Run `python -m rnnexp` in a folder, as a person would."""
-    return run_command
+def command(tmp_path_factory):
+    """Run `python -m rnnexp` in a folder, as a person would; without importing it anew where that is the same."""
+    warm = None
+
+    def run(folder, *arguments, **environment):
+        nonlocal warm
+        if environment or any(text in argument for argument in arguments for text in STARTED_ANEW):
+            return run_command(folder, *arguments, **environment)
+        warm = warm or Warm(tmp_path_factory.mktemp("warm"))
+        return warm.run(folder, *arguments)
+
+    yield run
+    if warm is not None:
+        warm.close()
 
 
 def run_command(folder, *arguments, **environment):

@@ -64,7 +64,7 @@ def test_randomized_truncation_with_omega_and_a_schedule(folder, command, record
     (run,) = recorded(folder)
     metrics = run.data.metrics
     rates = [value for _, value in curve(folder, run, "train/learning_rate")]
-    assert rates == sorted(rates, reverse=True) and rates[0] == pytest.approx(0.005)
+    assert rates == sorted(rates, reverse=True) and rates[0] == pytest.approx(0.005, rel=1e-3)
     assert metrics["train/penalty"] > 0
     assert len({value for _, value in curve(folder, run, "train/bptt_length")}) > 10
 

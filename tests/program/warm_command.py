@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import traceback
+import warnings
 from pathlib import Path
 
 
@@ -142,6 +143,7 @@ def child(request):
             os.dup2(os.open(f"{given['printed']}.{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), number)
         os.chdir(given["folder"])
         sys.argv = ["rnnexp", *given["arguments"]]
+        warnings.filterwarnings("error", category=UserWarning, module="hydra")
         from rnnexp.__main__ import main
         from rnnexp.tracking import journal, mlflow_run
 
