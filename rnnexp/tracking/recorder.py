@@ -209,7 +209,7 @@ class Recorder:
             if self.run is not None:
                 tags["mlflow.note.content"] = "```\n" + "\n".join(self._findings()) + "\n```"
                 # A run that may go on will have other last curves, and MLflow keeps every value of a step.
-                unfinished = status != "FINISHED" and not diverged and self.saver.files is not None
+                unfinished = error is not None and self.saver.files is not None
                 points = self.history.summary()
                 last = "gradient_by_lag" if unfinished else None
                 self.run.keep(p for p in points if not (last and p.name.startswith(last) and p.name.endswith("/last")))
