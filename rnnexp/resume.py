@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from rnnexp.checks import InvalidValue, UserError
+from rnnexp.sweeps.jobs import typed as by_key
 
 #: Settings that may be others than when the run began: they don't change its numbers.
 MAY_DIFFER = ("resume", "steps", "tracking", "checkpoint", "run_name", "max_jobs", "fail_fast", "skip_finished")
 RUN_ID = re.compile(r"[0-9a-f]{32}")
-#: Beside the checkpoints: after how many updates the record of the run was whole.
+#: Where a run's folder has its checkpoints.
+CHECKPOINTS_FOLDER = "checkpoints"
+#: Beside them: after how many updates the record of the run was whole.
 FINISHED_FILE = "finished"
 #: What this process has locked, until it ends.
 _locks: dict[Path, int] = {}
@@ -67,14 +70,14 @@ def find(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -> Re
 
     wanted = settings["resume"]
     folder = folder_of(wanted, settings, started_in)
-    files = Checkpoints(folder / "checkpoints")
+    files = Checkpoints(folder / CHECKPOINTS_FOLDER)
     keep_locked(files.folder)
     path, state = files.load_latest(lambda told: print(f"rnnexp: {told}", file=sys.stderr))
     saved = state.get("run")
     if not isinstance(saved, dict) or not all(isinstance(saved.get(key), dict) for key in ("settings", "choices")):
         raise UserError(f"the checkpoint {path} is of no run of this command", "give another run folder")
     before: dict[str, Any] = saved["settings"]
-    keys = [re.split("[=]", text.lstrip("+~"), maxsplit=1)[0] for text in typed]
+    keys = list(by_key(typed))
     compare(before, settings, keys)
     now = {**settings, **before, "resume": None}
     for key in keys:
@@ -201,7 +204,7 @@ def folder_of(wanted: str, settings: Mapping[str, Any], started_in: Path) -> Pat
     """The folder of a run given by its folder or its MLflow run id."""
     folder = (started_in / wanted).resolve()
     if wanted.strip() and folder.is_dir():
-        return folder.parent if folder.name == "checkpoints" else folder
+        return folder.parent if folder.name == CHECKPOINTS_FOLDER else folder
     if not RUN_ID.fullmatch(wanted):
         allowed = "a run folder, or the id of an MLflow run (32 letters and digits)"
         raise InvalidValue("resume", wanted, allowed, "the last lines that a run prints name both")

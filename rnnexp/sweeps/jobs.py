@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ class Sweep:
         return ", ".join(text.replace('"', "") for text in self.swept(overrides) or overrides)
 
 
-def typed(overrides: Sequence[str]) -> dict[str, str]:
+def typed(overrides: Iterable[str]) -> dict[str, str]:
     """Values by key, as they were typed."""
     return dict(text.lstrip("+~").partition("=")[::2] for text in overrides)
 

@@ -22,9 +22,9 @@ def run_together(jobs: list[tuple[RunningJob, Any]], max_copies: int | None) -> 
         Most of them in one stack; None for as many as fit the cache.
     """
     losses: list[float] = []
-    while jobs:
-        size = stack_size(jobs[0][1], max_copies) if len(jobs) > 1 else 1
-        now, jobs = jobs[:size], jobs[size:]
+    size = stack_size(jobs[0][1], max_copies) if len(jobs) > 1 else 1
+    for start in range(0, len(jobs), size):
+        now = jobs[start : start + size]
         losses += [run_alone(now[0][0], lambda info=now[0][1]: info)] if len(now) == 1 else Group(now).run()  # type: ignore[misc]
     return losses
 

@@ -215,6 +215,11 @@ class History:
         ]
 
 
+def is_last_curve(name: str) -> bool:
+    """Whether a metric is a curve by lag at the last study: a run that goes on has another one at its next end."""
+    return name.startswith("gradient_by_lag") and name.endswith("/last")
+
+
 def norms_by_name(study: Study) -> dict[str, NormsByLag]:
     """All norms by lag of a study, by what is appended to `gradient_by_lag`: nothing for those of h."""
     return {"": study.norms, **{f"_{name}": norms for name, norms in study.others.items()}}

@@ -16,7 +16,7 @@ from typing import Any
 import rnnexp
 from rnnexp.checks import UserError
 from rnnexp.tracking.dead_runs import process_tags
-from rnnexp.tracking.history import Point
+from rnnexp.tracking.history import Point, is_last_curve
 from rnnexp.tracking.outbox import BATCH, Outbox
 from rnnexp.tracking.store import Store, check_now, redact, redact_text, told
 
@@ -359,7 +359,7 @@ def stored_points(client: Any, run: Any) -> tuple[dict[str, int], set[tuple[str,
     curves: set[tuple[str, int, float]] = set()
     for name in run.data.metrics:
         history = client.get_metric_history(run.info.run_id, name)
-        if name.startswith("gradient_by_lag") and name.endswith("/last"):
+        if is_last_curve(name):
             newest = {point.step: point.value for point in sorted(history, key=lambda point: point.timestamp)}
             curves |= {(name, step, value) for step, value in newest.items()}
         else:

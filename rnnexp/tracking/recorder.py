@@ -22,7 +22,7 @@ from rnnexp.tracking.dead_runs import end_dead_runs
 from rnnexp.tracking.figures import loss_figure
 from rnnexp.tracking.gradient_figures import gradient_figures
 from rnnexp.tracking.gradient_report import write_report
-from rnnexp.tracking.history import History
+from rnnexp.tracking.history import History, is_last_curve
 from rnnexp.tracking.journal import Journal
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.model import keep_model
@@ -210,9 +210,7 @@ class Recorder:
                 tags["mlflow.note.content"] = "```\n" + "\n".join(self._findings()) + "\n```"
                 # A run that may go on will have other last curves, and MLflow keeps every value of a step.
                 unfinished = error is not None and self.saver.files is not None
-                points = self.history.summary()
-                last = "gradient_by_lag" if unfinished else None
-                self.run.keep(p for p in points if not (last and p.name.startswith(last) and p.name.endswith("/last")))
+                self.run.keep(p for p in self.history.summary() if not (unfinished and is_last_curve(p.name)))
                 for path in self._files.written:
                     self.run.artifact(path)
         finally:

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from rnnexp import interrupts
 from rnnexp.checks import UserError
 from rnnexp.gradients import AdaptiveWindow, NormsByLag, Saturation, StepJacobians, Study, TruncationBias
-from rnnexp.resume import FINISHED_FILE, lock
+from rnnexp.resume import CHECKPOINTS_FOLDER, FINISHED_FILE, lock
 from rnnexp.training.checkpoint import Checkpoints
 from rnnexp.training.trainer import Trainer
 
-FOLDER = "checkpoints"
 #: Seconds between checkpoints when no number of updates is given.
 MINUTE = 60.0
 #: What a record may be made of, by name: nothing else is made from a file.
@@ -98,7 +97,7 @@ class Saver:
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], steps: int) -> None:
-        self.files = Checkpoints(folder / FOLDER) if settings.get("kind") == "files" else None
+        self.files = Checkpoints(folder / CHECKPOINTS_FOLDER) if settings.get("kind") == "files" else None
         self.every, self.steps = settings.get("every"), steps
         self._last = time.monotonic()
         self.written = self.told = False

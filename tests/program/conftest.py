@@ -42,20 +42,23 @@ STARTED_ANEW = ("hydra/launcher=", "hydra/sweeper=", "--")
 
 
 @pytest.fixture(scope="session")
-def command(tmp_path_factory):
+def warm(tmp_path_factory):
+    """A process that has imported everything, and forks a child for each command."""
+    opened = Warm(tmp_path_factory.mktemp("warm"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def command(request):
     """Run `python -m rnnexp` in a folder, as a person would; without importing it anew where that is the same."""
-    warm = None
 
     def run(folder, *arguments, **environment):
-        nonlocal warm
         if environment or any(text in argument for argument in arguments for text in STARTED_ANEW):
             return run_command(folder, *arguments, **environment)
-        warm = warm or Warm(tmp_path_factory.mktemp("warm"))
-        return warm.run(folder, *arguments)
+        return request.getfixturevalue("warm").run(folder, *arguments)
 
-    yield run
-    if warm is not None:
-        warm.close()
+    return run
 
 
 def run_command(folder, *arguments, **environment):

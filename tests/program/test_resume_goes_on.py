@@ -16,7 +16,6 @@ from resume_runs import (
     run_folder_of,
     runs_in,
 )
-from warm_command import Warm
 
 from rnnexp.training.checkpoint import Checkpoints, load, read_about
 
@@ -34,13 +33,6 @@ def broken(self, trainer, *more):
 
 Saver.save = broken
 """
-
-
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory):
-    opened = Warm(tmp_path_factory.mktemp("warm"))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture(scope="module")

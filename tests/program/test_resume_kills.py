@@ -2,7 +2,6 @@
 
 import pytest
 from resume_runs import check_case
-from warm_command import Warm
 
 CASES = {
     "recall": (("optimizer=adam",), ["INT", "KILL", "TERM"]),
@@ -27,13 +26,6 @@ CASES = {
     "omega": (("regularizer=omega", "optimizer=sgd", "optimizer.momentum=0.9", "clipping=value"), ["KILL", "INT"]),
     "no statistics": (("gradients=off", "freeze=[embedding]"), ["TERM", "KILL"]),
 }
-
-
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory):
-    opened = Warm(tmp_path_factory.mktemp("warm"))
-    yield opened
-    opened.close()
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -2,7 +2,6 @@
 
 import pytest
 from resume_runs import check_case
-from warm_command import Warm
 
 CASES = {
     "echo": (("task=echo", "bptt_length=8", "bptt_stride=2", "optimizer=rmsprop"), ["KILL", "TERM", "INT"]),
@@ -14,13 +13,6 @@ CASES = {
     "randomized": (("task=echo", "bptt=randomized", "bptt_length=6", "optimizer=adamw"), ["TERM", "KILL"]),
     "adaptive": (("task=echo", "bptt=adaptive", "task.lag=3", "learn_initial_state=true"), ["KILL", "TERM", "KILL"]),
 }
-
-
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory):
-    opened = Warm(tmp_path_factory.mktemp("warm"))
-    yield opened
-    opened.close()
 
 
 @pytest.mark.parametrize("case", CASES)

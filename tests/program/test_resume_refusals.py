@@ -7,17 +7,9 @@ import signal
 import pytest
 from resume_runs import SMALL, Record, newest, only_run, run_folder_of, runs_in
 from sweep_helpers import refused
-from warm_command import Warm
 
 STEPS = 60
 ENDLESS = "steps=1000000"
-
-
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory):
-    opened = Warm(tmp_path_factory.mktemp("warm"))
-    yield opened
-    opened.close()
 
 
 def stop(warm, folder, *arguments, at=6, number=signal.SIGINT):

@@ -5,16 +5,8 @@ import signal
 import numpy as np
 import pytest
 from resume_runs import CODES, SMALL, STEPS, TRIES, Kills, Record, check_whole, newest, runs_in
-from warm_command import Warm
 
 ARGUMENTS = (*SMALL, "task=echo", "seed=3,4", "optimizer.learning_rate=0.01")
-
-
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory):
-    opened = Warm(tmp_path_factory.mktemp("warm"))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture(scope="module")
