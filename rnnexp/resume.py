@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnexp.checks import InvalidValue, UserError
+from rnnexp.settings import flat
 from rnnexp.sweeps.jobs import typed as by_key
 
 #: Settings that may be others than when the run began: they don't change its numbers.
@@ -194,10 +195,9 @@ def value_at(values: Any, path: str) -> Any:
 
 def differences(path: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
     """Dotted keys whose values differ, with both."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        names = dict.fromkeys([*old, *new])
-        return [found for name in names for found in differences(f"{path}.{name}", old.get(name), new.get(name))]
-    return [] if old == new else [(path.removesuffix("._target_"), old, new)]
+    before, now = (flat({path: values}) for values in (old, new))
+    pairs = [(name, before.get(name), now.get(name)) for name in dict.fromkeys([*before, *now])]
+    return [(name.removesuffix("._target_"), one, other) for name, one, other in pairs if one != other]
 
 
 def folder_of(wanted: str, settings: Mapping[str, Any], started_in: Path) -> Path:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rnnexp.settings import flat
+
 #: What may differ between the networks of a stack: root keys, and keys of groups.
 FREE = ("seed", "run_name", "init")
 FREE_IN_GROUPS = {"clipping": ("threshold",), "regularizer": ("strength",)}
@@ -33,19 +35,10 @@ def stack_key(settings: Mapping[str, Any]) -> str:
 
 def what_differs(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """Keys, as on the command line, in which some jobs differ that can't be trained together."""
-    flat = [_flat("", kept(each)) for each in settings]
-    names = {name: None for each in flat for name in each}
-    return [name for name in names if len({repr(each.get(name)) for each in flat}) > 1]
-
-
-def _flat(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(f"{prefix}{key}.", value)
-        else:
-            flat[f"{prefix}{key}" if key != "_target_" else prefix.rstrip(".")] = value
-    return flat
+    jobs = [flat(kept(each)) for each in settings]
+    names = dict.fromkeys(name for job in jobs for name in job)
+    differ = [name for name in names if len({repr(job.get(name)) for job in jobs}) > 1]
+    return [name.removesuffix("._target_") for name in differ]
 
 
 def obstacle(settings: Mapping[str, Any]) -> str | None:

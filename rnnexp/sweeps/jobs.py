@@ -260,7 +260,8 @@ def run_job(config: Any, hydra_config: Any) -> float:
     from rnnexp.config import check_root, run_info
 
     overrides = list(hydra_config.overrides.task)
-    running = RunningJob(Path(hydra_config.sweep.dir).resolve(), int(hydra_config.job.num), overrides)
     folder, cwd = Path(hydra_config.runtime.output_dir), Path(hydra_config.runtime.cwd)
+    # From where the command was started: with hydra.job.chdir=true the job is somewhere else.
+    running = RunningJob((cwd / hydra_config.sweep.dir).resolve(), int(hydra_config.job.num), overrides)
     choices = hydra_config.runtime.choices
     return run_alone(running, lambda: run_info(check_root(config), choices, overrides, folder, cwd))

@@ -1,6 +1,5 @@
 """The project's own launchers: jobs are composed and run without what Hydra does anew for every one of them."""
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,12 +83,16 @@ def returned(overrides: Sequence[str], loss: float) -> JobReturn:
     return JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED, _return_value=loss)
 
 
-def by_hydra(given: dict[str, Any], job_overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn] | None:
-    """Run the jobs by Hydra's own launcher where it is asked to do something for each of them; None if not."""
-    hydra = given["config"].hydra
-    own = hydra.job.chdir or hydra.job.env_set or hydra.job.env_copy or set(hydra.callbacks or {}) - {"check_first"}
-    if not own:
-        return None
+def asked_of_hydra(config: DictConfig) -> str:
+    """The first setting by which Hydra is asked to do something for every job; empty if there is none."""
+    for key in ("chdir", "env_set", "env_copy"):
+        if config.hydra.job[key]:
+            return f"hydra.job.{key}"
+    return "hydra.callbacks" if set(config.hydra.callbacks or {}) - {"check_first"} else ""
+
+
+def launch_by_hydra(given: dict[str, Any], job_overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
+    """Run the jobs by Hydra's own launcher."""
     from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 
     launcher = BasicLauncher()
@@ -108,8 +111,8 @@ def launch_serially(given: dict[str, Any], job_overrides: Sequence[Sequence[str]
     first : int
         Number of the first job.
     """
-    if (done := by_hydra(given, job_overrides, first)) is not None:
-        return done
+    if asked_of_hydra(given["config"]):
+        return launch_by_hydra(given, job_overrides, first)
     jobs = Jobs(given["config"], job_overrides, first)
     return [
         returned(jobs.overrides[index], run_alone(jobs.running(index), lambda index=index: jobs.info(index)))  # type: ignore[misc]
@@ -139,9 +142,9 @@ def launch_stacked(
     )
     if max_copies is not None:
         max_copies = integer("hydra.launcher.max_copies", max_copies, at_least=1)
-    if (done := by_hydra(given, job_overrides, first)) is not None:
-        print("stacked: one by one, since hydra.job or hydra.callbacks ask for something at every job", file=sys.stderr)
-        return done
+    if key := asked_of_hydra(given["config"]):
+        print(f"stacked: {len(job_overrides)} jobs one by one, because of {key}", flush=True)
+        return launch_by_hydra(given, job_overrides, first)
     jobs = Jobs(given["config"], job_overrides, first)
     infos: dict[int, RunInfo] = {}
     losses: dict[int, float] = {}

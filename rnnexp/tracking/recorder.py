@@ -15,6 +15,7 @@ from typing import Any
 
 from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
+from rnnexp.settings import flat
 from rnnexp.sweeps.jobs import Diverged, JobRecord, Sweep
 from rnnexp.tasks import Text
 from rnnexp.tracking import summary
@@ -99,17 +100,9 @@ class RunInfo:
 
     def params(self) -> dict[str, object]:
         """Flat parameters: the groups' choices, and every value by its dotted key."""
-        flat: dict[str, object] = dict(self.choices)
-
-        def flatten(prefix: str, values: Mapping[str, Any]) -> None:
-            for key, value in values.items():
-                if isinstance(value, Mapping):
-                    flatten(f"{prefix}{key}.", value)
-                elif key != "_target_":
-                    flat[f"{prefix}{key}"] = "null" if value is None else value
-
-        flatten("", {key: value for key, value in self.settings.items() if key != "tracking"})
-        return flat
+        values = flat({key: value for key, value in self.settings.items() if key != "tracking"})
+        named = {key: value for key, value in values.items() if not key.endswith("_target_")}
+        return {**self.choices, **{key: "null" if value is None else value for key, value in named.items()}}
 
 
 class Recorder:

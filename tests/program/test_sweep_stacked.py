@@ -120,3 +120,11 @@ def test_a_wrong_number_is_told(command, folder, setting, told):
     ended = command(folder, "-m", STACKED, setting, *SHORT, "tracking=none", "seed=0,1")
     assert ended.returncode == 1
     assert told in ended.stderr and "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("launcher", [(), (STACKED,)], ids=["serial", "stacked"])
+def test_what_hydra_is_asked_to_do_for_every_job_is_done(command, folder, launcher):
+    ended = command(folder, "-m", *launcher, *SHORT, "tracking=none", "seed=0,1", "hydra.job.chdir=true")
+    assert ended.returncode == 0, ended.stderr
+    assert ("stacked: 2 jobs one by one, because of hydra.job.chdir" in ended.stdout) == bool(launcher)
+    assert [job["status"] for job in job_records(last_sweep(folder))] == ["FINISHED", "FINISHED"]
