@@ -3,15 +3,13 @@
 Run the recipe first (see the README), then ``python experiments/echo_threshold/analyse.py`` in the same folder.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.checks import UserError
-from rnnexp.report import runs
+from rnnexp.study import read
 
 HERE = Path(__file__).parent
 
@@ -45,18 +43,9 @@ def draw(summary: pd.DataFrame, lag: int) -> Figure:
 
 def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--uri", help="tracking store; as for python -m rnnexp when not given")
-    parser.add_argument("--out", type=Path, default=HERE, help="folder for figure.png and table.csv")
-    options = parser.parse_args()
-    try:
-        table = runs("echo_threshold", uri=options.uri)
-    except UserError as error:
-        raise SystemExit(error.message()) from None
-    summary = summarise(table)
-    summary.round(5).to_csv(options.out / "table.csv")
-    draw(summary, int(table["task.lag"].iloc[0])).savefig(options.out / "figure.png")
-    print(summary.round(4).to_string())
+    study = read("echo_threshold", folder=HERE, description=__doc__)
+    summary = summarise(study.table)
+    study.save(draw(summary, int(study.table["task.lag"].iloc[0])), summary)
 
 
 if __name__ == "__main__":

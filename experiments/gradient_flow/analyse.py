@@ -3,16 +3,14 @@
 Run the recipe first (see the README), then ``python experiments/gradient_flow/analyse.py`` in the same folder.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.checks import UserError
 from rnnexp.layers import TimeRNN
-from rnnexp.report import curve, runs
+from rnnexp.study import Study, read
 
 HERE = Path(__file__).parent
 EDGE = 0.02  # closer to zero, one sequence of 300 steps does not settle the sign
@@ -44,15 +42,13 @@ FIRST = {
 }
 
 
-def recorded(uri: str | None) -> tuple[pd.DataFrame, dict[str, list[float]]]:
+def recorded(study: Study) -> tuple[pd.DataFrame, dict[str, list[float]]]:
     """One row a run (numbers of step 0), and each run's curve by lag."""
-    found = runs("gradient_flow", uri=uri)
+    found = study.table
     table = found[["init", "init.recurrent.gain", "seed"]].rename(columns={"init.recurrent.gain": "gain"})
     for name, metric in FIRST.items():
-        table[name] = [curve(run, metric, uri=uri, experiment="gradient_flow").iloc[0] for run in found.index]
-    curves = {
-        run: curve(run, "gradient_by_lag/first", uri=uri, experiment="gradient_flow").tolist() for run in found.index
-    }
+        table[name] = [study.curve(run, metric).iloc[0] for run in found.index]
+    curves = {run: study.curve(run, "gradient_by_lag/first").tolist() for run in found.index}
     return table.reset_index(names="run"), curves
 
 
@@ -93,20 +89,12 @@ def draw(table: pd.DataFrame, curves: dict[str, list[float]]) -> Figure:
 
 def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--uri", help="tracking store; as for python -m rnnexp when not given")
-    parser.add_argument("--out", type=Path, default=HERE, help="folder for figure.png and table.csv")
-    options = parser.parse_args()
-    try:
-        table, curves = recorded(options.uri)
-    except UserError as error:
-        raise SystemExit(error.message()) from None
+    study = read("gradient_flow", folder=HERE, description=__doc__)
+    table, curves = recorded(study)
     numbers = ["decay_rate", "lyapunov_1", "spectral_radius", "log10_ratio", "saturated_fraction"]
     means = table.groupby(["init", "gain"])[numbers].mean().round(4)
     means["seeds"] = table.groupby(["init", "gain"]).size()
-    means.to_csv(options.out / "table.csv")
-    draw(table, curves).savefig(options.out / "figure.png")
-    print(means.to_string())
+    study.save(draw(table, curves), means)
     agree = np.sign(table["decay_rate"]) == np.sign(table["lyapunov_1"])
     clear = table["lyapunov_1"].abs() > EDGE
     print(

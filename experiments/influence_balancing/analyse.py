@@ -3,14 +3,12 @@
 Run the recipe first (see the README), then ``python experiments/influence_balancing/analyse.py`` in the same folder.
 """
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.checks import UserError
-from rnnexp.report import curve, runs
+from rnnexp.study import Study, read
 
 HERE = Path(__file__).parent
 LOOKS = {
@@ -28,25 +26,23 @@ def label(run: pd.Series) -> str:
     return f"ARTBP, mean {length}" if run["bptt"] == "randomized" else f"windows of {length}"
 
 
-def first_gradient(run: str, uri: str | None) -> float:
+def first_gradient(study: Study, run: str) -> float:
     """Truncated gradient over full gradient in theta, before any update.
 
     With one number to learn the cosine is the sign of that ratio, and the relative error is 1 - ratio: the truncated
     gradient never exceeds the full one here, since what truncation leaves out always has the full one's sign.
     """
-    return 1.0 - float(
-        curve(run, "gradient/truncation_relative_error", uri=uri, experiment="influence_balancing").iloc[0]
-    )
+    return 1.0 - float(study.curve(run, "gradient/truncation_relative_error").iloc[0])
 
 
-def tabulate(table: pd.DataFrame, uri: str | None) -> tuple[pd.DataFrame, pd.Series]:
+def tabulate(study: Study) -> tuple[pd.DataFrame, pd.Series]:
     """Loss at the start and the end of every trained run, and the ratio of the gradients by window for BPTT(h; 1)."""
     rows, ratios = [], {}
-    for run, settings in table.iterrows():
+    for run, settings in study.table.iterrows():
         if settings["bptt_stride"] == 1:
-            ratios[int(settings["bptt_length"])] = first_gradient(str(run), uri)
+            ratios[int(settings["bptt_length"])] = first_gradient(study, str(run))
             continue
-        losses = curve(str(run), "eval/loss", uri=uri, experiment="influence_balancing")
+        losses = study.curve(run, "eval/loss")
         rows.append(
             {
                 "truncation": label(settings),
@@ -60,14 +56,14 @@ def tabulate(table: pd.DataFrame, uri: str | None) -> tuple[pd.DataFrame, pd.Ser
     return pd.DataFrame(rows), pd.Series(ratios, dtype=float).sort_index()
 
 
-def draw(table: pd.DataFrame, ratios: pd.Series, uri: str | None) -> Figure:
+def draw(study: Study, table: pd.DataFrame, ratios: pd.Series) -> Figure:
     """Loss over training for each truncation; the gradient's sign and size by window."""
     figure = Figure(figsize=(10.5, 4.0), dpi=100, layout="constrained")
     losses, signs = figure.subplots(1, 2)
     seen = set()
     for name, run in zip(table["truncation"], table["run"], strict=True):
         color, dash = LOOKS.get(name, ("black", "-"))
-        points = curve(run, "eval/loss", uri=uri, experiment="influence_balancing").clip(lower=1e-12)
+        points = study.curve(run, "eval/loss").clip(lower=1e-12)
         shown = None if name in seen else name + (" (each seed)" if name.startswith("ARTBP") else "")
         losses.plot(points.index, points, color=color, linestyle=dash, linewidth=1.8, label=shown)
         seen.add(name)
@@ -85,20 +81,11 @@ def draw(table: pd.DataFrame, ratios: pd.Series, uri: str | None) -> Figure:
 
 
 def main() -> None:
-    """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--uri", help="tracking store; as for python -m rnnexp when not given")
-    parser.add_argument("--out", type=Path, default=HERE, help="folder for figure.png and table.csv")
-    options = parser.parse_args()
-    try:
-        table, ratios = tabulate(runs("influence_balancing", uri=options.uri), options.uri)
-    except UserError as error:
-        raise SystemExit(error.message()) from None
-    draw(table, ratios, options.uri).savefig(options.out / "figure.png")
-    printed = table.drop(columns="run")
-    printed.to_csv(options.out / "table.csv", index=False, float_format="%.4g")
-    print(printed.to_string(index=False, float_format="%.4g"))
-    ratios.rename("truncated over full").to_csv(options.out / "signs.csv", index_label="window", float_format="%.4f")
+    """Write figure.png, table.csv and signs.csv beside this file (or into ``--out``) and print the tables."""
+    study = read("influence_balancing", folder=HERE, description=__doc__)
+    table, ratios = tabulate(study)
+    study.save(draw(study, table, ratios), table.drop(columns="run"), index=False, digits=4)
+    ratios.rename("truncated over full").to_csv(study.out / "signs.csv", index_label="window", float_format="%.4f")
     print("truncated over full gradient by window, BPTT(h; 1):")
     print(ratios.round(3).to_string())
 
