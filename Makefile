@@ -8,7 +8,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint const
 ARGS ?= hidden_size=10
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow browser parity bench lint format ui clean
+.PHONY: help run test slow browser parity bench lint format docs notebook ui clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,10 @@ $(VENV)/lint: $(VENV)/run
 	$(PIP) --editable '.[lint]'
 	@touch $@
 
+$(VENV)/docs: $(VENV)/run
+	$(PIP) --editable '.[docs]'
+	@touch $@
+
 run: $(VENV)/run  ## set up and train: make run ARGS="hidden_size=50 task=echo"
 	$(BIN)/python -m rnnexp $(ARGS)
 
@@ -64,6 +68,13 @@ lint: $(VENV)/lint  ## style and types
 format: $(VENV)/lint  ## put the source into its usual form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/docs  ## the API reference, into build/docs; a warning is an error
+	rm -rf build/docs
+	$(BIN)/python -W error .ci/docs.py build/docs
+
+notebook: $(VENV)/test  ## run the notebook from top to bottom and keep its outputs
+	$(BIN)/python experiments/vanilla_rnn/execute.py
 
 bench: $(VENV)/bench  ## a training step beside PyTorch and JAX, and what statistics, data and recording cost
 	$(BIN)/python experiments/speed/run.py --output experiments/speed
