@@ -79,6 +79,7 @@ notebook: $(VENV)/test  ## run the notebook from top to bottom and keep its outp
 bench: $(VENV)/bench  ## a training step beside PyTorch and JAX, and what statistics, data and recording cost
 	$(BIN)/python experiments/speed/run.py --output experiments/speed
 	$(BIN)/python experiments/speed/stacked.py
+	$(BIN)/python experiments/speed/whole.py
 	$(BIN)/python experiments/gradient_cost/run.py
 	$(BIN)/python experiments/data_cost/run.py
 	$(BIN)/python experiments/tracking_cost/run.py

@@ -25,7 +25,7 @@ def relu(x: Array, out: Array | None = None) -> Array:
 
 def sigmoid(x: Array, out: Array | None = None) -> Array:
     """1 / (1 + exp(-x)), written as (1 + tanh(x / 2)) / 2, which cannot overflow."""
-    out = np.multiply(x, 0.5, out=out)
+    out = np.asarray(np.multiply(x, 0.5, out=out))
     np.tanh(out, out=out)
     np.add(out, 1.0, out=out)
     return np.multiply(out, 0.5, out=out)
@@ -38,8 +38,7 @@ def identity(x: Array, out: Array | None = None) -> Array:
 
 def diff_tanh(y: Array, out: Array | None = None) -> Array:
     """Derivative of tanh from its output y = tanh(x): 1 - y * y."""
-    out = np.multiply(y, y, out=out)
-    return np.subtract(1.0, out, out=out)
+    return np.subtract(1.0, np.multiply(y, y, out=out), out=out)
 
 
 def diff_relu(y: Array, out: Array | None = None) -> Array:
@@ -58,8 +57,7 @@ def diff_identity(y: Array, out: Array | None = None) -> Array:
 
 def diff_sigmoid(y: Array, out: Array | None = None) -> Array:
     """Derivative of the sigmoid from its output: y (1 - y)."""
-    squared = np.multiply(y, y, out=out)
-    return np.subtract(y, squared, out=squared)
+    return np.subtract(y, np.multiply(y, y, out=out), out=out)
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,7 @@ class Composer:
         self.master = master
         self.loader: Any = GlobalHydra.instance().config_loader()
         self._parser = OverridesParser.create()
+        self._parsed: dict[str, Override] = {}
         self._bases: dict[tuple[str, ...], DictConfig] = {}
         self._working: dict[tuple[str, ...], DictConfig] = {}
 
@@ -122,12 +123,19 @@ class Composer:
         """What the choices of groups make of the configuration, and what is written into it afterwards, in order."""
         values: list[Override] = []
         choices: list[Override] = []
-        for override in self._parser.parse_overrides(list(overrides)):
+        for override in self.parsed(overrides):
             (choices if self._is_choice(override) else values).append(override)
         key = tuple(str(override.input_line) for override in choices)
         if key not in self._bases:
             self._bases[key] = original_load(self.loader, self.master, list(key))
         return self._bases[key], values
+
+    def parsed(self, overrides: Sequence[str]) -> list[Override]:
+        """Overrides as Hydra reads them; reading one takes longer than anything else here, and is done once."""
+        for text in overrides:
+            if text not in self._parsed:
+                (self._parsed[text],) = self._parser.parse_overrides([text])
+        return [self._parsed[text] for text in overrides]
 
     def _is_choice(self, override: Override) -> bool:
         return (

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra._internal.config_loader_impl import get_overrides_dirname
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, open_dict
 
@@ -66,7 +65,7 @@ class Jobs:
             config.hydra.job.num = number
             config.hydra.job.id = f"{config.hydra.job.name}_{number}"
             config.hydra.job.override_dirname = get_overrides_dirname(
-                overrides=OverridesParser.create().parse_overrides(own),
+                overrides=self.composer.parsed(own),
                 kv_sep=layout.kv_sep,
                 item_sep=layout.item_sep,
                 exclude_keys=layout.exclude_keys,

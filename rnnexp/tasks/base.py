@@ -186,6 +186,14 @@ class EpisodeTask(Task):
     def sample(self, batch_size: int, *, rng: Generator) -> Batch:
         """`batch_size` fresh sequences."""
 
+    def sample_copies(self, batch_size: int, *, rngs: Sequence[Generator]) -> Batch | None:
+        """What `sample` gives with each of the generators, side by side: (T, K, N, ...).
+
+        None, unless overridden: a task need not know how to draw for many networks faster than one by one. The same
+        steps must be scored in all of them.
+        """
+        return None
+
     def evaluation(self, *, rng: Generator) -> Batch:
         """`eval_sequences` fresh sequences."""
         return self.sample(self.eval_sequences, rng=rng)
@@ -211,8 +219,11 @@ class StreamTask(Task):
         return self.read(self.begin(self.eval_streams, rng=rng), self.eval_steps, rng=rng)
 
 
-def one_step(mask_shape: tuple[int, int], step: int | Array) -> Array:
-    """A mask (T, N) that scores one step of every sequence: each its own (N,), or the same for all, then read-only."""
+def one_step(mask_shape: tuple[int, ...], step: int | Array) -> Array:
+    """A mask (T, N) that scores one step of every sequence: each its own (N,), or the same for all, then read-only.
+
+    With the same step for all there may be axes between.
+    """
     if isinstance(step, int):
         return _same_step(mask_shape, step)
     mask = np.zeros(mask_shape, bool)
@@ -221,7 +232,7 @@ def one_step(mask_shape: tuple[int, int], step: int | Array) -> Array:
 
 
 @lru_cache(maxsize=16)
-def _same_step(mask_shape: tuple[int, int], step: int) -> Array:
+def _same_step(mask_shape: tuple[int, ...], step: int) -> Array:
     mask = np.zeros(mask_shape, bool)
     mask[step] = True
     mask.flags.writeable = False

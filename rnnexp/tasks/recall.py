@@ -1,12 +1,16 @@
 """Recall a symbol after a delay: the smallest task in which a vanishing gradient shows."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from rnnexp.checks import integer
 from rnnexp.tasks.base import Baseline, Batch, EpisodeTask, one_step
+
+Array = NDArray[Any]
 
 
 class Recall(EpisodeTask):
@@ -74,10 +78,22 @@ class Recall(EpisodeTask):
     def sample(self, batch_size: int, *, rng: Generator) -> Batch:
         """Tokens (lag + 1, N): 0..K-1 are the symbols, then the distractors, and the last one is the question."""
         # One draw for all: at small batches the price is that of a call.
-        draws = rng.random((self.lag + 1, batch_size))
-        draws *= self._choices
+        return self._tokens(rng.random((self.lag + 1, batch_size)), self._choices, self._first)
+
+    def sample_copies(self, batch_size: int, *, rngs: Sequence[Generator]) -> Batch:
+        """The same for many generators: tokens (lag + 1, K, N)."""
+        draws = np.empty((len(rngs), self.lag + 1, batch_size))
+        for rng, own in zip(rngs, draws, strict=True):
+            rng.random(out=own)
+        moved = draws.swapaxes(0, 1).copy()
+        return self._tokens(moved, self._choices[..., np.newaxis], self._first[..., np.newaxis])
+
+    @staticmethod
+    def _tokens(draws: Array, choices: Array, first: Array) -> Batch:
+        """Uniform draws (T, ..., N) from [0, 1) as tokens of the steps' own ranges."""
+        draws *= choices
         inputs = draws.astype(np.int64)
-        inputs += self._first
+        inputs += first
         targets = np.zeros(inputs.shape, np.int64)
         targets[-1] = inputs[0]
         return Batch(inputs, targets, one_step(inputs.shape, -1))

@@ -8,7 +8,7 @@ import shutil
 import socket
 import sqlite3
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ HTTP = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": 
 #: Passwords in a URI: before the host, or among what follows a question mark.
 IN_NETLOC = re.compile(r"(?<=://)[^/\s?#]*@")
 IN_QUERY = re.compile(r"([?&][a-z_-]*(?:user|password|passwd|pwd|token|secret)=)[^&\s'\"]*", re.IGNORECASE)
+#: Kinds of file systems, as Linux names them, that no other machine can write to.
+LOCAL_DISKS = ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "overlay", "tmpfs")
 ELSEWHERE = "record somewhere else: tracking.uri=sqlite:///other.db"
 
 
@@ -139,7 +141,11 @@ def open_store(uri: str, experiment: str) -> Store:
         # Of several processes that open a missing database at once, all but one die in its migration.
         with FileLock(f"{path}.lock", timeout=120):
             _check_database(path)
-            return _open(uri, experiment, (path.parent / "mlartifacts").as_uri())
+            new = not path.exists()
+            store = _open(uri, experiment, (path.parent / "mlartifacts").as_uri())
+            if new and on_local_disk(path):
+                _write_ahead(path)
+            return store
     except Timeout:
         raise UserError(
             f"the tracking database {path} stays locked by another process",
@@ -248,6 +254,22 @@ def _check_database(path: Path, patience: float | None = None) -> None:
         raise UserError(f"the tracking database {path} can't be used: {error}", ELSEWHERE) from None
     if tables and "alembic_version" not in tables:
         raise UserError(f"the tracking database {path} was not made by MLflow", ELSEWHERE)
+
+
+def _write_ahead(path: Path) -> None:
+    """Let a new database keep a write-ahead log, for good: a commit then costs a third, and readers never wait."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=SHORT_PATIENCE)) as database:
+        database.execute("pragma journal_mode = wal")
+
+
+def on_local_disk(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
+    """Whether a file lies on a disk of this machine; a write-ahead log that several machines share would be damaged."""
+    try:
+        lines = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
+    except OSError:
+        return False
+    kinds = {Path(line[1].replace("\\040", " ")): line[2] for line in lines if len(line) > 2}
+    return next((kinds[folder] in LOCAL_DISKS for folder in path.resolve().parents if folder in kinds), False)
 
 
 def _check_server(uri: str) -> None:

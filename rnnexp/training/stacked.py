@@ -13,9 +13,10 @@ from rnnexp.layers.base import row_norms
 from rnnexp.layers.network import recurrent_names
 from rnnexp.layers.recurrent import Recurrent
 from rnnexp.training.clipping import Clipping
-from rnnexp.training.evaluation import Evaluation, evaluate_copies, scored_part
+from rnnexp.training.evaluation import Evaluation, evaluate_copies
 from rnnexp.training.loop import Run
 from rnnexp.training.optimizers import Optimizer
+from rnnexp.training.side_by_side import Joined, draw_episodes, fit_together, same_steps, side_by_side
 from rnnexp.training.state import kept_buffers, layers_of, put_back_window
 from rnnexp.training.trainer import UNSCORED_WINDOWS, Drawn, Report, Trainer, extended, update_ratios
 
@@ -182,23 +183,20 @@ class StackedTrainer:
             return self._one_by_one(measure)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for _ in range(UNSCORED_WINDOWS):
-                drawn = [own for trainer in self.trainers if (own := self._drawn(trainer)) is not None]
-                if self.failed or not alike(drawn):
-                    return self._part(drawn, measure)
-                new = side_by_side([one.chunk.inputs for one in drawn])
-                self.inputs, old = extended(self.network, self.inputs, new, drawn[0])
-                scored, _ = scored_part(drawn[0].chunk.mask)
-                within = slice(old, None) if isinstance(scored, slice) else old + scored
+                joined = draw_episodes(self.trainers)
+                if joined is None:
+                    drawn = [own for trainer in self.trainers if (own := self._drawn(trainer)) is not None]
+                    if self.failed or not fit_together(drawn):
+                        return self._part(drawn, measure)
+                    joined = Joined.of(drawn)
+                self.inputs, old = extended(self.network, self.inputs, joined.inputs, joined.first)
+                within = slice(old, None) if isinstance(joined.scored, slice) else old + joined.scored
                 outputs = self.network.forward(self.inputs, scored=within, first=old)
                 if len(outputs):
                     break
             else:
                 raise ValueError(f"the task scored no step in {UNSCORED_WINDOWS} windows")
-            targets, masks = (
-                side_by_side(one)
-                for one in ([d.chunk.targets[scored] for d in drawn], [d.chunk.mask[scored] for d in drawn])
-            )
-            losses = self.criterion.forward(outputs, targets, masks)
+            losses = self.criterion.forward(outputs, joined.targets, joined.mask)
             gradient = self.network.backward(self.criterion.backward())
             penalties = self.regularizer(self.network)
             clips = [alike.clipping(gradient[alike.part]) for alike in self.alike]
@@ -233,7 +231,7 @@ class StackedTrainer:
         self.trainers = [trainer for trainer in self.trainers if trainer not in failed]
         pairs = zip(self.trainers, drawn, strict=True)
         reports = [trainer.update(measure=measure, drawn=own) for trainer, own in pairs]
-        self.together = bool(failed) and len(self.trainers) > 1 and alike(drawn)
+        self.together = bool(failed) and len(self.trainers) > 1 and fit_together(drawn)
         if self.together:
             self._stack()
         return reports
@@ -305,34 +303,6 @@ def numbers_of(trainer: Trainer) -> str:
     settings = {name: value for name, value in vars(optimizer).items() if name != "slots"}
     counts = {name: slot.tolist() for name, slot in optimizer.slots.items() if slot.shape != shape}
     return repr((type(optimizer), settings, counts, type(trainer.clipping), vars(trainer.clipping)))
-
-
-def side_by_side(arrays: Sequence[Array]) -> Array:
-    """K arrays (T, ...) as one (T, K, ...)."""
-    first = arrays[0]
-    joined = np.empty((first.shape[0], len(arrays), *first.shape[1:]), first.dtype)
-    for copy_, array in enumerate(arrays):
-        joined[:, copy_] = array
-    return joined
-
-
-def alike(drawn: Sequence[Drawn]) -> bool:
-    """Whether some windows can be laid side by side: one shape, one place in the sequence, the same steps scored."""
-    first = drawn[0]
-    shapes, fresh = (first.chunk.inputs.shape, first.chunk.targets.shape), first.fresh
-    for one in drawn:
-        if one.fresh != fresh or (one.chunk.inputs.shape, one.chunk.targets.shape) != shapes:
-            return False
-    return same_steps([one.chunk.mask for one in drawn])
-
-
-def same_steps(masks: Sequence[Array]) -> bool:
-    """Whether masks (T, N) score the same steps."""
-    others = [mask for mask in masks if mask is not masks[0]]
-    if not others:
-        return True
-    any_scored = np.logical_or.reduce(side_by_side([masks[0], *others]), axis=-1)
-    return bool((any_scored == any_scored[:, :1]).all())
 
 
 def train_together(

@@ -85,3 +85,10 @@ def test_an_unknown_name_is_refused_with_the_nearest_one():
     ) as error:
         activation("tanhh")
     assert error.value.hint == "did you mean 'tanh'?"
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_a_number_gives_what_an_array_of_one_gives(name):
+    found = ACTIVATIONS[name]
+    for function in (found.forward, found.derivative):
+        assert function(0.3) == function(np.array([0.3]))[0]
