@@ -119,6 +119,14 @@ def test_every_choice_logs_its_own_settings(choice, composed):
             assert f"{group}.{key}" in params
 
 
+def test_what_draws_each_kind_of_weights_is_logged(composed):
+    config = composed("initializer@init.recurrent=sparse", "hidden_size=20", "init=glorot")
+    params = info_of(config, {"init": "glorot"}).params()
+    assert (params["init"], params["init.recurrent"], params["init.input"]) == ("glorot", "sparse", "glorot")
+    assert "task.lag" in params
+    assert not any(key.endswith("_target_") for key in params)
+
+
 def test_every_group_of_the_schema_has_a_folder_and_every_folder_is_in_the_schema():
     folders = {path.name for path in CONF.iterdir() if path.is_dir()}
     assert set(GROUPS) <= folders

@@ -50,7 +50,9 @@ class TemporalOrder(EpisodeTask):
         as in its authors' code (lengths 50 to 200 there). T steps, counted from 0; relevant symbols A and B,
         distractors c to f. With w = T // 10, the relevant symbols stand at steps w + r and 5T // 10 + r (2 symbols), or
         w + r, 3T // 10 + r and 6T // 10 + r (3 symbols), each with its own r from 0 to w - 1. The class is
-        v0 + 2 v1 (+ 4 v2) with v = 0 for A and 1 for B.
+        v0 + 2 v1 (+ 4 v2) with v = 0 for A and 1 for B. With `longest`, T is uniform from `length` to `longest`, both
+        included (the authors' code leaves the last one out): one number for a whole training batch, each sequence its
+        own in the evaluation set.
     ``hochreiter``: Hochreiter & Schmidhuber 1997, "Long short-term memory", section 5.6, tasks 6a and 6b (T = 100
         there). T to T + T // 10 steps, each sequence its own number, uniform; E first and B last; relevant symbols X
         and Y, distractors a to d. Places are read as counting from 1 (E's), both bounds included: for T = 100, 10 to 20
@@ -66,6 +68,8 @@ class TemporalOrder(EpisodeTask):
     variant : {"pascanu", "hochreiter"}
     length : int
         T, steps in the shortest sequence: >= 10 (pascanu), >= 20 (hochreiter).
+    longest : int, optional
+        Steps in the longest sequence of ``pascanu``, >= `length`; all have `length` when not given.
     eval_sequences : int
         Sequences in the evaluation set.
     """
@@ -77,12 +81,24 @@ class TemporalOrder(EpisodeTask):
     floor = 0.0
 
     def __init__(
-        self, *, symbols: int = 2, variant: str = "pascanu", length: int = 50, eval_sequences: int = 500
+        self,
+        *,
+        symbols: int = 2,
+        variant: str = "pascanu",
+        length: int = 50,
+        longest: int | None = None,
+        eval_sequences: int = 500,
     ) -> None:
         super().__init__(eval_sequences=integer("eval_sequences", eval_sequences, at_least=1))
         self.variant = one_of("variant", variant, VARIANTS)
         self.paper, self.success, shortest, why = VARIANTS[self.variant]
         self.length = integer("length", length, at_least=shortest, hint=why)
+        if longest is not None and self.variant != "pascanu":
+            raise InvalidValue(
+                "longest", longest, "null with this variant", "its lengths are drawn from T to T + T // 10"
+            )
+        hint = "sequences have from task.length to task.longest steps"
+        self.longest = self.length if longest is None else integer("longest", longest, at_least=self.length, hint=hint)
         if isinstance(symbols, bool) or not isinstance(symbols, (int, np.integer)) or symbols not in (2, 3):
             raise InvalidValue("symbols", symbols, "2 or 3", "2 relevant symbols make 4 classes, 3 make 8")
         self.relevant = int(symbols)  # the attribute `symbols` is taken: it names the tokens
@@ -103,30 +119,15 @@ class TemporalOrder(EpisodeTask):
 
     def sample(self, batch_size: int, *, rng: Generator) -> Batch:
         """Tokens (T, N), numbered as in `symbols`; a sequence shorter than the longest ends in zeros."""
-        hochreiter = self.variant == "hochreiter"
-        further = self.length // 10 if hochreiter else 0
-        lengths = self.length + rng.integers(further + 1, size=batch_size)
-        steps, each = int(lengths.max()), np.arange(batch_size)
-        inputs = rng.integers(2, 6, size=(steps, batch_size))  # a, b, c, d or c, d, e, f
-        answers = np.zeros(batch_size, np.int64)
-        for index, (low, high) in enumerate(PLACES[self.variant, self.relevant]):
-            which = rng.integers(2, size=batch_size)
-            if hochreiter:
-                # Places count from 1 in the paper.
-                low, high = low * self.length // 100 - 1, high * self.length // 100
-                answers += which << (self.relevant - 1 - index)
-            else:
-                low = low * self.length // 100
-                high = low + self.length // 10
-                answers += which << index
-            inputs[rng.integers(low, high, size=batch_size), each] = which + (6 if hochreiter else 0)
-        if hochreiter:
-            inputs[0] = 0
-            inputs[lengths - 1, each] = 1
-        inputs[np.arange(steps)[:, np.newaxis] >= lengths] = 0
-        targets = np.zeros_like(inputs)
-        targets[lengths - 1, each] = answers
-        return Batch(inputs, targets, one_step(inputs.shape, lengths - 1))
+        if self.variant == "hochreiter":
+            return self._hochreiter(batch_size, rng)
+        return self._pascanu(np.broadcast_to(self._lengths(1, rng), batch_size), rng)
+
+    def evaluation(self, *, rng: Generator) -> Batch:
+        """`eval_sequences` fresh sequences, each of its own length where lengths vary."""
+        if self.variant == "hochreiter":
+            return self._hochreiter(self.eval_sequences, rng)
+        return self._pascanu(self._lengths(self.eval_sequences, rng), rng)
 
     def wrong(self, outputs: Array, batch: Batch) -> Array:
         """Where the likeliest class isn't the target (pascanu), or a probability is off by 0.3 or more (hochreiter)."""
@@ -146,3 +147,45 @@ class TemporalOrder(EpisodeTask):
         if evaluation is None:
             return None
         return bool(evaluation.error == 0 if self.variant == "hochreiter" else evaluation.error < 0.01)
+
+    def _lengths(self, count: int, rng: Generator) -> Array:
+        """Steps of `count` sequences of ``pascanu`` (N,)."""
+        if self.longest == self.length:  # nothing is drawn
+            return np.full(count, self.length)
+        return rng.integers(self.length, self.longest + 1, size=count)
+
+    def _pascanu(self, lengths: Array, rng: Generator) -> Batch:
+        """Sequences of the given lengths (N,)."""
+        inputs = rng.integers(2, 6, size=(int(lengths.max()), len(lengths)))  # c, d, e, f
+        answers = np.zeros(len(lengths), np.int64)
+        for index, (low, _) in enumerate(PLACES["pascanu", self.relevant]):
+            which = rng.integers(2, size=len(lengths))
+            start = low * lengths // 100
+            places = rng.integers(start, start + lengths // 10)
+            inputs[places, np.arange(len(lengths))] = which
+            answers += which << index
+        return _scored_at_the_end(inputs, lengths, answers)
+
+    def _hochreiter(self, count: int, rng: Generator) -> Batch:
+        """As many sequences, each of its own length."""
+        lengths = self.length + rng.integers(self.length // 10 + 1, size=count)
+        each = np.arange(count)
+        inputs = rng.integers(2, 6, size=(int(lengths.max()), count))  # a, b, c, d
+        answers = np.zeros(count, np.int64)
+        for index, (low, high) in enumerate(PLACES["hochreiter", self.relevant]):
+            which = rng.integers(2, size=count)
+            # Places count from 1 in the paper.
+            places = rng.integers(low * self.length // 100 - 1, high * self.length // 100, size=count)
+            inputs[places, each] = which + 6
+            answers += which << (self.relevant - 1 - index)
+        inputs[0] = 0
+        inputs[lengths - 1, each] = 1
+        return _scored_at_the_end(inputs, lengths, answers)
+
+
+def _scored_at_the_end(inputs: Array, lengths: Array, answers: Array) -> Batch:
+    """Sequences (T, N) that end in zeros after their lengths (N,), and whose last step is scored against its answer."""
+    inputs[np.arange(len(inputs))[:, np.newaxis] >= lengths] = 0
+    targets = np.zeros_like(inputs)
+    targets[lengths - 1, np.arange(len(lengths))] = answers
+    return Batch(inputs, targets, one_step(inputs.shape, lengths - 1))

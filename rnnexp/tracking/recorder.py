@@ -99,9 +99,13 @@ class RunInfo:
         return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def params(self) -> dict[str, object]:
-        """Flat parameters: the groups' choices, and every value by its dotted key."""
+        """Flat parameters: the groups' choices, every value by its dotted key, and what draws each kind of weights."""
         values = flat({key: value for key, value in self.settings.items() if key != "tracking"})
         named = {key: value for key, value in values.items() if not key.endswith("_target_")}
+        for key, value in values.items():
+            kind, _, last = key.rpartition(".")
+            if last == "_target_" and "." in kind:  # of a group itself, the choice says it
+                named[kind] = str(value).rpartition(".")[2].lower()
         return {**self.choices, **{key: "null" if value is None else value for key, value in named.items()}}
 
 

@@ -35,6 +35,7 @@ TASKS = {
     "multiplication, hochreiter": lambda: Multiplication(variant="hochreiter", length=20, **SMALL),
     "multiplication, pascanu": lambda: Multiplication(variant="pascanu", length=30, **SMALL),
     "temporal order": lambda: TemporalOrder(length=20, **SMALL),
+    "temporal order, lengths": lambda: TemporalOrder(length=12, longest=17, **SMALL),
     "temporal order, 3": lambda: TemporalOrder(symbols=3, length=20, **SMALL),
     "temporal order, hochreiter": lambda: TemporalOrder(variant="hochreiter", length=20, **SMALL),
     "temporal order, hochreiter, 3": lambda: TemporalOrder(variant="hochreiter", symbols=3, length=20, **SMALL),

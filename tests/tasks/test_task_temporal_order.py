@@ -160,6 +160,49 @@ def test_sequences_of_pascanu_have_one_length_and_no_other_symbols():
     assert set(np.unique(batch.inputs)) == set(range(6))
 
 
+@pytest.mark.parametrize("symbols", [2, 3])
+def test_a_batch_between_two_lengths_has_one_length_and_every_length_comes(symbols):
+    task, rng, count = TemporalOrder(symbols=symbols, length=20, longest=25), np.random.default_rng(13), 1200
+    lengths = Counter()
+    for _ in range(count):
+        batch = task.sample(3, rng=rng)
+        assert batch.mask[-1].all()
+        assert batch.mask.sum() == 3
+        lengths[len(batch.mask)] += 1
+    assert set(lengths) == set(range(20, 26))
+    assert all(within(times / count, 1 / 6, count) for times in lengths.values())
+
+
+@pytest.mark.parametrize("symbols", [2, 3])
+def test_in_the_evaluation_set_each_sequence_has_its_own_length_and_places(symbols):
+    count = 6000
+    task = TemporalOrder(symbols=symbols, length=20, longest=40, eval_sequences=count)
+    batch = task.evaluation(rng=np.random.default_rng(14))
+    lengths, found = Counter(), {}
+    for sequence in range(count):
+        tokens, answer = steps_of(batch, sequence)
+        lengths[len(tokens)] += 1
+        assert not batch.inputs[len(tokens) :, sequence].any()
+        at = [step for step, token in enumerate(tokens) if token < 2]
+        assert answer == sum(tokens[step] << digit for digit, step in enumerate(at))
+        for steps, step in zip(found.setdefault(len(tokens), [set() for _ in at]), at, strict=True):
+            steps.add(step)
+    assert (batch.mask.sum(axis=0) == 1).all()
+    assert set(lengths) == set(range(20, 41))
+    assert all(within(times / count, 1 / 21, count) for times in lengths.values())
+    for length, places_found in found.items():
+        assert [sorted(steps) for steps in places_found] == [[*steps] for steps in places("pascanu", symbols, length)]
+
+
+def test_a_longest_sequence_that_makes_no_task_is_refused():
+    assert TemporalOrder(length=30, longest=30).sample(2, rng=np.random.default_rng(0)).inputs.shape == (30, 2)
+    for value in (29, 0, 30.5, True, "40"):
+        with pytest.raises(InvalidValue, match=r"^longest must be a whole number >= 30, got "):
+            TemporalOrder(length=30, longest=value)
+    with pytest.raises(InvalidValue, match=r"^longest must be null with this variant, got 60"):
+        TemporalOrder(variant="hochreiter", length=50, longest=60)
+
+
 @pytest.mark.parametrize(("variant", "symbols"), KINDS)
 def test_the_baseline_is_what_a_uniform_guess_gets(variant, symbols):
     count = 20_000

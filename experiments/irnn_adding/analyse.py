@@ -1,0 +1,96 @@
+"""From recorded runs to the figure and the table of this study.
+
+Run the recipe first (see the README), then ``python experiments/irnn_adding/analyse.py`` in the same folder.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from rnnexp.study import Study, read
+
+HERE = Path(__file__).parent
+GOAL = 0.1  # the replication's: mean squared error
+BASELINE = 1 / 6  # always the mean
+KEYS = ["length", "units", "recurrent", "activation"]
+LOOKS = {
+    ("identity", "relu"): ("IRNN: identity, ReLU", "#0072B2", "-"),
+    ("identity", "tanh"): ("identity, tanh", "#E69F00", "--"),
+    ("gaussian", "relu"): ("Gaussian, ReLU", "#009E73", "-."),
+    ("gaussian", "tanh"): ("Gaussian, tanh", "#CC79A7", ":"),
+}
+
+
+def recorded(study: Study) -> tuple[pd.DataFrame, dict[str, pd.Series]]:
+    """One row a run, and its evaluation loss by the number of training sequences seen."""
+    table = study.table
+    rows = table[["task.length", "hidden_size", "init", "cell.activation", "batch_size", "steps"]].copy()
+    rows.columns = [*KEYS, "batch_size", "steps"]
+    curves = {}
+    for run, size in rows["batch_size"].items():
+        curve = study.curve(run, "eval/loss")
+        curve.index = curve.index * size
+        curves[run] = curve
+    below = {run: curve.index[curve < GOAL] for run, curve in curves.items()}
+    rows["first"] = pd.Series({run: found[0] if len(found) else np.nan for run, found in below.items()}, dtype=float)
+    rows["at_40000"] = [curves[run].get(40_000, np.nan) for run in rows.index]  # where the replication's log ends
+    rows["loss"] = table["final/eval/loss"]
+    # A gradient that is exactly zero, behind dead ReLUs, has no decay rate.
+    rows["decay_rate"] = [study.curve(run, "gradient/decay_rate").get(0, np.nan) for run in rows.index]
+    return rows, curves
+
+
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row for each length and network."""
+    groups = rows.groupby(KEYS)
+    first = groups["first"]
+    return pd.DataFrame(
+        {
+            "seeds": groups.size(),
+            "sequences": groups["steps"].max() * groups["batch_size"].max(),
+            "below_0.1": first.count(),
+            "fewest_sequences": first.min().astype("Int64"),
+            "median_sequences": first.median().round().astype("Int64"),  # of the seeds that got there
+            "most_sequences": first.max().astype("Int64"),
+            "median_loss_at_40000": groups["at_40000"].median(),
+            "median_final_loss": groups["loss"].median(),
+            "smallest_final_loss": groups["loss"].min(),
+            "first_decay_rate": groups["decay_rate"].mean(),
+        }
+    )
+
+
+def draw(rows: pd.DataFrame, curves: dict[str, pd.Series]) -> Figure:
+    """Evaluation loss against the sequences seen, a panel for each length: each seed, and their median."""
+    sizes = sorted(rows.groupby(["length", "units"]).groups)
+    figure = Figure(figsize=(max(6.0, 4.2 * len(sizes)), 3.9), dpi=100, layout="constrained")
+    for axes, (length, units) in zip(figure.subplots(1, len(sizes), squeeze=False)[0], sizes, strict=True):
+        here = rows[(rows["length"] == length) & (rows["units"] == units)]
+        for (recurrent, activation), (label, color, dash) in LOOKS.items():
+            chosen = here.index[(here["recurrent"] == recurrent) & (here["activation"] == activation)]
+            if chosen.empty:
+                continue
+            losses = pd.DataFrame({run: curves[run] for run in chosen}) / BASELINE
+            seen = losses.index / 1000
+            axes.plot(seen, losses.median(axis=1), dash, color=color, linewidth=2, label=label)
+            axes.plot(seen, losses, dash, color=color, linewidth=0.6, alpha=0.4)
+        axes.axhline(1.0, color="black", linewidth=0.8)
+        axes.axhline(GOAL / BASELINE, color="black", linestyle=(0, (1, 3)), linewidth=1.2, label="0.1")
+        axes.set(xlabel="sequences (thousands)", ylim=(0, 1.3), title=f"T = {length}, {units} units")
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("evaluation loss / that of the mean (1/6)")
+    figure.axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def main() -> None:
+    """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
+    study = read("irnn_adding", folder=HERE, description=__doc__)
+    rows, curves = recorded(study)
+    study.save(draw(rows, curves), summarise(rows))
+
+
+if __name__ == "__main__":
+    main()
