@@ -15,7 +15,7 @@ LOOKS = {
     "windows of 1": ("#E69F00", ":"),
     "windows of 10": ("#D55E00", "--"),
     "windows of 100": ("#CC79A7", "-."),
-    "windows of 200": ("#009E73", "-"),
+    "windows of 200": ("#009E73", (0, (6, 2))),
     "ARTBP, mean 16": ("#0072B2", "-"),
 }
 
