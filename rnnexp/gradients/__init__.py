@@ -1,6 +1,7 @@
 """What the gradient does on its way back through time: each statistic a function of a network and a batch."""
 
 from rnnexp.gradients.lyapunov import lyapunov, lyapunov_exponents
+from rnnexp.gradients.mean_field import MeanField, mean_field
 from rnnexp.gradients.norms import NormsByLag, norms_by_lag, total_norms_by_time
 from rnnexp.gradients.saturation import Saturation, saturation
 from rnnexp.gradients.spectra import (
@@ -29,6 +30,7 @@ from rnnexp.gradients.truncation import (
 __all__ = [
     "AdaptiveWindow",
     "GradientStudy",
+    "MeanField",
     "NormsByLag",
     "Saturation",
     "StepJacobians",
@@ -42,6 +44,7 @@ __all__ = [
     "gradient_by_lag",
     "lyapunov",
     "lyapunov_exponents",
+    "mean_field",
     "norms_by_lag",
     "pascanu_bound",
     "saturation",

@@ -1,0 +1,68 @@
+"""From recorded runs to the figure and the table of this study.
+
+Run the recipe first (see the README), then ``python experiments/copying/analyse.py`` in the same folder.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from rnnexp.study import Study, read
+
+HERE = Path(__file__).parent
+LOOKS = {"rnn": ("tanh RNN", "#0072B2", "-"), "lstm": ("LSTM", "#E69F00", "--"), "gru": ("GRU", "#009E73", "-.")}
+BELOW = 0.99  # of the memoryless loss: from here on something is remembered
+
+
+def recorded(study: Study) -> tuple[pd.DataFrame, dict[str, pd.Series]]:
+    """One row a run, and its evaluation losses by update."""
+    found = study.table
+    table = found[["cell", "seed"]].copy()
+    table["units"] = found["hidden_size"].astype(int)
+    table["baseline"] = [10 * np.log(8) / (int(length) + 20) for length in found["task.length"]]
+    curves = {str(run): study.curve(run, "eval/loss") for run in found.index}
+    table["updates"] = [curves[str(run)].index[-1] for run in table.index]
+    table["final_loss"] = [curves[str(run)].iloc[-1] for run in table.index]
+    table["smallest_loss"] = [curves[str(run)].min() for run in table.index]
+    table["over_baseline"] = table["final_loss"] / table["baseline"]
+    table["first_below"] = [first_below(curves[run], BELOW * table.loc[run, "baseline"]) for run in table.index]
+    return table.sort_values(["cell", "seed"]), curves
+
+
+def first_below(curve: pd.Series, level: float) -> float:
+    """The first update whose evaluation loss lies below `level`; NaN if there is none."""
+    below = curve.index[curve < level]
+    return float(below[0]) if len(below) else float("nan")
+
+
+def draw(table: pd.DataFrame, curves: dict[str, pd.Series]) -> Figure:
+    """All curves from start to end, and the neighbourhood of the memoryless loss."""
+    figure = Figure(figsize=(11, 4.2), dpi=100, layout="constrained")
+    whole, near = figure.subplots(1, 2)
+    baseline = float(table["baseline"].iloc[0])
+    for axes in (whole, near):
+        axes.axhline(baseline, color="black", linewidth=1, linestyle=":", label=f"memoryless: {baseline:.4f}")
+        for kind, (name, color, dash) in LOOKS.items():
+            for place, (run, row) in enumerate(table[table["cell"] == kind].iterrows()):
+                shown = f"{name}, {row['units']} units" if place == 0 else None
+                curve = curves[str(run)]
+                axes.plot(curve.index, curve, color=color, linestyle=dash, linewidth=1.5, label=shown)
+        axes.set(xlabel="parameter updates")
+        axes.grid(alpha=0.3)
+    whole.set(yscale="log", ylabel="evaluation loss (nats per step)", title="from the first weights on")
+    near.set(ylim=(0.96 * baseline, 1.04 * baseline), title="near the memoryless loss")
+    whole.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def main() -> None:
+    """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
+    study = read("copying", folder=HERE, description=__doc__)
+    table, curves = recorded(study)
+    study.save(draw(table, curves), table, index=False)
+
+
+if __name__ == "__main__":
+    main()
