@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         GradientStudy,
         NormsByLag,
         Study,
+        mean_field,
         norms_by_lag,
         truncation_bias,
     )
@@ -90,6 +91,7 @@ __all__ = [
     "load_weights",
     "lyapunov",
     "lyapunov_exponents",
+    "mean_field",
     "norms_by_lag",
     "plot",
     "report",

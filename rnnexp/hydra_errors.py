@@ -117,4 +117,5 @@ def _no_such_choice(error: MissingConfigException) -> UserError:
     choices = list(error.options or [])
     if not slash or not choices:
         return UserError(str(error).splitlines()[0], "python -m rnnexp --help lists the groups and their choices")
-    return InvalidValue(group, choice, f"one of {', '.join(choices)}", nearest(choice, choices))
+    hint = nearest(choice, choices) or "a choice of your own needs --config-dir with the folder that it is in"
+    return InvalidValue(group, choice, f"one of {', '.join(choices)}", hint)

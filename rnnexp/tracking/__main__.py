@@ -17,8 +17,10 @@ from pathlib import Path
 from rnnexp.checks import UserError, nearest
 from rnnexp.tracking.store import Store, existing_store, tracking_uri
 
-#: Seconds that the server may take to answer.
-PATIENCE = 120
+#: Seconds that the server may take to answer, and to end.
+PATIENCE, END_PATIENCE = 120, 20
+#: One person looks at it: one worker, and none for jobs of MLflow's own, so that it starts sooner.
+SMALL = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -65,7 +67,7 @@ def show(uri: str | None, experiment: str | None, port: int, browse: bool) -> in
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri]
     server = subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", str(port)],
-        env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        env={**SMALL, **os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -85,7 +87,12 @@ def show(uri: str | None, experiment: str | None, port: int, browse: bool) -> in
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=20)
+        try:
+            server.wait(timeout=END_PATIENCE)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
 
 
 def shown_store(uri: str, experiment: str | None) -> Store:
@@ -126,7 +133,9 @@ def wait(server: "subprocess.Popen[str]", port: int) -> None:
             return
         except (OSError, urllib.error.URLError):
             time.sleep(0.2)
-    raise UserError(f"the MLflow UI did not answer on port {port} in {PATIENCE} seconds")
+    raise UserError(
+        f"the MLflow UI did not answer on port {port} in {PATIENCE} seconds", "the machine may be busy: try again"
+    )
 
 
 if __name__ == "__main__":
