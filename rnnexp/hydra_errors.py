@@ -16,6 +16,14 @@ from omegaconf.errors import OmegaConfBaseException
 from rnnexp.checks import InvalidValue, UserError, nearest
 from rnnexp.config import GROUPS, ROOT_KEYS, conf_dir, options, out_of_memory, root_rule, unknown
 
+#: Choices of Hydra's own groups that come with an extra of this package.
+EXTRAS = {
+    "hydra/launcher/joblib": "parallel",
+    "hydra/launcher/submitit_local": "cluster",
+    "hydra/launcher/submitit_slurm": "cluster",
+    "hydra/sweeper/optuna": "optuna",
+}
+
 
 def check_flags(arguments: Sequence[str]) -> None:
     """Refuse flags that Hydra's own parser does not know; SystemExit with the two lines."""
@@ -117,5 +125,8 @@ def _no_such_choice(error: MissingConfigException) -> UserError:
     choices = list(error.options or [])
     if not slash or not choices:
         return UserError(str(error).splitlines()[0], "python -m rnnexp --help lists the groups and their choices")
-    hint = nearest(choice, choices) or "a choice of your own needs --config-dir with the folder that it is in"
+    if extra := EXTRAS.get(missing):
+        hint = f"it comes with an extra; in the clone: pip install --constraint constraints.txt --editable '.[{extra}]'"
+    else:
+        hint = nearest(choice, choices) or "a choice of your own needs --config-dir with the folder that it is in"
     return InvalidValue(group, choice, f"one of {', '.join(choices)}", hint)

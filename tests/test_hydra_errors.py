@@ -1,0 +1,24 @@
+"""A choice that is not there: what to do depends on where it would come from."""
+
+import pytest
+from hydra.errors import MissingConfigException
+
+from rnnexp.hydra_errors import EXTRAS, explain
+
+
+def missing(group, choice, there):
+    return explain(MissingConfigException("not there", f"{group}/{choice}", there), [])
+
+
+@pytest.mark.parametrize("choice", EXTRAS)
+def test_a_launcher_or_sweeper_of_an_extra_names_it(choice):
+    group, _, name = choice.rpartition("/")
+    told = missing(group, name, ["basic"])
+    assert told.key == group
+    assert f"--editable '.[{EXTRAS[choice]}]'" in told.hint
+    assert "--config-dir" not in told.hint
+
+
+def test_other_choices_are_near_or_a_persons_own():
+    assert "'lstm'" in missing("cell", "lsmt", ["gru", "lstm", "rnn"]).hint
+    assert "--config-dir" in missing("cell", "leaky", ["gru", "lstm", "rnn"]).hint
