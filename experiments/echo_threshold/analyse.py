@@ -12,28 +12,37 @@ from matplotlib.figure import Figure
 from rnnexp.study import read
 
 HERE = Path(__file__).parent
+LOOKS = {"k1 = k2 = k": ("#0072B2", "o-"), "k1 = 1, k2 = k": ("#D55E00", "s--")}
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Final evaluation loss by window: mean, smallest and largest over the seeds, and how many seeds learned it."""
-    losses = table.groupby("bptt_length")["final/eval/loss"]
-    summary = losses.agg(["mean", "min", "max", "size"]).rename(columns={"size": "seeds"})
-    summary["learned"] = (table["final/eval/loss"] < 0.05).groupby(table["bptt_length"]).sum()
-    summary.index = summary.index.astype(int)
-    return summary
+    """Final evaluation loss by cutting and window: mean, smallest and largest over the seeds, and how many learned."""
+    names = list(LOOKS)
+    cutting = table["bptt_stride"].map({1: names[1]}).fillna(names[0])
+    keys = {"cutting": cutting, "bptt_length": table["bptt_length"].astype(int)}
+    frame = pd.DataFrame(keys).assign(loss=table["final/eval/loss"], learned=table["final/eval/loss"] < 0.05)
+    groups = frame.groupby(list(keys), sort=False)
+    summary = groups["loss"].agg(["mean", "min", "max", "size"]).rename(columns={"size": "seeds"})
+    summary["learned"] = groups["learned"].sum()
+    return summary.reset_index().sort_values(list(keys), ascending=[False, True])
 
 
 def draw(summary: pd.DataFrame, lag: int) -> Figure:
     """Final loss against the window, with the threshold at lag + 1."""
     figure = Figure(figsize=(6.4, 4.0), dpi=110, layout="constrained")
     axes = figure.subplots()
-    spread = [summary["mean"] - summary["min"], summary["max"] - summary["mean"]]
-    axes.errorbar(summary.index, summary["mean"], spread, fmt="o-", color="#0072B2", capsize=3, label="final loss")
-    axes.axhline(np.log(2), color="black", linestyle="--", linewidth=1, label="a coin flip: ln 2")
+    for cutting, (color, look) in LOOKS.items():
+        chosen = summary[summary["cutting"] == cutting]
+        if chosen.empty:
+            continue
+        spread = [chosen["mean"] - chosen["min"], chosen["max"] - chosen["mean"]]
+        windows = chosen["bptt_length"] + (0.08 if "s" in look else 0)
+        axes.errorbar(windows, chosen["mean"], spread, fmt=look, color=color, capsize=3, label=cutting)
+    axes.axhline(np.log(2), color="black", linestyle=":", linewidth=1, label="a coin flip: ln 2")
     axes.axvline(
         lag + 0.5, color="#E69F00", linestyle="-.", linewidth=1.5, label=f"from lag + 1 = {lag + 1} on it holds both"
     )
-    axes.set(xlabel="bptt_length (k1 = k2)", ylabel="evaluation loss (nats per step)", ylim=(0, None))
+    axes.set(xlabel="window k (bptt_length)", ylabel="evaluation loss (nats per step)", ylim=(-0.02, None))
     axes.set_title(f"echo after {lag} steps: learned if the window holds the bit and its echo", fontsize=11)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
@@ -45,7 +54,7 @@ def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
     study = read("echo_threshold", folder=HERE, description=__doc__)
     summary = summarise(study.table)
-    study.save(draw(summary, int(study.table["task.lag"].iloc[0])), summary)
+    study.save(draw(summary, int(study.table["task.lag"].iloc[0])), summary, index=False)
 
 
 if __name__ == "__main__":
