@@ -26,7 +26,7 @@ FLOORS = [
     {"plot", "study"},
     {"__main__", *COMMANDS},
 ]
-FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units}
+FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in sorted(units)}
 #: These import nothing above themselves, not even inside a function.
 NOTEBOOK_ROOMS = {unit for units in FLOORS[: FLOOR["experiment"] + 1] for unit in units}
 #: Who may import what, inside a function or not.
