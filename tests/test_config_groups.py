@@ -122,7 +122,8 @@ def test_every_choice_logs_its_own_settings(choice, composed):
 def test_what_draws_each_kind_of_weights_is_logged(composed):
     config = composed("initializer@init.recurrent=sparse", "hidden_size=20", "init=glorot")
     params = info_of(config, {"init": "glorot"}).params()
-    assert (params["init"], params["init.recurrent"], params["init.input"]) == ("glorot", "sparse", "glorot")
+    drawn_by = [params[key] for key in ("init", "initializer.recurrent", "initializer.input")]
+    assert drawn_by == ["glorot", "sparse", "glorot"]
     assert "task.lag" in params
     assert not any(key.endswith("_target_") for key in params)
 

@@ -104,9 +104,9 @@ class RunInfo:
         values = flat({key: value for key, value in self.settings.items() if key != "tracking"})
         named = {key: value for key, value in values.items() if not key.endswith("_target_")}
         for key, value in values.items():
-            kind, _, last = key.rpartition(".")
-            if last == "_target_" and "." in kind:  # of a group itself, the choice says it
-                named[kind] = str(value).rpartition(".")[2].lower()
+            group, kind, last = [*key.split("."), "", ""][:3]
+            if (group, last) == ("init", "_target_"):
+                named[f"initializer.{kind}"] = str(value).rpartition(".")[2].lower()
         return {**self.choices, **{key: "null" if value is None else value for key, value in named.items()}}
 
 
