@@ -1,7 +1,6 @@
 """What the gradient does on its way back through time: each statistic a function of a network and a batch."""
 
 from rnnexp.gradients.lyapunov import lyapunov, lyapunov_exponents
-from rnnexp.gradients.mean_field import MeanField, mean_field
 from rnnexp.gradients.norms import NormsByLag, norms_by_lag, total_norms_by_time
 from rnnexp.gradients.saturation import Saturation, saturation
 from rnnexp.gradients.spectra import (
@@ -13,6 +12,7 @@ from rnnexp.gradients.spectra import (
     step_jacobians,
 )
 from rnnexp.gradients.study import GradientStudy, Study
+from rnnexp.gradients.theory import MeanField, mean_field
 from rnnexp.gradients.truncation import (
     AdaptiveWindow,
     TruncationBias,
