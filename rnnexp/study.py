@@ -46,6 +46,12 @@ class Study:
         print(table.to_string(index=index, float_format=f"%.{digits}g"))
 
 
+def first_below(curve: "pd.Series", level: float) -> float:
+    """Where a curve first lies below `level`, on its index; NaN if it never does."""
+    below = curve.index[curve < level]
+    return float(below[0]) if len(below) else float("nan")
+
+
 def read(name: str, *, folder: Path, description: str | None = None) -> Study:
     """The arguments of an analysis' command line, and the runs that they name.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.study import Study, read
+from rnnexp.study import Study, first_below, read
 
 HERE = Path(__file__).parent
 LOOKS = {
@@ -46,12 +46,6 @@ def recorded(study: Study) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     return table.sort_values(["network", "seed"]), {
         run: pd.concat([curves[run], ratios[run]], axis=1) for run in curves
     }
-
-
-def first_below(curve: pd.Series, level: float) -> float:
-    """The first update whose evaluation loss lies below `level`; NaN if there is none."""
-    below = curve.index[curve < level]
-    return float(below[0]) if len(below) else float("nan")
 
 
 def draw(table: pd.DataFrame, curves: dict[str, pd.DataFrame]) -> Figure:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.study import Study, read
+from rnnexp.study import Study, first_below, read
 
 HERE = Path(__file__).parent
 LOOKS = {"rnn": ("tanh RNN", "#0072B2", "-"), "lstm": ("LSTM", "#E69F00", "--"), "gru": ("GRU", "#009E73", "-.")}
@@ -29,12 +29,6 @@ def recorded(study: Study) -> tuple[pd.DataFrame, dict[str, pd.Series]]:
     table["over_baseline"] = table["final_loss"] / table["baseline"]
     table["first_below"] = [first_below(curves[run], BELOW * table.loc[run, "baseline"]) for run in table.index]
     return table.sort_values(["cell", "seed"]), curves
-
-
-def first_below(curve: pd.Series, level: float) -> float:
-    """The first update whose evaluation loss lies below `level`; NaN if there is none."""
-    below = curve.index[curve < level]
-    return float(below[0]) if len(below) else float("nan")
 
 
 def draw(table: pd.DataFrame, curves: dict[str, pd.Series]) -> Figure:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.optimize import brentq
 
 from rnnexp.gradients import mean_field
 from rnnexp.study import Study, read
@@ -73,11 +74,7 @@ def draw(means: pd.DataFrame, drive: float) -> Figure:
 
 def edge(drive: float) -> float:
     """The gain at which the theory's rate is zero."""
-    low, high = 0.5, 5.0
-    for _ in range(30):
-        middle = 0.5 * (low + high)
-        low, high = (low, middle) if mean_field(middle, drive).rate > 0 else (middle, high)
-    return high
+    return float(brentq(lambda gain: mean_field(gain, drive).rate, 0.5, 5.0))
 
 
 def main() -> None:

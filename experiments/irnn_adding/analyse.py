@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.study import Study, read
+from rnnexp.study import Study, first_below, read
 
 HERE = Path(__file__).parent
 GOAL = 0.1  # the replication's: mean squared error
@@ -33,8 +33,7 @@ def recorded(study: Study) -> tuple[pd.DataFrame, dict[str, pd.Series]]:
         curve = study.curve(run, "eval/loss")
         curve.index = curve.index * size
         curves[run] = curve
-    below = {run: curve.index[curve < GOAL] for run, curve in curves.items()}
-    rows["first"] = pd.Series({run: found[0] if len(found) else np.nan for run, found in below.items()}, dtype=float)
+    rows["first"] = [first_below(curves[run], GOAL) for run in rows.index]
     rows["at_40000"] = [curves[run].get(40_000, np.nan) for run in rows.index]  # where the replication's log ends
     rows["loss"] = table["final/eval/loss"]
     # A gradient that is exactly zero, behind dead ReLUs, has no decay rate.

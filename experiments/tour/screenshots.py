@@ -65,7 +65,7 @@ def open_page(page: Any, address: str, *texts: str) -> None:
 
 
 def colour(folder: Path, runs: list[str]) -> None:
-    """A colour of its own for each run: the UI's are drawn by run id, and two may be the same."""
+    """A colour for each run by its cell: those that a sweep gives go by the job's number alone."""
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
     for run, shade in zip(runs, COLOURS, strict=True):
         client.set_tag(run, "mlflow.runColor", shade)

@@ -166,12 +166,12 @@ def load_sweep_config(loader: ConfigLoaderImpl, master_config: DictConfig, sweep
     base, values = composer.base(sweep_overrides)
     config = copy.deepcopy(base)
     ConfigLoaderImpl._apply_overrides_to_config(values, config)
-    parsed = OverridesParser.create().parse_overrides(list(sweep_overrides))
+    parsed = [override for override in composer.parsed(sweep_overrides) if not override.is_hydra_override()]
     with open_dict(config.hydra):
-        config.hydra.overrides.task = [o.input_line for o in parsed if not o.is_hydra_override()]
+        config.hydra.overrides.task = [override.input_line for override in parsed]
         layout = config.hydra.job.config.override_dirname
         config.hydra.job.override_dirname = get_overrides_dirname(
-            overrides=[o for o in parsed if not o.is_hydra_override()],
+            overrides=parsed,
             kv_sep=layout.kv_sep,
             item_sep=layout.item_sep,
             exclude_keys=layout.exclude_keys,

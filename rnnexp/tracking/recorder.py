@@ -103,10 +103,9 @@ class RunInfo:
         """Flat parameters: the groups' choices, every value by its dotted key, and what draws each kind of weights."""
         values = flat({key: value for key, value in self.settings.items() if key != "tracking"})
         named = {key: value for key, value in values.items() if not key.endswith("_target_")}
-        for key, value in values.items():
-            group, kind, last = [*key.split("."), "", ""][:3]
-            if (group, last) == ("init", "_target_"):
-                named[f"initializer.{kind}"] = str(value).rpartition(".")[2].lower()
+        for kind in self.settings.get("init", {}):
+            if target := values.get(f"init.{kind}._target_"):
+                named[f"initializer.{kind}"] = str(target).rpartition(".")[2].lower()
         return {**self.choices, **{key: "null" if value is None else value for key, value in named.items()}}
 
 
