@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnexp import collector
 from rnnexp.checks import InvalidValue, UserError, nearest, one_of, show
 
 if TYPE_CHECKING:
@@ -264,6 +265,7 @@ def _compare(given: argparse.Namespace) -> None:
     one_of("--status", given.status, [*STATUSES, "all"])
     status = None if given.status == "all" else given.status
     store = _reading(given.uri, given.experiment, status)
+    collector.begin()
     table = _runs(store, status=status, sweep=given.sweep, query=given.filter)
     metrics = [str(name) for name in table if "/" in str(name)]
     if given.metric not in metrics:
@@ -349,4 +351,5 @@ def _print_table(means: "pd.DataFrame") -> None:
 
 
 if __name__ == "__main__":
+    collector.wait()
     main(sys.argv[1:])

@@ -1,6 +1,7 @@
 """How the gradient's norm changes on its way back through time."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class NormsByLag:
         """0, 1, ..., L - 1."""
         return np.arange(len(self.per_sequence))
 
-    @property
+    @cached_property
     def mean(self) -> Array:
         """Mean over the sequences of the norm at each lag, shape (L,): the norm first, the mean after."""
         reached = ~np.isnan(self.per_sequence)
@@ -49,7 +50,7 @@ class NormsByLag:
         np.divide(total, count, out=mean, where=count > 0)
         return mean
 
-    @property
+    @cached_property
     def common(self) -> Array:
         """`mean` at the lags that every sequence reaches.
 
@@ -60,6 +61,8 @@ class NormsByLag:
 
     def quantiles(self, *levels: float) -> Array:
         """Quantiles over the sequences at each lag, one row a level: (len(levels), L); NaN where none is finite."""
+        if self.per_sequence.size and np.isfinite(self.per_sequence).all():
+            return np.asarray(np.quantile(self.per_sequence, levels, axis=1))
         found = np.full((len(levels), len(self.per_sequence)), np.nan)
         for lag, norms in enumerate(self.per_sequence):
             finite = norms[np.isfinite(norms)]
@@ -67,7 +70,7 @@ class NormsByLag:
                 found[:, lag] = np.quantile(finite, levels)
         return found
 
-    @property
+    @cached_property
     def usable(self) -> NDArray[np.bool_]:
         """Which of the common lags have a mean norm with a logarithm."""
         return np.isfinite(self.common) & (self.common > 0)

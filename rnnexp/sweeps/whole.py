@@ -80,6 +80,7 @@ def begin(config: DictConfig) -> None:
         If a job can't be built, there are too many or none of them, or the tracking store can't be used; nothing has
         been created then.
     """
+    from rnnexp import collector
     from rnnexp.build import build
     from rnnexp.config import make_folder
     from rnnexp.tracking.store import open_store, redact_setting, tracking_uri
@@ -114,6 +115,7 @@ def begin(config: DictConfig) -> None:
         if new is not None:
             shutil.rmtree(new, ignore_errors=True)
         raise
+    collector.begin()
     figures = tracking.get("figures")
     sweep = Sweep(
         id=uuid.uuid4().hex[:12],

@@ -4,6 +4,7 @@ A store that fails while training goes on does not disturb it: what it did not t
 """
 
 import getpass
+import math
 import shlex
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from rnnexp.tracking.store import Store, check_now, redact, redact_text, told
 PATIENCE, SOON = 5.0, 1.0
 #: Seconds between two tries to reach a store that failed: growing up to this.
 LONGEST_PAUSE = 300.0
+#: Seconds for which a store that worked is trusted without trying it first.
+TRUST = 0.5
 #: Errors of MLflow that mean this run and not the whole store.
 THIS_RUN_ONLY = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE")
 
@@ -74,6 +77,7 @@ class Pauses:
     def __init__(self) -> None:
         self._ends: dict[str, float] = {}
         self._lengths: dict[str, float] = {}
+        self._worked: dict[str, float] = {}
         self.told: set[str] = set()
 
     def over(self, *names: str) -> bool:
@@ -82,6 +86,7 @@ class Pauses:
 
     def failed(self, name: str, took: float) -> None:
         """Let it rest: longer than the last time, and much longer than a try takes."""
+        self._worked.pop(name, None)
         length = min(LONGEST_PAUSE, max(PATIENCE, 2 * self._lengths.get(name, 0.0), 4 * took))
         self._lengths[name] = length
         self._ends[name] = time.monotonic() + length
@@ -90,6 +95,11 @@ class Pauses:
         """It need not rest any more."""
         self._ends.pop(name, None)
         self._lengths.pop(name, None)
+        self._worked[name] = time.monotonic()
+
+    def just_worked(self, name: str) -> bool:
+        """Whether it worked a moment ago."""
+        return time.monotonic() - self._worked.get(name, -math.inf) < TRUST
 
     def known(self, name: str) -> bool:
         """Whether it failed the last time."""
@@ -170,8 +180,12 @@ class MLflowRun:
         if new:
             self._outbox.put(params=new)
 
+    def _check(self) -> None:
+        uri = self.store.uri
+        check_now(uri, failed_before=pauses.known(uri), just_worked=pauses.just_worked(uri))
+
     def _create(self) -> None:
-        check_now(self.store.uri, failed_before=pauses.known(self.store.uri))
+        self._check()
         again, self._tried = self._tried, True
         if self._resume is not None:
             run = reopened(self.store.client, self._resume, self._outbox.head["create"]["tags"])
@@ -232,7 +246,7 @@ class MLflowRun:
     def _deliver(self) -> None:
         if self.id is None:
             self._create()
-        check_now(self.store.uri, failed_before=pauses.known(self.store.uri))
+        self._check()
         assert self.id is not None
         self._outbox.deliver(self.store.client, self.id, self._artifacts)
 
@@ -283,7 +297,8 @@ class MLflowRun:
 
     def artifact(self, path: Path) -> None:
         """Keep a file with the run; it is sent at its end."""
-        folder, path = self.folder.resolve(), path.resolve()
+        if not path.is_relative_to(folder := self.folder):
+            folder, path = folder.resolve(), path.resolve()
         self._outbox.put(artifact=str(path.relative_to(folder) if path.is_relative_to(folder) else path))
 
     def end(self, status: str, tags: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from rnnexp import collector
 from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
 from rnnexp.settings import flat
@@ -333,6 +334,7 @@ def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:
         if info.sweep is not None and info.job is not None:
             info.job.run = run.id
             info.job.save(info.sweep.folder)  # if this process is killed, somebody else has to end the run
+    collector.begin()
     return Recorder(experiment, info, run)
 
 

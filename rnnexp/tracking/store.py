@@ -10,6 +10,7 @@ import sqlite3
 import sys
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -29,6 +30,8 @@ IN_NETLOC = re.compile(r"(?<=://)[^/\s?#]*@")
 IN_QUERY = re.compile(r"([?&][a-z_-]*(?:user|password|passwd|pwd|token|secret)=)[^&\s'\"]*", re.IGNORECASE)
 #: Kinds of file systems, as Linux names them, that no other machine can write to.
 LOCAL_DISKS = ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "overlay", "tmpfs")
+#: Pages of 4 KiB that a write-ahead log may grow to before it goes into the database; at the end of a process it does.
+LOG_PAGES = 10_000
 ELSEWHERE = "record somewhere else: tracking.uri=sqlite:///other.db"
 
 
@@ -141,11 +144,9 @@ def open_store(uri: str, experiment: str) -> Store:
         # Of several processes that open a missing database at once, all but one die in its migration.
         with FileLock(f"{path}.lock", timeout=120):
             _check_database(path)
-            new = not path.exists()
-            store = _open(uri, experiment, (path.parent / "mlartifacts").as_uri())
-            if new and on_local_disk(path):
+            if not path.exists() and on_local_disk(path):
                 _write_ahead(path)
-            return store
+            return _open(uri, experiment, (path.parent / "mlartifacts").as_uri())
     except Timeout:
         raise UserError(
             f"the tracking database {path} stays locked by another process",
@@ -155,7 +156,7 @@ def open_store(uri: str, experiment: str) -> Store:
         raise UserError(f"the tracking database {path} can't be used: {error.strerror}", ELSEWHERE) from None
 
 
-def check_now(uri: str, *, failed_before: bool) -> None:
+def check_now(uri: str, *, failed_before: bool, just_worked: bool = False) -> None:
     """Find out in a short time, before MLflow tries for long, whether a store that was open can be written now.
 
     Raises
@@ -167,7 +168,8 @@ def check_now(uri: str, *, failed_before: bool) -> None:
         path = _database(uri)
         if not path.exists():
             raise UserError(f"there is no tracking database {path} any more")
-        _check_database(path, SHORT_PATIENCE)
+        if not just_worked or path.is_dir():
+            _check_database(path, SHORT_PATIENCE)
     elif failed_before and uri.startswith(("http://", "https://")):
         _check_server(uri)
 
@@ -198,6 +200,7 @@ def _client(uri: str) -> Any:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    _sync_less()
     for noisy in ("alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for noisy in ("mlflow.store.db.utils", "urllib3.connectionpool"):  # what they tell is raised as well
@@ -260,6 +263,25 @@ def _write_ahead(path: Path) -> None:
     """Let a new database keep a write-ahead log, for good: a commit then costs a third, and readers never wait."""
     with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=SHORT_PATIENCE)) as database:
         database.execute("pragma journal_mode = wal")
+
+
+@cache
+def _sync_less() -> None:
+    """Let this process wait for the disk only when a write-ahead log goes into its database, and let that be seldom.
+
+    A commit then costs no wait. No crash of a program loses anything by that; a power failure may take the last
+    commits, never the database.
+    """
+    import sqlalchemy
+
+    @sqlalchemy.event.listens_for(sqlalchemy.Engine, "connect")
+    def relax(connection: Any, _record: Any) -> None:
+        if not isinstance(connection, sqlite3.Connection):
+            return
+        with closing(connection.cursor()) as cursor:
+            if cursor.execute("pragma journal_mode").fetchone() == ("wal",):
+                cursor.execute("pragma synchronous = normal")
+                cursor.execute(f"pragma wal_autocheckpoint = {LOG_PAGES}")
 
 
 def on_local_disk(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
