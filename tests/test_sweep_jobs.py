@@ -1,6 +1,5 @@
 """The small files in a sweep's folder that say what became of each job."""
 
-import json
 import math
 import os
 from types import SimpleNamespace
@@ -19,7 +18,6 @@ from rnnexp.sweeps.jobs import (
     load_jobs,
     load_sweep,
     run_job,
-    write_json,
 )
 
 
@@ -34,6 +32,7 @@ def test_a_sweep_comes_back_as_it_was_saved(tmp_path):
 
 
 def test_a_sweep_that_was_moved_knows_where_it_is(tmp_path):
+    (tmp_path / "before").mkdir()
     a_sweep(tmp_path / "before").save()
     (tmp_path / "before").rename(tmp_path / "after")
     assert load_sweep(tmp_path / "after").folder == tmp_path / "after"
@@ -66,25 +65,37 @@ def test_what_is_not_a_number_stays_so(tmp_path):
     assert math.isnan(load_jobs(tmp_path)[0].metrics["final/eval/loss"])
 
 
-def test_saving_again_replaces_and_leaves_no_draft(tmp_path):
+def test_saving_again_replaces(tmp_path):
     job = JobRecord(3, "seed=3", ["seed=3"])
     job.save(tmp_path)
     job.status, job.reason = "FAILED", "because\nof this"
     job.save(tmp_path)
     assert load_jobs(tmp_path) == [job]
-    assert [path.name for path in (tmp_path / "jobs").iterdir()] == ["000003.json"]
+    assert [path.name for path in (tmp_path / "jobs").iterdir()] == ["000003.jsonl"]
+
+
+def test_a_record_that_was_cut_off_leaves_the_one_before_it(tmp_path):
+    job = JobRecord(3, "seed=3", ["seed=3"])
+    job.save(tmp_path)
+    (path,) = (tmp_path / "jobs").iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[: len(whole) // 2])
+    assert load_jobs(tmp_path) == [job]
+    job.status = "FINISHED"
+    job.save(tmp_path)
+    assert load_jobs(tmp_path) == [job]
+    path.write_bytes(whole[:20])
+    assert load_jobs(tmp_path) == []
+
+
+def test_a_record_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "jobs").write_text("in the way")
+    with pytest.raises(OSError, match=r"exists|directory"):
+        JobRecord(3, "seed=3", ["seed=3"]).save(tmp_path)
 
 
 def test_a_job_knows_its_process():
     assert JobRecord(0, "", []).pid == os.getpid()
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path):
-    write_json(tmp_path / "file.json", {"a": 1})
-    with pytest.raises(TypeError):
-        write_json(tmp_path / "file.json", {"a": object()})
-    assert json.loads((tmp_path / "file.json").read_text()) == {"a": 1}
-    assert [path.name for path in tmp_path.iterdir()] == ["file.json"]
 
 
 @pytest.mark.parametrize(

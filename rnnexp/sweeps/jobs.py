@@ -6,13 +6,14 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rnnexp import interrupts
 from rnnexp.checks import UserError
+from rnnexp.json_lines import Lines, read_lines
 
 #: What a job without a usable loss returns to a sweeper that minimises: finite, and worse than any loss that is.
 UNUSABLE_LOSS = 1e9
@@ -53,8 +54,11 @@ class Sweep:
     parent: str | None = None
 
     def save(self) -> None:
-        """Write it where the jobs find it, whatever process or machine they run in."""
-        write_json(self.folder / SWEEP_FILE, {**asdict(self), "folder": str(self.folder)})
+        """Write it where the jobs find it, whatever process or machine they run in; whole or not at all."""
+        path = self.folder / SWEEP_FILE
+        draft = path.with_suffix(f".{os.getpid()}.tmp")
+        draft.write_text(json.dumps({**asdict(self), "folder": str(self.folder)}, indent=1), encoding="utf-8")
+        draft.replace(path)
 
     def swept(self, overrides: Sequence[str]) -> list[str]:
         """Those of some overrides that are for a key that differs between the jobs."""
@@ -116,8 +120,11 @@ class JobRecord:
     curve: list[tuple[int, float]] = field(default_factory=list)
 
     def save(self, folder: Path) -> None:
-        """Write it into the sweep's folder."""
-        write_json(folder / JOBS_FOLDER / f"{self.number:06d}.json", asdict(self))
+        """Append it to the job's file in the sweep's folder, whose last line counts; an `OSError` if that fails."""
+        lines = Lines(folder / JOBS_FOLDER / f"{self.number:06d}.jsonl")
+        lines.add(vars(self))
+        if not lines.write():
+            raise OSError(lines.problem)
 
     @property
     def label(self) -> str:
@@ -128,19 +135,14 @@ class JobRecord:
 def load_jobs(folder: Path) -> list[JobRecord]:
     """All jobs that began, in order."""
     records = []
-    for path in sorted((folder / JOBS_FOLDER).glob("*.json")):
-        values = json.loads(path.read_text(encoding="utf-8"))
+    for path in sorted((folder / JOBS_FOLDER).glob("*.jsonl")):
+        saved = read_lines(path)
+        if not saved:  # killed before the first line was whole
+            continue
+        values = saved[-1]
         values["curve"] = [(int(lag), float(value)) for lag, value in values["curve"]]
         records.append(JobRecord(**values))
     return records
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(json.dumps(values, indent=1), encoding="utf-8")
-    draft.replace(path)
 
 
 class RunningJob:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rnnexp.tracking.journal import Lines, read_lines
+from rnnexp.json_lines import Lines, read_lines
 
 #: Name of the file in the run folder.
 OUTBOX_FILE = "outbox.jsonl"

@@ -26,7 +26,7 @@ def last_sweep(folder):
 
 def job_records(sweep):
     """What the sweep's folder says of every job that began, in order."""
-    return [json.loads(path.read_text()) for path in sorted(sweep.glob("jobs/*.json"))]
+    return [json.loads(path.read_text().splitlines()[-1]) for path in sorted(sweep.glob("jobs/*.jsonl"))]
 
 
 def parents(runs):

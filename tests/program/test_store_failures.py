@@ -21,7 +21,7 @@ from failing_stores import (
 )
 from sweep_helpers import children, job_records, parents, sweep_folders
 
-from rnnexp.tracking.journal import read_lines
+from rnnexp.json_lines import read_lines
 
 STEPS = "steps=40"
 #: Eight processes that begin at once where there is no database; the import, which takes longest, is done before.

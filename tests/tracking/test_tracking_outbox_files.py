@@ -6,9 +6,11 @@ import os
 
 import pytest
 
+from rnnexp import json_lines
+from rnnexp.json_lines import Lines, read_lines
 from rnnexp.tracking import journal
 from rnnexp.tracking.history import Point
-from rnnexp.tracking.journal import METRICS_FILE, Journal, Lines, read_lines
+from rnnexp.tracking.journal import METRICS_FILE, Journal
 from rnnexp.tracking.run_folder import RunFolder
 
 
@@ -26,7 +28,7 @@ def disk(monkeypatch):
         room["left"] -= len(taken)
         return write(file, taken)
 
-    monkeypatch.setattr(journal.os, "write", limited)
+    monkeypatch.setattr(json_lines.os, "write", limited)
     return room
 
 
