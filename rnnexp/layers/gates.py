@@ -44,10 +44,17 @@ def all_gates(weight: Array) -> Array:
     return np.moveaxis(weight, -3, 0)
 
 
-def gate_inputs(xs: Array, Wx: Array, b: Array, out: Array) -> None:
-    """x_t Wx_g + b_g for all steps and gates: (T, ..., N, D) -> out (G, T, ..., N, H)."""
+def gate_inputs(xs: Array, Wx: Array, b: Array, out: Array, sigmoids: int) -> None:
+    """x_t Wx_g + b_g for all steps and gates, halved for the first gates: (T, ..., N, D) -> out (G, T, ..., N, H).
+
+    Parameters
+    ----------
+    sigmoids : int
+        How many of the gates are sigmoids; see `half_for_sigmoids`.
+    """
     for gate, pre in enumerate(out):
-        whole_window(xs, Wx[..., gate, :, :], b[..., gate, :], out=pre)
+        half = 0.5 if gate < sigmoids else 1.0
+        whole_window(xs, half * Wx[..., gate, :, :], half * b[..., gate, :], out=pre)
 
 
 def gate_gradients(xs: Array, deltas: list[Array], dWx: Array) -> None:
@@ -71,11 +78,11 @@ def input_gradient(deltas: list[Array], Wx: Array, out: Array, work: Array) -> A
     return out
 
 
-def half_for_sigmoids(weight: Array, first: int, last: int) -> Array:
-    """Weights (G, ..., fan_in, fan_out) halved for the gates from `first` up to `last`.
+def half_for_sigmoids(weight: Array, sigmoids: int) -> Array:
+    """Weights (G, ..., fan_in, fan_out) halved for the first gates.
 
     sigmoid(x) = (1 + tanh(x / 2)) / 2, and halving is exact, so one tanh does for all gates.
     """
     halved = weight.copy()
-    halved[first:last] *= 0.5
+    halved[:sigmoids] *= 0.5
     return halved

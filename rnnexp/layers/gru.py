@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rnnexp.layers.activations import sigmoid
-from rnnexp.layers.base import as_parameter, bias_gradient, check_shapes, one_step_sum
+from rnnexp.layers.base import as_parameter, bias_gradient, check_shapes, one_step_sum, transposed
 from rnnexp.layers.gates import (
     all_gates,
     gate_biases,
@@ -155,29 +155,27 @@ class TimeGRU(Recurrent):
     def _forward(self, first: int) -> None:
         Wx, Wh, b, bn = self.params[:4]
         steps, shape, dtype = len(self._xs), self._states[0].shape[1:], self._dtype
-        pre = self._steps("pre", (steps, *shape), dtype, slabs=3)
-        self._steps("gates", (steps, *shape), dtype, slabs=3)
+        inputs = self._steps("gates", (steps, *shape), dtype, slabs=3)[:, first:]
         self._steps("reset", (steps, *shape), dtype)
-        gate_inputs(self._xs[first:], Wx, b, out=pre[:, first:])
-        pre[:2, first:] *= 0.5
-        weights = half_for_sigmoids(all_gates(Wh), 0, 2)
+        gate_inputs(self._xs[first:], Wx, b, out=inputs, sigmoids=2)
+        weights = half_for_sigmoids(all_gates(Wh), 2)
         second = np.broadcast_to(bn[..., np.newaxis, :], shape)
-        work = np.empty((3, *shape), dtype)
-        work_rz, work_n = work[:2], work[2]
+        hidden, work = np.empty((3, *shape), dtype), np.empty(shape, dtype)
+        hidden_rz, hidden_n = hidden[:2], hidden[2]
         views = self._steps.views
-        hs, resets, pre_rz, pre_n = views("h"), views("reset"), views("pre", 0, 2), views("pre", 2)
+        hs, resets = views("h"), views("reset")
         gates_rz, gates_r, gates_z, gates_n = (views("gates", *part) for part in ((0, 2), (0,), (1,), (2,)))
         matmul, add, multiply, tanh, subtract = np.matmul, np.add, np.multiply, np.tanh, np.subtract
         for t in range(first, steps):
             h_prev, h, rz, n, reset = hs[t], hs[t + 1], gates_rz[t], gates_n[t], resets[t]
-            matmul(h_prev, weights, work)
-            add(work_rz, pre_rz[t], rz)
+            matmul(h_prev, weights, hidden)
+            add(rz, hidden_rz, rz)
             tanh(rz, rz)
             multiply(rz, 0.5, rz)
             add(rz, 0.5, rz)
-            add(work_n, second, reset)
-            multiply(gates_r[t], reset, n)
-            add(n, pre_n[t], n)
+            add(hidden_n, second, reset)
+            multiply(gates_r[t], reset, work)
+            add(n, work, n)
             tanh(n, n)
             subtract(h_prev, n, h)
             multiply(h, gates_z[t], h)
@@ -198,7 +196,7 @@ class TimeGRU(Recurrent):
         part_r, part_z, part_n = work
         views = self._steps.views
         dhidden, each, back, update = views("dh"), views("deltas"), views("deltas", 0, 3), views("gates", 1)
-        weights = all_gates(Wh).swapaxes(-1, -2)
+        weights = transposed(all_gates(Wh))
         dh[-1] = dhs[-1]
         matmul, add, multiply = np.matmul, np.add, np.multiply
         for t in range(steps - 1, -1, -1):

@@ -12,6 +12,8 @@ Array = NDArray[Any]
 
 #: Up to so many rows, the gradient of a table is one product with a matrix of ones and zeros.
 SMALL_TABLE = 64
+#: Numbers in the sums of a larger one beyond which `reduceat`, slow for each of them, is no longer the fastest way.
+LARGE_SUMS, FEW_RUNS = 2**14, 16
 
 
 class TimeEmbedding(Layer):
@@ -64,7 +66,7 @@ class TimeEmbedding(Layer):
             order, ordered, starts = _sorted_runs(used[copy], size)
             target = dW[copy]
             target[...] = 0.0
-            target[ordered[starts]] = np.add.reduceat(rows(dxs)[copy][order], starts, axis=0)
+            target[ordered[starts]] = _run_sums(rows(dxs)[copy], order, starts)
 
     def drop(self, steps: int) -> None:
         """Forget the oldest `steps` steps of the window."""
@@ -110,6 +112,25 @@ def _sorted_runs(used: Array, size: int) -> tuple[Array, Array, Array]:
     order = np.argsort(used.astype(np.uint16) if size <= 2**16 else used, kind="stable")
     ordered = used[order]
     return order, ordered, np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+
+
+def _run_sums(values: Array, order: Array, starts: Array) -> Array:
+    """Sum of the rows of each run: values (R, D), their order (R,), where each run starts (K,) -> (K, D)."""
+    if len(starts) * values.shape[-1] < LARGE_SUMS:
+        return np.asarray(np.add.reduceat(values[order], starts, axis=0))
+    # All first rows, all second ones, ... with the longest runs in front, and what few long ones still have by itself.
+    lengths = np.diff(starts, append=len(order))
+    by_length = np.argsort(-lengths, kind="stable")
+    firsts, lengths = starts[by_length], lengths[by_length]
+    sums, place = values[order[firsts]], 1
+    while (longer := int(np.count_nonzero(lengths > place))) > FEW_RUNS:
+        sums[:longer] += values[order[firsts[:longer] + place]]
+        place += 1
+    for run in range(longer):
+        sums[run] += np.add.reduce(values[order[firsts[run] + place : firsts[run] + lengths[run]]], axis=0)
+    found = np.empty_like(sums)
+    found[by_length] = sums
+    return found
 
 
 def _check_tokens(tokens: Array, size: int) -> None:

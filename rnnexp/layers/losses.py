@@ -5,9 +5,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rnnexp.layers.base import Steps, mean_over_scored
+from rnnexp.layers.base import Steps, mean_over_scored, ones
 
 Array = NDArray[Any]
+
+#: Numbers in a row up to which it is folded; rows from which a product pays; numbers in a matrix up to which OpenBLAS
+#: multiplies it in one thread.
+SHORT, MANY, UNSHARED = 64, 4, 9000
 
 
 def _share(mask: Array | None, shape: tuple[int, ...]) -> Array | float:
@@ -56,10 +60,10 @@ class SoftmaxCrossEntropy:
         flat = shifted.reshape(-1)
         self._at_target = (targets if part is None else np.where(part, targets, 0)).reshape(-1) + self._starts(shifted)
         real = outputs.real if outputs.dtype.kind == "c" else outputs
-        np.subtract(outputs, np.maximum.reduce(real, axis=-1, keepdims=True), shifted)
+        np.subtract(outputs, _largest(real), shifted)
         chosen = flat[self._at_target].reshape(targets.shape)
         np.exp(shifted, shifted)
-        self._total = np.add.reduce(shifted, axis=-1)
+        self._total = _row_sums(shifted)
         return mean_over_scored(np.log(self._total) - chosen, self._share)
 
     def backward(self) -> Array:
@@ -76,6 +80,25 @@ class SoftmaxCrossEntropy:
         if len(self._rows) * size != outputs.size or (len(self._rows) > 1 and self._rows[1] != size):
             self._rows = np.arange(0, outputs.size, size)
         return self._rows
+
+
+def _largest(outputs: Array) -> Array:
+    """Maximum over the last axis, which stays: (..., O) -> (..., 1).
+
+    Short rows are folded, one half onto the other, since NumPy's reduction has a price for each row.
+    """
+    if outputs.shape[-1] > SHORT or outputs.size < 2 * SHORT:
+        return np.asarray(np.maximum.reduce(outputs, axis=-1, keepdims=True))
+    while (size := outputs.shape[-1]) > 1:
+        outputs = np.maximum(outputs[..., : size - size // 2], outputs[..., size // 2 :])
+    return outputs
+
+
+def _row_sums(values: Array) -> Array:
+    """Sum over the last axis; of a step with many rows as a product with ones, if BLAS does that in one thread."""
+    if values.shape[-2] < MANY or values.shape[-2] * values.shape[-1] > UNSHARED:
+        return np.asarray(np.add.reduce(values, axis=-1))
+    return np.asarray(np.matmul(values, ones(values.shape[-1], values.dtype)))
 
 
 class MeanSquaredError:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rnnexp.checks import number
 from rnnexp.layers.activations import sigmoid
-from rnnexp.layers.base import as_parameter, check_shapes, one_step_sum
+from rnnexp.layers.base import as_parameter, check_shapes, one_step_sum, transposed
 from rnnexp.layers.gates import (
     all_gates,
     gate_biases,
@@ -177,22 +177,20 @@ class TimeLSTM(Recurrent):
     def _forward(self, first: int) -> None:
         Wx, Wh, b = self.params[:3]
         steps, shape, dtype = len(self._xs), self._states[0].shape[1:], self._dtype
-        pre = self._steps("pre", (steps, *shape), dtype, slabs=4)
-        self._steps("gates", (steps, *shape), dtype, slabs=4)
+        inputs = self._steps("gates", (steps, *shape), dtype, slabs=4)[:, first:]
         self._steps("squashed", (steps, *shape), dtype)
-        gate_inputs(self._xs[first:], Wx, b, out=pre[:, first:])
-        pre[:3, first:] *= 0.5
-        weights = half_for_sigmoids(all_gates(Wh), 0, 3)
-        work = np.empty(shape, dtype)
+        gate_inputs(self._xs[first:], Wx, b, out=inputs, sigmoids=3)
+        weights = half_for_sigmoids(all_gates(Wh), 3)
+        hidden, work = np.empty((4, *shape), dtype), np.empty(shape, dtype)
         views = self._steps.views
-        hs, cs, pres, squashed = views("h"), views("c"), views("pre"), views("squashed")
+        hs, cs, squashed = views("h"), views("c"), views("squashed")
         gates, sigmoids = views("gates"), views("gates", 0, 3)
         gates_o, gates_i, gates_f, gates_g = (views("gates", gate) for gate in range(4))
         matmul, add, multiply, tanh = np.matmul, np.add, np.multiply, np.tanh
         for t in range(first, steps):
             gate, half, c, squash = gates[t], sigmoids[t], cs[t + 1], squashed[t]
-            matmul(hs[t], weights, gate)
-            add(gate, pres[t], gate)
+            matmul(hs[t], weights, hidden)
+            add(gate, hidden, gate)
             tanh(gate, gate)
             multiply(half, 0.5, half)
             add(half, 0.5, half)
@@ -225,7 +223,7 @@ class TimeLSTM(Recurrent):
             views("through"),
         )
         each_o, each_ifg = views("deltas", 0), views("deltas", 1, 4)
-        weights = all_gates(Wh).swapaxes(-1, -2)
+        weights = transposed(all_gates(Wh))
         dh[-1], dc[-1] = dhs[-1], 0.0
         matmul, add, multiply = np.matmul, np.add, np.multiply
         for t in range(steps - 1, -1, -1):

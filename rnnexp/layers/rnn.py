@@ -13,6 +13,7 @@ from rnnexp.layers.base import (
     check_shapes,
     one_step_sum,
     step_products,
+    transposed,
     weight_gradient,
     whole_window,
 )
@@ -130,14 +131,13 @@ class TimeRNN(Recurrent):
     def _forward(self, first: int) -> None:
         Wx, Wh, b = self.params[:3]
         xs, hs = self._xs, self._states[0]
-        pre = self._steps("pre", hs[1:].shape, self._dtype)
-        whole_window(xs[first:], Wx, b, out=pre[first:])
-        states, inputs = self._steps.views("h"), self._steps.views("pre")
+        whole_window(xs[first:], Wx, b, out=hs[first + 1 :])
+        states, work = self._steps.views("h"), np.empty_like(hs[0])
         add, phi = np.add, self.activation.forward
-        times = step_products(states[first : len(xs)], Wh, states[1])
-        for h_prev_times, h, x in zip(times, states[first + 1 :], inputs[first:], strict=False):
-            h_prev_times(Wh, h)
-            add(h, x, h)
+        times = step_products(states[first : len(xs)], Wh, work)
+        for h_prev_times, h in zip(times, states[first + 1 :], strict=False):
+            h_prev_times(Wh, work)
+            add(h, work, h)
             phi(h, h)
 
     def _backward(self, dhs: Array, dstates: list[Array], carry: Sequence[float] | None) -> Array:
@@ -148,7 +148,7 @@ class TimeRNN(Recurrent):
         dh[0] = 0.0
         dh[1:] = dhs
         dhidden, dinputs = self._steps.views("dh"), self._steps.views("dpre")
-        back, work = Wh.swapaxes(-1, -2), np.empty_like(dh[0])
+        back, work = transposed(Wh), np.empty_like(dh[0])
         add, multiply, last = np.add, np.multiply, len(xs)
         deltas, earlier = dinputs[last - 1 :: -1], dhidden[last - 1 :: -1]
         times = step_products(deltas, back, work)

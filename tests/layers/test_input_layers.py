@@ -137,3 +137,32 @@ def test_a_table_in_front_of_one_step_is_its_row(assert_close):
     tokens = rng.integers(V, size=(1, 6))
     windows = TimeRNN(*weights).forward(TimeEmbedding(W).forward(tokens))
     assert_close(windows[0], RNN(*weights).forward(W[tokens[0]], np.zeros((6, 2))))
+
+
+@pytest.mark.parametrize("skew", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize(("size", "features", "steps"), [(65, 7, 30), (400, 100, 35), (3000, 40, 60), (70, 300, 12)])
+def test_a_large_table_collects_its_steps_however_often_each_row_is_used(size, features, steps, skew):
+    rng = np.random.default_rng(5)
+    odds = np.arange(1.0, size + 1) ** -skew
+    W = rng.standard_normal((2, size, features))
+    layer, alone = TimeEmbedding(W), TimeEmbedding(W[1].copy())
+    for length in (steps, 2, steps):
+        tokens = rng.choice(size, (length, 2, 20), p=odds / odds.sum())
+        dxs = rng.standard_normal((*tokens.shape, features))
+        layer.forward(tokens)
+        layer.backward(dxs)
+        expected = np.zeros_like(W)
+        for copy in range(2):
+            np.add.at(expected[copy], tokens[:, copy], dxs[:, copy])
+        np.testing.assert_allclose(layer.grads[0], expected, rtol=0, atol=1e-11)
+        alone.forward(tokens[:, 1])
+        alone.backward(dxs[:, 1])
+        np.testing.assert_array_equal(layer.grads[0][1], alone.grads[0])
+
+
+def test_a_large_table_of_which_one_row_is_used():
+    layer = TimeEmbedding(np.zeros((100, 20_000)))
+    layer.forward(np.full((9, 3), 42))
+    layer.backward(np.ones((9, 3, 20_000)))
+    assert (layer.grads[0][42] == 27.0).all()
+    assert np.count_nonzero(layer.grads[0]) == 20_000

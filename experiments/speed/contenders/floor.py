@@ -26,7 +26,8 @@ def make(cell: str, shape: Shape, weights: dict[str, NDArray[Any]]) -> Callable[
     dWx, dWh, dW = empty(D, GH), empty(H, GH), empty(H, O)
     hidden, back = empty(N, GH), empty(N, H)
     states, deltas = list(hs.reshape(T, N, H)), list(dpre.reshape(T, N, GH))
-    WxT, WhT, WT, xsT, hsT = Wx.T, Wh.T, W.T, xs.T, hs.T
+    WxT, WT, xsT, hsT = Wx.T, W.T, xs.T, hs.T
+    WhT = np.ascontiguousarray(Wh.T)  # twice as fast, in small products, as a mere view
     matmul, embedded = np.matmul, shape.tokens
 
     def step() -> None:
