@@ -49,7 +49,7 @@ run: $(VENV)/run  ## set up and train: make run ARGS="hidden_size=50 task=echo"
 	$(BIN)/python -m rnnexp $(ARGS)
 
 test: $(VENV)/test  ## set up and run the tests
-	$(BIN)/python -m pytest -n auto -m "not slow and not browser and not parity"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not browser and not parity"
 
 slow: $(VENV)/test  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -37,16 +37,6 @@ def product(left: Array, right: Array, out: Array) -> Array:
     return np.matmul(left, right, out)
 
 
-def step_products(lefts: Sequence[Array], right: Array, out: Array) -> list[Callable[[Array, Array], Any]]:
-    """For each step a function (right, out) that multiplies with it; looked up outside the recurrence.
-
-    An array's own `dot` costs a third of what `matmul` does, and gives the same bits.
-    """
-    if lefts and _single(lefts[0], right, out):
-        return [left.dot for left in lefts]
-    return [partial(np.matmul, left) for left in lefts]
-
-
 def transposed(weight: Array) -> Array:
     """W^T of each matrix (..., fan_in, fan_out), laid out anew: small products with a mere view take twice the time."""
     return np.ascontiguousarray(weight.swapaxes(-1, -2))
@@ -139,6 +129,7 @@ class Steps:
     def __init__(self) -> None:
         self._over_time: dict[str, Array] = {}
         self._views: dict[str, dict[tuple[int, ...], list[Array]]] = {}
+        self._products: dict[str, list[Callable[[Array, Array], Any]]] = {}
         self._latest: dict[str, tuple[tuple[int, ...], np.dtype[Any], int, Array]] = {}
 
     def __call__(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], *, slabs: int = 0) -> Array:
@@ -156,6 +147,7 @@ class Steps:
             if old is not None:
                 new[: len(old)] = old
             self._over_time[name], self._views[name] = new, {}
+            self._products.pop(name, None)
         array = self._over_time[name][:steps]
         array = array.swapaxes(0, 1) if slabs else array
         self._latest[name] = (shape, dtype, slabs, array)
@@ -168,6 +160,19 @@ class Steps:
             steps, at = self._over_time[name], part[0] if len(part) == 1 else slice(*(part or (None,)))
             made[part] = list(steps[:, at] if part else steps)
         return made[part]
+
+    def products(self, name: str, right: Array, out: Array) -> list[Callable[[Array, Array], Any]]:
+        """For each step of the buffer a function (right, out) that multiplies with it.
+
+        An array's own `dot`, looked up before the recurrence, costs a third of what `matmul` does, and gives the same
+        bits.
+        """
+        views, made = self.views(name), self._products
+        if not views or not _single(views[0], right, out):
+            return [partial(np.matmul, view) for view in views]
+        if name not in made:
+            made[name] = [view.dot for view in views]
+        return made[name]
 
     def drop(self, name: str, steps: int) -> None:
         """Forget the oldest `steps` steps: what follows moves to the front."""

@@ -12,7 +12,6 @@ from rnnexp.layers.base import (
     bias_gradient,
     check_shapes,
     one_step_sum,
-    step_products,
     transposed,
     weight_gradient,
     whole_window,
@@ -134,8 +133,8 @@ class TimeRNN(Recurrent):
         whole_window(xs[first:], Wx, b, out=hs[first + 1 :])
         states, work = self._steps.views("h"), np.empty_like(hs[0])
         add, phi = np.add, self.activation.forward
-        times = step_products(states[first : len(xs)], Wh, work)
-        for h_prev_times, h in zip(times, states[first + 1 :], strict=False):
+        times = self._steps.products("h", Wh, work)
+        for h_prev_times, h in zip(times[first : len(xs)], states[first + 1 :], strict=False):
             h_prev_times(Wh, work)
             add(h, work, h)
             phi(h, h)
@@ -151,7 +150,7 @@ class TimeRNN(Recurrent):
         back, work = transposed(Wh), np.empty_like(dh[0])
         add, multiply, last = np.add, np.multiply, len(xs)
         deltas, earlier = dinputs[last - 1 :: -1], dhidden[last - 1 :: -1]
-        times = step_products(deltas, back, work)
+        times = self._steps.products("dpre", back, work)[last - 1 :: -1]
         for t, delta, delta_times, h, h_prev in zip(
             range(last - 1, -1, -1), deltas, times, dhidden[last:0:-1], earlier, strict=True
         ):

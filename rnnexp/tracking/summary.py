@@ -55,6 +55,8 @@ def gradient(history: History) -> list[str]:
         lines.append(f"gradient            exactly zero or not finite somewhere within {len(norms.common) - 1} steps")
     if math.isfinite(rate := norms.decay_rate):
         verdict = "vanishing" if rate < 0 else "exploding"
+        if norms.lag_range and abs(rate) * (norms.lag_range[1] - norms.lag_range[0]) < math.log(2.0):
+            verdict = "nearly level: less than a factor of 2 in all"
         lines.append(f"decay rate          {rate:+.4f} per step back in time ({verdict})")
     for name, other in study.others.items():
         if math.isfinite(other.log10_ratio):
