@@ -31,6 +31,7 @@ def template(tmp_path_factory):
 def opened(tmp_path, template, monkeypatch):
     """An open store, whose failures are noticed soon."""
     monkeypatch.setattr(mlflow_run, "pauses", mlflow_run.Pauses())
+    monkeypatch.setattr(mlflow_run, "TRUST", 0.0)
     for name in ("PATIENCE", "SHORT_PATIENCE"):
         monkeypatch.setattr(store, name, 0.1)
     shutil.copy(template, tmp_path / "mlflow.db")
