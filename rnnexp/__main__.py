@@ -48,6 +48,7 @@ def train_and_record(info: "RunInfo") -> float:
     experiment = CheckFirst.prepared.pop() if CheckFirst.prepared else build(info.settings)
     from rnnexp.tracking import finished_before, open_recorder
 
+    info = info.of(experiment.task)
     if info.settings["skip_finished"] and (loss := finished_before(info)) is not None:
         return loss
 

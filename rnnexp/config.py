@@ -152,15 +152,17 @@ class CheckFirst(Callback):
         from rnnexp.tracking.store import check_uri, tracking_uri
 
         try:
-            settings, started_in = check_root(config), Path(config.hydra.runtime.cwd)
+            settings, started_in, found = check_root(config), Path(config.hydra.runtime.cwd), None
             if settings["resume"] is not None:
-                from rnnexp.resume import find
+                from rnnexp.resume import check_data, find
 
                 CheckFirst.resumption = found = find(settings, config.hydra.overrides.task, started_in)
                 settings = found.settings
                 OmegaConf.set_readonly(config.hydra, False)
                 config.hydra.run.dir = str(found.folder)
             self.prepared[:] = [build(settings)]
+            if found is not None:
+                check_data(found, self.prepared[0].task)
             if config.tracking.backend == "mlflow":
                 check_uri(tracking_uri(config.tracking.uri, Path(config.hydra.runtime.cwd)))
             make_folder(Path(config.hydra.run.dir))

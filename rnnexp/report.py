@@ -207,7 +207,7 @@ def differing(table: "pd.DataFrame") -> list[str]:
 
 def _parameters(table: "pd.DataFrame") -> list[str]:
     """The columns that are parameters and change numbers; metrics have a slash in their names."""
-    from rnnexp.tracking.recorder import NO_MATTER
+    from rnnexp.tracking.run_info import NO_MATTER
 
     left_out = {*ABOUT, *NO_MATTER, "solved_at_step"}
     return [str(key) for key in table if "/" not in str(key) and key not in left_out]

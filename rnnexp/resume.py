@@ -159,6 +159,14 @@ def check_run(run: str, uri: str | None, started_in: Path) -> None:
         raise UserError(f"the run {run} was deleted", hint)
 
 
+def check_data(found: Resumption, task: Any) -> None:
+    """Refuse to go on with other data than the run began with: the file may have changed under its name."""
+    if found.state["run"].get("data", task.digest) != task.digest:
+        path = found.settings["task"].get("path")
+        hint = "put the file back as it was, or begin a new run"
+        raise UserError(f"the data of the task are not those that this run began with (task.path={path})", hint)
+
+
 def check_steps(steps: int, before: int, state: Mapping[str, Any], finished: int = 0) -> None:
     """Refuse to go on with a run that has reached its end, and whose record is whole."""
     try:

@@ -67,12 +67,13 @@ class Member:
             if not self.running.allowed:
                 self.running.__exit__(None, None, None)
                 return False
-            info = self.info = self.running.joined(self.info)
+            info = self.running.joined(self.info)
+            experiment = build(info.settings)
+            info = self.info = info.of(experiment.task)
             if info.settings["skip_finished"] and (loss := finished_before(info)) is not None:
                 self.running.loss = loss
                 self.running.__exit__(None, None, None)
                 return False
-            experiment = build(info.settings)
             self.recorder = open_recorder(info, experiment)
             self.recorder.__enter__()
             self.run = experiment.run()

@@ -113,6 +113,8 @@ class Task(ABC):
         where the paper speaks of the loss only.
     floor : float or None
         The best loss that any predictor can reach, where it is known.
+    digest : str
+        Of data that were read from a file: other data have another one. Empty where everything is drawn.
     input_names, output_names : sequence of str or None
         What each token or input value, and each class or output value, is called, where they have names.
     baseline : Baseline
@@ -127,6 +129,7 @@ class Task(ABC):
     success: str = ""
     error_per: str | None = None
     floor: float | None = None
+    digest: str = ""
     input_names: Sequence[str] | None = None
     output_names: Sequence[str] | None = None
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rnnexp.checks import InvalidValue, UserError, integer, number
 from rnnexp.tasks.base import Baseline, Batch, EpisodeTask, one_step
-from rnnexp.tasks.files import find, read_bytes, read_npz
+from rnnexp.tasks.files import digest, find, read_bytes, read_npz
 
 Array = NDArray[Any]
 
@@ -96,6 +96,8 @@ class Digits(EpisodeTask):
             self.training, self.held_out = split_by_label(scikit_learn_digits(), fraction)
         else:
             self.training, self.held_out, self.scale = read_mnist(path)
+        parts = (self.training, self.held_out)
+        self.digest = digest(*(array for part in parts for array in (part.pixels, part.labels)))
         self.length = self.training.pixels.shape[1]
         self.permutation: Array | None = None
         if permuted:

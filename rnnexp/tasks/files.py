@@ -1,12 +1,14 @@
 """Files that a person names: found and read, or refused with the reason."""
 
 import gzip
+import hashlib
 import stat
 import zlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from rnnexp.checks import InvalidValue
@@ -27,6 +29,16 @@ def find(path: Any, allowed: str, hint: str = "") -> Path:
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise InvalidValue("path", path, allowed, f"{file.name} is a pipe or device, no file")
     return file
+
+
+def digest(*contents: Array | str) -> str:
+    """SHA-256 of arrays and pieces of text, the first 16 digits."""
+    total = hashlib.sha256()
+    for content in contents:
+        array = np.frombuffer(content.encode(), np.uint8) if isinstance(content, str) else content
+        total.update(repr((array.dtype.str, array.shape)).encode())
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()[:16]
 
 
 def reason(error: Exception) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rnnexp import npz
 from rnnexp.checks import InvalidValue, integer, nearest, number
 from rnnexp.tasks.base import Baseline, Batch, EpisodeTask
+from rnnexp.tasks.files import digest
 from rnnexp.tasks.table_files import Columns, check_filled, meant_as_numbers, numbers_of, read_columns, times_of
 
 Array = NDArray[Any]
@@ -129,6 +130,7 @@ class Table(EpisodeTask):
         self._inputs, self._targets = (
             np.stack([values[name] for name in names], axis=-1) for names in (self.inputs, self.targets)
         )
+        self.digest = digest(self._inputs, self._targets, counts)
         self._training_mean = self._targets[:cut].mean(axis=0)
 
     def _split_rows(self, rows: int, path: str, fraction: float) -> tuple[Pieces, Pieces, int]:

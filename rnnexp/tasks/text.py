@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rnnexp.checks import InvalidValue, integer, number
 from rnnexp.tasks.base import Baseline, Batch, Place, StreamTask
-from rnnexp.tasks.files import find, read_bytes
+from rnnexp.tasks.files import digest, find, read_bytes
 
 Tokens = NDArray[np.int64]
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
@@ -63,6 +63,7 @@ class Text(StreamTask):
         self.input_size = self.output_size = len(self.characters)
         self.input_names = self.output_names = [printable(character) for character in self.characters]
         tokens = tokenize(codes, self.characters)
+        self.digest = digest(tokens, "".join(self.characters))
         self.training_tokens, self.evaluation_tokens = tokens[:cut], tokens[cut:]
 
     @cached_property

@@ -2,13 +2,10 @@
 
 import colorsys
 import csv
-import hashlib
-import json
 import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -17,8 +14,7 @@ from typing import Any
 from rnnexp import collector
 from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
-from rnnexp.settings import flat
-from rnnexp.sweeps.jobs import Diverged, JobRecord, Sweep
+from rnnexp.sweeps.jobs import Diverged, JobRecord
 from rnnexp.tasks import Text
 from rnnexp.tracking import summary
 from rnnexp.tracking.dead_runs import end_dead_runs
@@ -31,6 +27,7 @@ from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.model import keep_model
 from rnnexp.tracking.progress import Quiet, progress
 from rnnexp.tracking.run_folder import RunFolder
+from rnnexp.tracking.run_info import RunInfo
 from rnnexp.tracking.saver import Saver
 from rnnexp.tracking.store import Store, open_store, redact_text, told, tracking_uri
 from rnnexp.training import Report
@@ -38,76 +35,6 @@ from rnnexp.training.sampling import generate
 from rnnexp.training.trainer import Trainer
 
 SAMPLE_LENGTH = 1000
-#: Settings that don't change a run's numbers.
-NO_MATTER = ("tracking", "run_name", "fail_fast", "skip_finished", "max_jobs", "checkpoint", "resume")
-
-
-@dataclass(frozen=True)
-class RunInfo:
-    """What the recorder has to know of a run, as plain Python values.
-
-    Attributes
-    ----------
-    settings : mapping
-        The resolved configuration, nested.
-    choices : mapping of str to str
-        The choice made in each group.
-    overrides : sequence of str
-        What was changed on the command line.
-    folder : Path
-        Of the run's own files.
-    started_in : Path
-        The working directory that the command was started in.
-    config_yaml : str
-        The resolved configuration as YAML.
-    uri : str or None
-        The tracking URI as configured, with its password if it has one.
-    sweep, job : Sweep and JobRecord, or None
-        What the run is a part of; the record is filled in.
-    resumed : mapping, optional
-        The checkpoint that the run goes on from.
-    """
-
-    settings: Mapping[str, Any]
-    choices: Mapping[str, str]
-    overrides: Sequence[str]
-    folder: Path
-    started_in: Path
-    config_yaml: str
-    uri: str | None = field(default=None, repr=False)
-    sweep: Sweep | None = None
-    job: JobRecord | None = None
-    resumed: Mapping[str, Any] | None = None
-
-    @property
-    def name(self) -> str:
-        """As asked for, else what was changed on the command line, else the task; in a sweep, what differs."""
-        given = str(self.settings["run_name"] or "")
-        if self.job is not None:
-            return f"{given} {self.job.name}".strip()
-        if given:
-            return given
-        changed = [
-            text.replace('"', "")
-            for text in self.overrides
-            if not text.lstrip("+~").startswith(("tracking", "run_name="))
-        ]
-        return ", ".join(changed) or str(self.choices.get("task", "run"))
-
-    @property
-    def config_hash(self) -> str:
-        """The same for two runs whose numbers are the same: a hash of all settings but those of the record."""
-        kept = {key: value for key, value in self.settings.items() if key not in NO_MATTER}
-        return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-    def params(self) -> dict[str, object]:
-        """Flat parameters: the groups' choices, every value by its dotted key, and what draws each kind of weights."""
-        values = flat({key: value for key, value in self.settings.items() if key != "tracking"})
-        named = {key: value for key, value in values.items() if not key.endswith("_target_")}
-        for kind in self.settings.get("init", {}):
-            if target := values.get(f"init.{kind}._target_"):
-                named[f"initializer.{kind}"] = str(target).rpartition(".")[2].lower()
-        return {**self.choices, **{key: "null" if value is None else value for key, value in named.items()}}
 
 
 class Recorder:
@@ -162,6 +89,7 @@ class Recorder:
             "overrides": list(self.info.overrides),
             "id": None if self.run is None else self.run.id,
             "hash": self.info.config_hash,
+            "data": self.info.data,
         }
         loss = None if report.evaluation is None else report.evaluation.loss
         self.saver.told |= self._journal.told
@@ -320,6 +248,8 @@ def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:
         store = store_of(info)
         command = " ".join(["python -m rnnexp", *info.overrides])
         tags = {"rnnexp.kind": "run", "rnnexp.config_hash": info.config_hash}
+        if info.data:
+            tags["rnnexp.data"] = info.data
         tags["rnnexp.folder"] = str(info.folder.resolve())
         resume = None if info.resumed is None else info.resumed["run"]["id"]
         if info.sweep is not None and info.job is not None:

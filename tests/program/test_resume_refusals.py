@@ -229,3 +229,23 @@ def test_a_file_that_is_a_checkpoint_of_something_else(warm, stopped):
     save(other / "checkpoints" / "step-000000001.npz", {"trainer": {"step": 1}})
     check_refused(warm, folder, f"resume={other}", words=["is of no run of this command", "give another run folder"])
     shutil.rmtree(other)
+
+
+def test_data_that_changed_under_their_name(warm):
+    folder = warm.new_folder()
+    text = folder / "text.txt"
+    text.write_text("the quick brown fox jumps over the lazy dog\n" * 40)
+    few = ("task=text", "task.path=text.txt", "batch_size=2", "steps=4", "eval_every=4")
+    assert warm.run(folder, *few).returncode == 0
+    run_folder, was = run_folder_of(folder), text.read_text()
+    text.write_text(was.replace("quick", "slow"))
+    words = ["the data of the task are not those that this run began with", "task.path=text.txt", "begin a new run"]
+    check_refused(warm, folder, f"resume={run_folder}", "steps=8", words=words)
+    # Nor is the run that finished with the old text taken for one with the new text.
+    again = warm.run(folder, *few, "skip_finished=true")
+    assert again.returncode == 0 and "skipped" not in again.stdout
+    text.write_text(was)
+    again = warm.run(folder, *few, "skip_finished=true")
+    assert again.returncode == 0 and "skipped" in again.stdout
+    assert warm.run(folder, f"resume={run_folder}", "steps=8").returncode == 0
+    assert newest(run_folder) == 8

@@ -36,6 +36,12 @@ def test_every_task_is_here():
     assert named - {"Baseline", "Batch", "Place"} == ours
 
 
+def test_a_digest_is_of_data_from_files_alone(request, make_task, task):
+    name = request.node.callspec.params["task"]
+    assert bool(task.digest) == any(kind in name for kind in ("text", "table", "digits"))
+    assert make_task(name).digest == task.digest
+
+
 def check(task, batch, batch_size=None):
     """Shapes, dtypes and ranges of a batch."""
     steps, count = batch.mask.shape

@@ -389,3 +389,15 @@ def test_a_path_may_begin_with_the_home_folder(npz_file, monkeypatch):
     path = npz_file()
     monkeypatch.setenv("HOME", str(path.parent))
     holds(Digits(path=str(Path("~") / path.name)))
+
+
+def test_other_data_have_another_digest(npz_file):
+    first = Digits(path=str(npz_file())).digest
+    other = TRAINING[0].copy()
+    other[3, 1, 2] += 1
+    digests = [
+        Digits(path=str(npz_file(x_train=other))).digest,
+        Digits(path=str(npz_file(y_test=TEST[1][::-1]))).digest,
+    ]
+    assert len({first, *digests, Digits().digest}) == 4
+    assert Digits(path=str(npz_file())).digest == first

@@ -387,3 +387,16 @@ def test_a_quoted_field_over_two_lines_is_one_row(make):
     task = make(write=lambda path: path.write_text(out.getvalue()), normalize=False)
     assert task.inputs == ["a"]
     assert held_out(task) == [([[8.0]], [[9.0]])]
+
+
+def test_other_data_have_another_digest(make):
+    lines = ["x,y,who", *(f"{n},{n * n},{n // 10}" for n in range(60))]
+    settings = {"inputs": ["x"], "targets": ["y"]}
+    task = make(lines, sequence="who", **settings)
+    assert task.digest == make(lines, sequence="who", **settings).digest != ""
+    others = [[*lines[:5], "4.5,16,0", *lines[6:]], lines[:-1]]
+    digests = {make(other, sequence="who", **settings).digest for other in others}
+    # The same rows, cut into sequences elsewhere.
+    digests.add(make([line.replace(",0", ",1") for line in lines], sequence="who", **settings).digest)
+    digests.add(make(lines, **settings).digest)
+    assert len(digests | {task.digest}) == 5

@@ -21,6 +21,15 @@ def test_a_hangul_file_keeps_every_character(text_task):
     assert np.array_equal(task.encode(HANGUL), tokens)
 
 
+def test_other_data_have_another_digest(text_task):
+    digests = [text_task(HANGUL).digest, text_task(HANGUL + "!").digest, text_task(HANGUL[::-1]).digest]
+    digests.append(text_task(HANGUL, eval_fraction=0.5).digest)
+    assert len(set(digests[:3])) == 3 and digests[3] == digests[0]
+    assert text_task(HANGUL).digest == digests[0]
+    # The same tokens, of other characters.
+    assert text_task("ab" * 50).digest != text_task("cd" * 50).digest
+
+
 def test_a_byte_order_mark_is_no_character_and_line_ends_are_one(text_task):
     task = text_task("\ufeffab\r\nab\r\nab\r\n")
     assert task.characters == ["\n", "a", "b"]
