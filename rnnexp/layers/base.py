@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
 
+#: Numbers that are worked on at a time in passes over all steps, so that they stay in the cache between the passes.
+BLOCK = 2**14
 #: Numbers of a long sum that are taken at a time.
 PART = 2**13
 WIDE = (np.dtype(np.float64), np.dtype(np.complex128), np.dtype(np.longdouble))
@@ -18,6 +20,12 @@ def as_parameter(array: ArrayLike) -> Array:
     """`array` itself if it is floating or complex (never a copy), else converted to float64."""
     array = np.asarray(array)
     return array if array.dtype.kind in "fc" else array.astype(np.float64)
+
+
+def time_blocks(steps: Array) -> list[slice]:
+    """Blocks of the steps of an array (T, ..., N, H), for several passes over each."""
+    each = max(1, BLOCK * len(steps) // max(1, steps.size))
+    return [slice(start, start + each) for start in range(0, len(steps), each)]
 
 
 def rows(sequence: Array) -> Array:

@@ -23,16 +23,6 @@ def only_tanh(activation: str) -> None:
         )
 
 
-#: Numbers that are worked on at a time in passes over all steps, so that they stay in the cache between the passes.
-BLOCK = 2**14
-
-
-def time_blocks(steps: Array) -> list[slice]:
-    """Blocks of the steps of an array (T, ..., N, H), for several passes over each."""
-    each = max(1, BLOCK * len(steps) // max(1, steps.size))
-    return [slice(start, start + each) for start in range(0, len(steps), each)]
-
-
 def per_gate(x: Array, weight: Array) -> Array:
     """X W_g of one step for every gate g: (..., N, D), (..., G, D, H) -> (..., G, N, H)."""
     product: Array = x[..., np.newaxis, :, :] @ weight

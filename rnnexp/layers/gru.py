@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rnnexp.layers.activations import sigmoid
-from rnnexp.layers.base import as_parameter, bias_gradient, check_shapes, one_step_sum, transposed
+from rnnexp.layers.base import as_parameter, bias_gradient, check_shapes, one_step_sum, time_blocks, transposed
 from rnnexp.layers.gates import (
     all_gates,
     gate_biases,
@@ -17,7 +17,6 @@ from rnnexp.layers.gates import (
     input_gradient,
     only_tanh,
     per_gate,
-    time_blocks,
 )
 from rnnexp.layers.recurrent import Recurrent, State
 
@@ -198,7 +197,7 @@ class TimeGRU(Recurrent):
         dhidden, each, back, update = views("dh"), views("deltas"), views("deltas", 0, 3), views("gates", 1)
         weights = transposed(all_gates(Wh))
         dh[-1] = dhs[-1]
-        matmul, add, multiply = np.matmul, np.add, np.multiply
+        matmul, add, multiply, incoming = np.matmul, np.add, np.multiply, self._each_incoming(dhs)
         for t in range(steps - 1, -1, -1):
             later, delta, earlier = dhidden[t + 1], each[t], dhidden[t]
             multiply(later, delta, delta)
@@ -210,7 +209,7 @@ class TimeGRU(Recurrent):
             if carry is not None:
                 multiply(earlier, carry[t], earlier)
             if t:
-                add(earlier, dhs[t - 1], earlier)
+                add(earlier, incoming[t - 1], earlier)
         dWx, dWh, db, dbn = self.grads[:4]
         gate_gradients(xs, [dr, dz, dn], dWx)
         gate_gradients(hs[:-1], [dr, dz, dreset], dWh)

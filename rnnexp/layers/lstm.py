@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rnnexp.checks import number
 from rnnexp.layers.activations import sigmoid
-from rnnexp.layers.base import as_parameter, check_shapes, one_step_sum, transposed
+from rnnexp.layers.base import as_parameter, check_shapes, one_step_sum, time_blocks, transposed
 from rnnexp.layers.gates import (
     all_gates,
     gate_biases,
@@ -18,7 +18,6 @@ from rnnexp.layers.gates import (
     input_gradient,
     only_tanh,
     per_gate,
-    time_blocks,
 )
 from rnnexp.layers.recurrent import Recurrent, State
 
@@ -225,7 +224,7 @@ class TimeLSTM(Recurrent):
         each_o, each_ifg = views("deltas", 0), views("deltas", 1, 4)
         weights = transposed(all_gates(Wh))
         dh[-1], dc[-1] = dhs[-1], 0.0
-        matmul, add, multiply = np.matmul, np.add, np.multiply
+        matmul, add, multiply, incoming = np.matmul, np.add, np.multiply, self._each_incoming(dhs)
         for t in range(steps - 1, -1, -1):
             dh_t, dc_t, delta_o, delta_ifg = dhidden[t + 1], dcell[t + 1], each_o[t], each_ifg[t]
             multiply(dh_t, throughs[t], step_work)
@@ -242,7 +241,7 @@ class TimeLSTM(Recurrent):
                 multiply(earlier, carry[t], earlier)
                 multiply(dcell[t], carry[t], dcell[t])
             if t:
-                add(earlier, dhs[t - 1], earlier)
+                add(earlier, incoming[t - 1], earlier)
         dWx, dWh, db = self.grads[:3]
         gate_gradients(xs, list(deltas), dWx)
         gate_gradients(hs[:-1], list(deltas), dWh)

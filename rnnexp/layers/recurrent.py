@@ -81,6 +81,7 @@ class Recurrent(Layer):
         self.norms: dict[str, Array] | None = None
         self._own = len(params)
         rank = len(next(iter(self.parameter_shapes(1, 1).values())))
+        self._incoming: tuple[Array, list[Array]] = (np.empty(0), [])
         self._copies = self.params[0].shape[: self.params[0].ndim - rank]
         self._from_start = True
 
@@ -218,6 +219,12 @@ class Recurrent(Layer):
         self.dstate = tuple(dstate[0].copy() for dstate in dstates)
         self.norms = {n: row_norms(d) for n, d in zip(self.state_names, dstates, strict=True)} if norms else None
         return self._returned(dxs)
+
+    def _each_incoming(self, dhs: Array) -> list[Array]:
+        """The steps of dL/dhs, as views that live as long as the same buffer comes."""
+        if self._incoming[0] is not dhs:
+            self._incoming = dhs, list(dhs)
+        return self._incoming[1]
 
     def _check_input(self, xs: Array) -> None:
         """Raise a ValueError if `xs` does not fit the weights."""

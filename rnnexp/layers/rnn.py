@@ -12,6 +12,7 @@ from rnnexp.layers.base import (
     bias_gradient,
     check_shapes,
     one_step_sum,
+    time_blocks,
     transposed,
     weight_gradient,
     whole_window,
@@ -143,22 +144,27 @@ class TimeRNN(Recurrent):
         Wx, Wh, _ = self.params[:3]
         xs, hs, dh = self._xs, self._states[0], dstates[0]
         dpre = self._steps("dpre", hs[1:].shape, dh.dtype)
-        self.activation.derivative(hs[1:], out=dpre)
-        dh[0] = 0.0
-        dh[1:] = dhs
-        dhidden, dinputs = self._steps.views("dh"), self._steps.views("dpre")
-        back, work = transposed(Wh), np.empty_like(dh[0])
-        add, multiply, last = np.add, np.multiply, len(xs)
-        deltas, earlier = dinputs[last - 1 :: -1], dhidden[last - 1 :: -1]
-        times = self._steps.products("dpre", back, work)[last - 1 :: -1]
+        for block in time_blocks(dpre):
+            self.activation.derivative(hs[1:][block], out=dpre[block])
+        dh[-1] = dhs[-1]
+        dhidden, dinputs, incoming = self._steps.views("dh"), self._steps.views("dpre"), self._each_incoming(dhs)
+        add, multiply, last, back = np.add, np.multiply, len(xs), transposed(Wh)
+        times = self._steps.products("dpre", back, dh[0])
+        backwards = slice(last - 1, None, -1)
         for t, delta, delta_times, h, h_prev in zip(
-            range(last - 1, -1, -1), deltas, times, dhidden[last:0:-1], earlier, strict=True
+            range(last - 1, -1, -1),
+            dinputs[backwards],
+            times[backwards],
+            dhidden[last:0:-1],
+            dhidden[backwards],
+            strict=True,
         ):
             multiply(h, delta, delta)
-            delta_times(back, work)
+            delta_times(back, h_prev)
             if carry is not None:
-                multiply(work, carry[t], work)
-            add(h_prev, work, h_prev)
+                multiply(h_prev, carry[t], h_prev)
+            if t:
+                add(h_prev, incoming[t - 1], h_prev)
         weight_gradient(xs, dpre, out=self.grads[0])
         weight_gradient(hs[:-1], dpre, out=self.grads[1])
         bias_gradient(dpre, out=self.grads[2])
