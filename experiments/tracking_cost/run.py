@@ -1,8 +1,8 @@
 """What recording in MLflow costs: ``python experiments/tracking_cost/run.py``.
 
 In an empty folder with a database that was used before, it times a run of 2000 updates with 100 units, and all calls
-to MLflow in it, and prints their share of the run's time; then a sweep of many tiny jobs, and the time a job takes
-beside its training, in milliseconds of this machine and as a part of one call of `log_batch` with 1000 values.
+to MLflow in it, and prints their share of the run's time; then sweeps of few and of many tiny jobs, and the time
+that a job takes beside its training: in milliseconds of this machine, and that of one job more in calls of `log_batch`.
 """
 
 import argparse
@@ -73,6 +73,12 @@ def run(*arguments: str) -> float:
     return time.perf_counter() - began
 
 
+def sweep(jobs: int) -> dict[str, float]:
+    """Seconds of a sweep of tiny jobs beside their training, and of all its calls to MLflow."""
+    whole = run("-m", f"seed=range(0,{jobs})", "steps=2", "eval_every=2", "tracking.figures=false")
+    return {"beside": whole - spent["training"], "mlflow": spent["mlflow"]}
+
+
 def batch_of_1000() -> float:
     """Seconds of a call of `log_batch` with 1000 values, the median of nine."""
     from mlflow import MlflowClient
@@ -103,13 +109,13 @@ def main() -> None:
         print(
             f"MLflow calls: {share:.1%} of a run of {options.steps} updates with 100 units ({whole:.1f} s)", flush=True
         )
-        whole = run("-m", f"seed=range(0,{options.jobs})", "steps=2", "eval_every=2")
-        beside = (whole - spent["training"]) / options.jobs
+        few, many = (sweep(count) for count in (options.jobs // 4, options.jobs))
+        each = (many["beside"] - few["beside"]) / (options.jobs - options.jobs // 4)
         print(
-            f"{options.jobs} jobs of 2 updates: {1000 * beside:.0f} ms a job beside training, "
-            f"of which MLflow {1000 * spent['mlflow'] / options.jobs:.0f} ms"
+            f"{options.jobs} jobs of 2 updates: {1000 * many['beside'] / options.jobs:.0f} ms a job beside training, "
+            f"of which MLflow {1000 * many['mlflow'] / options.jobs:.0f} ms; "
+            f"a job more costs {1000 * each:.0f} ms, {each / batch_of_1000():.2f} calls of log_batch with 1000 values"
         )
-        print(f"that is {beside / batch_of_1000():.2f} of a call of log_batch with 1000 values")
         os.chdir("/")
 
 

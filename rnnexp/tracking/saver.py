@@ -22,6 +22,8 @@ from rnnexp.training.trainer import Trainer
 
 #: Seconds between checkpoints when no number of updates is given.
 MINUTE = 60.0
+#: Seconds of work that are worth waiting for the disk: a power failure may cost a shorter run its checkpoint.
+WORTH = 1.0
 #: What a record may be made of, by name: nothing else is made from a file.
 RECORDS: dict[str, Any] = {
     cls.__name__: cls for cls in (AdaptiveWindow, NormsByLag, Saturation, StepJacobians, Study, TruncationBias)
@@ -99,7 +101,7 @@ class Saver:
     def __init__(self, folder: Path, settings: dict[str, Any], steps: int) -> None:
         self.files = Checkpoints(folder / CHECKPOINTS_FOLDER) if settings.get("kind") == "files" else None
         self.every, self.steps = settings.get("every"), steps
-        self._last = time.monotonic()
+        self._began = self._last = time.monotonic()
         self.written = self.told = False
 
     def due(self, step: int) -> bool:
@@ -127,7 +129,8 @@ class Saver:
         if self.files is None:
             return
         try:
-            self.files.write(trainer.step, {**about, "trainer": trainer.state()}, loss)
+            settle = time.monotonic() - self._began > WORTH
+            self.files.write(trainer.step, {**about, "trainer": trainer.state()}, loss, settle=settle)
             self._hold()
             self.written = True
         except UserError as error:

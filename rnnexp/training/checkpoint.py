@@ -34,7 +34,7 @@ SPREAD, READING = 40, 2**18
 TEXT, DIGEST = "!plain.json", "!sha256"
 
 
-def save(path: str | os.PathLike[str], state: State, about: State | None = None) -> None:
+def save(path: str | os.PathLike[str], state: State, about: State | None = None, *, settle: bool = True) -> None:
     """Write a state as one .npz file: whole, or not at all.
 
     An array's name is the path to it, as in ``np.load(path)["parameters/recurrent.Wh"]``. Nothing is pickled.
@@ -47,6 +47,8 @@ def save(path: str | os.PathLike[str], state: State, about: State | None = None)
         Nested dicts of arrays and plain values, as `Trainer.state` gives.
     about : dict of plain values, optional
         What `read_about` gives back.
+    settle : bool
+        Wait until it is on the disk, so that a power failure leaves the one before it or this one.
 
     Raises
     ------
@@ -75,7 +77,7 @@ def save(path: str | os.PathLike[str], state: State, about: State | None = None)
         )
     members = {**arrays, TEXT: text}
     members[DIGEST] = digest(members)
-    _replace(path, lambda stream: _write(stream, members))
+    _replace(path, lambda stream: _write(stream, members), settle)
 
 
 def load(path: str | os.PathLike[str]) -> State:
@@ -178,14 +180,15 @@ def _write(stream: IO[bytes], arrays: dict[str, Array]) -> None:
                 npy.write_array(member, array, allow_pickle=False)
 
 
-def _replace(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Make a file next to `path` and put it in its place when it is on the disk."""
+def _replace(path: Path, write: Callable[[IO[bytes]], None], settle: bool) -> None:
+    """Make a file next to `path` and put it in its place, when it is on the disk if it is to settle."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as stream:
             write(stream)
             stream.flush()
-            os.fsync(stream.fileno())
+            if settle:
+                os.fsync(stream.fileno())
         os.replace(temporary, path)  # noqa: PTH105
     except OSError as error:
         _forget(temporary)
@@ -194,7 +197,8 @@ def _replace(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     except BaseException:
         _forget(temporary)
         raise
-    _settle(path.parent)
+    if settle:
+        _settle(path.parent)
 
 
 def _forget(path: Path) -> None:
@@ -234,7 +238,7 @@ class Checkpoints:
         """Where the checkpoint with the lowest evaluation loss is, if there is one."""
         return self.folder / "best.npz"
 
-    def write(self, step: int, state: State, loss: float | None = None) -> Path:
+    def write(self, step: int, state: State, loss: float | None = None, *, settle: bool = True) -> Path:
         """Write a checkpoint, and remove those that are no longer kept.
 
         Checkpoints of later steps, which a run left behind that now goes on from an earlier one, are removed too.
@@ -245,6 +249,8 @@ class Checkpoints:
         state : dict
         loss : float, optional
             On the evaluation set, at this step; the lowest one makes the best checkpoint. Of two equal ones, the first.
+        settle : bool
+            See `save`.
 
         Returns
         -------
@@ -263,9 +269,9 @@ class Checkpoints:
         except OSError as error:
             problem = f"the folder {self.folder} can't be made: {error.strerror or error}"
             raise UserError(problem, "give another folder for the checkpoints") from error
-        save(path, state, {"step": int(step), "loss": loss})
+        save(path, state, {"step": int(step), "loss": loss}, settle=settle)
         if loss is not None and loss < self._lowest():
-            self._make_best(path)
+            self._make_best(path, settle)
             self._best_loss = loss
         self._tidy(path)
         return path
@@ -307,7 +313,7 @@ class Checkpoints:
                 self._best_loss = float(loss) if isinstance(loss, int | float) else None
         return math.inf if self._best_loss is None else self._best_loss
 
-    def _make_best(self, path: Path) -> None:
+    def _make_best(self, path: Path, settle: bool) -> None:
         """A second name for the file, or a copy where the file system has no links."""
         temporary = path.with_name(f".{self.best.name}.{uuid.uuid4().hex}.tmp")
         try:
@@ -316,8 +322,9 @@ class Checkpoints:
         except OSError:
             _forget(temporary)
             with path.open("rb") as whole:
-                _replace(self.best, lambda stream: shutil.copyfileobj(whole, stream))
-        _settle(self.folder)
+                _replace(self.best, lambda stream: shutil.copyfileobj(whole, stream), settle)
+        if settle:
+            _settle(self.folder)
 
     def _tidy(self, newest: Path) -> None:
         """Remove what is no longer kept, and what a killed process left half written."""
