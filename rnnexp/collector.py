@@ -1,19 +1,23 @@
 """The garbage collector's work while the command starts: half a second spent on what imports leave, which all stays."""
 
 import gc
-from functools import cache
+
+_begun = False
 
 
 def wait() -> None:
     """Collect nothing until `begin`: imports make hundreds of thousands of objects, and hardly any garbage."""
-    gc.disable()
+    if not _begun:
+        gc.disable()
 
 
-@cache
 def begin() -> None:
     """Collect again, and leave alone for good what is there by now. It does so once in a process.
 
     MLflow alone has 300,000 objects; to go through them again and again would cost a tenth of a small job.
     """
-    gc.freeze()
-    gc.enable()
+    global _begun
+    if not _begun:
+        _begun = True
+        gc.freeze()
+        gc.enable()

@@ -29,8 +29,11 @@ from rnnexp import collector
 collector.wait()
 collector.begin()
 frozen = gc.get_freeze_count()
+collector.wait()
 collector.begin()
-assert gc.get_freeze_count() <= frozen and gc.isenabled()
+assert 0 < gc.get_freeze_count() <= frozen and gc.isenabled()
+collector.wait()  # a second command in the same process
+assert gc.isenabled()
 cycle = []
 cycle.append(cycle)
 del cycle
