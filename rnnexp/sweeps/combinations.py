@@ -67,17 +67,15 @@ def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> None:
         The first job's that can't be built, with its overrides.
     """
     from rnnexp.build import build
-    from rnnexp.config import check_root
 
     composer, seen = composer_of(config), set()
     for job in jobs:
         try:
-            composed = composer.compose(job)
-            settings = check_root(composed)
+            settings = composer.settings(job)
             key = json.dumps({**settings, "seed": 0, "run_name": None}, sort_keys=True, default=str)
             if key not in seen:
                 seen.add(key)
-                build(composed)
+                build(settings)
         except InvalidValue as error:
             where = f"in the job {' '.join(job)}"
             hint = f"{error.hint}; {where}" if error.hint else where
@@ -105,6 +103,16 @@ class Composer:
         self._parsed: dict[str, Override] = {}
         self._bases: dict[tuple[str, ...], DictConfig] = {}
         self._working: dict[tuple[str, ...], DictConfig] = {}
+        self._settings: dict[tuple[str, ...], dict[str, Any]] = {}
+
+    def settings(self, overrides: Sequence[str]) -> dict[str, Any]:
+        """What `check_root` makes of a job's configuration: the same for the check of the sweep and for the job."""
+        from rnnexp.config import check_root
+
+        key = tuple(overrides)
+        if key not in self._settings:
+            self._settings[key] = check_root(self.compose(overrides))
+        return self._settings[key]
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The configuration of a job. The next call may overwrite it."""

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rnnexp.checks import UserError, integer
-from rnnexp.config import check_root, run_info
+from rnnexp.config import run_info
 from rnnexp.sweeps.combinations import composer_of
 from rnnexp.sweeps.grouping import obstacle, stack_key, what_differs
 from rnnexp.sweeps.jobs import RunningJob, run_alone
@@ -51,15 +51,20 @@ class Jobs:
         UserError
             If the job's configuration is refused.
         """
-        config = self.composer.compose(self.overrides[index])
-        folder = self._folder(config, index)
+        overrides = self.overrides[index]
+        settings, (base, _) = self.composer.settings(overrides), self.composer.base(overrides)
+        folder = self._folder(index, base)
         folder.mkdir(parents=True, exist_ok=True)
-        choices, started_in = dict(config.hydra.runtime.choices), Path(config.hydra.runtime.cwd)
-        info: RunInfo = run_info(check_root(config), choices, self.own_overrides(index), folder, started_in)
+        choices, started_in = dict(base.hydra.runtime.choices), Path(base.hydra.runtime.cwd)
+        info: RunInfo = run_info(settings, choices, self.own_overrides(index), folder, started_in)
         return info
 
-    def _folder(self, config: DictConfig, index: int) -> Path:
+    def _folder(self, index: int, base: DictConfig) -> Path:
         number, own = self.first + index, self.own_overrides(index)
+        layout: Any = OmegaConf.to_container(base.hydra.sweep, resolve=False)
+        if layout["subdir"] == "${hydra.job.num}":  # as usual: nothing of the job's own is in it
+            return self.sweep_folder / str(number)
+        config = self.composer.compose(self.overrides[index])
         layout = config.hydra.job.config.override_dirname
         with open_dict(config.hydra.job):
             config.hydra.job.num = number

@@ -227,11 +227,11 @@ class Recorder:
 
 
 def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """A CSV file with one row each."""
+    """A CSV file with one row each; all have the same keys in the same order."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+        writer = csv.writer(file)
+        writer.writerow(rows[0])
+        writer.writerows(row.values() for row in rows)
 
 
 def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:

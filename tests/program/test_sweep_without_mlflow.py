@@ -77,3 +77,24 @@ def test_whatever_differs_is_in_the_comparison(tmp_path, command):
         assert {row[column] for row in table(done.stdout)[1:]} == set(values)
         told = [row[key] for row in rows]
         assert len(set(told)) == 2 and "" not in told, (key, told)
+
+
+@pytest.mark.parametrize(
+    ("subdir", "names"),
+    [
+        ("${hydra.job.num}", ["0", "1", "2", "3"]),
+        ("h${hidden_size}_${hydra.job.num}", ["h2_0", "h3_1", "h2_2", "h3_3"]),
+        ("${hydra.job.override_dirname}", [f"hidden_size={h},seed={s}" for s in (0, 1) for h in (2, 3)]),
+    ],
+)
+def test_a_jobs_folder_may_be_named_by_its_own_values(tmp_path, command, subdir, names):
+    usual = [
+        f"hydra.sweep.subdir={subdir}",
+        "hydra.sweep.dir=swept",
+        "hydra.job.config.override_dirname.exclude_keys=[tracking,steps,gradients]",
+    ]
+    done = command(tmp_path, "-m", *SMALL, *usual, "seed=0,1", "hidden_size=2,3")
+    assert done.returncode == 0, done.stderr
+    for name, (seed, size) in zip(names, [(0, 2), (0, 3), (1, 2), (1, 3)], strict=True):
+        settings = (tmp_path / "swept" / name / "config.yaml").read_text().splitlines()
+        assert f"seed: {seed}" in settings and f"hidden_size: {size}" in settings
