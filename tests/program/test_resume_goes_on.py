@@ -54,7 +54,7 @@ def stop(warm, folder, *arguments, at=30, number=signal.SIGINT, **how):
 def test_checkpoints_come_at_the_interval_and_at_the_end(warm):
     folder = warm.new_folder()
     seen = "from rnnexp.training.checkpoint import Checkpoints as C; write = C.write; "
-    seen += "C.write = lambda self, step, *more: print('written', step) or write(self, step, *more)"
+    seen += "C.write = lambda self, step, *more, **how: print('written', step) or write(self, step, *more, **how)"
     done = warm.run(folder, *SMALL, "steps=20", "checkpoint.every=7", before=seen)
     assert [line for line in done.stdout.splitlines() if "written" in line] == [f"written {n}" for n in (7, 14, 20)]
     names = {path.name for path in (run_folder_of(folder) / "checkpoints").iterdir()}
