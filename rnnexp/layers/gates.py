@@ -42,9 +42,9 @@ def gate_inputs(xs: Array, Wx: Array, b: Array, out: Array, sigmoids: int) -> No
     sigmoids : int
         How many of the gates are sigmoids; see `half_for_sigmoids`.
     """
-    for gate, pre in enumerate(out):
-        half = 0.5 if gate < sigmoids else 1.0
-        whole_window(xs, half * Wx[..., gate, :, :], half * b[..., gate, :], out=pre)
+    weights, biases = half_for_sigmoids(all_gates(Wx), sigmoids), half_for_sigmoids(np.moveaxis(b, -2, 0), sigmoids)
+    for weight, bias, pre in zip(weights, biases, out, strict=True):
+        whole_window(xs, weight, bias, out=pre)
 
 
 def gate_gradients(xs: Array, deltas: list[Array], dWx: Array) -> None:
@@ -69,7 +69,7 @@ def input_gradient(deltas: list[Array], Wx: Array, out: Array, work: Array) -> A
 
 
 def half_for_sigmoids(weight: Array, sigmoids: int) -> Array:
-    """Weights (G, ..., fan_in, fan_out) halved for the first gates.
+    """Weights (G, ..., fan_in, fan_out), or biases (G, ..., H), halved for the first gates.
 
     sigmoid(x) = (1 + tanh(x / 2)) / 2, and halving is exact, so one tanh does for all gates.
     """

@@ -61,8 +61,8 @@ class Jobs:
 
     def _folder(self, index: int, base: DictConfig) -> Path:
         number, own = self.first + index, self.own_overrides(index)
-        layout: Any = OmegaConf.to_container(base.hydra.sweep, resolve=False)
-        if layout["subdir"] == "${hydra.job.num}":  # as usual: nothing of the job's own is in it
+        sweep: Any = OmegaConf.to_container(base.hydra.sweep, resolve=False)
+        if sweep["subdir"] == "${hydra.job.num}":  # as usual: nothing of the job's own is in it
             return self.sweep_folder / str(number)
         config = self.composer.compose(self.overrides[index])
         layout = config.hydra.job.config.override_dirname

@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from rnnexp import collector
 from rnnexp.checks import InvalidValue, UserError, integer
 from rnnexp.sweeps.combinations import check_all, check_count, combinations, compose_faster, swept_keys
 from rnnexp.sweeps.jobs import JOBS_FOLDER, STOP_FILE, JobRecord, Sweep, load_jobs
@@ -80,7 +81,6 @@ def begin(config: DictConfig) -> None:
         If a job can't be built, there are too many or none of them, or the tracking store can't be used; nothing has
         been created then.
     """
-    from rnnexp import collector
     from rnnexp.build import build
     from rnnexp.config import make_folder
     from rnnexp.tracking.store import open_store, redact_setting, tracking_uri

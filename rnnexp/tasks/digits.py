@@ -96,8 +96,12 @@ class Digits(EpisodeTask):
             self.training, self.held_out = split_by_label(scikit_learn_digits(), fraction)
         else:
             self.training, self.held_out, self.scale = read_mnist(path)
-        parts = (self.training, self.held_out)
-        self.digest = digest(*(array for part in parts for array in (part.pixels, part.labels)))
+        self.digest = digest(
+            training=self.training.pixels,
+            shown=self.training.labels,
+            held_out=self.held_out.pixels,
+            to_tell=self.held_out.labels,
+        )
         self.length = self.training.pixels.shape[1]
         self.permutation: Array | None = None
         if permuted:

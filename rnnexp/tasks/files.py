@@ -1,16 +1,15 @@
 """Files that a person names: found and read, or refused with the reason."""
 
 import gzip
-import hashlib
 import stat
 import zlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from rnnexp import npz
 from rnnexp.checks import InvalidValue
 from rnnexp.npz import check_file, check_size, read_arrays
 
@@ -31,14 +30,9 @@ def find(path: Any, allowed: str, hint: str = "") -> Path:
     return file
 
 
-def digest(*contents: Array | str) -> str:
-    """SHA-256 of arrays and pieces of text, the first 16 digits."""
-    total = hashlib.sha256()
-    for content in contents:
-        array = np.frombuffer(content.encode(), np.uint8) if isinstance(content, str) else content
-        total.update(repr((array.dtype.str, array.shape)).encode())
-        total.update(np.ascontiguousarray(array).tobytes())
-    return total.hexdigest()[:16]
+def digest(**arrays: Array) -> str:
+    """The first 16 digits of the SHA-256 of what was read."""
+    return npz.digest(arrays).tobytes().hex()[:16]
 
 
 def reason(error: Exception) -> str:

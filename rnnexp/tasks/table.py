@@ -130,7 +130,7 @@ class Table(EpisodeTask):
         self._inputs, self._targets = (
             np.stack([values[name] for name in names], axis=-1) for names in (self.inputs, self.targets)
         )
-        self.digest = digest(self._inputs, self._targets, counts)
+        self.digest = digest(inputs=self._inputs, targets=self._targets, counts=counts)
         self._training_mean = self._targets[:cut].mean(axis=0)
 
     def _split_rows(self, rows: int, path: str, fraction: float) -> tuple[Pieces, Pieces, int]:

@@ -63,7 +63,7 @@ class Text(StreamTask):
         self.input_size = self.output_size = len(self.characters)
         self.input_names = self.output_names = [printable(character) for character in self.characters]
         tokens = tokenize(codes, self.characters)
-        self.digest = digest(tokens, "".join(self.characters))
+        self.digest = digest(tokens=tokens, characters=np.array([ord(character) for character in self.characters]))
         self.training_tokens, self.evaluation_tokens = tokens[:cut], tokens[cut:]
 
     @cached_property

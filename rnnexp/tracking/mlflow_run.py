@@ -297,8 +297,7 @@ class MLflowRun:
 
     def artifact(self, path: Path) -> None:
         """Keep a file with the run; it is sent at its end."""
-        if not path.is_relative_to(folder := self.folder):
-            folder, path = folder.resolve(), path.resolve()
+        folder, path = self.folder.resolve(), path.resolve()
         self._outbox.put(artifact=str(path.relative_to(folder) if path.is_relative_to(folder) else path))
 
     def end(self, status: str, tags: Mapping[str, str]) -> str:

@@ -1,7 +1,6 @@
 """Checkpoints: a state as one file that is whole or not there, and a folder with the last ones and the best."""
 
 import contextlib
-import hashlib
 import json
 import math
 import os
@@ -19,7 +18,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from rnnexp.checks import UserError, integer
-from rnnexp.npz import LARGEST, read_arrays
+from rnnexp.npz import LARGEST, digest, read_arrays
 from rnnexp.training.state import State, copied
 
 Array = NDArray[Any]
@@ -137,17 +136,6 @@ def _checked(path: Path) -> tuple[State, State]:
             raise ValueError(f"{name} has no place in it")
         at[last] = array.transpose(np.argsort(order)) if array.ndim else array
     return state, about
-
-
-def digest(arrays: dict[str, Array]) -> Array:
-    """SHA-256 of names, types, shapes and contents of arrays, (32,)."""
-    total = hashlib.sha256()
-    for name in sorted(arrays):
-        array = arrays[name]
-        total.update(repr((name, array.dtype.str, array.shape)).encode())
-        contiguous = np.asarray(array, order="C")
-        total.update(contiguous.reshape(-1).view(np.uint8).data if contiguous.size else b"")
-    return np.frombuffer(total.digest(), np.uint8)
 
 
 def _arrays(state: Any, path: str = "") -> Iterator[tuple[str, Array]]:

@@ -14,9 +14,10 @@ from numpy.lib import format as npy
 
 from rnnexp.checks import UserError
 from rnnexp.layers import TimeLSTM, build_network
+from rnnexp.npz import digest
 from rnnexp.tasks import Echo, Recall, Sine
 from rnnexp.training import Adam, AdaptiveBPTT, TruncatedBPTT, prepare
-from rnnexp.training.checkpoint import READING, SPREAD, digest, load, save
+from rnnexp.training.checkpoint import READING, SPREAD, load, save
 
 #: Damaged copies of each file.
 CASES = 300

@@ -13,7 +13,6 @@ from rnnexp.gradients import GradientStudy
 from rnnexp.layers import TimeLSTM, build_network
 from rnnexp.resume import check_steps, compare, finished_at, keep_locked, lock
 from rnnexp.tasks import Recall
-from rnnexp.tracking import saver as saver_module
 from rnnexp.tracking import saver as saving
 from rnnexp.tracking.history import History
 from rnnexp.tracking.saver import Saver, packed, unpacked
@@ -103,7 +102,7 @@ def test_a_full_disk_is_told_once_and_training_goes_on(tmp_path, monkeypatch, ca
     def numbers(folder, broken):
         run, history = training(), History(Recall(lag=3), 20)
         saver = Saver(folder, FILES, 20)
-        monkeypatch.setattr(saver_module, "WORTH", -1.0)
+        monkeypatch.setattr(saving, "WORTH", -1.0)
         if broken and fails == "write":
             monkeypatch.setattr(os, "fsync", full)
         elif broken:
@@ -133,7 +132,7 @@ def test_a_disk_that_is_full_for_a_while(tmp_path, monkeypatch, capsys):
         fsync(number)
 
     monkeypatch.setattr(os, "fsync", at_times)
-    monkeypatch.setattr(saver_module, "WORTH", -1.0)
+    monkeypatch.setattr(saving, "WORTH", -1.0)
     saver = Saver(tmp_path, FILES, 20)
     through(run, saver, history)
     assert len(capsys.readouterr().err.splitlines()) == 2 and saver.written
@@ -145,7 +144,7 @@ def test_a_disk_that_is_full_for_a_while(tmp_path, monkeypatch, capsys):
 def test_only_work_of_more_than_a_second_waits_for_the_disk(tmp_path, monkeypatch, seconds):
     settled, now = [], [100.0]
     monkeypatch.setattr(os, "fsync", settled.append)
-    monkeypatch.setattr(saver_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(saving.time, "monotonic", lambda: now[0])
     run, saver = training(), Saver(tmp_path, FILES, 20)
     now[0] += seconds
     through(run, saver, History(Recall(lag=3), 20))
