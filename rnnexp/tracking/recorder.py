@@ -50,8 +50,8 @@ class Recorder:
 
     def __init__(self, experiment: Experiment, info: RunInfo, run: MLflowRun | None) -> None:
         self.experiment, self.info, self.run = experiment, info, run
-        self.history = History(experiment.task, experiment.steps)
-        self.saver = Saver(info.folder, info.settings["checkpoint"], experiment.steps)
+        self.history, resumed = History(experiment.task, experiment.steps), info.resumed is not None
+        self.saver = Saver(info.folder, info.settings["checkpoint"], experiment.steps, resumed=resumed)
         if info.resumed is not None:
             self.history.restore(info.resumed["history"])
         so_far = self.history.points() if info.resumed is not None else None

@@ -89,6 +89,8 @@ class Saver:
         The group `checkpoint`.
     steps : int
         Updates that the run is meant to make.
+    resumed : bool
+        The folder has the checkpoints of an earlier process, which new ones replace.
 
     Attributes
     ----------
@@ -98,10 +100,11 @@ class Saver:
         The person knows that the folder can't be written.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any], steps: int) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any], steps: int, *, resumed: bool = False) -> None:
         self.files = Checkpoints(folder / CHECKPOINTS_FOLDER) if settings.get("kind") == "files" else None
         self.every, self.steps = settings.get("every"), steps
         self._began = self._last = time.monotonic()
+        self.resumed = resumed
         self.written = self.told = False
 
     def due(self, step: int) -> bool:
@@ -129,7 +132,7 @@ class Saver:
         if self.files is None:
             return
         try:
-            settle = time.monotonic() - self._began > WORTH
+            settle = self.resumed or time.monotonic() - self._began > WORTH
             self.files.write(trainer.step, {**about, "trainer": trainer.state()}, loss, settle=settle)
             self._hold()
             self.written = True

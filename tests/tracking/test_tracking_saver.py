@@ -152,6 +152,14 @@ def test_only_work_of_more_than_a_second_waits_for_the_disk(tmp_path, monkeypatc
     assert Checkpoints(tmp_path / "checkpoints").load_latest()[1]["trainer"]["step"] == 20
 
 
+def test_a_resumed_run_has_earlier_work_to_lose(tmp_path, monkeypatch):
+    settled = []
+    monkeypatch.setattr(os, "fsync", settled.append)
+    monkeypatch.setattr(saving, "WORTH", 1e6)
+    through(training(), Saver(tmp_path, FILES, 20, resumed=True), History(Recall(lag=3), 20))
+    assert settled
+
+
 def test_a_history_goes_through_a_file(tmp_path):
     run, history = training(), History(Recall(lag=3), 20)
     saver = Saver(tmp_path, FILES, 20)
