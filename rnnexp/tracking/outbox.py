@@ -87,7 +87,7 @@ class Outbox:
         for batch, metrics, params, tags in self._batches():
             client.log_batch(
                 run,
-                metrics=[Metric(*point) for point in reversed(metrics)],  # MLflow updates its latest values less often
+                metrics=[Metric(*point) for point in metrics],
                 params=[Param(key, value) for key, value in params.items()],
                 tags=[RunTag(key, value) for key, value in tags.items()],
             )
