@@ -105,9 +105,10 @@ def run_to_the_end() -> None:
 
     try:
         run()
-    except BaseException as error:
+    except BaseException as raised:
+        error = interrupts.behind(raised)
         if (code := whole.finish(error)) is None or isinstance(error, KeyboardInterrupt):
-            raise
+            raise error from None
         raise SystemExit(code) from None
     if code := whole.finish(None):
         raise SystemExit(code)

@@ -20,6 +20,7 @@ try:
 except ImportError:
     from yaml import SafeDumper  # type: ignore[assignment]
 
+from rnnexp import interrupts
 from rnnexp.checks import InvalidValue, UserError, integer, nearest, one_of, show
 
 DTYPES = ("float32", "float64")
@@ -140,6 +141,7 @@ class CheckFirst(Callback):
         except UserError as error:
             raise SystemExit(error.message()) from None
         except Exception as error:
+            interrupts.check()
             told = explain(error, sys.argv[1:])
             if told is None:
                 traceback.print_exc()
@@ -171,6 +173,7 @@ class CheckFirst(Callback):
         except MemoryError as error:
             raise SystemExit(out_of_memory(error).message()) from None
         except Exception:
+            interrupts.check()
             return  # the job will raise it again, where its traceback can be read
 
 

@@ -17,6 +17,7 @@ _last = -PATIENCE
 _held = False
 _waiting: int | None = None
 _came = 0.0
+_raised: int | None = None
 
 
 def install() -> None:
@@ -44,11 +45,22 @@ def waiting() -> bool:
 
 
 def check() -> None:
-    """Raise the interruption that waits, if there is one."""
+    """Raise the interruption that waits, or one that was raised where it got lost (in a finaliser, for example)."""
     global _waiting
     if _waiting is not None:
         number, _waiting = _waiting, None
         _raise(number)
+    if _raised is not None:
+        _raise(_raised)
+
+
+def behind(error: BaseException) -> BaseException:
+    """What an error stands for: the interruption, once one was raised, for what it broke off may raise another."""
+    if _raised is None or isinstance(error, KeyboardInterrupt):
+        return error
+    interruption = _interruption(_raised)
+    interruption.__cause__ = error
+    return interruption
 
 
 def _interrupt(number: int, frame: FrameType | None) -> Any:
@@ -66,8 +78,10 @@ def _interrupt(number: int, frame: FrameType | None) -> Any:
 
 
 def _raise(number: int) -> None:
-    global _last
-    _last = time.monotonic()
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    raise SystemExit(128 + number)
+    global _last, _raised
+    _last, _raised = time.monotonic(), number
+    raise _interruption(number)
+
+
+def _interruption(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)

@@ -15,7 +15,8 @@ def clock(monkeypatch):
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     now = [1000.0]
     monkeypatch.setattr(interrupts.time, "monotonic", lambda: now[0])
-    for name, value in (("_last", -interrupts.PATIENCE), ("_held", False), ("_waiting", None), ("_came", 0.0)):
+    start = {"_last": -interrupts.PATIENCE, "_held": False, "_waiting": None, "_came": 0.0, "_raised": None}
+    for name, value in start.items():
         monkeypatch.setattr(interrupts, name, value)
     interrupts.install()
     yield now
@@ -56,7 +57,8 @@ def test_a_postponed_one_waits_for_the_check(number, error):
         reached.append("not here")
     assert reached == ["the update is whole"]
     assert not interrupts.waiting()
-    interrupts.check()
+    with pytest.raises(error):
+        interrupts.check()  # nothing goes on after it
 
 
 def test_one_that_comes_after_the_last_check_is_raised_at_the_end():
@@ -109,3 +111,35 @@ def test_other_threads_install_nothing():
     thread.start()
     thread.join()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_an_error_of_code_that_was_broken_off_stands_for_the_interruption():
+    """A clean-up that finds a half-made object raises something of its own in the interruption's place."""
+    half_made = None
+    for number, kind in ((signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)):
+        assert interrupts.behind(error := ValueError("before")) is error
+        with pytest.raises(AttributeError) as raised:
+            try:
+                send(number)
+            finally:
+                half_made.close()
+        told = interrupts.behind(raised.value)
+        assert type(told) is kind and told.__cause__ is raised.value
+        assert kind is KeyboardInterrupt or told.code == 143
+        assert type(interrupts.behind(SystemExit("refused"))) is kind
+        interrupts._raised, interrupts._last = None, -interrupts.PATIENCE
+    assert interrupts.behind(error := KeyboardInterrupt()) is error
+
+
+class Finalised:
+    def __del__(self):
+        send(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interruption_that_got_lost_in_a_finaliser_is_raised_at_the_next_check():
+    with pytest.raises(KeyboardInterrupt), interrupts.postponed():
+        interrupts._held = False  # it comes before anything is held
+        Finalised()
+        interrupts.check()
+        pytest.fail("it was lost")

@@ -190,6 +190,7 @@ class RunningJob:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
         """End the record; True for an error that ends here."""
         job = self.record
+        error = error and interrupts.behind(error)
         if error is None:
             if job.status == "RUNNING":
                 job.status = "FINISHED"

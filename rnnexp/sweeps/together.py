@@ -123,10 +123,11 @@ class Group:
                     interrupts.check()
                 if going:
                     self._train(going)
-        except BaseException as error:
+        except BaseException as raised:
+            error = interrupts.behind(raised)
             self._give_up(error)
             if not isinstance(error, Exception):
-                raise
+                raise error from None
         return [member.running.usable_loss for member in self.members]
 
     def _train(self, going: list[Member]) -> None:

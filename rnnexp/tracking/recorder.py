@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rnnexp import collector
+from rnnexp import collector, interrupts
 from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
 from rnnexp.sweeps.jobs import Diverged, JobRecord
@@ -104,7 +104,7 @@ class Recorder:
         """End: write the tables and figures, tell MLflow how it ended, and print the summary."""
         self._progress.__exit__(kind, error, traceback)
         try:
-            self._close(error)
+            self._close(error and interrupts.behind(error))
         except Exception as fault:
             if error is None:
                 raise

@@ -4,7 +4,9 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from resume_runs import Record, runs_in
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -29,3 +31,75 @@ def test_a_stopped_run_is_killed_and_keeps_its_metrics(folder, recorded, name, c
     assert record.info.status == "KILLED"
     assert record.data.metrics["eval/loss"] > 0
     assert "final/eval/loss" in record.data.metrics
+
+
+SWEEP = ("-m", "seed=0,1")
+#: What a clean-up does that finds a half-made object, when Ctrl-C came into what it cleans up.
+BROKEN_OFF = """
+import os, signal
+import {module} as module
+whole = module.{name}
+def broken_off(*args, **kwargs):
+    half_made = None
+    try:
+        os.kill(os.getpid(), signal.SIG{signal})
+        return whole(*args, **kwargs)
+    finally:
+        half_made.close()
+module.{name} = broken_off
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize(("name", "code"), [("INT", 130), ("TERM", 143)])
+@pytest.mark.parametrize(
+    ("arguments", "module", "function"),
+    [
+        ((), "hydra._internal.config_loader_impl", "ConfigLoaderImpl.load_configuration"),
+        ((), "rnnexp.build", "build"),
+        (SWEEP, "hydra._internal.config_loader_impl", "ConfigLoaderImpl.load_configuration"),
+        (SWEEP, "rnnexp.__main__", "build"),
+        (SWEEP, "rnnexp.sweeps.jobs", "JobRecord.save"),
+        ((*SWEEP, "hydra/launcher=stacked"), "rnnexp.sweeps.combinations", "Composer.settings"),
+    ],
+)
+def test_an_error_in_what_was_broken_off_is_not_the_story(warm, arguments, module, function, name, code):
+    """An interruption is told as one, whatever the code that it broke off makes of it."""
+    folder = warm.new_folder()
+    before = BROKEN_OFF.format(module=module, name=function, signal=name)
+    run = warm.start(folder, *arguments, "steps=5", before=before).wait()
+    assert run.returncode == code, (run.stdout, run.stderr)
+    assert "half_made" not in run.stderr and "NoneType" not in run.stderr and "Traceback" not in run.stderr
+    left = [Record(folder, run_id) for run_id in runs_in(folder)]
+    assert {record.status for record in left} <= {"KILLED"}
+    assert not any("NoneType" in record.tags.get("error", "") for record in left)
+
+
+#: Ctrl-C comes at a function call that is counted off.
+AT_CALL = """
+import os, signal, sys
+calls = 0
+def count(frame, event, argument):
+    global calls
+    calls += event == "call"
+    if calls == {number}:
+        sys.setprofile(None)
+        os.kill(os.getpid(), signal.SIGINT)
+from rnnexp import interrupts
+install = interrupts.install
+def install_and_count():
+    interrupts.install = install
+    install()
+    sys.setprofile(count)
+interrupts.install = install_and_count
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("arguments", [(), SWEEP])
+def test_one_that_comes_anywhere_is_told_as_such(warm, arguments):
+    """At function calls drawn at random, most of them inside the libraries that read the configuration."""
+    for number in np.random.default_rng(len(arguments)).integers(1, 500_000, size=12):
+        run = warm.start(warm.new_folder(), *arguments, "steps=5", before=AT_CALL.format(number=number)).wait()
+        assert run.returncode in (0, 130), (number, run.stdout, run.stderr)
+        assert run.returncode == 0 or "stopped" in run.stderr, (number, run.stderr)
