@@ -108,7 +108,9 @@ def run_to_the_end() -> None:
     except BaseException as raised:
         error = interrupts.behind(raised)
         if (code := whole.finish(error)) is None or isinstance(error, KeyboardInterrupt):
-            raise error from None
+            if error is raised:
+                raise
+            raise error from raised
         raise SystemExit(code) from None
     if code := whole.finish(None):
         raise SystemExit(code)

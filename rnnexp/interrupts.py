@@ -58,9 +58,7 @@ def behind(error: BaseException) -> BaseException:
     """What an error stands for: the interruption, once one was raised, for what it broke off may raise another."""
     if _raised is None or isinstance(error, KeyboardInterrupt):
         return error
-    interruption = _interruption(_raised)
-    interruption.__cause__ = error
-    return interruption
+    return _interruption(_raised)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> Any:

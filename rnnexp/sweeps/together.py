@@ -126,8 +126,10 @@ class Group:
         except BaseException as raised:
             error = interrupts.behind(raised)
             self._give_up(error)
+            if error is not raised:
+                raise error from raised
             if not isinstance(error, Exception):
-                raise error from None
+                raise
         return [member.running.usable_loss for member in self.members]
 
     def _train(self, going: list[Member]) -> None:
