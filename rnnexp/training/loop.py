@@ -121,7 +121,7 @@ def prepare(
     evaluate_on : Batch, optional
         Held-out sequences, evaluated at step 0, every `eval_every` updates, and at the end.
     eval_every : int, optional
-        Updates between evaluations; a twentieth of `steps` when not given.
+        Updates between evaluations; a twentieth of `steps`, and at least 5, when not given.
     study : callable, optional
         Called with a replica of the network; what it returns is in the report.
     study_every : int, optional
@@ -139,7 +139,7 @@ def prepare(
     """
     steps = integer("steps", steps, at_least=1)
     batch_size = integer("batch_size", batch_size, at_least=1)
-    every = max(1, steps // 20) if eval_every is None else integer("eval_every", eval_every, at_least=1)
+    every = max(5, steps // 20) if eval_every is None else integer("eval_every", eval_every, at_least=1)
     look = max(100, steps // 10) if study_every is None else integer("study_every", study_every, at_least=1)
     bptt = bptt or TruncatedBPTT(None)
     if bptt.length is None and not isinstance(task, EpisodeTask):

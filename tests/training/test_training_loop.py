@@ -72,7 +72,8 @@ DUE = [
 
 
 @pytest.mark.parametrize(
-    ("steps", "every", "expected"), [*DUE, (5, None, [0, 1, 2, 3, 4, 5]), (45, None, [0, *range(2, 45, 2), 45])]
+    ("steps", "every", "expected"),
+    [*DUE, (5, None, [0, 5]), (45, None, [*range(0, 45, 5), 45]), (220, None, [*range(0, 220, 11), 220])],
 )
 def test_evaluations_come_at_the_start_when_due_and_at_the_end(task, started, steps, every, expected):
     reports = list(started(task, steps=steps, eval_every=every, evaluate_on=held_out(task)))
