@@ -123,7 +123,7 @@ class Recorder:
                 tags["error"] = redact_text(f"{type(error).__name__}: {error}", self.info.uri or "")
         elif diverged:
             status = "FAILED"
-            tags["diverged"] = "\n".join(diverged)
+            tags["diverged"], tags["error"] = "\n".join(diverged), diverged[0]
         if self.history.not_finite:
             tags["not_finite_values"] = str(self.history.not_finite)
         try:
