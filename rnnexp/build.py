@@ -4,6 +4,7 @@ import importlib
 import inspect
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from omegaconf import DictConfig
@@ -102,7 +103,7 @@ def build_the_task(root: dict[str, Any]) -> Any:
         if key.rpartition("_")[2] in COUNTS and isinstance(value, int) and value > MOST:
             raise InvalidValue(f"task.{key}", value, f"a whole number <= {MOST}")
     task = construct("task", root["task"], output_size=root["output_size"])
-    fixed = "output_size" not in parameters_of(type(task))
+    fixed = "output_size" not in parameters_of(task.__class__)
     if fixed and root["output_size"] not in (None, task.output_size):
         raise InvalidValue(
             "output_size", root["output_size"], f"{task.output_size} for task {type(task).__name__}", "leave it out"
@@ -214,6 +215,7 @@ def construct(prefix: str, settings: Any, **context: Any) -> Any:
         raise under(prefix, error) from None
 
 
+@cache
 def parameters_of(cls: type) -> dict[str, inspect.Parameter]:
     """The constructor's named parameters."""
     parameters = inspect.signature(cls).parameters

@@ -101,6 +101,7 @@ class Composer:
         self.loader: Any = GlobalHydra.instance().config_loader()
         self._parser = OverridesParser.create()
         self._parsed: dict[str, Override] = {}
+        self._choices: dict[str, bool] = {}
         self._bases: dict[tuple[str, ...], DictConfig] = {}
         self._working: dict[tuple[str, ...], DictConfig] = {}
         self._settings: dict[tuple[str, ...], dict[str, Any]] = {}
@@ -146,12 +147,15 @@ class Composer:
         return [self._parsed[text] for text in overrides]
 
     def _is_choice(self, override: Override) -> bool:
-        return (
-            override.package is not None
-            or override.is_hydra_override()
-            or override.is_sweep_override()
-            or self.loader.repository.group_exists(override.key_or_group)
-        )
+        text = str(override.input_line)
+        if text not in self._choices:
+            self._choices[text] = (
+                override.package is not None
+                or override.is_hydra_override()
+                or override.is_sweep_override()
+                or self.loader.repository.group_exists(override.key_or_group)
+            )
+        return self._choices[text]
 
 
 original_load = ConfigLoaderImpl.load_sweep_config

@@ -297,8 +297,8 @@ class MLflowRun:
 
     def artifact(self, path: Path) -> None:
         """Keep a file with the run; it is sent at its end."""
-        folder, path = self.folder.resolve(), path.resolve()
-        self._outbox.put(artifact=str(path.relative_to(folder) if path.is_relative_to(folder) else path))
+        inside = path.is_relative_to(self.folder)
+        self._outbox.put(artifact=str(path.relative_to(self.folder) if inside else path.resolve()))
 
     def end(self, status: str, tags: Mapping[str, str]) -> str:
         """Send what waits, and end the run as FINISHED, FAILED or KILLED.

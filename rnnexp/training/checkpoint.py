@@ -138,16 +138,19 @@ def _checked(path: Path) -> tuple[State, State]:
     return state, about
 
 
-def _arrays(state: Any, path: str = "") -> Iterator[tuple[str, Array]]:
+def _arrays(state: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Array]]:
     """The arrays of nested dicts, each by the path to it."""
     for key, value in state.items():
-        name = path + quote(key, safe="")
         if isinstance(value, dict):
-            yield from _arrays(value, name + "/")
+            yield from _arrays(value, (*path, key))
         elif isinstance(value, np.ndarray):
-            yield name, value
+            yield _name(*path, key), value
         elif isinstance(value, list) and not _is_plain(value):
-            raise TypeError(f"{name} must be a list of plain values: a dict may hold arrays")
+            raise TypeError(f"{_name(*path, key)} must be a list of plain values: a dict may hold arrays")
+
+
+def _name(*path: str) -> str:
+    return "/".join(quote(key, safe="") for key in path)
 
 
 def _is_plain(value: Any) -> bool:
