@@ -229,5 +229,5 @@ def test_a_diverging_run_is_failed_and_says_what_to_try(folder, command, recorde
     assert "Traceback" not in done.stderr
     (run,) = recorded(folder)
     assert run.info.status == "FAILED"
-    assert "diverged at step" in run.data.tags["diverged"]
+    assert "diverged at step" in run.data.tags["diverged"] and "diverged at step" in run.data.tags["error"]
     assert all(math.isfinite(value) and abs(value) < 1e300 for value in run.data.metrics.values())
