@@ -1,5 +1,6 @@
 """Opening the tracking store safely: the right database, initialised once, with a clear word when it can't be used."""
 
+import atexit
 import logging
 import os
 import re
@@ -201,6 +202,8 @@ def _client(uri: str) -> Any:
     from mlflow.exceptions import MlflowException
 
     _sync_less()
+    if uri.startswith(SQLITE):
+        _settle_at_exit(_database(uri))
     for noisy in ("alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for noisy in ("mlflow.store.db.utils", "urllib3.connectionpool"):  # what they tell is raised as well
@@ -282,6 +285,20 @@ def _sync_less() -> None:
             if cursor.execute("pragma journal_mode").fetchone() == ("wal",):
                 cursor.execute("pragma synchronous = normal")
                 cursor.execute(f"pragma wal_autocheckpoint = {LOG_PAGES}")
+
+
+@cache
+def _settle_at_exit(path: Path) -> None:
+    """Let the database file alone be whole when this process ends: what its write-ahead log holds goes into it."""
+    atexit.register(_settle, path.absolute())
+
+
+def _settle(path: Path) -> None:
+    with (
+        suppress(sqlite3.Error, OSError),
+        closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", timeout=1, uri=True)) as it,
+    ):
+        it.execute("pragma wal_checkpoint(truncate)")
 
 
 def on_local_disk(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:

@@ -3,7 +3,9 @@
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -86,3 +88,15 @@ def test_a_relative_database_is_meant_from_where_the_command_started(tmp_path, m
     done = command(tmp_path, "steps=5", "tracking.uri=sqlite:///lab.db", "hydra.job.chdir=true")
     assert done.returncode == 0, done.stderr
     assert len(recorded(tmp_path, database="lab.db")) == 1
+
+
+def test_the_database_file_alone_is_whole_when_a_command_has_ended(tmp_path):
+    """What a person copies or sends; a write-ahead log beside it holds nothing that is not in it."""
+    for arguments, runs in ((["steps=2"], 1), (["-m", "seed=0,1", "steps=2"], 4)):
+        command = [sys.executable, "-m", "rnnexp", *arguments, "tracking.figures=false"]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+        shutil.copy(tmp_path / "mlflow.db", tmp_path / "copied.db")
+        with closing(sqlite3.connect(tmp_path / "copied.db")) as copied:
+            assert copied.execute("select count(*) from runs where status = 'FINISHED'").fetchone() == (runs,)
+            losses = copied.execute("select count(*) from metrics where key = 'final/eval/loss'").fetchone()
+        assert losses == ((1,) if runs == 1 else (3,))
