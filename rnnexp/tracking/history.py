@@ -170,14 +170,17 @@ class History:
         return min((value for _, value in self.curves.get(name, [])), default=math.nan)
 
     def summary(self) -> list[Point]:
-        """The last value of every metric, the best evaluation loss, and the first and last curves by lag."""
+        """The last value of every metric, the best evaluation loss, and the first and last curves by lag.
+
+        A run that diverged has no final values: those before it did are not what it came to.
+        """
         # What the last study could not define has no final value; an earlier one would be misleading.
         last = self.studies[-1][1].metrics() if self.studies else {}
         undefined = {name for name, value in last.items() if not math.isfinite(value)}
         points = [
             Point(f"final/{name}", curve[-1][1], self.step)
             for name, curve in self.curves.items()
-            if name not in undefined
+            if name not in undefined and self.diverged is None
         ]
         if "eval/loss" in self.curves:
             points.append(Point("best/eval/loss", self.best("eval/loss"), self.step))

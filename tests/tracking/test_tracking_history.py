@@ -151,7 +151,19 @@ def test_an_evaluation_that_is_not_finite_is_counted():
     kept.add(Report(0, evaluation=Evaluation(INF, 0.0), diverged=True))
     assert kept.not_finite == 3  # the loss, the loss over the baseline, and above the floor
     assert "eval/loss" not in kept.curves
-    assert as_dict(kept.summary()) == {"final/eval/accuracy": 0.0, "final/eval/solved": 0.0}
+    assert kept.curves["eval/accuracy"] == [(0, 0.0)]
+    assert as_dict(kept.summary()) == {}
+
+
+def test_a_run_that_diverged_has_no_final_values():
+    """What it had before would pass for what it came to: the loss before training, often enough."""
+    kept = history()
+    kept.add(Report(0, evaluation=Evaluation(1.5, 0.25)))
+    assert as_dict(kept.summary())["final/eval/loss"] == 1.5
+    kept.add(update(1, INF, INF, diverged=True))
+    summary = as_dict(kept.summary())
+    assert summary["best/eval/loss"] == 1.5
+    assert not [name for name in summary if name.startswith("final/")]
 
 
 def test_a_divergence_in_an_interval_is_told_at_once():
