@@ -62,8 +62,10 @@ def train_and_record(info: "RunInfo") -> float:
         interrupts.check()
         for report in training.reports():
             recorder.record(report)
+            stopping = interrupts.waiting()  # one that comes later waits for the next update, and its checkpoint
             recorder.save_if_due(training.trainer, report)
-            interrupts.check()
+            if stopping:
+                interrupts.check()
     recorder.raise_if_diverged()
     return recorder.final_loss
 

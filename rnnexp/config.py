@@ -8,17 +8,11 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-
-try:
-    from yaml import CSafeDumper as SafeDumper
-except ImportError:
-    from yaml import SafeDumper  # type: ignore[assignment]
 
 from rnnexp import interrupts
 from rnnexp.checks import InvalidValue, UserError, integer, nearest, one_of, show
@@ -352,5 +346,4 @@ def run_info(
         uri=uri,
         folder=folder,
         started_in=started_in,
-        config_yaml=yaml.dump(settings, sort_keys=False, allow_unicode=True, Dumper=SafeDumper),
     )

@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -18,6 +18,7 @@ _held = False
 _waiting: int | None = None
 _came = 0.0
 _raised: int | None = None
+_before: Callable[[str], object] | None = None
 
 
 def install() -> None:
@@ -25,6 +26,12 @@ def install() -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _interrupt)
         signal.signal(signal.SIGTERM, _interrupt)
+
+
+def before_raising(call: Callable[[str], object] | None) -> None:
+    """Have something done first, once, when an interruption comes; it is told which: "Ctrl-C" or "a signal"."""
+    global _before
+    _before = call
 
 
 @contextmanager
@@ -54,6 +61,13 @@ def check() -> None:
         _raise(_raised)
 
 
+def is_interruption(error: BaseException | None) -> bool:
+    """Whether an error came from outside, unlike an error of the code, which `sys.exit` in a class of a person's is."""
+    if isinstance(error, SystemExit):
+        return isinstance(error.code, int) and error.code > 128
+    return error is not None and not isinstance(error, Exception)
+
+
 def behind(error: BaseException) -> BaseException:
     """What an error stands for: the interruption, once one was raised, for what it broke off may raise another."""
     if _raised is None or isinstance(error, KeyboardInterrupt):
@@ -76,9 +90,18 @@ def _interrupt(number: int, frame: FrameType | None) -> Any:
 
 
 def _raise(number: int) -> None:
-    global _last, _raised
+    global _last, _raised, _before
     _last, _raised = time.monotonic(), number
+    if _before is not None:
+        call, _before = _before, None
+        call(name_of(number))
+        _last = time.monotonic()
     raise _interruption(number)
+
+
+def name_of(number: int) -> str:
+    """A signal as a person knows it."""
+    return "Ctrl-C" if number == signal.SIGINT else "a signal"
 
 
 def _interruption(number: int) -> BaseException:

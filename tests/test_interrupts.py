@@ -15,7 +15,14 @@ def clock(monkeypatch):
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     now = [1000.0]
     monkeypatch.setattr(interrupts.time, "monotonic", lambda: now[0])
-    start = {"_last": -interrupts.PATIENCE, "_held": False, "_waiting": None, "_came": 0.0, "_raised": None}
+    start = {
+        "_last": -interrupts.PATIENCE,
+        "_held": False,
+        "_waiting": None,
+        "_came": 0.0,
+        "_raised": None,
+        "_before": None,
+    }
     for name, value in start.items():
         monkeypatch.setattr(interrupts, name, value)
     interrupts.install()
@@ -142,3 +149,39 @@ def test_an_interruption_that_got_lost_in_a_finaliser_is_raised_at_the_next_chec
         Finalised()
         interrupts.check()
         pytest.fail("it was lost")
+
+
+def test_something_may_be_done_first_once(clock):
+    """A sweep lets its workers close their records, before their parent ends and takes them with it."""
+    done = []
+    interrupts.before_raising(done.append)
+    with pytest.raises(KeyboardInterrupt):
+        send(signal.SIGINT)
+    assert done == ["Ctrl-C"]
+    clock[0] += interrupts.PATIENCE + 1
+    with pytest.raises(SystemExit):
+        send(signal.SIGTERM)
+    assert done == ["Ctrl-C"]
+    interrupts.before_raising(done.append)
+    clock[0] += interrupts.PATIENCE + 1
+    with pytest.raises(SystemExit):
+        send(signal.SIGTERM)
+    assert done == ["Ctrl-C", "a signal"]
+
+
+@pytest.mark.parametrize(
+    ("error", "outside"),
+    [
+        (None, False),
+        (KeyboardInterrupt(), True),
+        (SystemExit(143), True),
+        (SystemExit(1), False),
+        (SystemExit("no"), False),
+        (SystemExit(), False),
+        (ValueError(), False),
+        (MemoryError(), False),
+        (GeneratorExit(), True),
+    ],
+)
+def test_what_comes_from_outside_is_told_from_errors_of_the_code(error, outside):
+    assert interrupts.is_interruption(error) is outside

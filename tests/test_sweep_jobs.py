@@ -146,6 +146,9 @@ def outcome(monkeypatch, hydra_config, tmp_path):
         sweep: object = None
         job: object = None
 
+        def recorded_in(self, experiment):
+            return self
+
     def run(train, **named):
         a_sweep(tmp_path, keys=["seed"], **named).save()
         monkeypatch.setattr(rnnexp.config, "check_root", lambda config: {})
@@ -183,6 +186,8 @@ def test_a_loss_that_is_no_number_is_returned_as_a_large_one(outcome, loss):
     [
         (ValueError("no"), "FAILED", "ValueError: no"),
         (MemoryError(), "FAILED", "MemoryError: "),
+        (SystemExit(5), "FAILED", "SystemExit: 5"),
+        (SystemExit("enough"), "FAILED", "SystemExit: enough"),
         (Diverged("the loss is nan", "at step 3"), "DIVERGED", "the loss is nan"),
         (InvalidValue("seed", -1, "a whole number >= 0"), "FAILED", "seed must be a whole number >= 0, got -1"),
     ],
@@ -207,12 +212,14 @@ def test_after_a_failure_with_fail_fast_the_next_job_does_not_run(outcome, tmp_p
     assert job.reason == "fail_fast=true, and job 5 (seed=1) FAILED"
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143)])
-def test_a_job_that_is_stopped_says_so_and_passes_it_on(outcome, tmp_path, error):
+@pytest.mark.parametrize(
+    ("error", "reason"), [(KeyboardInterrupt(), "stopped by Ctrl-C"), (SystemExit(143), "stopped by a signal")]
+)
+def test_a_job_that_is_stopped_says_so_and_passes_it_on(outcome, tmp_path, error, reason):
     with pytest.raises(type(error)):
         outcome(raises(error))
     (job,) = load_jobs(tmp_path)
-    assert (job.status, job.reason) == ("KILLED", type(error).__name__)
+    assert (job.status, job.reason) == ("KILLED", reason)
 
 
 def test_a_job_in_a_folder_that_nobody_prepared(outcome, tmp_path, monkeypatch):

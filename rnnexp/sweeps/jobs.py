@@ -43,6 +43,8 @@ class Sweep:
         Every job draws its own.
     parent : str or None
         The parent run in MLflow; None without it.
+    experiment : str or None
+        The MLflow experiment of the parent, and so of all its jobs, whatever the recipe of a job says.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Sweep:
     fail_fast: bool = False
     figures: bool = True
     parent: str | None = None
+    experiment: str | None = None
 
     def save(self) -> None:
         """Write it where the jobs find it, whatever process or machine they run in; whole or not at all."""
@@ -185,27 +188,29 @@ class RunningJob:
     def joined(self, info: Any) -> Any:
         """What the recorder has to know of the run, and that it is a part of this."""
         self.output = info.folder
-        return replace(info, sweep=self.sweep, job=self.record)
+        return replace(info, sweep=self.sweep, job=self.record).recorded_in(self.sweep.experiment)
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
         """End the record; True for an error that ends here."""
         job = self.record
         error = error and interrupts.behind(error)
+        stopped = interrupts.is_interruption(error)
         if error is None:
             if job.status == "RUNNING":
                 job.status = "FINISHED"
-        elif isinstance(error, Exception):
+        elif not stopped:
             self.loss = math.nan
             job.status = "DIVERGED" if isinstance(error, Diverged) else "FAILED"
             job.reason = told(error)
             print(f"rnnexp: {job.label} {job.status}: {job.reason}", file=sys.stderr, flush=True)
         else:
-            job.status, job.reason = "KILLED", type(error).__name__
+            by_hand = isinstance(error, KeyboardInterrupt)
+            job.status, job.reason = "KILLED", f"stopped by {'Ctrl-C' if by_hand else 'a signal'}"
         try:
-            self._write(error)
+            self._write(None if stopped else error)
         except OSError as fault:  # a full disk ends a job's record, not the sweep
             print(f"rnnexp: {job.label}: its record can't be written: {fault.strerror or fault}", file=sys.stderr)
-        return isinstance(error, Exception)
+        return error is not None and not stopped
 
     def _write(self, error: BaseException | None) -> None:
         """The record, what stops the sweep, and the story of an error in the code."""
@@ -213,7 +218,7 @@ class RunningJob:
 
         job = self.record
         job.save(self.folder)
-        if not isinstance(error, Exception):
+        if error is None:
             return
         if self.sweep.fail_fast:
             reason = f"fail_fast=true, and {job.label} {job.status}"
@@ -229,7 +234,7 @@ class RunningJob:
         return self.loss if math.isfinite(self.loss) else UNUSABLE_LOSS
 
 
-def told(error: Exception) -> str:
+def told(error: BaseException) -> str:
     """An error in words, without a password."""
     from rnnexp.tracking.store import redact_text
 

@@ -128,7 +128,7 @@ class Group:
             self._give_up(error)
             if error is not raised:
                 raise error from raised
-            if not isinstance(error, Exception):
+            if interrupts.is_interruption(error):
                 raise
         return [member.running.usable_loss for member in self.members]
 

@@ -118,7 +118,7 @@ class Recorder:
         diverged = summary.divergence(self.history)
         status = "FINISHED"
         if error is not None:
-            status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            status = "KILLED" if interrupts.is_interruption(error) else "FAILED"
             if status == "FAILED":
                 tags["error"] = redact_text(f"{type(error).__name__}: {error}", self.info.uri or "")
         elif diverged:

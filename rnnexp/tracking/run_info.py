@@ -7,6 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+try:
+    from yaml import CSafeDumper as SafeDumper
+except ImportError:
+    from yaml import SafeDumper  # type: ignore[assignment]
+
 from rnnexp.settings import flat
 from rnnexp.sweeps.jobs import JobRecord, Sweep
 from rnnexp.tasks import Task
@@ -31,8 +38,6 @@ class RunInfo:
         Of the run's own files.
     started_in : Path
         The working directory that the command was started in.
-    config_yaml : str
-        The resolved configuration as YAML.
     uri : str or None
         The tracking URI as configured, with its password if it has one.
     sweep, job : Sweep and JobRecord, or None
@@ -48,7 +53,6 @@ class RunInfo:
     overrides: Sequence[str]
     folder: Path
     started_in: Path
-    config_yaml: str
     uri: str | None = field(default=None, repr=False)
     sweep: Sweep | None = None
     job: JobRecord | None = None
@@ -73,6 +77,18 @@ class RunInfo:
             if not text.lstrip("+~").startswith(("tracking", "run_name="))
         ]
         return ", ".join(changed) or str(self.choices.get("task", "run"))
+
+    def recorded_in(self, experiment: str | None) -> "RunInfo":
+        """The same for another MLflow experiment, where it is recorded in MLflow at all."""
+        tracking = self.settings["tracking"]
+        if experiment is None or tracking["backend"] != "mlflow" or tracking["experiment"] == experiment:
+            return self
+        return replace(self, settings={**self.settings, "tracking": {**tracking, "experiment": experiment}})
+
+    @property
+    def config_yaml(self) -> str:
+        """The resolved configuration as YAML."""
+        return str(yaml.dump(self.settings, sort_keys=False, allow_unicode=True, Dumper=SafeDumper))
 
     @property
     def config_hash(self) -> str:

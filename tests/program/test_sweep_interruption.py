@@ -88,9 +88,12 @@ def test_a_stopped_sweep_closes_every_record(folder, recorded, launcher, name, c
     assert "RUNNING" not in {record["status"] for record in job_records(last_sweep(folder))}
     assert f"{begun} KILLED, {3 - begun} NOT RUN" in printed.splitlines()
     assert "skip_finished=true" in printed
-    if not launcher:  # which had all the time it wanted
-        assert jobs[0].data.metrics["final/eval/loss"] > 0
-        assert (last_sweep(folder) / "0" / "metrics.csv").is_file()
+    for run, record in zip(jobs, trained, strict=True):  # each had the time to close its records
+        assert run.data.metrics["final/eval/loss"] > 0
+        output = last_sweep(folder) / str(record["number"])
+        assert (output / "metrics.csv").is_file()
+        if "train/loss" in run.data.metrics:
+            assert list(output.glob("checkpoints/step-*.npz"))
 
 
 def test_a_worker_that_is_killed_is_accounted_for(folder, recorded):
