@@ -5,13 +5,15 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from rnnexp.checks import InvalidValue, UserError
 
@@ -48,27 +50,64 @@ def combinations(config: DictConfig) -> tuple[int, Iterator[list[str]]] | None:
         if override.is_discrete_sweep():
             values = list(override.sweep_string_iterator())
         elif override.is_sweep_override():
-            given = str(override.input_line).partition("=")[2]
-            raise InvalidValue(key, given, "a list of values", "a range of real numbers needs hydra/sweeper=optuna")
+            hint = "a range of real numbers needs hydra/sweeper=optuna"
+            raise InvalidValue(key, given_as(override), "a list of values", hint)
         else:
             values = [override.get_value_element_as_str()]
         if not values:
-            raise InvalidValue(key, None, "at least one value", f"for example {key}=1,2")
+            raise InvalidValue(key, given_as(override) or None, "at least one value", f"for example {key}=1,2")
         axes.append([f"{key}={value}" for value in values])
     return math.prod(map(len, axes)), (list(job) for job in itertools.product(*axes))
+
+
+def trials(config: DictConfig) -> list[list[str]]:
+    """Jobs such as a sweeper may make that chooses the values itself: the ends of each key's values, every choice.
+
+    Raises
+    ------
+    InvalidValue
+        If a key has no value to choose from.
+    """
+    ends: dict[str, list[str]] = {}
+    for override in parsed(config):
+        key, value = override.get_key_element(), cast(Any, override.value())
+        if not override.is_sweep_override():
+            values = [override.get_value_element_as_str()]
+        elif override.is_interval_sweep():
+            values = [str(value.start), str(value.end)]
+        else:
+            values = list(override.sweep_string_iterator())
+            values = [values[0], values[-1]] if override.is_range_sweep() and values else values
+        if not values:
+            raise InvalidValue(key, given_as(override), "at least one value", f"for example {key}=1,2")
+        ends[key] = [f"{key}={text}" for text in values]
+    first = [texts[0] for texts in ends.values()]
+    others = [
+        [text if own == key else texts[0] for own, texts in ends.items()]
+        for key, all_of_it in ends.items()
+        for text in all_of_it[1:]
+    ]
+    return [first, *others]
+
+
+def given_as(override: Override) -> str:
+    """The value of an override as it was typed."""
+    return str(override.input_line).partition("=")[2]
 
 
 def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> None:
     """Build every job once, those that differ in their seed only together.
 
+    What a class raises that is no refusal is for the job to tell that has it, unless every job does it.
+
     Raises
     ------
     UserError
-        The first job's that can't be built, with its overrides.
+        The first job's that is refused, with its overrides.
     """
     from rnnexp.build import build
 
-    composer, seen = composer_of(config), set()
+    composer, seen, faults = composer_of(config), set(), []
     for job in jobs:
         try:
             settings = composer.settings(job)
@@ -80,8 +119,12 @@ def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> None:
             where = f"in the job {' '.join(job)}"
             hint = f"{error.hint}; {where}" if error.hint else where
             raise InvalidValue(error.key, error.value, error.allowed, hint) from None
-        except MemoryError:
-            continue  # of the job itself: it may be smaller where it runs
+        except (UserError, HydraException, OmegaConfBaseException):
+            raise
+        except Exception as error:  # not enough memory, too: there may be more where the job runs
+            faults.append(error)
+    if faults and len(faults) == len(seen):
+        raise faults[0]
 
 
 class Composer:

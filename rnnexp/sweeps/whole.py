@@ -12,13 +12,22 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from rnnexp import collector
+from rnnexp import collector, interrupts
 from rnnexp.checks import InvalidValue, UserError, integer
-from rnnexp.sweeps.combinations import check_all, check_count, combinations, compose_faster, swept_keys
+from rnnexp.sweeps.combinations import (
+    check_all,
+    check_count,
+    combinations,
+    compose_faster,
+    swept_keys,
+    trials,
+)
 from rnnexp.sweeps.jobs import JOBS_FOLDER, STOP_FILE, JobRecord, Sweep, load_jobs
 
 #: Beyond so many jobs their own figures are left out unless asked for: drawing them would take longer than small jobs.
 MOST_WITH_FIGURES = 20
+#: Settings of Hydra's sweepers and launchers that count something; below zero, a launcher's is for all cores but some.
+COUNTS = (("sweeper", "max_batch_size"), ("sweeper", "n_trials"), ("sweeper", "n_jobs"), ("launcher", "n_jobs"))
 #: Seconds that interrupted workers have to close their records.
 PATIENCE = 10.0
 
@@ -65,7 +74,7 @@ class RunningSweep:
                 reason = interrupted or "the sweep ended before it"
                 records.append(JobRecord(number, self.sweep.name(overrides), overrides, "NOT RUN", reason))
         records.sort(key=lambda record: record.number)
-        summarise(self.sweep, records, self.recorder, interrupted)
+        summarise(self.sweep, records, self.recorder, interrupted, again=bool(self.jobs))
         return 0 if all(record.status in ("FINISHED", "SKIPPED") for record in records) else 1
 
 
@@ -81,27 +90,32 @@ def begin(config: DictConfig) -> None:
         If a job can't be built, there are too many or none of them, or the tracking store can't be used; nothing has
         been created then.
     """
-    from rnnexp.build import build
     from rnnexp.config import make_folder
     from rnnexp.tracking.store import open_store, redact_setting, tracking_uri
     from rnnexp.tracking.sweep_run import SweepRun
 
     global current
     compose_faster()
-    if config.resume is not None:
+    keys, jobs = swept_keys(config), []
+    if config.resume is not None or "resume" in keys:
         hint = "give it without -m; skip_finished=true with the command of a sweep runs what is missing of it"
-        raise InvalidValue("resume", config.resume, "null in a sweep", hint)
+        raise InvalidValue("resume", config.resume or "several values", "null in a sweep", hint)
+    for key in ("tracking", "tracking.experiment", "tracking.uri"):
+        if key in keys:
+            raise InvalidValue(key, "several values", "one value: a sweep has one record", "give each value a sweep")
     tracking, cwd = config.tracking, Path(config.hydra.runtime.cwd)
     uri = tracking_uri(tracking.uri, cwd) if tracking.backend == "mlflow" else None
-    keys, jobs = swept_keys(config), []
-    if (together := config.hydra.sweeper.get("max_batch_size")) is not None:
-        integer("hydra.sweeper.max_batch_size", together, at_least=1)
-    known = combinations(config)
+    for place, name in COUNTS:
+        number = config.hydra[place].get(name)
+        if number is not None and not (place == "launcher" and isinstance(number, int) and number < 0):
+            integer(f"hydra.{place}.{name}", number, at_least=1)
+    known, most = combinations(config), integer("max_jobs", config.max_jobs, at_least=1)
     if known is None:
-        build(config)
+        check_count(config.hydra.sweeper.get("n_trials") or 1, most)
+        check_all(config, trials(config))
     else:
         count, every = known
-        check_count(count, integer("max_jobs", config.max_jobs, at_least=1))
+        check_count(count, most)
         jobs = list(every)
         check_all(config, jobs)
     folder = Path(config.hydra.sweep.dir).resolve()
@@ -128,9 +142,17 @@ def begin(config: DictConfig) -> None:
     recorder = None
     if store is not None:
         recorder = SweepRun(store, sweep, run_name=config.run_name, count=len(jobs))
-        sweep.parent = recorder.id
+        sweep.parent, sweep.experiment = recorder.id, store.experiment
     sweep.save()
     current = RunningSweep(sweep, jobs, recorder)
+    interrupts.before_raising(stop)
+
+
+def stop(interruption: str) -> None:
+    """Before anything else ends with an interruption, let the jobs of other processes close their records."""
+    if current is not None:
+        (current.sweep.folder / STOP_FILE).write_text(f"stopped by {interruption}", encoding="utf-8")
+        stop_workers(current.sweep.folder)
 
 
 def stop_workers(folder: Path) -> None:

@@ -60,9 +60,17 @@ class SweepRun(MLflowRun):
             deliver_all([self.folder], self.store)
         return problem
 
-    def charts_link(self) -> str:
-        """The page of the UI that draws a chart for each metric of the children."""
-        children = quote(f"tags.`mlflow.parentRunId` = '{self.id}'", safe="")
+    def charts_link(self, runs: list[str]) -> str:
+        """The page of the UI that draws a chart for each metric of the children.
+
+        Parameters
+        ----------
+        runs : list of str
+            Where some of them are children of an earlier sweep: all, of which the first `MOST_COMPARED` are shown.
+        """
+        named = ", ".join(f"'{run}'" for run in runs[:MOST_COMPARED])
+        of_this = f"tags.`mlflow.parentRunId` = '{self.id}'"
+        children = quote(f"attributes.run_id IN ({named})" if runs else of_this, safe="")
         by_name = quote("tags.`mlflow.runName`", safe="")
         return f"{self.store.link('runs')}&searchFilter={children}&orderByKey={by_name}&compareRunsMode=CHART"
 

@@ -19,7 +19,9 @@ STATUSES = ("FINISHED", "SKIPPED", "FAILED", "DIVERGED", "KILLED", "NOT RUN")
 USABLE = ("FINISHED", "SKIPPED")
 
 
-def summarise(sweep: Sweep, records: list[JobRecord], parent: "SweepRun | None", interrupted: str) -> None:
+def summarise(
+    sweep: Sweep, records: list[JobRecord], parent: "SweepRun | None", interrupted: str, *, again: bool = True
+) -> None:
     """Compare the jobs, end the parent, and print the account.
 
     Parameters
@@ -31,6 +33,8 @@ def summarise(sweep: Sweep, records: list[JobRecord], parent: "SweepRun | None",
         None without MLflow.
     interrupted : str
         What stopped the sweep from outside, if anything did.
+    again : bool
+        The same command makes the same jobs.
     """
     counts = Counter(record.status for record in records)
     files = []
@@ -63,20 +67,21 @@ def summarise(sweep: Sweep, records: list[JobRecord], parent: "SweepRun | None",
     print("\n".join(lines))
     print(f"sweep folder        {sweep.folder}")
     if parent is not None:
-        runs = [record.run for record in records if record.run and record.status != "NOT RUN"]
+        runs = list(dict.fromkeys(record.run for record in records if record.run and record.status != "NOT RUN"))
         print(f"MLflow parent run   {parent.id} in experiment {parent.store.experiment}")
         if command := parent.store.ui_command():
             print(f"to see it, start    {command}")
-        print(f"charts              {parent.charts_link()}")
-        print(f"comparison          {parent.compare_link(list(dict.fromkeys(runs)))}")
+        if runs:
+            print(f"charts              {parent.charts_link(runs if counts['SKIPPED'] else [])}")
+            print(f"comparison          {parent.compare_link(runs)}")
     if undone := [record for record in records if record.status not in USABLE]:
-        print(f"not finished        {len(undone)} of {len(records)} jobs; {next_step(parent is not None)}")
+        print(f"not finished        {len(undone)} of {len(records)} jobs; {next_step(again and parent is not None)}")
     sys.stdout.flush()
 
 
-def next_step(recorded: bool) -> str:
+def next_step(again: bool) -> str:
     """What a person can do about jobs that did not finish."""
-    if recorded:
+    if again:
         return "the same command with skip_finished=true runs only what is missing"
     return "traceback.txt in a job's folder has the whole story of an error in the code"
 

@@ -159,3 +159,15 @@ def test_every_job_left_its_record_and_its_folder(runs, parent, sweep_in):
         for name in ("config.yaml", "metrics.csv"):
             assert (sweep / str(number) / name).is_file()
     assert not list(sweep.rglob("*.tmp"))
+
+
+def test_a_sweep_over_recipes_is_recorded_in_one_experiment(folder, command, recorded):
+    """Of the sweep, not of each recipe: else neither the links nor the report would find its jobs."""
+    recipes = ("experiment=echo_threshold,two_lag", "hidden_size=4", "steps=2", "eval_every=2", "batch_size=4")
+    done = command(folder, "-m", *recipes, "tracking.figures=false")
+    assert done.returncode == 0, done.stderr
+    runs = recorded(folder)
+    (parent,) = parents(runs)
+    assert [run.info.experiment_id for run in children(runs, parent)] == [parent.info.experiment_id] * 2
+    config = (last_sweep(folder) / "0" / "config.yaml").read_text(encoding="utf-8")
+    assert "experiment: rnnexp" in config

@@ -3,21 +3,25 @@
 import time
 
 import pytest
-from sweep_helpers import children, counts, job_records, last_sweep, numbers, parents, running, table
+from sweep_helpers import PARALLEL, children, counts, job_records, last_sweep, numbers, parents, running, table
 
 BROKEN = '''
 from rnnexp.training import SGD
 
 
 class Broken(SGD):
-    """Gives up after so many updates, if it is a number above 0."""
+    """Gives up after so many updates, if it is a number above 0; can't be made with -5, ends the program with 500."""
 
     def __init__(self, learning_rate, after):
         super().__init__(learning_rate)
         self.left = after
+        if after == -5:
+            raise RuntimeError("never")
 
     def update(self, vector, gradient):
         self.left -= 1
+        if self.left == 499:
+            raise SystemExit(7)
         if self.left == 0:
             raise RuntimeError("out of patience")
         super().update(vector, gradient)
@@ -137,6 +141,8 @@ def test_a_diverging_job_counts_as_diverged(folder, command, recorded):
     good, bad = children(runs, parent)
     assert (good.info.status, bad.info.status, parent.info.status) == ("FINISHED", "FAILED", "FAILED")
     assert bad.data.tags["diverged"].startswith(bad.data.tags["error"])
+    assert "final/eval/loss" in good.data.metrics and bad.data.metrics["eval/loss"] > 0
+    assert not [name for name in bad.data.metrics if name.startswith("final/")]
     assert counts(parent) == {"finished": 1, "diverged": 1}
     assert parent.data.tags["rnnexp.best_run"] == good.info.run_id
     assert [record["status"] for record in job_records(last_sweep(folder))] == ["FINISHED", "DIVERGED"]
@@ -150,3 +156,19 @@ def test_nothing_finishes(tmp_path, command):
     assert "2 FAILED" in done.stdout.splitlines()
     assert not any(line.startswith("best ") for line in done.stdout.splitlines())
     assert "could not be drawn" not in done.stderr
+
+
+@pytest.mark.parametrize("launcher", [(), PARALLEL], ids=["serial", "joblib"])
+def test_a_class_that_cannot_be_made_or_ends_the_program_fails_in_its_own_job(folder, command, recorded, launcher):
+    with_broken_optimizer(folder)
+    done = command(folder, "-m", *OWN, "optimizer.after=0,-5,500,-1", *launcher)
+    assert done.returncode == 1, done.stderr
+    for line in (
+        "job 1 (optimizer.after=-5) FAILED: RuntimeError: never",
+        "job 2 (optimizer.after=500) FAILED: SystemExit: 7",
+    ):
+        assert f"rnnexp: {line}" in done.stderr.splitlines()
+    (parent,) = parents(runs := recorded(folder))
+    assert counts(parent) == {"finished": 2, "failed": 2}
+    (ended,) = [run for run in children(runs, parent) if run.info.status == "FAILED"]  # the other has no run yet
+    assert ended.data.tags["error"] == "SystemExit: 7"

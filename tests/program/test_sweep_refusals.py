@@ -22,6 +22,26 @@ MISTAKES = [
     (["task=recall,text", "task.path=missing.txt"], ["task.path"]),
     (["seed=0,1", "hydra.sweep.dir=/proc/rnnexp"], ["/proc/rnnexp", "written"]),
     (["seed=0,1", "hydra.sweeper.max_batch_size=0"], ["hydra.sweeper.max_batch_size", "0", ">= 1"]),
+    (["seed=range(0,0)"], ["seed must be at least one value", "range(0,0)"]),
+    (["resume=a,b"], ["resume must be null in a sweep", "skip_finished=true"]),
+    (["resume=a", "seed=0,1"], ["resume must be null in a sweep", "skip_finished=true"]),
+    (["tracking.experiment=a,b"], ["tracking.experiment must be one value", "a sweep"]),
+    (["tracking=none,mlflow"], ["tracking must be one value", "a sweep"]),
+    (["seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0"], ["hydra.launcher.n_jobs must be", "got 0"]),
+    (["seed=0,1", "hydra/launcher=stacked", "hydra.launcher.n_jobs=0"], ["hydra.launcher.n_jobs must be", "got 0"]),
+]
+SEARCH = ("hydra/sweeper=optuna", "hydra.sweeper.n_jobs=1")
+MISTAKES += [
+    ([*SEARCH, "hydra.sweeper.n_trials=4", *wrong], named)
+    for wrong, named in (
+        (["hiden_size=range(1,4)"], ["there is no key 'hiden_size'", "did you mean 'hidden_size'"]),
+        (["cell=rnn,lstn"], ["cell", "lstn", "did you mean 'lstm'"]),
+        (["hidden_size=range(-5,3)"], ["hidden_size must be a whole number >= 1, got -5"]),
+        (["hidden_size=range(1,4)", "bptt_length=int(interval(0,9))"], ["bptt_length must be a whole number >= 1"]),
+        (["hidden_size=interval(1,4)"], ["hidden_size must be a whole number >= 1, got interval(1,4)"]),
+        (["optimizer.learning_rate=interval(0.1,1)", "max_jobs=3"], ["max_jobs", "4", "got 3"]),
+        (["hidden_size=2,3", "hydra.sweeper.n_trials=0"], ["hydra.sweeper.n_trials must be", "got 0"]),
+    )
 ]
 
 

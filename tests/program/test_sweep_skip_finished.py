@@ -82,6 +82,13 @@ def test_the_skipped_job_is_in_the_comparison(second, sweep_in, after):
     assert (record["status"], record["run"]) == ("SKIPPED", finished.info.run_id)
 
 
+def test_the_charts_show_the_skipped_job_too(second, after):
+    (link,) = [line.split()[-1] for line in second.stdout.splitlines() if line.startswith("charts ")]
+    (skipped, _), new = children(after, parents(after)[0]), children(after, parents(after)[1])
+    for run in (skipped, *new):
+        assert run.info.run_id in link
+
+
 def test_a_sweep_of_finished_jobs_finishes_at_once(after, sweep_in, command, recorded):
     rates = "optimizer.learning_rate=0.1,0.01"
     done = command(sweep_in, "-m", *COMMON, "optimizer=sgd", "cell.activation=relu", "clipping=none", rates, SKIP)
