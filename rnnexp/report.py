@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnexp import collector
+from rnnexp.arguments import Parser, with_options
 from rnnexp.checks import InvalidValue, UserError, nearest, one_of, show
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ LOSS = "final/eval/loss"
 ABOUT = ("name", "status", "sweep")
 #: MLflow's words for how a run ended or stands.
 STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
+#: As MLflow keeps them.
+TRUTH = {"True": True, "False": False}
 #: Rows of the printed table.
 MOST_ROWS = 50
 EXAMPLE = "a filter is written as in metrics.`final/eval/loss` < 0.5 and params.task = 'echo'"
@@ -34,7 +37,7 @@ def runs(
     filter: str | None = None,  # noqa: A002  # MLflow's own word for it
     name: str | None = None,
 ) -> "pd.DataFrame":
-    """One row a run: its parameters as numbers where they are numbers, and the last value of every metric.
+    """One row a run: its parameters as numbers or truth values where they are such, and the last value of every metric.
 
     Parameters
     ----------
@@ -101,6 +104,9 @@ def _runs(
     table = pd.DataFrame(rows).set_index("run")
     for key in {key for run in found for key in run.data.params}:
         column = table[key].replace("null", None)
+        if (texts := set(column.dropna())) and texts <= TRUTH.keys():
+            table[key] = column.map(TRUTH)
+            continue
         numbers = pd.to_numeric(column, errors="coerce")
         table[key] = numbers if numbers.notna().equals(column.notna()) else column
     return table
@@ -202,7 +208,10 @@ def differing(table: "pd.DataFrame") -> list[str]:
     """
     from rnnexp.tracking.comparison import levels
 
-    return [key for key in _parameters(table) if len(set(levels(table, key))) > 1]
+    parameters = _parameters(table)
+    # A run that was killed before its parameters were stored differs in nothing that is known.
+    known = table[table[parameters].notna().any(axis=1)]
+    return [key for key in parameters if len(set(levels(known, key))) > 1]
 
 
 def _parameters(table: "pd.DataFrame") -> list[str]:
@@ -236,7 +245,7 @@ def grouped(table: "pd.DataFrame", keys: Sequence[str], metric: str = LOSS) -> "
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Compare recorded runs: print means over the seeds, write table, figures and page; SystemExit on a mistake."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m rnnexp.report",
         description="Compare recorded runs: a table of means over the seeds, figures, and a page with both.",
         epilog="example: python -m rnnexp.report echo_threshold --by bptt_length --status all",
@@ -257,12 +266,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         _compare(parser.parse_args(arguments))
     except UserError as error:
-        raise SystemExit(error.message()) from None
+        raise SystemExit(with_options(error).message()) from None
 
 
 def _compare(given: argparse.Namespace) -> None:
-    given.status = given.status if given.status == "all" else given.status.upper()
-    one_of("--status", given.status, [*STATUSES, "all"])
+    if given.status.upper() not in (*STATUSES, "ALL"):
+        allowed = f"one of {', '.join((*STATUSES, 'all'))}"
+        near = nearest(given.status.upper(), STATUSES)
+        raise InvalidValue("--status", given.status, allowed, near or "FINISHED is what it is when not given")
+    given.status = "all" if given.status.upper() == "ALL" else given.status.upper()
+    given.by = [key for text in given.by or [] for key in text.split(",") if key]
     status = None if given.status == "all" else given.status
     store = _reading(given.uri, given.experiment, status)
     collector.begin()
@@ -274,7 +287,7 @@ def _compare(given: argparse.Namespace) -> None:
         raise InvalidValue("--metric", given.metric, "a metric of these runs", hint)
     differ = differing(table)
     found = [key for key in _parameters(table) if key != "seed"]
-    for key in given.by or []:
+    for key in given.by:
         if key not in found:
             hint = nearest(key, found) or f"they differ in {', '.join(differ) or 'nothing'}"
             raise InvalidValue("--by", key, "parameters of these runs other than seed, which is averaged over", hint)

@@ -12,6 +12,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from rnnexp.arguments import Parser
 from rnnexp.build import build_the_task, component
 from rnnexp.checks import InvalidValue, UserError, integer, one_of, show
 from rnnexp.config import check_root, conf_dir, register
@@ -23,7 +24,7 @@ STREAM_STEPS = 40
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """List the tasks, or explain one and draw a trial; SystemExit with two lines on what a person can mend."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m rnnexp.tasks",
         description="List the tasks, or explain one of them and draw a trial of it.",
         epilog="example: python -m rnnexp.tasks adding task.length=20 --figure",

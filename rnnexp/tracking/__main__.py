@@ -1,6 +1,5 @@
 """The command ``python -m rnnexp.tracking``: the MLflow UI on this folder's database; late deliveries to a store."""
 
-import argparse
 import contextlib
 import os
 import signal
@@ -14,7 +13,8 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnexp.checks import UserError, nearest
+from rnnexp.arguments import Parser, with_options
+from rnnexp.checks import InvalidValue, UserError, nearest
 from rnnexp.tracking.store import Store, existing_store, tracking_uri
 
 #: Seconds that the server may take to answer, and to end.
@@ -25,7 +25,7 @@ SMALL = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Start the MLflow UI and say which page shows the runs, or deliver what a store did not take."""
-    parser = argparse.ArgumentParser(prog="python -m rnnexp.tracking", description=__doc__)
+    parser = Parser(prog="python -m rnnexp.tracking", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     ui = commands.add_parser("ui", help="start the MLflow UI, on this machine only, and print the page with the runs")
     ui.add_argument("--experiment", help="MLflow experiment to show (default: rnnexp, or else the newest)")
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise SystemExit(sync(given.folders, given.uri))
         raise SystemExit(show(given.uri, given.experiment, given.port, given.open))
     except UserError as error:
-        raise SystemExit(error.message()) from None
+        raise SystemExit(with_options(error).message()) from None
 
 
 def show(uri: str | None, experiment: str | None, port: int, browse: bool) -> int:
@@ -110,6 +110,9 @@ def shown_store(uri: str, experiment: str | None) -> Store:
 
 def free_port(first: int) -> int:
     """The first port from `first` on that nobody uses."""
+    if not 1 <= first <= 65_436:
+        allowed = "a whole number from 1 to 65436"
+        raise InvalidValue("--port", first, allowed, "5000 is where the search begins when not given")
     for port in range(first, first + 100):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -11,6 +11,7 @@ from mlflow.entities import Metric, Param, RunTag
 
 from rnnexp.checks import UserError
 from rnnexp.report import curve, differing, grouped, main, runs
+from rnnexp.tracking.__main__ import main as tracking
 
 LOSS = "final/eval/loss"
 FILES = ["gradient_by_lag.png", "loss_by_decay_rate.png", "loss_by_hidden_size.png", "sweep.csv", "sweep.html"]
@@ -101,6 +102,12 @@ def test_runs_are_the_sweeps_without_its_parent(here):
     for given in (sweep, parent.info.run_id):
         assert runs(sweep=given).index.tolist() == table.index.tolist()
     assert len(curve(table.index[0], "gradient_by_lag/last")) > 5
+    assert table["learn_initial_state"].dtype == bool and not table["learn_initial_state"].any()
+
+
+def test_a_run_without_parameters_does_not_decide_what_differs(here):
+    table = pd.concat([runs(), pd.DataFrame({"name": ["killed early"], "status": ["KILLED"]}, index=["x"])])
+    assert differing(table) == ["hidden_size", "seed"]
 
 
 def test_runs_are_chosen_by_status_filter_and_name(here):
@@ -131,6 +138,8 @@ def test_keys_may_be_chosen(here, tmp_path, capsys):
     out = capsys.readouterr().out
     assert out.splitlines()[1].split()[:2] == ["20", "4"]
     assert "means over hidden_size, seed" in out
+    main(["--by", "bptt_length,hidden_size", "--out", str(tmp_path)])
+    assert capsys.readouterr().out.splitlines()[0].split()[:2] == ["bptt_length", "hidden_size"]
 
 
 def test_a_long_table_shows_the_best(here, tmp_path, capsys, monkeypatch):
@@ -163,6 +172,11 @@ def test_a_long_table_shows_the_best(here, tmp_path, capsys, monkeypatch):
         (["--uri", "sqlite:///sub/none.db"], ["sub/none.db", "no such file"]),
         (["--uri", "mlruns"], ["must be a database or a server"]),
         (["--out", "mlflow.db"], ["--out", "mlflow.db", "a folder that can be written"]),
+        (["--uri", "mlruns"], ["--uri must be", "try --uri sqlite:///mlflow.db"]),
+        (["--by", "hidden_size,cel"], ["--by", "got cel", "did you mean 'cell'?"]),
+        (["--by"], ["--by", "python -m rnnexp.report --help"]),
+        (["--bla"], ["--bla", "python -m rnnexp.report --help"]),
+        (["rnnexp", "other"], ["other", "python -m rnnexp.report --help"]),
     ],
 )
 def test_mistakes_are_told_in_two_lines_and_leave_nothing_behind(arguments, named, here):
@@ -201,3 +215,24 @@ def test_help_is_quick_and_names_the_arguments():
     assert set(re.findall(r"--[a-z]+", done.stdout)) >= {
         "--sweep", "--filter", "--status", "--metric", "--by", "--uri", "--out"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["ui", "--port", "99999"], ["--port must be a whole number from 1 to 65436, got 99999"]),
+        (["ui", "--port", "abc"], ["--port", "'abc'", "python -m rnnexp.tracking ui --help"]),
+        (["ui", "--host", "0.0.0.0"], ["--host", "--help"]),
+        (["uii"], ["'uii'", "python -m rnnexp.tracking --help"]),
+        ([], ["python -m rnnexp.tracking --help"]),
+        (["ui", "--uri", "mlruns"], ["--uri must be", "try --uri sqlite:///mlflow.db"]),
+        (["ui", "--experiment", "othr"], ["othr", "did you mean 'other'?"]),
+    ],
+)
+def test_mistakes_in_the_arguments_of_the_ui_are_told_in_two_lines(arguments, named, here):
+    with pytest.raises(SystemExit) as refused:
+        tracking(arguments)
+    lines = str(refused.value).splitlines()
+    assert len(lines) == 2 and lines[0].startswith("rnnexp: ")
+    for word in named:
+        assert word in str(refused.value)

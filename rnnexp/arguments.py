@@ -1,0 +1,23 @@
+"""The arguments of the companion commands, refused in the same two lines as settings are."""
+
+import argparse
+from typing import NoReturn
+
+from rnnexp.checks import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser, and so the parsers of its commands, that tells a mistake in two lines and ends with code 1."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse what can't be read."""
+        hint = f"{self.prog} --help shows what can be given"
+        raise SystemExit(UserError(f"the command line can't be read: {message}", hint).message())
+
+
+def with_options(error: UserError) -> UserError:
+    """The error with the store's setting called as it is here: an option."""
+    told = [
+        text.replace("tracking.uri=", "--uri ").replace("tracking.uri", "--uri") for text in (error.problem, error.hint)
+    ]
+    return UserError(*told)
