@@ -221,19 +221,26 @@ def findings(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> li
             f"{row['by_chance']:.0%}); the mean is best at {best}, worst at {worst}."
         )
     elif above.notna().any():
-        sentences.append("No key accounts for more of the variance than it would if the runs were shuffled.")
+        aside = " beside the seed" if SEED in keys else ""
+        sentences.append(f"No key{aside} accounts for more of the variance than if the runs were shuffled.")
+    if len(kinds_of_loss(table, metric)) > 1:
+        sentences.append("Beware: some runs have a loss in nats, others a squared error; compare them task by task.")
     return sentences
+
+
+def kinds_of_loss(table: pd.DataFrame, metric: str) -> set[str]:
+    """The units of a loss among the runs that count, as far as what else they have recorded tells."""
+    if not metric.endswith("/loss"):
+        return set()
+    counted = usable_values(table, metric).notna()
+    units = {"final/eval/accuracy": "nats per scored step", "final/eval/absolute_error": "squared error"}
+    return {unit for name, unit in units.items() if name in table and table[name][counted].notna().any()}
 
 
 def unit_of(table: pd.DataFrame, metric: str) -> str:
     """The unit of a loss, told from what else the runs have recorded; empty if that does not tell."""
-    if not metric.endswith("/loss") or table.empty:
-        return ""
-    classes, values = (
-        bool(table[name].notna().any()) if name in table else False
-        for name in ("final/eval/accuracy", "final/eval/absolute_error")
-    )
-    return {(True, False): "nats per scored step", (False, True): "squared error"}.get((classes, values), "")
+    kinds = kinds_of_loss(table, metric)
+    return kinds.pop() if len(kinds) == 1 else ""
 
 
 def one_line(value: object, width: int = 60) -> str:
@@ -278,7 +285,7 @@ class KeyAxis:
         labels = {place: one_line(show_level(value), 24) for value, place in self.positions.items()}
         if self.log:
             axes.set_xscale("log")
-        if self.numeric and len(places) > 10:
+        if self.numeric and (len(places) > 10 or max(map(len, labels.values()), default=0) > 9):
             locator = LogLocator() if self.log else MaxNLocator(8)
             places = [x for x in locator.tick_values(places[0], places[-1]) if places[0] <= x <= places[-1]]
             labels |= {place: f"{place:.6g}" for place in places}

@@ -78,7 +78,8 @@ def comparison_figures(
 
 def _named(keys: Sequence[str], combination: Sequence[Level]) -> str:
     """``key=value`` for each key."""
-    return one_line(", ".join(f"{key}={show_level(value)}" for key, value in zip(keys, combination, strict=False)))
+    short = [value if isinstance(value, str) else f"{value:.6g}" for value in combination]
+    return one_line(", ".join(f"{key}={value}" for key, value in zip(keys, short, strict=False)))
 
 
 def _by_key(table: pd.DataFrame, keys: Sequence[str], key: str, metric: str, unit: str, title: str) -> "Figure":
@@ -93,6 +94,7 @@ def _by_key(table: pd.DataFrame, keys: Sequence[str], key: str, metric: str, uni
     values = usable_values(counted, metric)
     log = values.min() > 0 and values.max() / values.min() > WIDE_METRIC
     lowest = float(values.min()) / 2 if log else -np.inf  # where a bound below zero has no place
+    known = cut = False
     for index, (combination, look) in enumerate(zip(lines, _looks(), strict=False)):
         shift = 0.0 if axis.numeric else min(0.08, 0.6 / len(lines)) * (index - (len(lines) - 1) / 2)
         own = counted[[found == combination for found in of_run]]
@@ -100,15 +102,21 @@ def _by_key(table: pd.DataFrame, keys: Sequence[str], key: str, metric: str, uni
         axes.scatter(
             places, values[own.index], s=14, color=look["color"], marker=look["marker"], alpha=0.3, linewidths=0
         )
-        _line(axes, grouped(own, [key], metric), axis, shift, lowest, look, _named(others, combination))
+        means = grouped(own, [key], metric)
+        known |= bool(means["low"].notna().any())
+        cut |= bool((means["low"] < lowest).any())
+        _line(axes, means, axis, shift, lowest, look, _named(others, combination))
     axis.apply(axes)
     if log:
         axes.set_yscale("log")
-    cut = not log and _limit(axes, values)
+    else:
+        cut = _limit(axes, values)
     _legend(figure, axes)
     _note(
         figure,
-        f"Means of the runs (faint), 95 % intervals (Student's t){'; some reach beyond the axis' if cut else ''}.",
+        f"Means of the runs (faint), 95 % intervals (Student's t){'; some reach beyond the axis' if cut else ''}."
+        if known
+        else "One run at each point, so there are no intervals.",
         f"Over all settings of the other keys: {', '.join(others)}." if pooled else "",
         left_out(table, metric),
     )
@@ -245,6 +253,7 @@ def _by_rate(
     label = "gradient's decay rate (slope of ln norm per step back)"
     figure, axes = axes_with(one_line(title, 200), label, one_line(metric_label(metric, unit), 90))
     both = rates.notna() & values.notna()
+    without = int((values.notna() & ~both).sum())
     rates, values = rates[both], values[both]
     key = ranked[0] if ranked else None
     column = levels(table[both], key) if key is not None else []
@@ -274,7 +283,8 @@ def _by_rate(
         axes.text(0.0, 0.02, text, transform=axes.get_xaxis_transform(), ha=side, va="bottom", fontsize=9, color=GREY)
     if values.min() > 0 and values.max() / values.min() > WIDE_METRIC:
         axes.set_yscale("log")
-    _note(figure, left_out(table, metric))
+    missing = f"{without} of the runs that count have no decay rate." if without else ""
+    _note(figure, missing, left_out(table, metric))
     return figure
 
 
@@ -356,6 +366,6 @@ def _rows(table: pd.DataFrame, columns: Iterable[str], counted: Sequence[bool] |
 
 def _cell(value: object) -> str:
     shown = level(value)
-    if isinstance(shown, float):
+    if isinstance(shown, float) or (isinstance(shown, int) and abs(shown) >= 10**10):
         return f"{shown:.6g}"
     return "" if shown == NULL and value != NULL else str(shown)

@@ -144,9 +144,21 @@ def test_the_findings_name_the_best_run_and_the_key_that_stands_out():
     assert mattered.startswith("hidden_size mattered most: its values account for 94% of the variance")
     assert "best at hidden_size=8 (1.859), worst at hidden_size=4 (101.5)" in mattered
     alike = findings(table_of([0.5, 0.7, 0.7, 0.5], cell=["rnn", "rnn", "lstm", "lstm"]), ["cell"])
-    assert alike[-1] == "No key accounts for more of the variance than it would if the runs were shuffled."
-    assert findings(table_of([0.5, 0.5]), [])[-1] == "The final evaluation loss is the same in all of them."
-    assert findings(table_of([NAN]), [])[-1].startswith("No run that finished has a final evaluation loss")
+    assert alike[-1] == "No key accounts for more of the variance than if the runs were shuffled."
+    table = table_of([0.5, 0.7, 0.7, 0.5], cell=["rnn", "rnn", "lstm", "lstm"], seed=[0, 1, 1, 0])
+    aside = "No key beside the seed accounts for more of the variance than if the runs were shuffled."
+    assert findings(table, ["cell", "seed"])[-1] == aside
+
+
+def test_losses_of_two_kinds_are_not_compared_without_a_word():
+    table = table_of([0.5, 0.7, 0.7, 0.9], task=["recall", "recall", "adding", "adding"])
+    assert unit_of(table, "final/eval/loss") == "" and "Beware" not in findings(table, ["task"])[-1]
+    table["final/eval/accuracy"] = [0.5, 0.6, math.nan, math.nan]
+    assert unit_of(table, "final/eval/loss") == "nats per scored step"
+    table["final/eval/absolute_error"] = [math.nan, math.nan, 0.1, 0.2]
+    assert unit_of(table, "final/eval/loss") == ""
+    assert findings(table, ["task"])[-1].startswith("Beware: some runs have a loss in nats, others a squared error")
+    assert "Beware" not in findings(table, ["task"], "final/eval/accuracy")[-1]
 
 
 def test_the_unit_of_a_loss_is_told_from_the_other_metrics():
