@@ -222,7 +222,7 @@ def findings(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> li
         )
     elif above.notna().any():
         aside = " beside the seed" if SEED in keys else ""
-        sentences.append(f"No key{aside} accounts for more of the variance than if the runs were shuffled.")
+        sentences.append(f"No key{aside} accounts for more of the variance than it would if the runs were shuffled.")
     if len(kinds_of_loss(table, metric)) > 1:
         sentences.append("Beware: some runs have a loss in nats, others a squared error; compare them task by task.")
     return sentences

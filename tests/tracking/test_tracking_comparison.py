@@ -144,9 +144,11 @@ def test_the_findings_name_the_best_run_and_the_key_that_stands_out():
     assert mattered.startswith("hidden_size mattered most: its values account for 94% of the variance")
     assert "best at hidden_size=8 (1.859), worst at hidden_size=4 (101.5)" in mattered
     alike = findings(table_of([0.5, 0.7, 0.7, 0.5], cell=["rnn", "rnn", "lstm", "lstm"]), ["cell"])
-    assert alike[-1] == "No key accounts for more of the variance than if the runs were shuffled."
+    assert alike[-1] == "No key accounts for more of the variance than it would if the runs were shuffled."
+    assert findings(table_of([0.5, 0.5]), [])[-1] == "The final evaluation loss is the same in all of them."
+    assert findings(table_of([NAN]), [])[-1].startswith("No run that finished has a final evaluation loss")
     table = table_of([0.5, 0.7, 0.7, 0.5], cell=["rnn", "rnn", "lstm", "lstm"], seed=[0, 1, 1, 0])
-    aside = "No key beside the seed accounts for more of the variance than if the runs were shuffled."
+    aside = "No key beside the seed accounts for more of the variance than it would if the runs were shuffled."
     assert findings(table, ["cell", "seed"])[-1] == aside
 
 
