@@ -91,17 +91,17 @@ def _interrupt(number: int, frame: FrameType | None) -> Any:
 
 def _raise(number: int) -> None:
     global _last, _raised, _before
-    _last, _raised = time.monotonic(), number
+    _last, _raised, interruption = time.monotonic(), number, _interruption(number)
     if _before is not None:
         call, _before = _before, None
-        call(name_of(number))
+        call(name_of(interruption))
         _last = time.monotonic()
-    raise _interruption(number)
+    raise interruption
 
 
-def name_of(number: int) -> str:
-    """A signal as a person knows it."""
-    return "Ctrl-C" if number == signal.SIGINT else "a signal"
+def name_of(interruption: BaseException) -> str:
+    """What came, as a person knows it."""
+    return "Ctrl-C" if isinstance(interruption, KeyboardInterrupt) else "a signal"
 
 
 def _interruption(number: int) -> BaseException:

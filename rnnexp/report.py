@@ -270,11 +270,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _compare(given: argparse.Namespace) -> None:
-    if given.status.upper() not in (*STATUSES, "ALL"):
-        allowed = f"one of {', '.join((*STATUSES, 'all'))}"
-        near = nearest(given.status.upper(), STATUSES)
+    word = given.status.upper()
+    if word not in (*STATUSES, "ALL"):
+        allowed, near = f"one of {', '.join((*STATUSES, 'all'))}", nearest(word, STATUSES)
         raise InvalidValue("--status", given.status, allowed, near or "FINISHED is what it is when not given")
-    given.status = "all" if given.status.upper() == "ALL" else given.status.upper()
+    given.status = "all" if word == "ALL" else word
     given.by = [key for text in given.by or [] for key in text.split(",") if key]
     status = None if given.status == "all" else given.status
     store = _reading(given.uri, given.experiment, status)

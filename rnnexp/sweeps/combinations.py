@@ -10,7 +10,7 @@ from typing import Any, cast
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import IntervalSweep, Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -46,17 +46,10 @@ def combinations(config: DictConfig) -> tuple[int, Iterator[list[str]]] | None:
         return None
     axes: list[list[str]] = []
     for override in parsed(config):
-        key = override.get_key_element()
-        if override.is_discrete_sweep():
-            values = list(override.sweep_string_iterator())
-        elif override.is_sweep_override():
+        if override.is_interval_sweep():
             hint = "a range of real numbers needs hydra/sweeper=optuna"
-            raise InvalidValue(key, given_as(override), "a list of values", hint)
-        else:
-            values = [override.get_value_element_as_str()]
-        if not values:
-            raise InvalidValue(key, given_as(override) or None, "at least one value", f"for example {key}=1,2")
-        axes.append([f"{key}={value}" for value in values])
+            raise InvalidValue(override.get_key_element(), given_as(override), "a list of values", hint)
+        axes.append(assignments(override))
     return math.prod(map(len, axes)), (list(job) for job in itertools.product(*axes))
 
 
@@ -68,26 +61,28 @@ def trials(config: DictConfig) -> list[list[str]]:
     InvalidValue
         If a key has no value to choose from.
     """
-    ends: dict[str, list[str]] = {}
+    axes = []
     for override in parsed(config):
-        key, value = override.get_key_element(), cast(Any, override.value())
-        if not override.is_sweep_override():
-            values = [override.get_value_element_as_str()]
-        elif override.is_interval_sweep():
-            values = [str(value.start), str(value.end)]
-        else:
-            values = list(override.sweep_string_iterator())
-            values = [values[0], values[-1]] if override.is_range_sweep() and values else values
-        if not values:
-            raise InvalidValue(key, given_as(override), "at least one value", f"for example {key}=1,2")
-        ends[key] = [f"{key}={text}" for text in values]
-    first = [texts[0] for texts in ends.values()]
-    others = [
-        [text if own == key else texts[0] for own, texts in ends.items()]
-        for key, all_of_it in ends.items()
-        for text in all_of_it[1:]
-    ]
+        values = assignments(override)
+        axes.append([values[0], values[-1]] if override.is_range_sweep() else values)
+    first = [values[0] for values in axes]
+    others = [[*first[:at], value, *first[at + 1 :]] for at, values in enumerate(axes) for value in values[1:]]
     return [first, *others]
+
+
+def assignments(override: Override) -> list[str]:
+    """``key=value`` for each value of an override, for both ends of a range of real numbers; refused without any."""
+    key = override.get_key_element()
+    if override.is_discrete_sweep():
+        values = list(override.sweep_string_iterator())
+    elif override.is_interval_sweep():
+        between = cast(IntervalSweep, override.value())
+        values = [str(between.start), str(between.end)]
+    else:
+        values = [override.get_value_element_as_str()]
+    if not values:
+        raise InvalidValue(key, given_as(override) or None, "at least one value", f"for example {key}=1,2")
+    return [f"{key}={value}" for value in values]
 
 
 def given_as(override: Override) -> str:

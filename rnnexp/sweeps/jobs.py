@@ -204,8 +204,7 @@ class RunningJob:
             job.reason = told(error)
             print(f"rnnexp: {job.label} {job.status}: {job.reason}", file=sys.stderr, flush=True)
         else:
-            by_hand = isinstance(error, KeyboardInterrupt)
-            job.status, job.reason = "KILLED", f"stopped by {'Ctrl-C' if by_hand else 'a signal'}"
+            job.status, job.reason = "KILLED", f"stopped by {interrupts.name_of(error)}"
         try:
             self._write(None if stopped else error)
         except OSError as fault:  # a full disk ends a job's record, not the sweep

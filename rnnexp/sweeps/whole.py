@@ -59,9 +59,6 @@ class RunningSweep:
 
         global current
         current = None
-        if interrupted:
-            (self.sweep.folder / STOP_FILE).write_text(interrupted, encoding="utf-8")
-            stop_workers(self.sweep.folder)
         records = load_jobs(self.sweep.folder)
         for record in records:
             if record.status == "RUNNING":
@@ -196,10 +193,11 @@ def finish(error: BaseException | None) -> int | None:
     """
     if current is None:
         return None
-    if isinstance(error, KeyboardInterrupt):
-        return max(current.finish("stopped by Ctrl-C"), 128 + signal.SIGINT)
-    if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128:
-        return max(current.finish("stopped by a signal"), error.code)
+    if error is not None and interrupts.is_interruption(error):
+        by = interrupts.name_of(error)
+        stop(by)  # again, in case another handler than ours raised it
+        code = error.code if isinstance(error, SystemExit) else 128 + signal.SIGINT
+        return max(current.finish(f"stopped by {by}"), int(code or 0))
     code = current.finish()
     if error is not None:
         told = error.problem if isinstance(error, UserError) else f"{type(error).__name__}: {error}"

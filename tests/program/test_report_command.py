@@ -53,6 +53,16 @@ def here(swept, monkeypatch):
     return swept
 
 
+def refused(command, arguments, named):
+    """That a command answers with two lines, and what is named in them."""
+    with pytest.raises(SystemExit) as raised:
+        command(arguments)
+    lines = str(raised.value).splitlines()
+    assert len(lines) == 2 and lines[0].startswith("rnnexp: ")
+    for word in named:
+        assert word in str(raised.value)
+
+
 def parent_of(folder):
     client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
     experiment = client.get_experiment_by_name("rnnexp")
@@ -182,12 +192,7 @@ def test_a_long_table_shows_the_best(here, tmp_path, capsys, monkeypatch):
 def test_mistakes_are_told_in_two_lines_and_leave_nothing_behind(arguments, named, here):
     before = sorted(here.rglob("*"))
     experiments = len(MlflowClient(tracking_uri=f"sqlite:///{here}/mlflow.db").search_experiments())
-    with pytest.raises(SystemExit) as refused:
-        main(arguments)
-    lines = str(refused.value).splitlines()
-    assert len(lines) == 2 and lines[0].startswith("rnnexp: ")
-    for word in named:
-        assert word in str(refused.value)
+    refused(main, arguments, named)
     assert sorted(here.rglob("*")) == before
     assert len(MlflowClient(tracking_uri=f"sqlite:///{here}/mlflow.db").search_experiments()) == experiments
 
@@ -230,9 +235,4 @@ def test_help_is_quick_and_names_the_arguments():
     ],
 )
 def test_mistakes_in_the_arguments_of_the_ui_are_told_in_two_lines(arguments, named, here):
-    with pytest.raises(SystemExit) as refused:
-        tracking(arguments)
-    lines = str(refused.value).splitlines()
-    assert len(lines) == 2 and lines[0].startswith("rnnexp: ")
-    for word in named:
-        assert word in str(refused.value)
+    refused(tracking, arguments, named)
