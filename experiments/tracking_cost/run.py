@@ -1,8 +1,11 @@
 """What recording in MLflow costs: ``python experiments/tracking_cost/run.py``.
 
-In an empty folder with a database that was used before, it times a run of 2000 updates with 100 units, and all calls
-to MLflow in it, and prints their share of the run's time; then sweeps of few and of many tiny jobs, and the time
+In an empty folder with a database that was used before, it times runs of 2000 updates with 100 units, and all calls
+to MLflow in them, and prints their share of a run's time; then sweeps of few and of many tiny jobs, and the time
 that a job takes beside its training: in milliseconds of this machine, and that of one job more in calls of `log_batch`.
+
+Let the disk rest for a minute before: where many files were just deleted, as at the end of this, ext4 without a journal
+takes up to fifty times as long to make a new one, and a job makes a dozen.
 """
 
 import argparse
@@ -41,10 +44,10 @@ def timed(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def watch() -> None:
-    """Time everything that a run has to do with MLflow, and the training."""
+    """Time what a run does while it talks with MLflow, and the training."""
     from rnnexp.tracking.mlflow_run import MLflowRun
 
-    for name in ("__init__", "keep", "log", "artifact", "end"):
+    for name in ("__init__", "flush", "end"):
         setattr(MLflowRun, name, timed(getattr(MLflowRun, name)))
     reports = Run.reports
 
@@ -98,16 +101,21 @@ def main() -> None:
     """Print the share and the time a job takes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=2000, help="updates of the run")
+    parser.add_argument("--runs", type=int, default=5, help="how often it is run")
     parser.add_argument("--jobs", type=int, default=100, help="jobs of the sweep")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         run("steps=2")  # makes the database, and imports everything
         watch()
-        whole = run("hidden_size=100", f"steps={options.steps}")
-        share = spent["mlflow"] / whole
+        shares = []
+        for _ in range(options.runs):
+            whole = run("hidden_size=100", f"steps={options.steps}")
+            shares.append(spent["mlflow"] / whole)
         print(
-            f"MLflow calls: {share:.1%} of a run of {options.steps} updates with 100 units ({whole:.1f} s)", flush=True
+            f"MLflow calls: {statistics.median(shares):.1%} of a run of {options.steps} updates with 100 units "
+            f"(median of {options.runs}, {min(shares):.1%} to {max(shares):.1%}; the last took {whole:.1f} s)",
+            flush=True,
         )
         few, many = (sweep(count) for count in (options.jobs // 4, options.jobs))
         each = (many["beside"] - few["beside"]) / (options.jobs - options.jobs // 4)

@@ -1,6 +1,7 @@
 """What a run has reported so far, as numbers by metric name: the one place where reports become metrics."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,8 @@ from rnnexp.tasks import Task
 from rnnexp.tracking.saver import packed, unpacked
 from rnnexp.training import Report
 
-#: Points of a training curve; reports in between are averaged.
-POINTS = 100
+#: Points of the curves of training, and of what clipping did; reports in between are averaged. Every point costs.
+POINTS, CLIPPING_POINTS = 50, 20
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,34 @@ class Point:
     name: str
     value: float
     step: int
+
+
+class Means:
+    """Means of numbers by name, from one point of their curves to the next.
+
+    Parameters
+    ----------
+    interval : int
+        Updates from one point to the next; the last may come sooner.
+    """
+
+    def __init__(self, interval: int) -> None:
+        self.interval = interval
+        self.sums: dict[str, float] = {}
+        self.count = 0
+
+    def add(self, values: Mapping[str, float | None]) -> None:
+        """Take in the numbers of a report that there are."""
+        for name, value in values.items():
+            if value is not None:
+                self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+
+    def take(self) -> dict[str, float]:
+        """The means so far, and begin anew."""
+        means = {name: total / self.count for name, total in self.sums.items()}
+        self.sums, self.count = {}, 0
+        return means
 
 
 class History:
@@ -51,7 +80,7 @@ class History:
     def __init__(self, task: Task, steps: int) -> None:
         self.task = task
         self.baseline = task.baseline
-        self.interval = max(1, steps // POINTS)
+        self._means = {"training": Means(max(1, steps // POINTS)), "clipping": Means(max(1, steps // CLIPPING_POINTS))}
         self.steps = steps
         self.curves: dict[str, list[tuple[int, float]]] = {}
         self.studies: list[tuple[int, Study]] = []
@@ -60,11 +89,6 @@ class History:
         self.solved_at: int | None = None
         self.step = 0
         self.last_finite: tuple[int, float, float] | None = None
-        self._start_interval()
-
-    def _start_interval(self) -> None:
-        self._loss = self._norm = self._clipped_norm = self._penalty = 0.0
-        self._clipped = self._reports = self._window = 0
 
     def add(self, report: Report) -> list[Point]:
         """Take in a report; the metric values that it completes."""
@@ -73,24 +97,14 @@ class History:
         if report.train_loss is not None and report.grad_norm is not None:
             if math.isfinite(report.train_loss) and math.isfinite(report.grad_norm):
                 self.last_finite = (report.step, report.train_loss, report.grad_norm)
-            self._loss += report.train_loss
-            self._norm += report.grad_norm
-            self._clipped_norm += report.grad_norm if report.clipped_norm is None else report.clipped_norm
-            self._clipped += report.clipped
-            self._penalty += report.penalty or 0.0
-            self._window += report.window or 0
-            self._reports += 1
-            due = report.step % self.interval == 0 or report.step == self.steps
-            if due or report.evaluation is not None or report.diverged:
-                values["train/loss"] = self._loss / self._reports
-                values["train/grad_norm"] = self._norm / self._reports
-                values["train/clipped_grad_norm"] = self._clipped_norm / self._reports
-                values["train/clipped_fraction"] = self._clipped / self._reports
-                if report.penalty is not None:
-                    values["train/penalty"] = self._penalty / self._reports
-                if report.window is not None:
-                    values["train/bptt_length"] = self._window / self._reports
-                self._start_interval()
+            training = {"loss": report.train_loss, "grad_norm": report.grad_norm, "penalty": report.penalty}
+            self._means["training"].add({**training, "bptt_length": report.window})
+            after = report.grad_norm if report.clipped_norm is None else report.clipped_norm
+            self._means["clipping"].add({"clipped_grad_norm": after, "clipped_fraction": report.clipped})
+            last = report.step == self.steps or report.diverged
+            for means in self._means.values():
+                if last or report.step % means.interval == 0:
+                    values |= {f"train/{name}": mean for name, mean in means.take().items()}
         if report.learning_rate is not None and "train/loss" in values:
             values["train/learning_rate"] = report.learning_rate
         for name, ratio in (report.update_ratios or {}).items():
@@ -129,9 +143,6 @@ class History:
                 self.not_finite += 1
         return points
 
-    #: What an interval has summed up so far.
-    SUMS = ("_loss", "_norm", "_clipped_norm", "_penalty", "_clipped", "_reports", "_window")
-
     def state(self) -> dict[str, Any]:
         """Everything so far, as dicts of arrays and plain values."""
         curves = {name: np.array(curve, dtype=float) for name, curve in self.curves.items()}
@@ -140,7 +151,7 @@ class History:
             "seen": packed({"curves": curves, "studies": {str(step): study for step, study in self.studies}}),
             "not_finite": self.not_finite,
             "solved_at": self.solved_at,
-            "sums": {name: getattr(self, name) for name in self.SUMS},
+            "sums": {name: {"count": means.count, "sums": means.sums} for name, means in self._means.items()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -151,15 +162,15 @@ class History:
                 name: [(int(step), value) for step, value in curve.tolist()] for name, curve in seen["curves"].items()
             }
             studies = [(int(step), study) for step, study in seen["studies"].items()]
-            sums = {name: state["sums"][name] for name in self.SUMS}
+            sums = {name: (int(state["sums"][name]["count"]), dict(state["sums"][name]["sums"])) for name in self._means}
             numbers = int(state["step"]), int(state["not_finite"]), state["solved_at"]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             hint = "take the one before it"
             raise UserError(f"the checkpoint does not fit: its history has no {error}", hint) from None
         self.curves, self.studies = curves, studies
         self.step, self.not_finite, self.solved_at = numbers
-        for name, value in sums.items():
-            setattr(self, name, value)
+        for name, means in self._means.items():
+            means.count, means.sums = sums[name]
 
     def last(self, name: str) -> float:
         """The last finite value of a metric; NaN if there is none."""

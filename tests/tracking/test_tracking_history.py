@@ -38,32 +38,32 @@ def study_of(*norms):
 
 
 @pytest.mark.parametrize(
-    ("steps", "interval"), [(1, 1), (99, 1), (100, 1), (199, 1), (200, 2), (500, 5), (10**6, 10**4)]
+    ("steps", "losses", "shares"),
+    [(1, 1, 1), (19, 19, 19), (40, 40, 20), (99, 99, 25), (100, 50, 20), (199, 67, 23), (200, 50, 20), (4010, 51, 21)],
 )
-def test_a_training_curve_has_about_a_hundred_points(steps, interval):
-    assert history(steps).interval == interval
+def test_a_curve_of_training_has_about_fifty_points_and_one_of_clipping_twenty(steps, losses, shares):
+    kept = history(steps)
+    for step in range(1, steps + 1):
+        kept.add(update(step, 1.0))
+    assert len(kept.curves["train/loss"]) == len(kept.curves["train/grad_norm"]) == losses
+    assert len(kept.curves["train/clipped_fraction"]) == len(kept.curves["train/clipped_grad_norm"]) == shares
+    assert kept.curves["train/clipped_fraction"][-1][0] == steps
 
 
 def test_training_values_are_averaged_over_an_interval():
-    kept = history(500)
+    kept = history(250)  # a point every 5 updates, every 12 for clipping
     points = []
-    for step in range(1, 11):
+    for step in range(1, 13):
         clipped = step in (2, 3, 7)
         report = update(step, float(step), 10.0 * step, clipped=clipped, clipped_norm=1.0 if clipped else 10.0 * step)
         points.append(kept.add(report))
-    assert [len(some) for some in points] == [0, 0, 0, 0, 4, 0, 0, 0, 0, 4]
+    assert [len(some) for some in points] == [0, 0, 0, 0, 2] * 2 + [0, 2]
     assert all(point.step == 5 for point in points[4])
-    assert as_dict(points[4]) == {
-        "train/loss": 3.0,
-        "train/grad_norm": 30.0,
-        "train/clipped_grad_norm": pytest.approx((10 + 1 + 1 + 40 + 50) / 5),
-        "train/clipped_fraction": pytest.approx(0.4),
-    }
-    assert as_dict(points[9]) == {
-        "train/loss": 8.0,
-        "train/grad_norm": 80.0,
-        "train/clipped_grad_norm": pytest.approx((60 + 1 + 80 + 90 + 100) / 5),
-        "train/clipped_fraction": pytest.approx(0.2),
+    assert as_dict(points[4]) == {"train/loss": 3.0, "train/grad_norm": 30.0}
+    assert as_dict(points[9]) == {"train/loss": 8.0, "train/grad_norm": 80.0}
+    assert as_dict(points[11]) == {
+        "train/clipped_grad_norm": pytest.approx((10 * (12 * 13 / 2 - 2 - 3 - 7) + 3) / 12),
+        "train/clipped_fraction": pytest.approx(3 / 12),
     }
     assert kept.curves["train/loss"] == [(5, 3.0), (10, 8.0)]
 
@@ -76,21 +76,20 @@ def test_short_runs_have_a_point_an_update():
 
 
 def test_the_last_interval_may_be_shorter():
-    kept = history(203)  # interval 2
-    for step in (200, 201, 202, 203):
+    kept = history(103)  # a point every 2 updates
+    for step in (100, 101, 102, 103):
         kept.add(update(step, float(step)))
-    assert kept.curves["train/loss"] == [(200, 200.0), (202, 201.5), (203, 203.0)]
+    assert kept.curves["train/loss"] == [(100, 100.0), (102, 101.5), (103, 103.0)]
 
 
-def test_an_evaluation_ends_an_interval():
-    kept = history(500)
-    for step in (1, 2):
-        kept.add(update(step, float(step)))
-    found = as_dict(kept.add(update(3, 6.0, evaluation=Evaluation(0.5, 0.25))))
-    assert found["train/loss"] == 3.0
+def test_an_evaluation_does_not_end_an_interval():
+    kept = history(200)
+    kept.add(update(1, 1.0))
+    found = as_dict(kept.add(update(2, 2.0, evaluation=Evaluation(0.5, 0.25))))
     assert (found["eval/loss"], found["eval/accuracy"]) == (0.5, 0.25)
-    kept.add(update(4, 10.0))
-    assert as_dict(kept.add(update(5, 20.0)))["train/loss"] == 15.0
+    assert "train/loss" not in found
+    kept.add(update(3, 6.0))
+    assert as_dict(kept.add(update(4, 11.0)))["train/loss"] == 5.0
 
 
 def test_without_clipping_the_norm_after_it_is_the_norm_before():
