@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from rnnexp.json_lines import Lines, read_lines
 #: What a job without a usable loss returns to a sweeper that minimises: finite, and worse than any loss that is.
 UNUSABLE_LOSS = 1e9
 
+#: How a job ended whose result is there; SKIPPED stands for an earlier run that finished.
+USABLE = ("FINISHED", "SKIPPED")
 SWEEP_FILE, JOBS_FOLDER, STOP_FILE = "sweep.json", "jobs", "stop"
 
 
@@ -132,13 +134,27 @@ class JobRecord:
     @property
     def label(self) -> str:
         """The job in a line of text."""
-        return f"job {self.number} ({self.name})"
+        return f"job {self.number} ({self.name})" if self.name else f"job {self.number}"
+
+    @property
+    def usable(self) -> bool:
+        """Whether its result is there."""
+        return self.status in USABLE
+
+    @property
+    def line(self) -> str:
+        """How it ended."""
+        if not self.usable:
+            return f"rnnexp: {self.label} {self.status}: {self.reason}"
+        return f"{self.label}: {self.status}, evaluation loss {self.metrics.get('final/eval/loss', math.nan):.4g}"
 
 
-def load_jobs(folder: Path) -> list[JobRecord]:
-    """All jobs that began, in order."""
+def load_jobs(folder: Path, apart_from: Collection[int] = ()) -> list[JobRecord]:
+    """All jobs that began, in order, without those of some numbers."""
     records = []
     for path in sorted((folder / JOBS_FOLDER).glob("*.jsonl")):
+        if int(path.stem) in apart_from:
+            continue
         saved = read_lines(path)
         if not saved:  # killed before the first line was whole
             continue
@@ -202,7 +218,7 @@ class RunningJob:
             self.loss = math.nan
             job.status = "DIVERGED" if isinstance(error, Diverged) else "FAILED"
             job.reason = told(error)
-            print(f"rnnexp: {job.label} {job.status}: {job.reason}", file=sys.stderr, flush=True)
+            print(job.line, file=sys.stderr, flush=True)
         else:
             job.status, job.reason = "KILLED", f"stopped by {interrupts.name_of(error)}"
         try:

@@ -23,6 +23,7 @@ from rnnexp.sweeps.combinations import (
     trials,
 )
 from rnnexp.sweeps.jobs import JOBS_FOLDER, STOP_FILE, JobRecord, Sweep, load_jobs
+from rnnexp.sweeps.watching import Watch, watch
 
 #: Beyond so many jobs their own figures are left out unless asked for: drawing them would take longer than small jobs.
 MOST_WITH_FIGURES = 20
@@ -42,10 +43,12 @@ class RunningSweep:
         Overrides of every job, as far as they are known before they run.
     recorder : SweepRun or None
         The parent in MLflow.
+    watch : Watch or None
+        Tells of jobs that are not heard here.
     """
 
-    def __init__(self, sweep: Sweep, jobs: list[list[str]], recorder: Any) -> None:
-        self.sweep, self.jobs, self.recorder = sweep, jobs, recorder
+    def __init__(self, sweep: Sweep, jobs: list[list[str]], recorder: Any, watch: Watch | None) -> None:
+        self.sweep, self.jobs, self.recorder, self.watch = sweep, jobs, recorder, watch
 
     def finish(self, interrupted: str = "") -> int:
         """Account for every job, compare them, end the parent run, and print the table; the exit code.
@@ -59,6 +62,8 @@ class RunningSweep:
 
         global current
         current = None
+        if self.watch is not None:
+            self.watch.stop()
         records = load_jobs(self.sweep.folder)
         for record in records:
             if record.status == "RUNNING":
@@ -72,7 +77,7 @@ class RunningSweep:
                 records.append(JobRecord(number, self.sweep.name(overrides), overrides, "NOT RUN", reason))
         records.sort(key=lambda record: record.number)
         summarise(self.sweep, records, self.recorder, interrupted, again=bool(self.jobs))
-        return 0 if all(record.status in ("FINISHED", "SKIPPED") for record in records) else 1
+        return 0 if all(record.usable for record in records) else 1
 
 
 current: RunningSweep | None = None
@@ -141,7 +146,7 @@ def begin(config: DictConfig) -> None:
         recorder = SweepRun(store, sweep, run_name=config.run_name, count=len(jobs))
         sweep.parent, sweep.experiment = recorder.id, store.experiment
     sweep.save()
-    current = RunningSweep(sweep, jobs, recorder)
+    current = RunningSweep(sweep, jobs, recorder, watch(config, folder))
     interrupts.before_raising(stop)
 
 

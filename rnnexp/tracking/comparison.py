@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from rnnexp.sweeps.jobs import USABLE
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOSS, DECAY_RATE = "final/eval/loss", "final/gradient/decay_rate"
-#: How a run ended whose numbers count; SKIPPED stands for an earlier run that finished.
-USABLE = ("FINISHED", "SKIPPED")
 #: What is averaged over.
 SEED = "seed"
 NULL = "null"

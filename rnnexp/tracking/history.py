@@ -162,7 +162,8 @@ class History:
                 name: [(int(step), value) for step, value in curve.tolist()] for name, curve in seen["curves"].items()
             }
             studies = [(int(step), study) for step, study in seen["studies"].items()]
-            sums = {name: (int(state["sums"][name]["count"]), dict(state["sums"][name]["sums"])) for name in self._means}
+            saved = {name: state["sums"][name] for name in self._means}
+            sums = {name: (int(means["count"]), dict(means["sums"])) for name, means in saved.items()}
             numbers = int(state["step"]), int(state["not_finite"]), state["solved_at"]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             hint = "take the one before it"

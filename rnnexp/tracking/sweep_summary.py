@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnexp.sweeps.jobs import JobRecord, Sweep, typed
+from rnnexp.sweeps.jobs import USABLE, JobRecord, Sweep, typed
 from rnnexp.tracking.history import Point
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 LOSS = "final/eval/loss"
 STATUSES = ("FINISHED", "SKIPPED", "FAILED", "DIVERGED", "KILLED", "NOT RUN")
-USABLE = ("FINISHED", "SKIPPED")
 
 
 def summarise(
@@ -74,7 +73,7 @@ def summarise(
         if runs:
             print(f"charts              {parent.charts_link(runs if counts['SKIPPED'] else [])}")
             print(f"comparison          {parent.compare_link(runs)}")
-    if undone := [record for record in records if record.status not in USABLE]:
+    if undone := [record for record in records if not record.usable]:
         print(f"not finished        {len(undone)} of {len(records)} jobs; {next_step(again and parent is not None)}")
     sys.stdout.flush()
 
@@ -88,9 +87,7 @@ def next_step(again: bool) -> str:
 
 def best_of(records: list[JobRecord]) -> JobRecord | None:
     """The finished job with the smallest final evaluation loss; None if there is none."""
-    usable = [
-        record for record in records if record.status in USABLE and math.isfinite(record.metrics.get(LOSS, math.nan))
-    ]
+    usable = [record for record in records if record.usable and math.isfinite(record.metrics.get(LOSS, math.nan))]
     return min(usable, key=lambda record: record.metrics[LOSS], default=None)
 
 
@@ -136,7 +133,7 @@ def comparison(sweep: Sweep, records: list[JobRecord]) -> list[Path]:
 def cells(sweep: Sweep, record: JobRecord) -> list[str]:
     """A job's line of the table."""
     chosen = typed(record.overrides)
-    loss = record.metrics.get(LOSS, math.nan) if record.status in USABLE else math.nan
+    loss = record.metrics.get(LOSS, math.nan) if record.usable else math.nan
     shown = f"{loss:.6g}" if math.isfinite(loss) else ""
     reason = record.reason.splitlines()[0] if record.reason else ""
     return [str(record.number), *(chosen.get(key, "") for key in sweep.keys), record.status, shown, reason]

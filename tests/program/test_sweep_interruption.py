@@ -138,3 +138,22 @@ def test_ctrl_c_stops_the_sweep_even_if_the_record_of_the_job_can_not_be_closed(
         assert process.returncode == 130
     assert [record["status"] for record in job_records(last_sweep(folder))] == ["KILLED"]
     assert {run.info.status for run in recorded(folder)} == {"KILLED"}
+
+
+def test_a_job_of_a_cluster_that_fails_is_told_at_once_and_ctrl_c_ends_the_others(folder, recorded):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    launcher = ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5")
+    exploding = ("optimizer=sgd", "optimizer.learning_rate=0.01,1e30", "cell.activation=relu", "clipping=none")
+    with running(folder, *launcher, *exploding, *LONG[1:]) as process:
+        told = next(line for line in process.stderr if line.startswith("rnnexp: "))
+        assert told.startswith("rnnexp: job 1 (optimizer.learning_rate=1e+30) DIVERGED: diverged at step ")
+        trained = wait_for_running(folder, process)
+        process.send_signal(signal.SIGINT)  # submitit's own processes would print tracebacks
+        printed, _ = ended(process)
+        assert process.returncode == 130
+        assert gone(trained)
+    assert "1 DIVERGED, 1 KILLED" in printed.splitlines()
+    runs = recorded(folder)
+    (parent,) = parents(runs)
+    assert counts(parent) == {"diverged": 1, "killed": 1}
+    assert {run.info.status for run in children(runs, parent)} == {"FAILED", "KILLED"}

@@ -1,0 +1,52 @@
+"""Tells how the jobs of a sweep end whose output goes into files: those of a cluster."""
+
+import sys
+import threading
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from rnnexp.sweeps.jobs import load_jobs
+
+#: Launchers whose jobs don't write to this terminal, by how their class is called.
+UNHEARD = ("hydra_plugins.hydra_submitit_launcher.",)
+#: Seconds between two looks at the records.
+PAUSE = 1.0
+
+
+class Watch:
+    """A thread that looks at the record of every job, and tells of each one that ended.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the sweep.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._told: set[int] = set()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look_again, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Tell of the last ones, and end."""
+        self._over.set()
+        self._thread.join()
+        self._look()
+
+    def _look_again(self) -> None:
+        while not self._over.wait(PAUSE):
+            self._look()
+
+    def _look(self) -> None:
+        for job in load_jobs(self.folder, apart_from=self._told):
+            if job.status != "RUNNING":
+                self._told.add(job.number)
+                print(job.line, file=sys.stdout if job.usable else sys.stderr, flush=True)
+
+
+def watch(config: DictConfig, folder: Path) -> Watch | None:
+    """A watch over a multirun's jobs; None if they are heard without one."""
+    return Watch(folder) if str(config.hydra.launcher.get("_target_")).startswith(UNHEARD) else None
