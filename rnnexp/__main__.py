@@ -15,7 +15,7 @@ from hydra.core.object_type import ObjectType
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from rnnexp import collector, interrupts
+from rnnexp import collector, interrupts, output
 from rnnexp.build import build
 from rnnexp.checks import UserError
 from rnnexp.config import CheckFirst, check_root, conf_dir, register, resumed_info, run_info
@@ -121,6 +121,7 @@ def run_to_the_end() -> None:
 def main() -> None:
     """The entry point: what a person can mend is told in two lines, without a traceback."""
     collector.wait()
+    output.outlive_readers()
     traceback_wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on only when asked for the full story
     if not {"", here := str(Path.cwd())} & set(sys.path):  # for a class in a file here, as python -m has it

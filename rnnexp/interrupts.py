@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: one of them ends what is running, and further ones do not disturb its end."""
+"""Ctrl-C, SIGTERM and SIGHUP: one of them ends what is running, and further ones do not disturb its end."""
 
 import signal
 import threading
@@ -22,10 +22,15 @@ _before: Callable[[str], object] | None = None
 
 
 def install() -> None:
-    """Let Ctrl-C raise KeyboardInterrupt and SIGTERM SystemExit(143), once; in the main thread only."""
+    """Let Ctrl-C raise KeyboardInterrupt, and SIGTERM and SIGHUP SystemExit(128 + its number), once.
+
+    In the main thread only; and SIGHUP not where it is ignored, as `nohup` has it.
+    """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _interrupt)
         signal.signal(signal.SIGTERM, _interrupt)
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, _interrupt)
 
 
 def before_raising(call: Callable[[str], object] | None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnexp import collector
+from rnnexp import collector, output
 from rnnexp.arguments import Parser, with_options
 from rnnexp.checks import InvalidValue, UserError, nearest, one_of, show
 
@@ -245,6 +245,7 @@ def grouped(table: "pd.DataFrame", keys: Sequence[str], metric: str = LOSS) -> "
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Compare recorded runs: print means over the seeds, write table, figures and page; SystemExit on a mistake."""
+    output.outlive_readers()
     parser = Parser(
         prog="python -m rnnexp.report",
         description="Compare recorded runs: a table of means over the seeds, figures, and a page with both.",

@@ -11,7 +11,7 @@ COMMANDS = ("tasks.__main__", "tracking.__main__")
 
 #: The house from its foundation to its roof: a unit may import, when it is loaded, those of earlier rows only.
 FLOORS = [
-    {"checks", "settings", "interrupts", "collector", "json_lines"},
+    {"checks", "settings", "interrupts", "collector", "json_lines", "output"},
     {"npz", "arguments"},
     {"tasks", "layers"},
     {"gradients"},

@@ -12,7 +12,7 @@ from rnnexp import interrupts
 @pytest.fixture(autouse=True)
 def clock(monkeypatch):
     """A clock that is set by hand, no interruption so far, and the handlers put back afterwards."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     now = [1000.0]
     monkeypatch.setattr(interrupts.time, "monotonic", lambda: now[0])
     start = {

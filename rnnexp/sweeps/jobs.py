@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rnnexp import interrupts
+from rnnexp import interrupts, output
 from rnnexp.checks import UserError
 from rnnexp.json_lines import Lines, read_lines
 
@@ -197,7 +197,8 @@ class RunningJob:
             self.allowed = False
             self.record.status, self.record.reason = "NOT RUN", stop.read_text(encoding="utf-8")
         self.record.save(self.folder)
-        interrupts.install()  # in a worker process nobody has done it yet
+        interrupts.install()  # in a worker process nobody has done it yet, nor this:
+        output.outlive_readers()
         self.output = self.folder / str(self.number)
         return self
 

@@ -12,6 +12,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from rnnexp import output
 from rnnexp.arguments import Parser
 from rnnexp.build import build_the_task, component
 from rnnexp.checks import InvalidValue, UserError, integer, one_of, show
@@ -24,6 +25,7 @@ STREAM_STEPS = 40
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """List the tasks, or explain one and draw a trial; SystemExit with two lines on what a person can mend."""
+    output.outlive_readers()
     parser = Parser(
         prog="python -m rnnexp.tasks",
         description="List the tasks, or explain one of them and draw a trial of it.",

@@ -1,5 +1,6 @@
 """A run that is stopped from outside ends with a true status, the usual exit code, and its metrics so far."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from resume_runs import Record, runs_in
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_a_stopped_run_is_killed_and_keeps_its_metrics(folder, recorded, name, code):
     run = subprocess.Popen(
         [sys.executable, "-m", "rnnexp", "steps=10000000", "eval_every=50"],
@@ -31,6 +32,40 @@ def test_a_stopped_run_is_killed_and_keeps_its_metrics(folder, recorded, name, c
     assert record.info.status == "KILLED"
     assert record.data.metrics["eval/loss"] > 0
     assert "final/eval/loss" in record.data.metrics
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_run_under_nohup_outlives_its_terminal(folder, recorded):
+    run = subprocess.Popen(
+        [sys.executable, "-m", "rnnexp", "steps=2000", "eval_every=50", "tracking.figures=false"],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    assert run.stderr.readline().startswith("step 0/")
+    run.send_signal(signal.SIGHUP)
+    run.communicate(timeout=120)
+    assert run.returncode == 0
+    assert [record.info.status for record in recorded(folder)] == ["FINISHED"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
+@pytest.mark.parametrize(
+    "sweep", [(), ("-m", "seed=0,1"), ("-m", "seed=0,1", "hydra/launcher=joblib")], ids=["run", "serial", "joblib"]
+)
+def test_nobody_has_to_read_what_is_printed(folder, recorded, sweep):
+    """`python -m rnnexp | head -1` ends well."""
+    if "hydra/launcher=joblib" in sweep:
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = [sys.executable, "-m", "rnnexp", *sweep, "steps=20", "tracking.figures=false"]
+    done = subprocess.run(run, cwd=folder, stdout=writing, stderr=writing, timeout=120, check=False)
+    os.close(writing)
+    assert done.returncode == 0
+    assert [record.info.status for record in recorded(folder)] == (["FINISHED"] * 3 if sweep else ["FINISHED"])
 
 
 SWEEP = ("-m", "seed=0,1")

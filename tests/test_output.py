@@ -1,0 +1,73 @@
+"""Lines that can't be written any more end nothing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rnnexp.output import outlive_readers
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
+
+PROGRAM = """
+import sys
+from rnnexp.output import outlive_readers
+outlive_readers()
+outlive_readers()
+for stream in (sys.stdout, sys.stderr):
+    print("grüße", file=stream, flush=True)
+    if sys.stdin.read(1) != "g":
+        raise SystemExit("no word came")
+    for _ in range(300):
+        print("x" * 1000, file=stream)
+    stream.flush()
+sys.exit(7)
+"""
+
+
+@pytest.fixture(params=["", "1"], ids=["buffered", "unbuffered"])
+def started(request):
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": request.param}
+    return lambda **streams: subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], env=environment, stdin=subprocess.PIPE, **streams
+    )
+
+
+def test_readers_that_go_cost_nothing_but_the_lines(started):
+    with started(stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        for stream in (program.stdout, program.stderr):
+            assert stream.readline().decode() == "grüße\n"
+            stream.close()
+            program.stdin.write(b"g")
+            program.stdin.flush()
+        assert program.wait(timeout=60) == 7
+
+
+def test_readers_that_stay_get_every_line(started):
+    with started(stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        printed, told = program.communicate(b"gg", timeout=60)
+    whole = "grüße\n" + 300 * ("x" * 1000 + "\n")
+    assert (printed.decode(), told.decode(), program.returncode) == (whole, whole, 7)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_disk_that_is_full_costs_nothing_but_the_lines(started):
+    with Path("/dev/full").open("wb") as full, started(stdout=full, stderr=full) as program:
+        program.communicate(b"gg", timeout=60)
+    assert program.returncode == 7
+
+
+def test_somebodys_own_streams_stay(capsys):
+    before = sys.stdout, sys.stderr
+    outlive_readers()
+    assert (sys.stdout, sys.stderr) == before
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_without_a_stream_there_is_nothing_to_do(monkeypatch, name):
+    monkeypatch.setattr(sys, name, None)
+    monkeypatch.setattr(sys, f"__{name}__", None)
+    outlive_readers()
+    assert getattr(sys, name) is None
