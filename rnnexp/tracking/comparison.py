@@ -2,11 +2,9 @@
 
 import math
 import numbers
-import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +20,6 @@ LOSS, DECAY_RATE = "final/eval/loss", "final/gradient/decay_rate"
 #: What is averaged over.
 SEED = "seed"
 NULL = "null"
-#: A key's axis is logarithmic if its largest value is so many times its smallest.
-WIDE = 20
 #: A value of a parameter: a number if it is one, else text.
 Level = int | float | str
 
@@ -243,86 +239,6 @@ def unit_of(table: pd.DataFrame, metric: str) -> str:
     return kinds.pop() if len(kinds) == 1 else ""
 
 
-def one_line(value: object, width: int = 60) -> str:
-    """Text that matplotlib draws as it is, on one line and not too long."""
-    text = " ".join(str(value).split())
-    text = text if len(text) <= width else text[: width - 3] + "..."
-    return (text or "-").replace("$", r"\$")
-
-
-@dataclass(frozen=True)
-class KeyAxis:
-    """Where a key's values are drawn: numbers to scale, with `null` at their right; else one after the other.
-
-    Attributes
-    ----------
-    positions : dict of Level to float
-    numeric, log : bool
-        Numbers to scale; on a logarithmic axis, if all are above 0 and the largest is `WIDE` times the smallest.
-    """
-
-    positions: dict[Level, float]
-    numeric: bool
-    log: bool
-
-    @classmethod
-    def of(cls, found: Sequence[Level]) -> "KeyAxis":
-        """The axis for these values."""
-        ordered = sorted(set(found), key=by_level)
-        values = [value for value in ordered if not isinstance(value, str)]
-        if len(values) < 2 or any(isinstance(value, str) and value != NULL for value in ordered):
-            return cls({value: float(index) for index, value in enumerate(ordered)}, False, False)
-        low, high = float(values[0]), float(values[-1])
-        log = low > 0 and high / low > WIDE
-        right = high * (high / low) ** 0.12 if log else high + 0.12 * (high - low)
-        return cls({value: right if value == NULL else float(value) for value in ordered}, True, log)
-
-    def apply(self, axes: Any) -> None:
-        """Scale and label the axis; ticks too close to one another are left out."""
-        from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
-
-        places = [place for value, place in self.positions.items() if value != NULL]
-        labels = {place: one_line(show_level(value), 24) for value, place in self.positions.items()}
-        if self.log:
-            axes.set_xscale("log")
-        if self.numeric and (len(places) > 10 or max(map(len, labels.values()), default=0) > 9):
-            locator = LogLocator() if self.log else MaxNLocator(8)
-            places = [x for x in locator.tick_values(places[0], places[-1]) if places[0] <= x <= places[-1]]
-            labels |= {place: f"{place:.6g}" for place in places}
-        scale = math.log if self.log else float
-        ends = [scale(place) for place in self.positions.values()]
-        apart = 0.06 * (max(ends) - min(ends)) if self.numeric else 0.0
-        kept: list[float] = []
-        for place in places:
-            if not kept or scale(place) - scale(kept[-1]) >= apart:
-                kept.append(place)
-        if NULL in self.positions and self.positions[NULL] not in kept:
-            kept.append(self.positions[NULL])
-        axes.xaxis.set_major_locator(FixedLocator(kept))
-        axes.xaxis.set_minor_locator(NullLocator())
-        crowded = sum(len(labels[place]) + 2 for place in kept) > 70
-        axes.set_xticklabels(
-            [labels[place] for place in kept], rotation=30 if crowded else 0, ha="right" if crowded else "center"
-        )
-        if not self.numeric:
-            axes.set_xlim(-0.5, len(self.positions) - 0.5)
-        elif NULL in self.positions:
-            last, null = sorted(self.positions.values())[-2:]
-            middle = math.sqrt(last * null) if self.log else (last + null) / 2
-            axes.axvline(middle, color="#777777", linestyle=":", linewidth=0.8)
-
-
-def file_names(keys: Sequence[str], stem: str, taken: Sequence[str]) -> dict[str, str]:
-    """A file name by key, safe on every system and not among those taken."""
-    names: dict[str, str] = {}
-    for key in keys:
-        base = f"{stem}_by_{re.sub(r'[^A-Za-z0-9._-]+', '_', key)[:80]}"
-        used = {name.lower() for name in (*taken, *names.values())}
-        tries = (f"{base}{suffix}.png" for suffix in ("", *(f"_{number}" for number in range(2, len(used) + 3))))
-        names[key] = next(name for name in tries if name.lower() not in used)
-    return names
-
-
 def write_comparison(
     table: pd.DataFrame,
     curves: Mapping[str, pd.Series],
@@ -358,7 +274,8 @@ def write_comparison(
     list of Path
         The table, the figures (none if no run counts), the page.
     """
-    from rnnexp.tracking.comparison_html import comparison_figures, page
+    from rnnexp.tracking.comparison_figures import comparison_figures
+    from rnnexp.tracking.comparison_html import page
 
     keys = list(dict.fromkeys(keys))
     unit = unit or unit_of(table, metric)

@@ -13,8 +13,6 @@ import pytest
 from rnnexp.report import differing
 from rnnexp.report import grouped as grouped_of_report
 from rnnexp.tracking.comparison import (
-    KeyAxis,
-    file_names,
     findings,
     grouped,
     influence,
@@ -24,6 +22,8 @@ from rnnexp.tracking.comparison import (
     usable_values,
     write_comparison,
 )
+from rnnexp.tracking.comparison_figures import file_names
+from rnnexp.tracking.key_axis import KeyAxis
 
 LOSS = "final/eval/loss"
 NAN = math.nan
