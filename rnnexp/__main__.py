@@ -1,6 +1,13 @@
 """The command: compose, validate, build, train, record."""
 
+# ruff: noqa: E402  # the first lines have to come before NumPy
 import os
+
+#: One thread for products of matrices: with several, OpenBLAS may round a large one in another way than a worker of a
+#: sweep does, which has fewer. Who would rather have them sets these.
+for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
 import signal
 import sys
 from collections.abc import Sequence
@@ -47,9 +54,13 @@ def run(config: DictConfig) -> float:
 
 def train_and_record(info: "RunInfo") -> float:
     """Build, train, record; the final evaluation loss."""
-    experiment = CheckFirst.prepared.pop() if CheckFirst.prepared else build(info.settings)
-    from rnnexp.tracking import finished_before, open_recorder
+    from rnnexp.tracking import finished_before, open_recorder, record_failure
 
+    try:
+        experiment = CheckFirst.prepared.pop() if CheckFirst.prepared else build(info.settings)
+    except Exception as error:
+        record_failure(info, error)
+        raise
     info = info.of(experiment.task)
     if info.settings["skip_finished"] and (loss := finished_before(info)) is not None:
         return loss

@@ -5,6 +5,10 @@ from typing import NoReturn
 
 from rnnexp.checks import UserError
 
+#: MLflow's words for how a run ended or stands.
+STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
+FILTER = "a filter is written as in metrics.`final/eval/loss` < 0.5 and params.task = 'echo'"
+
 
 class Parser(argparse.ArgumentParser):
     """A parser, and so the parsers of its commands, that tells a mistake in two lines and ends with code 1."""

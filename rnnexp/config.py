@@ -171,16 +171,16 @@ class CheckFirst(Callback):
             return  # the job will raise it again, where its traceback can be read
 
 
-def make_folder(path: Path) -> None:
-    """Make the run folder; `InvalidValue` if that is not allowed."""
+def make_folder(path: Path, key: str = "hydra.run.dir") -> None:
+    """Make the folder that a setting names; `InvalidValue` if that is not allowed."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidValue(
-            "hydra.run.dir",
+            key,
             str(path),
             "a folder that can be written",
-            f"{error.strerror}; start from another folder, or give hydra.run.dir=/where/you/may/write",
+            f"{error.strerror}; start from another folder, or give {key}=/where/you/may/write",
         ) from None
 
 

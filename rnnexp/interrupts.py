@@ -66,6 +66,12 @@ def check() -> None:
         _raise(_raised)
 
 
+def forget() -> None:
+    """Go on as if none had come: it was meant for what has ended by now."""
+    global _last, _waiting, _raised
+    _last, _waiting, _raised = -PATIENCE, None, None
+
+
 def is_interruption(error: BaseException | None) -> bool:
     """Whether an error came from outside, unlike an error of the code, which `sys.exit` in a class of a person's is."""
     if isinstance(error, SystemExit):

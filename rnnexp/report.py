@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnexp import collector, output
-from rnnexp.arguments import Parser, with_options
-from rnnexp.checks import InvalidValue, UserError, nearest, one_of, show
+from rnnexp.arguments import FILTER, STATUSES, Parser, with_options
+from rnnexp.checks import InvalidValue, UserError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,13 +19,10 @@ if TYPE_CHECKING:
 LOSS = "final/eval/loss"
 #: Columns of `runs` beside parameters and metrics.
 ABOUT = ("name", "status", "sweep")
-#: MLflow's words for how a run ended or stands.
-STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED")
 #: As MLflow keeps them.
 TRUTH = {"True": True, "False": False}
 #: Rows of the printed table.
 MOST_ROWS = 50
-EXAMPLE = "a filter is written as in metrics.`final/eval/loss` < 0.5 and params.task = 'echo'"
 
 
 def runs(
@@ -48,7 +45,8 @@ def runs(
     status : str or None
         MLflow's word for how the run ended; None for all.
     sweep : str, optional
-        Only the runs of this sweep: its id, or the MLflow run id of its parent.
+        Only the runs of this sweep, and those for which it skipped a job: its id, the MLflow run id of its parent, or
+        its folder.
     filter : str, optional
         MLflow filter, such as ``params.task = 'echo'``.
     name : str, optional
@@ -65,31 +63,14 @@ def runs(
     UserError
         If the store can't be opened, has no such experiment or no such run, or the filter can't be read.
     """
-    return _runs(_reading(uri, experiment, status), status=status, sweep=sweep, query=filter, name=name)
+    from rnnexp.tracking.recorded import found_runs, reading
+
+    return _table(found_runs(reading(uri, experiment, status), status=status, sweep=sweep, query=filter, name=name))
 
 
-def _runs(
-    store: "Store", *, status: str | None, sweep: str | None, query: str | None, name: str | None = None
-) -> "pd.DataFrame":
+def _table(found: Sequence[Any]) -> "pd.DataFrame":
     import pandas as pd
 
-    clauses = []
-    if status is not None:
-        clauses.append(f"attributes.status = '{one_of('status', status, STATUSES)}'")
-    for what, clause, value in (
-        ("sweep", "tags.`rnnexp.sweep` = '{}'", sweep if sweep is None else _sweep_id(store, sweep)),
-        ("name", "attributes.run_name LIKE '{}'", name),
-    ):
-        if value is not None and ("'" in value or not value.strip()):
-            raise InvalidValue(what, value, "text without a single quote")
-        if value is not None:
-            clauses.append(clause.format(value))
-    if query is not None and query.strip():
-        clauses.append(query)
-    # What is not tagged at all is a run too, so that MLflow's != can't tell parents apart.
-    found = [run for run in _search(store, " and ".join(clauses), query) if _is_run(run)]
-    if not found:
-        raise _nothing(store, status, sweep, query, name)
     rows = [
         {
             "run": run.info.run_id,
@@ -110,87 +91,6 @@ def _runs(
         numbers = pd.to_numeric(column, errors="coerce")
         table[key] = numbers if numbers.notna().equals(column.notna()) else column
     return table
-
-
-def _is_run(run: Any) -> bool:
-    return bool(run.data.tags.get("rnnexp.kind") != "sweep")
-
-
-def _search(store: "Store", clauses: str, query: str | None = None) -> list[Any]:
-    """All runs that match, oldest first."""
-    from mlflow.exceptions import MlflowException
-
-    found, token = [], None
-    while True:
-        try:
-            page = store.client.search_runs(
-                [store.experiment_id], clauses, order_by=["attributes.start_time ASC"], page_token=token
-            )
-        except MlflowException as error:
-            if query is None:
-                raise
-            raise UserError(f"the filter {show(query)} can't be read: {str(error).splitlines()[0]}", EXAMPLE) from None
-        found += page
-        token = page.token
-        if not token:
-            return found
-
-
-def _sweep_id(store: "Store", sweep: str) -> str:
-    """The id of a sweep that is given by it, or by its parent run."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return str(store.client.get_run(sweep).data.tags.get("rnnexp.sweep", sweep))
-    except MlflowException:
-        return sweep
-
-
-def _reading(uri: str | None, experiment: str, status: str | None = None) -> "Store":
-    """The store with an experiment that is there; nothing is created."""
-    from rnnexp.tracking import store as stores
-
-    full = stores.tracking_uri(uri, Path.cwd())
-    where = stores.redact(full)
-    elsewhere = "start from the folder where the runs were recorded, or name another experiment or store"
-    missing = f"there is no {f'{status} ' if status else ''}run in the MLflow experiment {experiment} of {where}"
-    if full.startswith(stores.SQLITE) and not stores._database(full).is_file():
-        raise UserError(f"{missing}: there is no such file", elsewhere)
-    client = stores.existing_store(full).client
-    from mlflow.exceptions import MlflowException
-
-    try:
-        found = client.get_experiment_by_name(experiment)
-        if found is not None and found.lifecycle_stage == "active":
-            return stores.Store(client, full, found.experiment_id, experiment)
-        known = [other.name for other in client.search_experiments()]
-    except MlflowException as error:
-        raise stores.told(error, full) from None
-    why = "there is no such experiment" if found is None else "the experiment was deleted"
-    near = nearest(experiment, known)
-    raise UserError(f"{missing}: {why}", f"{near} " * bool(near) + f"experiments: {', '.join(known)}; {elsewhere}")
-
-
-def _nothing(store: "Store", status: str | None, sweep: str | None, query: str | None, name: str | None) -> UserError:
-    """What was searched, and what there is."""
-    from rnnexp.tracking.store import redact
-
-    where = f"there is no {f'{status} ' if status else ''}run in the MLflow experiment {store.experiment}"
-    parts = [("of the sweep", sweep), ("of the name", name), ("that matches", query)]
-    asked = ", ".join(f"{what} {show(value)}" for what, value in parts if value is not None)
-    there = [run for run in _search(store, "") if _is_run(run)]
-    if not there:
-        hint = "it is empty: start from the folder where the runs were recorded, or name another experiment or store"
-        return UserError(f"{where} of {redact(store.uri)}{f', {asked}' if asked else ''}", hint)
-    counts = Counter(run.info.status for run in there)
-    sweeps = Counter(run.data.tags["rnnexp.sweep"] for run in there if "rnnexp.sweep" in run.data.tags)
-    hint = f"there are {', '.join(f'{count} {word}' for word, count in counts.items())}"
-    if sweeps:
-        newest = list(sweeps.items())[-10:]
-        hint += f"; newest sweeps: {', '.join(f'{found} ({count} runs)' for found, count in newest)}"
-    near = nearest(sweep, sweeps) if sweep is not None else ""
-    problem = f"{where} of {redact(store.uri)}{f' {asked}' if asked else ''}"
-    return UserError(problem, "; ".join(filter(None, [near, hint, EXAMPLE if query is not None else ""])))
 
 
 def differing(table: "pd.DataFrame") -> list[str]:
@@ -216,15 +116,18 @@ def differing(table: "pd.DataFrame") -> list[str]:
 
 def _parameters(table: "pd.DataFrame") -> list[str]:
     """The columns that are parameters and change numbers; metrics have a slash in their names."""
+    from rnnexp.tracking.comparison import CONFIG
     from rnnexp.tracking.run_info import NO_MATTER
 
-    left_out = {*ABOUT, *NO_MATTER, "solved_at_step"}
+    left_out = {*ABOUT, *NO_MATTER, CONFIG, "solved_at_step"}
     return [str(key) for key in table if "/" not in str(key) and key not in left_out]
 
 
 def curve(run: str, metric: str, *, uri: str | None = None, experiment: str = "rnnexp") -> "pd.Series":
     """A metric of one run by MLflow step (the update, or for `gradient_by_lag/...` the lag), in order."""
-    return curve_of(_reading(uri, experiment), run, metric)
+    from rnnexp.tracking.recorded import reading
+
+    return curve_of(reading(uri, experiment), run, metric)
 
 
 def curve_of(store: "Store", run: str, metric: str) -> "pd.Series":
@@ -252,8 +155,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         epilog="example: python -m rnnexp.report echo_threshold --by bptt_length --status all",
     )
     parser.add_argument("experiment", nargs="?", default="rnnexp", help="MLflow experiment (default: rnnexp)")
-    parser.add_argument("--sweep", metavar="ID", help="only the runs of this sweep: its id, or its parent's run id")
-    parser.add_argument("--filter", metavar="TEXT", help="only runs that MLflow finds by this; " + EXAMPLE)
+    parser.add_argument(
+        "--sweep", metavar="ID", help="only the runs of this sweep: its folder, its parent's run id, or its id"
+    )
+    parser.add_argument("--filter", metavar="TEXT", help="only runs that MLflow finds by this; " + FILTER)
     parser.add_argument(
         "--status", default="FINISHED", help="FINISHED (default), another of MLflow's words, or all; only finished "
         "runs enter means, the others are counted"
@@ -271,6 +176,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _compare(given: argparse.Namespace) -> None:
+    from rnnexp.tracking.comparison import CONFIG, findings, write_comparison
+    from rnnexp.tracking.recorded import found_runs, reading
+
     word = given.status.upper()
     if word not in (*STATUSES, "ALL"):
         allowed, near = f"one of {', '.join((*STATUSES, 'all'))}", nearest(word, STATUSES)
@@ -278,43 +186,37 @@ def _compare(given: argparse.Namespace) -> None:
     given.status = "all" if word == "ALL" else word
     given.by = [key for text in given.by or [] for key in text.split(",") if key]
     status = None if given.status == "all" else given.status
-    store = _reading(given.uri, given.experiment, status)
+    store = reading(given.uri, given.experiment, status)
     collector.begin()
-    table = _runs(store, status=status, sweep=given.sweep, query=given.filter)
-    metrics = [str(name) for name in table if "/" in str(name)]
-    if given.metric not in metrics:
-        finals = [name for name in metrics if name.startswith("final/")]
-        hint = nearest(given.metric, metrics) or f"they have {', '.join(finals or metrics)}"
-        raise InvalidValue("--metric", given.metric, "a metric of these runs", hint)
+    found = found_runs(store, status=status, sweep=given.sweep, query=given.filter)
+    table = _table(found)
+    table[CONFIG] = [run.data.tags.get("rnnexp.config_hash", "") for run in found]
+    diverged = [run.info.status == "FAILED" and "diverged" in run.data.tags for run in found]
+    table.loc[diverged, "status"] = "DIVERGED"
+    _check_metric(table, given.metric)
     differ = differing(table)
-    found = [key for key in _parameters(table) if key != "seed"]
+    parameters = [key for key in _parameters(table) if key != "seed"]
     for key in given.by:
-        if key not in found:
-            hint = nearest(key, found) or f"they differ in {', '.join(differ) or 'nothing'}"
+        if key not in parameters:
+            hint = nearest(key, parameters) or f"they differ in {', '.join(differ) or 'nothing'}"
             raise InvalidValue("--by", key, "parameters of these runs other than seed, which is averaged over", hint)
     # A group's settings differ wherever its choice does, and say nothing more.
     keys = list(given.by or [key for key in differ if key != "seed" and not _follows(table, key, differ)])
-    table, repeats = _without_repeats(table)
-    try:
-        given.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidValue("--out", str(given.out), "a folder that can be written", error.strerror or "") from None
-
-    from rnnexp.tracking.comparison import findings, write_comparison
-
     lags = "gradient_by_lag/last"
     drawn = [str(run) for run in table.index[table[lags].notna()]] if lags in table else []
     curves = {run: curve_of(store, run, lags) for run in drawn}
     title = f"{given.experiment}: {given.status} runs" + (f" of sweep {given.sweep}" if given.sweep else "")
     title += f" with {given.filter}" if given.filter else ""
     swept = [*keys, *(["seed"] if "seed" in differ else [])]
-    paths = write_comparison(table, curves, given.out, title=title, keys=swept, metric=given.metric)
+    try:
+        paths = write_comparison(table, curves, given.out, title=title, keys=swept, metric=given.metric)
+    except OSError as error:
+        why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise InvalidValue("--out", str(given.out), "a folder that can be written", why) from None
     _print_table(grouped(table, keys, given.metric))
     rest = [key for key in differ if key not in keys and not _follows(table, key, keys)]
     print(f"{given.metric}: " + (f"means over {', '.join(rest)}" if rest else "one run each"))
-    if repeats:
-        print(f"{repeats} not shown: same configuration and seed as a newer run")
-    print("\n".join([*findings(table, swept, given.metric), *map(str, paths)]))
+    print("\n".join([*findings(table, swept, given.metric), *_others(store, given, len(found)), *map(str, paths)]))
 
 
 def _follows(table: "pd.DataFrame", key: str, keys: Sequence[str]) -> bool:
@@ -327,13 +229,23 @@ def _follows(table: "pd.DataFrame", key: str, keys: Sequence[str]) -> bool:
     return len({*zip(levels(table, group), levels(table, key), strict=True)}) == len({*levels(table, group)})
 
 
-def _without_repeats(table: "pd.DataFrame") -> tuple["pd.DataFrame", int]:
-    """The newest of the runs that are alike in every parameter and in how they ended, and how many others there are."""
-    from rnnexp.tracking.comparison import levels
+def _check_metric(table: "pd.DataFrame", metric: str) -> None:
+    metrics = [str(name) for name in table if "/" in str(name)]
+    if metric in metrics:
+        return
+    finals = [name for name in metrics if name.startswith("final/")] or metrics
+    near = "" if metric == LOSS else nearest(metric, metrics)
+    others = f"--metric takes another of theirs: {', '.join(finals)}" if finals else "they have recorded nothing"
+    counts = ", ".join(f"{count} {word}" for word, count in Counter(table["status"]).items())
+    raise UserError(f"none of these runs ({counts}) has the metric {metric}", near or others)
 
-    alike = list(zip(table["status"], *(levels(table, key) for key in _parameters(table)), strict=True))
-    newest = {combination: place for place, combination in enumerate(alike)}
-    return table.iloc[sorted(newest.values())], len(table) - len(newest)
+
+def _others(store: "Store", given: argparse.Namespace, shown: int) -> list[str]:
+    """A line on the runs that only their status keeps out."""
+    from rnnexp.tracking.recorded import found_runs
+
+    others = len(found_runs(store, status=None, sweep=given.sweep, query=given.filter)) - shown
+    return [f"{others} more did not end as {given.status}: --status all counts them, too"] if others else []
 
 
 def _print_table(means: "pd.DataFrame") -> None:

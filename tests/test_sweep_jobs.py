@@ -1,5 +1,6 @@
 """The small files in a sweep's folder that say what became of each job."""
 
+import contextlib
 import math
 import os
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from rnnexp.sweeps.jobs import (
     UNUSABLE_LOSS,
     Diverged,
     JobRecord,
+    RunningJob,
     Sweep,
     load_jobs,
     load_sweep,
@@ -227,3 +229,45 @@ def test_a_job_in_a_folder_that_nobody_prepared(outcome, tmp_path, monkeypatch):
     assert outcome(lambda info: 1.0) == 1.0
     (job,) = load_jobs(tmp_path)
     assert job.name == "seed=1, steps=3"
+
+
+def test_a_job_that_was_told_finished_stays_so_when_it_is_stopped(tmp_path):
+    """Its record was being closed when the interruption came."""
+    a_sweep(tmp_path).save()
+    running = RunningJob(tmp_path, 0, ["seed=0"])
+    with pytest.raises(KeyboardInterrupt), running:
+        running.record.status = "FINISHED"
+        raise KeyboardInterrupt
+    assert [job.status for job in load_jobs(tmp_path)] == ["FINISHED"]
+
+
+@pytest.mark.parametrize(
+    ("pid", "stopped", "error", "ends"),
+    [
+        (1, False, SystemExit(143), False),
+        (1, True, SystemExit(143), True),
+        (1, False, KeyboardInterrupt(), True),
+        (1, False, SystemExit(129), True),
+        ("this one", False, SystemExit(143), True),
+        (None, False, SystemExit(143), True),
+    ],
+)
+def test_only_sigterm_to_a_worker_alone_is_the_jobs_own_end(tmp_path, pid, stopped, error, ends):
+    a_sweep(tmp_path, pid=os.getpid() if pid == "this one" else pid).save()
+    running = RunningJob(tmp_path, 0, ["seed=0"])
+    with contextlib.ExitStack() as stack:
+        raised = stack.enter_context(pytest.raises(type(error))) if ends else None
+        with running:
+            if stopped:
+                (tmp_path / STOP_FILE).write_text("stopped by Ctrl-C")
+            raise error
+    assert (raised is not None) == ends
+    assert [job.status for job in load_jobs(tmp_path)] == ["KILLED"]
+
+
+def test_no_record_of_a_job_has_a_password(tmp_path):
+    a_sweep(tmp_path).save()
+    overrides = [r"tracking.uri=http\://me\:secret@127.0.0.1\:5000", "seed=1", "tracking.uri=http://me:secret@host"]
+    with RunningJob(tmp_path, 0, overrides) as running:
+        assert "secret" not in running.record.label
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and "secret" in path.read_text()]

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import socket
 import sys
 import traceback
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnexp import interrupts, output
-from rnnexp.checks import UserError
+from rnnexp.checks import InvalidValue, UserError
 from rnnexp.json_lines import Lines, read_lines
 
 #: What a job without a usable loss returns to a sweeper that minimises: finite, and worse than any loss that is.
@@ -21,6 +22,8 @@ UNUSABLE_LOSS = 1e9
 #: How a job ended whose result is there; SKIPPED stands for an earlier run that finished.
 USABLE = ("FINISHED", "SKIPPED")
 SWEEP_FILE, JOBS_FOLDER, STOP_FILE = "sweep.json", "jobs", "stop"
+#: In a job's folder, where that has a name of a person's choice: which job has it.
+JOB_FILE = "job.txt"
 
 
 class Diverged(UserError):
@@ -47,6 +50,8 @@ class Sweep:
         The parent run in MLflow; None without it.
     experiment : str or None
         The MLflow experiment of the parent, and so of all its jobs, whatever the recipe of a job says.
+    host, pid : str, int or None
+        The process that was started.
     """
 
     id: str
@@ -57,6 +62,8 @@ class Sweep:
     figures: bool = True
     parent: str | None = None
     experiment: str | None = None
+    host: str = field(default_factory=socket.gethostname)
+    pid: int | None = None
 
     def save(self) -> None:
         """Write it where the jobs find it, whatever process or machine they run in; whole or not at all."""
@@ -64,6 +71,11 @@ class Sweep:
         draft = path.with_suffix(f".{os.getpid()}.tmp")
         draft.write_text(json.dumps({**asdict(self), "folder": str(self.folder)}, indent=1), encoding="utf-8")
         draft.replace(path)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether this is not the process that was started, but a worker."""
+        return self.pid is not None and (self.host, self.pid) != (socket.gethostname(), os.getpid())
 
     def swept(self, overrides: Sequence[str]) -> list[str]:
         """Those of some overrides that are for a key that differs between the jobs."""
@@ -106,6 +118,8 @@ class JobRecord:
     host, pid : str, int
     values : dict
         The parameters.
+    config : str
+        Hash of all that determines the numbers.
     metrics : dict
         Last values.
     curve : list of (int, float)
@@ -121,6 +135,7 @@ class JobRecord:
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
     values: dict[str, Any] = field(default_factory=dict)
+    config: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     curve: list[tuple[int, float]] = field(default_factory=list)
 
@@ -152,7 +167,7 @@ class JobRecord:
 def load_jobs(folder: Path, apart_from: Collection[int] = ()) -> list[JobRecord]:
     """All jobs that began, in order, without those of some numbers."""
     records = []
-    for path in sorted((folder / JOBS_FOLDER).glob("*.jsonl")):
+    for path in sorted((folder / JOBS_FOLDER).glob("[0-9]*.jsonl")):
         if int(path.stem) in apart_from:
             continue
         saved = read_lines(path)
@@ -185,7 +200,10 @@ class RunningJob:
     """
 
     def __init__(self, folder: Path, number: int, overrides: list[str]) -> None:
-        self.folder, self.number, self.overrides = folder, number, overrides
+        from rnnexp.tracking.store import redact_setting
+
+        self.folder, self.number = folder, number
+        self.overrides = [redact_setting(text) for text in overrides]
         self.allowed, self.loss = True, math.nan
 
     def __enter__(self) -> "RunningJob":
@@ -205,7 +223,20 @@ class RunningJob:
     def joined(self, info: Any) -> Any:
         """What the recorder has to know of the run, and that it is a part of this."""
         self.output = info.folder
+        if info.folder != self.folder / str(self.number):
+            self._claim(info.folder)
         return replace(info, sweep=self.sweep, job=self.record).recorded_in(self.sweep.experiment)
+
+    def _claim(self, folder: Path) -> None:
+        """Refuse a folder that is not this job's alone."""
+        try:
+            if folder in (self.folder, self.folder / JOBS_FOLDER):
+                raise FileExistsError
+            with (folder / JOB_FILE).open("x", encoding="utf-8") as file:
+                file.write(f"{self.number}\n")
+        except FileExistsError:
+            hint = "put ${hydra.job.num} into it, or leave it as it is"
+            raise InvalidValue("hydra.sweep.subdir", str(folder), "a folder of its own for each job", hint) from None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
         """End the record; True for an error that ends here."""
@@ -220,13 +251,21 @@ class RunningJob:
             job.status = "DIVERGED" if isinstance(error, Diverged) else "FAILED"
             job.reason = told(error)
             print(job.line, file=sys.stderr, flush=True)
-        else:
+        elif job.status == "RUNNING":  # not one that was told while the record of its whole training was closed
             job.status, job.reason = "KILLED", f"stopped by {interrupts.name_of(error)}"
         try:
             self._write(None if stopped else error)
         except OSError as fault:  # a full disk ends a job's record, not the sweep
             print(f"rnnexp: {job.label}: its record can't be written: {fault.strerror or fault}", file=sys.stderr)
+        if stopped and self._alone_stopped(error):
+            interrupts.forget()
+            return True
         return error is not None and not stopped
+
+    def _alone_stopped(self, error: BaseException | None) -> bool:
+        """Whether somebody ended this worker's job with SIGTERM, and not the sweep."""
+        by_sigterm = isinstance(error, SystemExit) and error.code == 128 + signal.SIGTERM
+        return by_sigterm and self.sweep.elsewhere and not (self.folder / STOP_FILE).exists()
 
     def _write(self, error: BaseException | None) -> None:
         """The record, what stops the sweep, and the story of an error in the code."""
@@ -242,7 +281,7 @@ class RunningJob:
         if not isinstance(error, UserError):
             self.output.mkdir(parents=True, exist_ok=True)
             story = redact_text("".join(traceback.format_exception(error)))
-            (self.output / "traceback.txt").write_text(story, encoding="utf-8")
+            (self.output / "traceback.txt").write_text(story, encoding="utf-8", errors="backslashreplace")
 
     @property
     def usable_loss(self) -> float:
@@ -254,7 +293,8 @@ def told(error: BaseException) -> str:
     """An error in words, without a password."""
     from rnnexp.tracking.store import redact_text
 
-    return redact_text(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+    text = redact_text(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+    return text.encode("utf-8", "backslashreplace").decode()  # half a character can't be stored
 
 
 def run_alone(running: RunningJob, info: Callable[[], Any]) -> float:

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from rnnexp import interrupts
-from rnnexp.sweeps.jobs import RunningJob, run_alone
+from rnnexp.sweeps.jobs import RunningJob, run_alone, told
 
 #: Bytes of weights and states that a stack may work on at a time: more would not stay in the processor's cache.
 CACHE = 4 * 2**20
@@ -53,14 +53,14 @@ class Member:
     """
 
     def __init__(self, running: RunningJob, info: Any) -> None:
-        self.running, self.info = running, info
+        self.running, self.given, self.info = running, info, info
         self.recorder: Any = None
         self.run: Any = None
 
     def open(self) -> bool:
         """Build it and begin its record; False if it ended with that."""
         from rnnexp.build import build
-        from rnnexp.tracking import finished_before, open_recorder
+        from rnnexp.tracking import finished_before, open_recorder, record_failure
 
         self.running.__enter__()
         try:
@@ -68,7 +68,11 @@ class Member:
                 self.running.__exit__(None, None, None)
                 return False
             info = self.running.joined(self.info)
-            experiment = build(info.settings)
+            try:
+                experiment = build(info.settings)
+            except Exception as error:
+                record_failure(info, error)
+                raise
             info = self.info = info.of(experiment.task)
             if info.settings["skip_finished"] and (loss := finished_before(info)) is not None:
                 self.running.loss = loss
@@ -100,6 +104,11 @@ class Member:
         else:
             self.running.__exit__(None, None, None)
 
+    def discard(self) -> None:
+        """Take back what was recorded: the job begins anew."""
+        recorder, self.recorder = self.recorder, None
+        recorder.discard()
+
 
 class Group:
     """Jobs that are trained together.
@@ -125,10 +134,12 @@ class Group:
                     self._train(going)
         except BaseException as raised:
             error = interrupts.behind(raised)
-            self._give_up(error)
-            if error is not raised:
-                raise error from raised
-            if interrupts.is_interruption(error):
+            if not interrupts.is_interruption(error):
+                self._one_by_one(error)
+            else:
+                self._give_up(error)
+                if error is not raised:
+                    raise error from raised
                 raise
         return [member.running.usable_loss for member in self.members]
 
@@ -166,6 +177,15 @@ class Group:
                 continue
             if report.diverged or report.step >= member.run.steps:
                 member.close()
+
+    def _one_by_one(self, error: BaseException) -> None:
+        """Run those that are still going alone: an error of the stack's is one job's, and nobody knows whose."""
+        again = [member for member in self.members if member.recorder is not None]
+        print(f"stacked: {len(again)} jobs anew and one by one, because one of them failed: {told(error)}", flush=True)
+        for member in again:
+            member.discard()
+        for member in again:
+            run_alone(member.running, lambda info=member.given: info)  # type: ignore[misc]
 
     def _give_up(self, error: BaseException) -> None:
         """Close the records that are still open."""

@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,13 @@ from rnnexp.sweeps.watching import Watch, watch
 #: Beyond so many jobs their own figures are left out unless asked for: drawing them would take longer than small jobs.
 MOST_WITH_FIGURES = 20
 #: Settings of Hydra's sweepers and launchers that count something; below zero, a launcher's is for all cores but some.
-COUNTS = (("sweeper", "max_batch_size"), ("sweeper", "n_trials"), ("sweeper", "n_jobs"), ("launcher", "n_jobs"))
+COUNTS = (
+    ("sweeper", "max_batch_size"),
+    ("sweeper", "n_trials"),
+    ("sweeper", "n_jobs"),
+    ("launcher", "n_jobs"),
+    ("launcher", "max_copies"),
+)
 #: Seconds that interrupted workers have to close their records.
 PATIENCE = 10.0
 
@@ -64,6 +71,7 @@ class RunningSweep:
         current = None
         if self.watch is not None:
             self.watch.stop()
+        self._redact()
         records = load_jobs(self.sweep.folder)
         for record in records:
             if record.status == "RUNNING":
@@ -78,6 +86,16 @@ class RunningSweep:
         records.sort(key=lambda record: record.number)
         summarise(self.sweep, records, self.recorder, interrupted, again=bool(self.jobs))
         return 0 if all(record.usable for record in records) else 1
+
+    def _redact(self) -> None:
+        """Take passwords out of what Hydra keeps of the sweep."""
+        from rnnexp.tracking.store import redact_text
+
+        path = self.sweep.folder / "multirun.yaml"
+        with suppress(OSError):
+            text = path.read_text(encoding="utf-8")
+            if (told := redact_text(text)) != text:
+                path.write_text(told, encoding="utf-8")
 
 
 current: RunningSweep | None = None
@@ -102,9 +120,9 @@ def begin(config: DictConfig) -> None:
     if config.resume is not None or "resume" in keys:
         hint = "give it without -m; skip_finished=true with the command of a sweep runs what is missing of it"
         raise InvalidValue("resume", config.resume or "several values", "null in a sweep", hint)
-    for key in ("tracking", "tracking.experiment", "tracking.uri"):
+    for key in ("tracking", "tracking.experiment", "tracking.uri", "max_jobs", "fail_fast"):
         if key in keys:
-            raise InvalidValue(key, "several values", "one value: a sweep has one record", "give each value a sweep")
+            raise InvalidValue(key, "several values", "one value for the whole sweep", "give each value a sweep")
     tracking, cwd = config.tracking, Path(config.hydra.runtime.cwd)
     uri = tracking_uri(tracking.uri, cwd) if tracking.backend == "mlflow" else None
     for place, name in COUNTS:
@@ -124,7 +142,7 @@ def begin(config: DictConfig) -> None:
     if (folder / JOBS_FOLDER).exists():
         raise UserError(f"the folder {folder} holds the jobs of another sweep", "give another hydra.sweep.dir")
     new = next((path for path in reversed([folder, *folder.parents]) if not path.exists()), None)
-    make_folder(folder)
+    make_folder(folder, "hydra.sweep.dir")
     try:
         store = None if uri is None else open_store(uri, tracking.experiment)
     except UserError:
@@ -140,6 +158,7 @@ def begin(config: DictConfig) -> None:
         overrides=[redact_setting(text) for text in config.hydra.overrides.task],
         fail_fast=bool(config.fail_fast),
         figures=len(jobs) <= MOST_WITH_FIGURES if figures is None else bool(figures),
+        pid=os.getpid(),
     )
     recorder = None
     if store is not None:

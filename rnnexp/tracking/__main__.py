@@ -1,6 +1,7 @@
 """The command ``python -m rnnexp.tracking``: the MLflow UI on this folder's database; late deliveries to a store."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -75,9 +76,10 @@ def show(uri: str | None, experiment: str | None, port: int, browse: bool) -> in
         text=True,
         start_new_session=True,  # its workers end with it
     )
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     try:
-        wait(server, port)
+        wait(server, port, store)
         print(f"the runs of experiment {store.experiment}: {store.link('runs', port)}", flush=True)
         print("Ctrl-C stops the server", flush=True)
         if browse:
@@ -126,18 +128,23 @@ def free_port(first: int) -> int:
     raise UserError(f"the ports from {first} to {first + 99} are all in use", "give another one: --port 6000")
 
 
-def wait(server: "subprocess.Popen[str]", port: int) -> None:
-    """Return when the server answers."""
-    until = time.monotonic() + PATIENCE
+def wait(server: "subprocess.Popen[str]", port: int, store: Store) -> None:
+    """Return when the server answers, and shows this store."""
+    until, here = time.monotonic() + PATIENCE, store.client.get_experiment(store.experiment_id).artifact_location
     while time.monotonic() < until:
         if server.poll() is not None:
             told = (server.stderr.read() if server.stderr else "").strip().splitlines()
-            raise UserError(f"the MLflow UI ended at its start: {told[-1] if told else 'it said nothing'}")
+            why = [line for line in told if "error" in line.lower()] or told or ["it said nothing"]
+            raise UserError(f"the MLflow UI ended at its start: {why[-1]}", "if its port was taken: try again")
+        query = f"experiments/get?experiment_id={store.experiment_id}"
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/2.0/mlflow/{query}", timeout=5) as answer:
+                shown = json.load(answer)["experiment"]["artifact_location"]
+        except (OSError, urllib.error.URLError, ValueError, KeyError):
+            shown = None
+        if shown == here:
             return
-        except (OSError, urllib.error.URLError):
-            time.sleep(0.2)
+        time.sleep(0.2)  # if another server was quicker to take the port, this one will end
     raise UserError(
         f"the MLflow UI did not answer on port {port} in {PATIENCE} seconds", "the machine may be busy: try again"
     )

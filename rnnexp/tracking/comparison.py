@@ -2,24 +2,24 @@
 
 import math
 import numbers
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from rnnexp.sweeps.jobs import USABLE
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 LOSS, DECAY_RATE = "final/eval/loss", "final/gradient/decay_rate"
+#: Column with a hash of all that determines a run's numbers: a run that is repeated counts once.
+CONFIG = "config"
 #: What is averaged over.
 SEED = "seed"
 NULL = "null"
+#: Values that a sentence lists.
+MOST_NAMED = 5
 #: A value of a parameter: a number if it is one, else text.
 Level = int | float | str
 
@@ -62,22 +62,47 @@ def show_level(value: Level) -> str:
     return value if isinstance(value, str) else f"{value:.10g}"
 
 
+def finished(table: pd.DataFrame) -> pd.Series:
+    """Whether each run came to its end."""
+    return table["status"].isin(USABLE) if "status" in table else pd.Series(True, index=table.index)
+
+
+def repeated(table: pd.DataFrame) -> pd.Series:
+    """Whether each run finished and a later one of the same configuration, seed and data did, too.
+
+    Its numbers are the same to the bit: to count both would take one seed for two.
+    """
+    if CONFIG not in table:
+        return pd.Series(False, index=table.index)
+    known = table[finished(table) & table[CONFIG].fillna("").ne("")]
+    return known.duplicated(CONFIG, keep="last").reindex(table.index, fill_value=False)
+
+
 def usable_values(table: pd.DataFrame, metric: str) -> pd.Series:
-    """The metric of the runs that finished; NaN for all others and where it is not finite."""
+    """The metric of the runs that finished; NaN for all others, repeated ones, and where it is not finite."""
     if metric not in table:
         return pd.Series(np.nan, index=table.index, dtype=float)
     values = pd.to_numeric(table[metric], errors="coerce").astype(float)
-    finished = table["status"].isin(USABLE) if "status" in table else pd.Series(True, index=table.index)
-    return values.where(finished & np.isfinite(values))
+    return values.where(finished(table) & ~repeated(table) & np.isfinite(values))
 
 
 def left_out(table: pd.DataFrame, metric: str) -> str:
     """How many runs don't count, and why; empty if all do."""
     missing = table[usable_values(table, metric).isna()]
     statuses = missing["status"] if "status" in missing else ["FINISHED"] * len(missing)
-    why = Counter(f"without {metric}" if status in USABLE else str(status) for status in statuses)
+    why = Counter(
+        "the same as a later one" if again else f"without {metric}" if status in USABLE else str(status)
+        for status, again in zip(statuses, repeated(table)[missing.index], strict=True)
+    )
     listed = ", ".join(f"{count} {reason}" for reason, count in sorted(why.items()))
     return f"{len(missing)} of {len(table)} runs left out: {listed}" if why else ""
+
+
+def without_runs(table: pd.DataFrame, key: str, metric: str) -> list[Level]:
+    """The values of a key of which no run counts, where runs of other values do."""
+    column, counted = levels(table, key), usable_values(table, metric).notna()
+    counting = {value for value, counts in zip(column, counted, strict=True) if counts}
+    return sorted(set(column) - counting, key=by_level) if counting else []
 
 
 def larger_is_better(metric: str) -> bool:
@@ -204,6 +229,11 @@ def findings(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> li
     called = f"{table['name'].iloc[place]} ({run})" if "name" in table else str(run)
     extreme = "Largest" if larger_is_better(metric) else "Smallest"
     sentences.append(f"{extreme} {name}: {values.iloc[place]:.6g}, by {called}.")
+    for key in keys:
+        if key != SEED and (missing := without_runs(table, key, metric)):
+            few = ", ".join(show_level(value) for value in missing[:MOST_NAMED])
+            others = f" and {len(missing) - MOST_NAMED} others" if len(missing) > MOST_NAMED else ""
+            sentences.append(f"No run with {key}={few}{others} counts.")
     if counted.min() == counted.max():
         return [*sentences, f"The {name} is the same in all of them."] if len(counted) > 1 else sentences
     ranked = influence(table, [key for key in keys if key != SEED], metric)
@@ -276,6 +306,7 @@ def write_comparison(
     """
     from rnnexp.tracking.comparison_figures import comparison_figures
     from rnnexp.tracking.comparison_html import page
+    from rnnexp.tracking.figures import save_figure
 
     keys = list(dict.fromkeys(keys))
     unit = unit or unit_of(table, metric)
@@ -288,15 +319,8 @@ def write_comparison(
     pictures = []
     for name, (figure, caption) in comparison_figures(table, curves, title, keys, metric, unit).items():
         pictures.append((folder / name, caption))
-        _save(figure, folder / name)
+        save_figure(figure, folder / name)
     files += [path for path, _ in pictures]
     files.append(folder / "sweep.html")
     files[-1].write_text(page(table, pictures, title=title, keys=keys, metric=metric, unit=unit), encoding="utf-8")
     return files
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    with warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box; a person can do nothing about it here.
-        warnings.filterwarnings("ignore", message=r"Glyph \d+")
-        figure.savefig(path)

@@ -23,6 +23,7 @@ from rnnexp.tracking.comparison import (
     metric_label,
     show_level,
     usable_values,
+    without_runs,
 )
 from rnnexp.tracking.figures import BLACK, BLUE, axes_with
 from rnnexp.tracking.gradient_figures import LAG, looks
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GREY = "#777777"
+CROSS = "\N{MULTIPLICATION SIGN}:"
 #: Lines that can be told apart; beyond that only means over the other keys are drawn.
 MOST_LINES = 8
 MOST_CURVES = 12
@@ -69,9 +71,12 @@ def comparison_figures(
 
 
 def _named(keys: Sequence[str], combination: Sequence[Level]) -> str:
-    """``key=value`` for each key."""
-    short = [value if isinstance(value, str) else f"{value:.6g}" for value in combination]
-    return one_line(", ".join(f"{key}={value}" for key, value in zip(keys, short, strict=False)))
+    """``key=value`` for each key, by the last part of its name where that is enough; on as many lines as it takes."""
+    last = [key.rpartition(".")[2] for key in keys]
+    names = [short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)]
+    values = [value if isinstance(value, str) else f"{value:.6g}" for value in combination]
+    named = [one_line(f"{name}={value}", 40) for name, value in zip(names, values, strict=False)]
+    return textwrap.fill(", ".join(named), 44)
 
 
 def _by_key(table: pd.DataFrame, keys: Sequence[str], key: str, metric: str, unit: str, title: str) -> "Figure":
@@ -81,7 +86,7 @@ def _by_key(table: pd.DataFrame, keys: Sequence[str], key: str, metric: str, uni
     pooled = len(set(combinations(counted, others))) > MOST_LINES
     of_run = combinations(counted, [] if pooled else others)
     lines = sorted(set(of_run), key=by_levels)
-    axis = KeyAxis.of(levels(counted, key))
+    axis, lost = KeyAxis.of(levels(table, key)), without_runs(table, key, metric)
     figure, axes = axes_with(one_line(title, 200), one_line(key), one_line(metric_label(metric, unit), 90))
     values = usable_values(counted, metric)
     log = values.min() > 0 and values.max() / values.min() > WIDE_METRIC
@@ -101,8 +106,12 @@ def _by_key(table: pd.DataFrame, keys: Sequence[str], key: str, metric: str, uni
     axis.apply(axes)
     if log:
         axes.set_yscale("log")
+        if cut:  # at the axis itself, so that it looks like what it is
+            axes.set_ylim(bottom=lowest)
     else:
         cut = _limit(axes, values)
+    places = [axis.positions[value] for value in lost]
+    axes.plot(places, [0.97] * len(lost), "x", color=BLACK, transform=axes.get_xaxis_transform())
     _legend(figure, axes)
     _note(
         figure,
@@ -111,6 +120,7 @@ def _by_key(table: pd.DataFrame, keys: Sequence[str], key: str, metric: str, uni
         else "One run at each point, so there are no intervals.",
         f"Over all settings of the other keys: {', '.join(others)}." if pooled else "",
         left_out(table, metric),
+        f"{CROSS} no run counts there." if lost else "",
     )
     return figure
 
@@ -120,6 +130,8 @@ def _limit(axes: Any, values: pd.Series) -> bool:
     low, high = axes.get_ylim()
     room = 0.6 * float(values.max() - values.min())
     bottom, top = (max(low, float(values.min()) - room), min(high, float(values.max()) + room)) if room else (low, high)
+    if values.min() >= 0:  # neither losses nor shares can be less
+        bottom = max(bottom, -0.03 * top)
     axes.set_ylim(bottom, top)
     return (bottom, top) != (low, high)
 
@@ -191,10 +203,12 @@ def _by_lag(
     for run, combination in zip(curves, combinations(own, settings), strict=True):
         members.setdefault(combination, []).append(run)
     means: dict[tuple[Level, ...], pd.Series] = {}
+    ends = False
     for combination in sorted(members, key=by_levels):
         both = pd.concat([curves[run] for run in members[combination]], axis=1).sort_index()
         # Where the gradient of some runs is zero, the mean of the others would mislead.
         means[combination] = (both.dropna() if both.notna().all(axis=1).any() else both).mean(axis=1)
+        ends |= len(means[combination]) < max(len(curve) for curve in curves.values())
     if len(means) <= MOST_CURVES:
         for (combination, mean), look in zip(means.items(), _looks(), strict=False):
             label = _named(settings, combination) if settings else "mean of all runs"
@@ -202,7 +216,12 @@ def _by_lag(
         _legend(figure, axes)
     else:
         _many_curves(figure, axes, means, settings, ranked)
-    _note(figure, f"Mean over the runs{' of each setting' if settings else ''}.", left_out(table, metric))
+    _note(
+        figure,
+        f"Mean over the runs{' of each setting' if settings else ''}"
+        f"{', as far back as none of their gradients is zero' if ends else ''}.",
+        left_out(table, metric),
+    )
     return figure
 
 
@@ -220,7 +239,8 @@ def _many_curves(
     color = _colors(figure, axes, key, [float(v) for v in shown if not isinstance(v, str)]) if key is not None else None
     for value, mean in zip(shown, means.values(), strict=True):
         paint = GREY if color is None or isinstance(value, str) else color(float(value))
-        axes.plot(mean.index, mean, color=paint, linewidth=0.9, alpha=0.8)
+        # A line of one point can't be seen.
+        axes.plot(mean.index, mean, color=paint, linewidth=0.9, alpha=0.8, marker="o" if len(mean) == 1 else "")
     if key is not None and any(isinstance(value, str) for value in shown):
         axes.plot([], [], color=GREY, label=f"{one_line(key)}: no number")
         axes.legend(frameon=False, fontsize=9)

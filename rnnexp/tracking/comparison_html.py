@@ -81,7 +81,8 @@ def _influence_section(table: pd.DataFrame, keys: Sequence[str], metric: str) ->
 <p>Share of the variance (eta squared): the sum of squares of {escape(scale)} between the means of a key's values, over
 the total sum of squares of the {len(values)} runs that count. If shuffled: the share that it would have on average if
 the runs were dealt out to the values at random, (values - 1) / (runs - 1). Each key is looked at alone: where keys act
-together or were not combined evenly, the shares do not add up. Empty where every run has a value to itself.</p>"""
+together or were not combined evenly, the shares do not add up. Empty where the runs that count have one value, or each
+of them a value to itself.</p>"""
 
 
 def _rows(table: pd.DataFrame, columns: Iterable[str], counted: Sequence[bool] | None = None) -> str:

@@ -1,6 +1,8 @@
 """The figures of a run. Lines differ in dash and marker too, so that they read in grey print."""
 
 import textwrap
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnexp.tracking.history import History
@@ -24,6 +26,14 @@ def axes_with(title: str, xlabel: str, ylabel: str) -> tuple["Figure", Any]:
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write it as PNG."""
+    with warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box; a person can do nothing about it here.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+")
+        figure.savefig(path)
 
 
 def loss_figure(history: History, title: str) -> "Figure":

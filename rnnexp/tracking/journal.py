@@ -58,6 +58,11 @@ class Journal:
                 flush=True,
             )
 
+    def discard(self) -> None:
+        """Remove the file."""
+        self._waiting = []
+        self._lines.remove()
+
     def close(self) -> str:
         """Write what waits; why that could not be done, or nothing."""
         self.flush()

@@ -300,6 +300,13 @@ class MLflowRun:
         inside = path.is_relative_to(self.folder)
         self._outbox.put(artifact=str(path.relative_to(self.folder) if inside else path.resolve()))
 
+    def discard(self) -> None:
+        """Delete it: another one takes its place."""
+        self._new = []
+        self._outbox.forget()
+        if self.id is not None:
+            self._try(lambda: self.store.client.delete_run(self.id))
+
     def end(self, status: str, tags: Mapping[str, str]) -> str:
         """Send what waits, and end the run as FINISHED, FAILED or KILLED.
 

@@ -1,6 +1,7 @@
 """Records a run: its metrics, tables, figures and end, in the run folder and in MLflow."""
 
 import colorsys
+import contextlib
 import csv
 import math
 import sys
@@ -18,7 +19,7 @@ from rnnexp.sweeps.jobs import Diverged, JobRecord
 from rnnexp.tasks import Text
 from rnnexp.tracking import summary
 from rnnexp.tracking.dead_runs import end_dead_runs
-from rnnexp.tracking.figures import loss_figure
+from rnnexp.tracking.figures import loss_figure, save_figure
 from rnnexp.tracking.gradient_figures import gradient_figures
 from rnnexp.tracking.gradient_report import write_report
 from rnnexp.tracking.history import History, is_last_curve
@@ -112,6 +113,14 @@ class Recorder:
             told = fault.problem if isinstance(fault, UserError) else f"{type(fault).__name__}: {fault}"
             print(f"rnnexp: the record could not be closed: {told}", file=sys.stderr)
 
+    def discard(self) -> None:
+        """Take back all that was recorded, as far as that can be done."""
+        self._progress.__exit__(None, None, None)
+        self._journal.discard()
+        self.saver.discard()
+        if self.run is not None:
+            self.run.discard()
+
     def _close(self, error: BaseException | None) -> None:
         seconds = time.monotonic() - self._began
         tags: dict[str, str] = {}
@@ -119,8 +128,7 @@ class Recorder:
         status = "FINISHED"
         if error is not None:
             status = "KILLED" if interrupts.is_interruption(error) else "FAILED"
-            if status == "FAILED":
-                tags["error"] = redact_text(f"{type(error).__name__}: {error}", self.info.uri or "")
+            tags["error"] = reason(error, self.info)
         elif diverged:
             status = "FAILED"
             tags["diverged"], tags["error"] = "\n".join(diverged), diverged[0]
@@ -145,7 +153,7 @@ class Recorder:
         if status == "FINISHED":
             self.saver.finish(self.history.step)
         if self.info.job is not None:
-            self._tell_job(self.info.job)
+            self._tell_job(self.info.job, status)
         if status == "FINISHED":
             self._model = keep_model(self.info, self.experiment, self.run)
         if status == "KILLED" and self.saver.written:
@@ -158,11 +166,13 @@ class Recorder:
     def _findings(self) -> list[str]:
         return [*summary.losses(self.history), *summary.gradient(self.history)]
 
-    def _tell_job(self, job: JobRecord) -> None:
+    def _tell_job(self, job: JobRecord, status: str) -> None:
         """Note in the sweep's record what came out."""
         job.run = self.run.id if self.run is not None else None
         summary = self.history.summary()
-        job.values = dict(self.info.params())
+        if status == "FINISHED":
+            job.status = status
+        job.values, job.config = dict(self.info.params()), self.info.config_hash
         job.metrics = {point.name: point.value for point in summary if not point.name.startswith("gradient_by_lag")}
         job.curve = [(point.step, point.value) for point in summary if point.name == "gradient_by_lag/last"]
 
@@ -200,7 +210,9 @@ class Recorder:
         if self._figures_wanted():
             figures = {"loss.png": loss_figure(history, self.info.name)} if history.curves else {}
             figures.update(gradient_figures(history, self.info.name, length))
-        pictures = [files.path / name for name, figure in figures.items() if files.save(name, figure.savefig)]
+        pictures = [
+            files.path / name for name, figure in figures.items() if files.save(name, partial(save_figure, figure))
+        ]
         if history.studies:
             report = partial(write_report, history, files.path, self.info.name, pictures, length)
             files.save("gradient_report.html", lambda path: report())
@@ -242,30 +254,49 @@ def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:
     UserError
         If the store can't be used; nothing is left behind in it.
     """
-    tracking = info.settings["tracking"]
-    run = None
-    if tracking["backend"] == "mlflow":
-        store = store_of(info)
-        command = " ".join(["python -m rnnexp", *info.overrides])
-        tags = {"rnnexp.kind": "run", "rnnexp.config_hash": info.config_hash}
-        if info.data:
-            tags["rnnexp.data"] = info.data
-        tags["rnnexp.folder"] = str(info.folder.resolve())
-        resume = None if info.resumed is None else info.resumed["run"]["id"]
-        if info.sweep is not None and info.job is not None:
-            tags |= {"rnnexp.sweep": info.sweep.id, "rnnexp.job": str(info.job.number)}
-            tags["mlflow.runColor"] = colour(info.job.number)
-            if info.sweep.parent:
-                tags["mlflow.parentRunId"] = info.sweep.parent
-        end_dead_runs(store)
-        # The store of a sweep worked when the sweep began: a job does not fail because it works no longer.
-        later = info.sweep is not None
-        run = MLflowRun(store, info.name, info.params(), command, tags, folder=info.folder, later=later, resume=resume)
-        if info.sweep is not None and info.job is not None:
-            info.job.run = run.id
-            info.job.save(info.sweep.folder)  # if this process is killed, somebody else has to end the run
+    run = mlflow_run(info) if info.settings["tracking"]["backend"] == "mlflow" else None
     collector.begin()
     return Recorder(experiment, info, run)
+
+
+def reason(error: BaseException, info: RunInfo) -> str:
+    """Why a run ended, for its tag."""
+    if interrupts.is_interruption(error):
+        return f"stopped by {interrupts.name_of(error)}"
+    text = redact_text(f"{type(error).__name__}: {error}", info.uri or "")
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def record_failure(info: RunInfo, error: Exception) -> None:
+    """Leave a FAILED run of a sweep's job that could not even be built; a store that fails is told by the others."""
+    if info.job is None or info.settings["tracking"]["backend"] != "mlflow":
+        return
+    with contextlib.suppress(Exception):
+        mlflow_run(info).end("FAILED", {"error": reason(error, info)})
+
+
+def mlflow_run(info: RunInfo) -> MLflowRun:
+    """The run in MLflow, begun or taken up again; a `UserError` if the store can't be used."""
+    store = store_of(info)
+    command = " ".join(["python -m rnnexp", *info.overrides])
+    tags = {"rnnexp.kind": "run", "rnnexp.config_hash": info.config_hash}
+    if info.data:
+        tags["rnnexp.data"] = info.data
+    tags["rnnexp.folder"] = str(info.folder.resolve())
+    resume = None if info.resumed is None else info.resumed["run"]["id"]
+    if info.sweep is not None and info.job is not None:
+        tags |= {"rnnexp.sweep": info.sweep.id, "rnnexp.job": str(info.job.number)}
+        tags["mlflow.runColor"] = colour(info.job.number)
+        if info.sweep.parent:
+            tags["mlflow.parentRunId"] = info.sweep.parent
+    end_dead_runs(store)
+    # The store of a sweep worked when the sweep began: a job does not fail because it works no longer.
+    later = info.sweep is not None
+    run = MLflowRun(store, info.name, info.params(), command, tags, folder=info.folder, later=later, resume=resume)
+    if info.sweep is not None and info.job is not None:
+        info.job.run = run.id
+        info.job.save(info.sweep.folder)  # if this process is killed, somebody else has to end the run
+    return run
 
 
 def colour(number: int) -> str:
@@ -313,7 +344,7 @@ def finished_before(info: RunInfo) -> float | None:
     if info.job is not None:
         history = store.client.get_metric_history(run.info.run_id, "gradient_by_lag/last")
         info.job.status, info.job.run = "SKIPPED", run.info.run_id
-        info.job.values = dict(info.params())
+        info.job.values, info.job.config = dict(info.params()), info.config_hash
         info.job.metrics = {
             name: value for name, value in run.data.metrics.items() if name.startswith(("final/", "best/"))
         }

@@ -93,7 +93,7 @@ class RunInfo:
     @property
     def config_hash(self) -> str:
         """The same for two runs whose numbers are the same: a hash of the data and of all settings but the record's."""
-        kept = {key: value for key, value in self.settings.items() if key not in NO_MATTER}
+        kept = {key: _plain(value) for key, value in self.settings.items() if key not in NO_MATTER}
         if self.data:
             kept["data"] = self.data
         return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -106,3 +106,12 @@ class RunInfo:
             if target := values.get(f"init.{kind}._target_"):
                 named[f"initializer.{kind}"] = str(target).rpartition(".")[2].lower()
         return {**self.choices, **{key: "null" if value is None else value for key, value in named.items()}}
+
+
+def _plain(value: Any) -> Any:
+    """A setting with every whole number as an integer, for 1 and 1.0 give the same numbers."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import math
 import os
+import shutil
 import sys
 import time
 import weakref
@@ -141,6 +142,11 @@ class Saver:
                 print(f"rnnexp: {error.problem}; training goes on\n{error.hint}", file=sys.stderr, flush=True)
             self.told = True
         self._last = time.monotonic()
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        if self.files is not None:
+            shutil.rmtree(self.files.folder, ignore_errors=True)
 
     def finish(self, step: int) -> None:
         """Note that the record of so many updates is whole: only for more of them there is something to go on with."""

@@ -27,8 +27,11 @@ SHORT_PATIENCE = 5
 #: What MLflow shall do while recording, unless the environment says otherwise: a try is short, since others follow.
 HTTP = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 #: Passwords in a URI: before the host, or among what follows a question mark.
-IN_NETLOC = re.compile(r"(?<=://)[^/\s?#]*@")
+#: Hydra writes a backslash before some signs.
+IN_NETLOC = re.compile(r"(\\?://)[^/\s?#]*@")
 IN_QUERY = re.compile(r"([?&][a-z_-]*(?:user|password|passwd|pwd|token|secret)=)[^&\s'\"]*", re.IGNORECASE)
+#: What has to be installed for a driver, where its name is another.
+DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 #: Kinds of file systems, as Linux names them, that no other machine can write to.
 LOCAL_DISKS = ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "overlay", "tmpfs")
 #: Pages of 4 KiB that a write-ahead log may grow to before it goes into the database; at the end of a process it does.
@@ -50,7 +53,7 @@ def tracking_uri(configured: str | None, folder: Path) -> str:
 
 def redact(uri: str) -> str:
     """A URI without the password that it may hold."""
-    return IN_QUERY.sub(r"\1***", IN_NETLOC.sub("***@", uri))
+    return IN_QUERY.sub(r"\1***", IN_NETLOC.sub(r"\1***@", uri))
 
 
 def redact_text(text: str, uri: str = "") -> str:
@@ -122,6 +125,8 @@ def check_uri(uri: str) -> None:
         )
     elif uri.startswith(SQLITE):
         _check_database(_database(uri))
+    else:
+        _check_driver(uri)
 
 
 def open_store(uri: str, experiment: str) -> Store:
@@ -309,6 +314,22 @@ def on_local_disk(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
         return False
     kinds = {Path(line[1].replace("\\040", " ")): line[2] for line in lines if len(line) > 2}
     return next((kinds[folder] in LOCAL_DISKS for folder in path.resolve().parents if folder in kinds), False)
+
+
+def _check_driver(uri: str) -> None:
+    """Find out whether the package that speaks with a database is there."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    try:
+        make_url(uri).get_dialect().import_dbapi()
+    except ImportError as error:
+        package = DRIVERS.get(str(error.name), str(error.name))
+        missing = f"the tracking store {redact(uri)} needs the Python package {error.name}, which is not installed"
+        raise UserError(missing, f"pip install '{package}'") from None
+    except (ArgumentError, NoSuchModuleError) as error:
+        why = redact_text(str(error), uri).splitlines()[0]
+        raise UserError(f"tracking.uri must be a database or a server, got {redact(uri)}", why) from None
 
 
 def _check_server(uri: str) -> None:

@@ -11,6 +11,8 @@ from rnnexp.tracking.store import Store
 
 #: The compare page of MLflow shows no more.
 MOST_COMPARED = 50
+#: Tags of the parent, numbered, that name the runs for which a job was skipped; and how many fit one.
+SKIPPED, MOST_SKIPPED = "rnnexp.skipped.", 150
 
 
 class SweepRun(MLflowRun):
@@ -81,3 +83,14 @@ class SweepRun(MLflowRun):
         return (
             f"{self.store.base()}/#/compare-runs?runs={listed}&experiments={experiments}&workflowType=machine_learning"
         )
+
+
+def skipped_tags(runs: list[str]) -> dict[str, str]:
+    """Tags of a parent that name the earlier runs which stand for jobs of its sweep."""
+    parts = [runs[start : start + MOST_SKIPPED] for start in range(0, len(runs), MOST_SKIPPED)]
+    return {f"{SKIPPED}{number}": " ".join(part) for number, part in enumerate(parts)}
+
+
+def skipped_runs(tags: Mapping[str, str]) -> list[str]:
+    """The runs that `skipped_tags` named."""
+    return [run for name, value in tags.items() if name.startswith(SKIPPED) for run in value.split()]

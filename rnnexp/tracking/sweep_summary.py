@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnexp.sweeps.jobs import USABLE, JobRecord, Sweep, typed
 from rnnexp.tracking.history import Point
+from rnnexp.tracking.sweep_run import MOST_COMPARED, skipped_tags
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from rnnexp.tracking.sweep_run import SweepRun
 
 LOSS = "final/eval/loss"
+#: Runs whose curves MLflow draws on its page of charts until it is told to draw all.
+MOST_DRAWN = 10
 STATUSES = ("FINISHED", "SKIPPED", "FAILED", "DIVERGED", "KILLED", "NOT RUN")
 
 
@@ -35,6 +38,8 @@ def summarise(
     again : bool
         The same command makes the same jobs.
     """
+    from rnnexp.tracking.comparison import kinds_of_loss
+
     counts = Counter(record.status for record in records)
     files = []
     try:
@@ -45,6 +50,8 @@ def summarise(
     lines = [", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status]) or "no job began"]
     if best is not None:
         lines.append(f"best                {best.label}: evaluation loss {best.metrics[LOSS]:.6g}")
+        if len(kinds_of_loss(jobs_table(sweep, records), LOSS)) > 1:
+            lines.append(f"{'':20}beware: some losses are in nats, others squared errors")
     if parent is not None:
         if counts["KILLED"]:
             parent.end_children(interrupted or "its process ended without a word")
@@ -54,6 +61,7 @@ def summarise(
         if best is not None:
             metrics["jobs/best_loss"] = best.metrics[LOSS]
             tags |= {"rnnexp.best_run": best.run or "", "rnnexp.best_job": best.name}
+        tags |= skipped_tags([record.run for record in records if record.status == "SKIPPED" and record.run])
         if interrupted:
             tags["error"] = interrupted
         try:
@@ -73,6 +81,11 @@ def summarise(
         if runs:
             print(f"charts              {parent.charts_link(runs if counts['SKIPPED'] else [])}")
             print(f"comparison          {parent.compare_link(runs)}")
+        if len(runs) > MOST_DRAWN:
+            most = f", the comparison {MOST_COMPARED}" if len(runs) > MOST_COMPARED else ""
+            print(
+                f"{'':20}of {len(runs)} jobs the charts show the first {MOST_DRAWN} until their eye says Show all{most}"
+            )
     if undone := [record for record in records if not record.usable]:
         print(f"not finished        {len(undone)} of {len(records)} jobs; {next_step(again and parent is not None)}")
     sys.stdout.flush()
@@ -95,6 +108,8 @@ def jobs_table(sweep: Sweep, records: list[JobRecord]) -> "pd.DataFrame":
     """One row a job: its name, status, what differs, and its final metrics."""
     import pandas as pd
 
+    from rnnexp.tracking.comparison import CONFIG
+
     rows = []
     for record in records:
         row: dict[str, Any] = {
@@ -102,13 +117,14 @@ def jobs_table(sweep: Sweep, records: list[JobRecord]) -> "pd.DataFrame":
             "job": record.number,
             "name": record.name,
             "status": record.status,
+            CONFIG: record.config,
         }
         # What is no single value of the configuration (the choice of an initialiser, a recipe) is told as it was typed.
         chosen = typed(record.overrides)
         row |= {key: record.values.get(key, chosen.get(key)) for key in sweep.keys}
         row |= {name: value for name, value in record.metrics.items() if name.startswith("final/")}
         rows.append(row)
-    table = pd.DataFrame(rows, columns=None if rows else ["run", "job", "name", "status"])
+    table = pd.DataFrame(rows, columns=None if rows else ["run", "job", "name", "status", CONFIG])
     # Two jobs with one configuration may stand for one earlier run.
     return table.drop_duplicates("run").set_index("run")
 

@@ -37,7 +37,8 @@ def swept(new_folder, command):
         if width == 8:
             params |= {"cell": "rnn", "cell.activation": "tanh"}
             del params["cell.forget_bias"]
-        client.log_batch(run, [Metric(LOSS, loss, 0, 0)], [Param(*pair) for pair in params.items()], [RunTag("a", "b")])
+        tags = [RunTag("rnnexp.config_hash", f"{width} {status}")]
+        client.log_batch(run, [Metric(LOSS, loss, 0, 0)], [Param(*pair) for pair in params.items()], tags)
         client.set_terminated(run, status)
     client.create_experiment("empty", artifact_location=f"{folder}/empty")
     gone = client.create_experiment("gone", artifact_location=f"{folder}/gone")
@@ -136,9 +137,12 @@ def test_repeats_count_once_failures_not_and_settings_of_a_group_are_no_keys(her
     out = capsys.readouterr().out
     rows = [line.split() for line in out.splitlines()[:3]]
     assert rows[0][:3] == ["cell", "hidden_size", "n"]
-    assert rows[1] == ["lstm", "4", "1", "0.5", "0.5"] and rows[2] == ["rnn", "8", "1", "0.25", "0.25", "1"]
-    assert "1 not shown: same configuration and seed as a newer run" in out
-    assert "1 of 3 runs left out: 1 FAILED." in out
+    assert rows[1] == ["lstm", "4", "1", "0.5", "0.5", "1"] and rows[2] == ["rnn", "8", "1", "0.25", "0.25", "1"]
+    assert "2 of 4 runs left out: 1 FAILED, 1 the same as a later one." in out
+    main(["other", "--out", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "1 of 3 runs left out: 1 the same as a later one." in out
+    assert "1 more did not end as FINISHED: --status all counts them, too" in out
     assert {path.name for path in tmp_path.iterdir()} >= {"loss_by_cell.png", "loss_by_hidden_size.png"}
     assert not (tmp_path / "gradient_by_lag.png").exists()
 
@@ -175,8 +179,8 @@ def test_a_long_table_shows_the_best(here, tmp_path, capsys, monkeypatch):
         (["--sweep", "it's"], ["sweep must be", "it's"]),
         (["--status", "KILLED"], ["no KILLED run", "4 FINISHED"]),
         (["--status", "finishd"], ["--status must be one of", "did you mean 'FINISHED'?"]),
-        (["--metric", "final/eval/los"], ["--metric", "final/eval/los", "did you mean 'final/eval/loss'?"]),
-        (["--metric", "x"], ["--metric", "final/eval/accuracy"]),
+        (["--metric", "final/eval/los"], ["has the metric final/eval/los", "did you mean 'final/eval/loss'?"]),
+        (["--metric", "x"], ["has the metric x", "--metric takes another", "final/eval/accuracy"]),
         (["--by", "hiden_size"], ["--by", "hiden_size", "did you mean 'hidden_size'?"]),
         (["--by", "seed"], ["--by", "other than seed"]),
         (["--uri", "sqlite:///sub/none.db"], ["sub/none.db", "no such file"]),

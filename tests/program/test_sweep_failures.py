@@ -170,5 +170,43 @@ def test_a_class_that_cannot_be_made_or_ends_the_program_fails_in_its_own_job(fo
         assert f"rnnexp: {line}" in done.stderr.splitlines()
     (parent,) = parents(runs := recorded(folder))
     assert counts(parent) == {"finished": 2, "failed": 2}
-    (ended,) = [run for run in children(runs, parent) if run.info.status == "FAILED"]  # the other has no run yet
-    assert ended.data.tags["error"] == "SystemExit: 7"
+    failed = [run for run in children(runs, parent) if run.info.status == "FAILED"]
+    assert [run.data.tags["error"] for run in failed] == ["RuntimeError: never", "SystemExit: 7"]
+
+
+@pytest.mark.parametrize("launcher", [(), ("hydra/launcher=stacked",)], ids=["serial", "stacked"])
+def test_a_job_that_can_not_be_built_leaves_a_failed_run(new_folder, command, recorded, launcher):
+    folder = with_broken_optimizer(new_folder())
+    ended = command(folder, "-m", *OWN, *launcher, "optimizer.after=0,-5")
+    assert ended.returncode == 1
+    runs = recorded(folder)
+    (parent,) = parents(runs)
+    fine, failed = children(runs, parent)
+    assert (fine.info.status, failed.info.status) == ("FINISHED", "FAILED")
+    assert failed.data.tags["error"] == "RuntimeError: never"
+    assert failed.data.params["optimizer.after"] == "-5"
+    assert job_records(last_sweep(folder))[1]["run"] == failed.info.run_id
+
+
+@pytest.mark.parametrize("subdir", ["h${hidden_size}", ".", "jobs"])
+def test_jobs_do_not_share_a_folder(new_folder, command, recorded, subdir):
+    folder = new_folder()
+    ended = command(folder, "-m", f"hydra.sweep.subdir='{subdir}'", "seed=0,1", "steps=4", "tracking.figures=false")
+    assert ended.returncode == 1
+    assert "hydra.sweep.subdir must be a folder of its own for each job" in ended.stderr
+    statuses = [record["status"] for record in job_records(last_sweep(folder))]
+    assert statuses == (["FINISHED", "FAILED"] if subdir.startswith("h") else ["FAILED", "FAILED"])
+    (parent,) = parents(recorded(folder))
+    assert parent.info.status == "FAILED"
+
+
+def test_an_error_that_no_file_can_hold_is_recorded_all_the_same(new_folder, command, recorded):
+    folder = with_broken_optimizer(new_folder())
+    path = folder / "broken.py"
+    path.write_text(path.read_text().replace('"out of patience"', '"half a letter: \\udc80"'))
+    ended = command(folder, "-m", *OWN, "optimizer.after=5,0")
+    assert ended.returncode == 1
+    runs = recorded(folder)
+    (parent,) = parents(runs)
+    assert counts(parent) == {"failed": 1, "finished": 1}
+    assert "half a letter" in children(runs, parent)[0].data.tags["error"]

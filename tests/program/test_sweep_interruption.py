@@ -157,3 +157,19 @@ def test_a_job_of_a_cluster_that_fails_is_told_at_once_and_ctrl_c_ends_the_other
     (parent,) = parents(runs)
     assert counts(parent) == {"diverged": 1, "killed": 1}
     assert {run.info.status for run in children(runs, parent)} == {"FAILED", "KILLED"}
+
+
+def test_a_worker_that_is_asked_to_end_costs_its_own_job_only(folder, recorded):
+    """The sweep goes on, in the same worker."""
+    jobs = ("seed=0,1,2,3", "steps=3000", "eval_every=20", "hidden_size=60", "tracking.figures=false")
+    with running(folder, *jobs, *PARALLEL) as process:
+        trained = wait_for_running(folder, process, at_least=2)
+        os.kill(trained[0]["pid"], signal.SIGTERM)
+        printed, _ = ended(process)
+        assert process.returncode == 1
+    assert "3 FINISHED, 1 KILLED" in printed.splitlines()
+    runs = recorded(folder)
+    (parent,) = parents(runs)
+    assert counts(parent) == {"finished": 3, "killed": 1}
+    killed = [run for run in children(runs, parent) if run.info.status == "KILLED"]
+    assert [run.data.tags["error"] for run in killed] == ["stopped by a signal"]

@@ -3,6 +3,8 @@
 import pytest
 from sweep_helpers import children, counts, job_records, last_sweep, parents, refused, sweep_folders, table
 
+from rnnexp.report import runs
+
 COMMON = ("steps=10", "tracking.figures=false")
 SKIP = "skip_finished=true"
 
@@ -124,3 +126,22 @@ def test_it_needs_a_record(tmp_path, command, many):
     refused(command(tmp_path, *many, "tracking=none", SKIP), "skip_finished", "true", "tracking=none")
     assert list(tmp_path.iterdir()) == []
     assert sweep_folders(tmp_path) == []
+
+
+def test_the_report_on_a_sweep_has_the_runs_for_which_it_skipped_jobs(sweep_in, after, second, tmp_path):
+    parent = parents(after)[-1]
+    of_it = {record["run"] for record in job_records(last_sweep(sweep_in)) if record["status"] != "DIVERGED"}
+    uri = f"sqlite:///{sweep_in}/mlflow.db"
+    for given in (parent.info.run_id, parent.data.tags["rnnexp.sweep"], str(last_sweep(sweep_in))):
+        table = runs(uri=uri, sweep=given)
+        assert set(table.index) == of_it and len(of_it) == 2
+        assert sorted(table["optimizer.learning_rate"]) == [0.01, 0.1]
+    one = runs(uri=uri, sweep=parent.info.run_id, filter="params.`optimizer.learning_rate` = '0.01'")
+    assert set(one.index) < of_it
+
+
+def test_equal_numbers_are_the_same_configuration(new_folder, command):
+    folder = new_folder()
+    assert command(folder, "-m", *COMMON, "optimizer.learning_rate=1,0.5").returncode == 0
+    done = command(folder, "-m", *COMMON, SKIP, "optimizer.learning_rate=1.0,5e-1")
+    assert [record["status"] for record in job_records(last_sweep(folder))] == ["SKIPPED", "SKIPPED"], done.stderr

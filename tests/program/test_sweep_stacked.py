@@ -128,3 +128,42 @@ def test_what_hydra_is_asked_to_do_for_every_job_is_done(command, folder, launch
     assert ended.returncode == 0, ended.stderr
     assert ("stacked: 2 jobs one by one, because of hydra.job.chdir" in ended.stdout) == bool(launcher)
     assert [job["status"] for job in job_records(last_sweep(folder))] == ["FINISHED", "FINISHED"]
+
+
+SOMETIMES = """
+from rnnexp.tasks import Recall
+
+
+class Sometimes(Recall):
+    \"\"\"Draws a target that is no class, from some draw on, if its seed is unlucky.\"\"\"
+
+    def sample(self, batch_size, *, rng):
+        batch = super().sample(batch_size, rng=rng)
+        if batch_size != self.eval_sequences and rng.random() < 0.02:
+            batch.targets[...] = 99
+        return batch
+
+    def sample_copies(self, batch_size, *, rngs):
+        return None
+"""
+
+
+def test_a_batch_that_breaks_the_stack_costs_its_own_job_only(command, new_folder):
+    folder = new_folder()
+    (folder / "sometimes.py").write_text(SOMETIMES)
+    task = ("task._target_=sometimes.Sometimes", "seed=range(0,4)", "steps=40", "tracking.figures=false")
+    alone = command(folder, "-m", *task)
+    serial = job_records(last_sweep(folder))
+    done = command(folder, "-m", STACKED, *task)
+    records = job_records(last_sweep(folder))
+    statuses = [record["status"] for record in records]
+    assert set(statuses) == {"FINISHED", "FAILED"}
+    assert statuses == [record["status"] for record in serial]
+    assert done.returncode == alone.returncode == 1
+    assert "jobs anew and one by one, because one of them failed" in done.stdout
+    for one, other in zip(serial, records, strict=True):
+        assert one["metrics"] == other["metrics"]
+    _store, parent, jobs = recorded(folder)
+    assert counts(parent) == {"finished": statuses.count("FINISHED"), "failed": statuses.count("FAILED")}
+    assert sorted(run.info.status for run in jobs) == sorted(statuses)
+    assert [record["run"] for record in records] == [run.info.run_id for run in jobs]

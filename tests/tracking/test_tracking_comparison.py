@@ -20,9 +20,10 @@ from rnnexp.tracking.comparison import (
     level,
     unit_of,
     usable_values,
+    without_runs,
     write_comparison,
 )
-from rnnexp.tracking.comparison_figures import file_names
+from rnnexp.tracking.comparison_figures import comparison_figures, file_names
 from rnnexp.tracking.key_axis import KeyAxis
 
 LOSS = "final/eval/loss"
@@ -316,3 +317,49 @@ def test_comparing_needs_no_mlflow():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_configuration_that_ran_twice_counts_once():
+    """Its numbers are the same to the bit: two of them are one seed, and no sample."""
+    table = table_of([1.0, 1.0, 2.0, 9.0, 5.0], hidden_size=[4, 4, 4, 4, 8], seed=[0, 0, 1, 2, 0])
+    table["config"] = ["a", "a", "b", "c", ""]
+    table.loc["r3", "status"] = "DIVERGED"
+    means = grouped(table, ["hidden_size"]).set_index("hidden_size")
+    assert means.loc[4, "n"] == 2 and means.loc[4, "mean"] == 1.5 and means.loc[4, "left_out"] == 2
+    assert means.loc[4, "high"] == pytest.approx(1.5 + T[1] * math.sqrt(0.5) / math.sqrt(2), rel=1e-4)
+    assert left_out(table, LOSS) == "2 of 5 runs left out: 1 DIVERGED, 1 the same as a later one"
+    assert usable_values(table, LOSS).isna().tolist() == [True, False, False, True, False]
+
+
+def test_values_without_a_run_that_counts_are_told_and_marked(tmp_path):
+    table = table_of([1.0, 2.0, 9.0, 9.0], learning_rate=[0.1, 0.1, 1e5, 1e6], seed=[0, 1, 0, 1])
+    table.loc[["r2", "r3"], "status"] = "DIVERGED"
+    assert "No run with learning_rate=100000, 1000000 counts." in findings(table, ["learning_rate", "seed"])
+    assert without_runs(table, "learning_rate", LOSS) == [100000, 1000000]
+    assert without_runs(table[:2], "learning_rate", LOSS) == []
+    assert without_runs(table[2:], "learning_rate", LOSS) == [], "nothing counts"
+    figure = comparison_figures(table, {}, "t", ["learning_rate", "seed"], LOSS, "")["loss_by_learning_rate.png"][0]
+    (axes,) = figure.axes
+    assert [line.get_xdata().tolist() for line in axes.lines if line.get_marker() == "x"] == [[100000.0, 1000000.0]]
+    assert axes.get_xscale() == "log"
+    assert "no run counts there" in figure.get_supxlabel()
+
+
+def test_lines_of_many_keys_can_be_told_apart():
+    swept = {
+        "optimizer.learning_rate": [0.001, 0.01],
+        "init.recurrent.gain": [1, 2],
+        "cell.activation": ["tanh", "relu"],
+    }
+    table, curves, keys = grid(**swept)
+    figure = comparison_figures(table, curves, "t", keys, LOSS, "")["gradient_by_lag.png"][0]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(set(labels)) == 8
+    assert " ".join(labels[0].split()) == "learning_rate=0.001, gain=1, activation=relu"
+
+
+def test_an_axis_of_losses_does_not_go_far_below_zero():
+    table = table_of([0.01, 0.9, 0.02, 1.0], hidden_size=[4, 4, 8, 8], seed=[0, 1, 0, 1])
+    figure = comparison_figures(table, {}, "t", ["hidden_size", "seed"], LOSS, "")["loss_by_hidden_size.png"][0]
+    assert -0.1 < figure.axes[0].get_ylim()[0] <= 0
+    assert "beyond the axis" in figure.get_supxlabel()
