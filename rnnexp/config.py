@@ -339,9 +339,12 @@ def run_info(
     uri = settings["tracking"]["uri"]
     if uri:
         settings = {**settings, "tracking": {**settings["tracking"], "uri": redact(uri)}}
+    chosen = {group: str(choices[group]) for group in GROUPS if group in choices}
+    if recipe := choices.get("experiment"):
+        chosen["experiment"] = str(recipe)
     return RunInfo(
         settings=settings,
-        choices={group: str(choices[group]) for group in GROUPS if group in choices},
+        choices=chosen,
         overrides=[redact_setting(text) for text in overrides],
         uri=uri,
         folder=folder,

@@ -51,8 +51,12 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
         key, value = found.groups()
         return InvalidValue(key.lstrip("+~"), value, "one value", "add -m to run once for each of several values")
     if found := re.match(r"Could not (?:override|delete|append to config)[^']*'([^'=]+)", text):
-        key = found[1].lstrip("+~")
-        return unknown(key, known_keys(arguments), _value(key, arguments))
+        key, known = found[1].lstrip("+~"), known_keys(arguments)
+        if text.startswith("Could not append") and key in known:
+            return UserError(f"there is a key {key} already", f"leave out the +: {key}={_value(key, arguments)}")
+        return unknown(key, known, _value(key, arguments))
+    if text.startswith("Only one of --run"):
+        return UserError("-m and --cfg can't be given together", "leave out -m: --cfg shows the configuration of a run")
     if isinstance(error.__cause__, OmegaConfBaseException) and error.__cause__.full_key:
         key = str(error.__cause__.full_key)
         rule = root_rule(key) if key in ROOT_KEYS else str(error.__cause__).splitlines()[0]
@@ -113,7 +117,9 @@ def _unreadable(argument: str | None) -> UserError:
     problem = f"the argument {argument!r} can't be read"
     if "=" not in argument:
         return UserError(problem, "settings are written key=value, for example hidden_size=10")
-    key = argument.partition("=")[0]
+    key, _, value = argument.partition("=")
+    if value.endswith("()"):
+        return UserError(problem, f"{value[:-2]} needs values: {key}={value[:-1]}1,2)")
     return UserError(
         problem, f"put quotes round a value with spaces or signs, twice for the shell's sake: '{key}=\"my value\"'"
     )

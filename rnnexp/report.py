@@ -220,13 +220,15 @@ def _compare(given: argparse.Namespace) -> None:
 
 
 def _follows(table: "pd.DataFrame", key: str, keys: Sequence[str]) -> bool:
-    """Whether a key is a setting of a group among `keys` and the group's choice settles it."""
+    """Whether a key is settled by another among `keys`: a group's setting by its choice, any by the recipe."""
     from rnnexp.tracking.comparison import levels
 
-    group = key.partition(".")[0]
-    if group == key or group not in keys:
-        return False
-    return len({*zip(levels(table, group), levels(table, key), strict=True)}) == len({*levels(table, group)})
+    return any(
+        choice in keys
+        and choice != key
+        and len({*zip(levels(table, choice), levels(table, key), strict=True)}) == len({*levels(table, choice)})
+        for choice in ("experiment", key.partition(".")[0])
+    )
 
 
 def _check_metric(table: "pd.DataFrame", metric: str) -> None:

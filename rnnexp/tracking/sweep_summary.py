@@ -82,10 +82,8 @@ def summarise(
             print(f"charts              {parent.charts_link(runs if counts['SKIPPED'] else [])}")
             print(f"comparison          {parent.compare_link(runs)}")
         if len(runs) > MOST_DRAWN:
-            most = f", the comparison {MOST_COMPARED}" if len(runs) > MOST_COMPARED else ""
-            print(
-                f"{'':20}of {len(runs)} jobs the charts show the first {MOST_DRAWN} until their eye says Show all{most}"
-            )
+            most = f"; the comparison has the first {MOST_COMPARED}" if len(runs) > MOST_COMPARED else ""
+            print(f"{'':20}the charts show {MOST_DRAWN} of {len(runs)} jobs until their eye is set to show all{most}")
     if undone := [record for record in records if not record.usable]:
         print(f"not finished        {len(undone)} of {len(records)} jobs; {next_step(again and parent is not None)}")
     sys.stdout.flush()

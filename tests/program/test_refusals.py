@@ -18,6 +18,9 @@ FILES = {
 MISTAKES = [
     # what was typed, and what the answer must name
     (["+unknown=1"], ["unknown", "1"]),
+    (["+seed=1"], ["there is a key seed already", "leave out the +: seed=1"]),
+    (["tracking.uri=mssql+pymssql://me:secret@127.0.0.1:1/x"], ["needs the Python package pymssql", "pip install"]),
+    (["tracking.uri=nosuch://me:secret@127.0.0.1:1/x"], ["tracking.uri must be a database or a server", "nosuch"]),
     (["hiden_size=3"], ["hiden_size", "3", "did you mean 'hidden_size'"]),
     (["optimizer.lr=3"], ["optimizer.lr", "did you mean 'optimizer.learning_rate'"]),
     (["learning_rate=3"], ["learning_rate", "did you mean 'optimizer.learning_rate'"]),
