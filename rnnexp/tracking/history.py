@@ -15,6 +15,8 @@ from rnnexp.training import Report
 
 #: Points of the curves of training, and of what clipping did; reports in between are averaged. Every point costs.
 POINTS, CLIPPING_POINTS = 50, 20
+#: Runs of up to so many updates have a point for each.
+EVERY = 100
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class History:
     def __init__(self, task: Task, steps: int) -> None:
         self.task = task
         self.baseline = task.baseline
-        self._means = {"training": Means(max(1, steps // POINTS)), "clipping": Means(max(1, steps // CLIPPING_POINTS))}
+        points = {"training": POINTS, "clipping": CLIPPING_POINTS}
+        self._means = {name: Means(steps // most if steps > EVERY else 1) for name, most in points.items()}
         self.steps = steps
         self.curves: dict[str, list[tuple[int, float]]] = {}
         self.studies: list[tuple[int, Study]] = []

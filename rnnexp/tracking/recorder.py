@@ -271,6 +271,8 @@ def record_failure(info: RunInfo, error: Exception) -> None:
     """Leave a FAILED run of a sweep's job that could not even be built; a store that fails is told by the others."""
     if info.job is None or info.settings["tracking"]["backend"] != "mlflow":
         return
+    if interrupts.is_interruption(interrupts.behind(error)):
+        return
     with contextlib.suppress(Exception):
         mlflow_run(info).end("FAILED", {"error": reason(error, info)})
 
