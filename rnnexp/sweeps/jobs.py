@@ -24,6 +24,8 @@ USABLE = ("FINISHED", "SKIPPED")
 SWEEP_FILE, JOBS_FOLDER, STOP_FILE = "sweep.json", "jobs", "stop"
 #: In a job's folder, where that has a name of a person's choice: which job has it.
 JOB_FILE = "job.txt"
+#: In the folder of a job that ended with an error of the code.
+TRACEBACK_FILE = "traceback.txt"
 
 
 class Diverged(UserError):
@@ -50,6 +52,8 @@ class Sweep:
         The parent run in MLflow; None without it.
     experiment : str or None
         The MLflow experiment of the parent, and so of all its jobs, whatever the recipe of a job says.
+    folder_given : bool
+        A person named the folder.
     host, pid : str, int or None
         The process that was started.
     """
@@ -62,6 +66,7 @@ class Sweep:
     figures: bool = True
     parent: str | None = None
     experiment: str | None = None
+    folder_given: bool = False
     host: str = field(default_factory=socket.gethostname)
     pid: int | None = None
 
@@ -281,7 +286,7 @@ class RunningJob:
         if not isinstance(error, UserError):
             self.output.mkdir(parents=True, exist_ok=True)
             story = redact_text("".join(traceback.format_exception(error)))
-            (self.output / "traceback.txt").write_text(story, encoding="utf-8", errors="backslashreplace")
+            (self.output / TRACEBACK_FILE).write_text(story, encoding="utf-8", errors="backslashreplace")
 
     @property
     def usable_loss(self) -> float:

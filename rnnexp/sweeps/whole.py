@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from rnnexp import collector, interrupts
 from rnnexp.checks import InvalidValue, UserError, integer
@@ -139,8 +139,9 @@ def begin(config: DictConfig) -> None:
         jobs = list(every)
         check_all(config, jobs)
     folder = Path(config.hydra.sweep.dir).resolve()
+    taken = UserError(f"the folder {folder} holds the jobs of another sweep", "give another hydra.sweep.dir")
     if (folder / JOBS_FOLDER).exists():
-        raise UserError(f"the folder {folder} holds the jobs of another sweep", "give another hydra.sweep.dir")
+        raise taken
     new = next((path for path in reversed([folder, *folder.parents]) if not path.exists()), None)
     make_folder(folder, "hydra.sweep.dir")
     try:
@@ -149,8 +150,13 @@ def begin(config: DictConfig) -> None:
         if new is not None:
             shutil.rmtree(new, ignore_errors=True)
         raise
+    try:
+        (folder / JOBS_FOLDER).mkdir()
+    except FileExistsError:  # by a sweep that began at the same moment
+        raise taken from None
     collector.begin()
     figures = tracking.get("figures")
+    to_hydra: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
     sweep = Sweep(
         id=uuid.uuid4().hex[:12],
         folder=folder,
@@ -158,6 +164,7 @@ def begin(config: DictConfig) -> None:
         overrides=[redact_setting(text) for text in config.hydra.overrides.task],
         fail_fast=bool(config.fail_fast),
         figures=len(jobs) <= MOST_WITH_FIGURES if figures is None else bool(figures),
+        folder_given=any("hydra.sweep.dir=" in str(text) for text in to_hydra),
         pid=os.getpid(),
     )
     recorder = None

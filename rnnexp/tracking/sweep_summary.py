@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnexp.sweeps.jobs import USABLE, JobRecord, Sweep, typed
+from rnnexp.sweeps.jobs import TRACEBACK_FILE, USABLE, JobRecord, Sweep, typed
 from rnnexp.tracking.history import Point
 from rnnexp.tracking.sweep_run import MOST_COMPARED, skipped_tags
 
@@ -85,15 +85,19 @@ def summarise(
             most = f"; the comparison has the first {MOST_COMPARED}" if len(runs) > MOST_COMPARED else ""
             print(f"{'':20}the charts show {MOST_DRAWN} of {len(runs)} jobs until their eye is set to show all{most}")
     if undone := [record for record in records if not record.usable]:
-        print(f"not finished        {len(undone)} of {len(records)} jobs; {next_step(again and parent is not None)}")
+        step = next_step(sweep, undone, again and parent is not None)
+        print(f"not finished        {len(undone)} of {len(records)} jobs{step and f'; {step}'}")
     sys.stdout.flush()
 
 
-def next_step(again: bool) -> str:
-    """What a person can do about jobs that did not finish."""
+def next_step(sweep: Sweep, undone: list[JobRecord], again: bool) -> str:
+    """What a person can do about jobs that did not finish; empty where there is nothing to say."""
     if again:
-        return "the same command with skip_finished=true runs only what is missing"
-    return "traceback.txt in a job's folder has the whole story of an error in the code"
+        other = " and another hydra.sweep.dir" if sweep.folder_given else ""
+        return f"the same command with skip_finished=true{other} runs only what is missing"
+    if any((sweep.folder / str(job.number) / TRACEBACK_FILE).exists() for job in undone):
+        return f"{TRACEBACK_FILE} in a job's folder has the whole story of an error in the code"
+    return ""
 
 
 def best_of(records: list[JobRecord]) -> JobRecord | None:

@@ -210,3 +210,28 @@ def test_an_error_that_no_file_can_hold_is_recorded_all_the_same(new_folder, com
     (parent,) = parents(runs)
     assert counts(parent) == {"failed": 1, "finished": 1}
     assert "half a letter" in children(runs, parent)[0].data.tags["error"]
+
+
+def test_of_two_sweeps_that_want_one_folder_at_once_one_has_it(new_folder, recorded):
+    folder = new_folder()
+    jobs = ("hydra.sweep.dir=here", "seed=0,1", "steps=4", "tracking.figures=false")
+    with running(folder, *jobs) as one, running(folder, *jobs) as other:
+        ends = [process.communicate(timeout=120) for process in (one, other)]
+        codes = [one.returncode, other.returncode]
+    assert sorted(codes) == [0, 1], ends
+    _, told = ends[codes.index(1)]
+    assert "holds the jobs of another sweep" in told
+    runs = recorded(folder)
+    (parent,) = parents(runs)
+    assert counts(parent) == {"finished": 2} and len(children(runs, parent)) == len(runs) - 1 == 2
+
+
+def test_what_to_do_next_is_something_that_can_be_done(new_folder, command):
+    """The folder that was named holds this sweep: another has to be named for the rest."""
+    folder = new_folder()
+    for named, told in (((), "skip_finished=true runs"), (("hydra.sweep.dir=here",), "another hydra.sweep.dir runs")):
+        done = command(folder, "-m", *DIVERGES, *named, "steps=10", "tracking.figures=false")
+        assert done.returncode == 1
+        assert told in done.stdout
+    done = command(folder, "-m", *DIVERGES, "tracking=none", "steps=10")
+    assert "1 of 2 jobs\n" in done.stdout and "traceback.txt" not in done.stdout
