@@ -4,7 +4,7 @@ import gc
 
 #: Net new objects after which the youngest are gone through; Python's own 700 would make a thousand metric values cost
 #: a pass through everything that matplotlib has, now and then: 40 ms.
-OBJECTS = 20_000
+OBJECTS = 100_000
 
 _begun = False
 
