@@ -21,6 +21,7 @@ from rnnexp.sweeps.jobs import (
     load_sweep,
     run_job,
 )
+from rnnexp.sweeps.whole import RunningSweep
 
 
 def a_sweep(folder, keys=("hidden_size", "seed"), **named):
@@ -271,3 +272,10 @@ def test_no_record_of_a_job_has_a_password(tmp_path):
     with RunningJob(tmp_path, 0, overrides) as running:
         assert "secret" not in running.record.label
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and "secret" in path.read_text()]
+
+
+def test_what_hydra_keeps_of_a_sweep_has_no_password(tmp_path):
+    kept = tmp_path / "multirun.yaml"
+    kept.write_text("tracking:\n  uri: http://me:secret@host:5000\nseed: 0\n")
+    RunningSweep(a_sweep(tmp_path), [], None, None)._redact()
+    assert kept.read_text() == "tracking:\n  uri: http://***@host:5000\nseed: 0\n"

@@ -240,3 +240,14 @@ def test_help_is_quick_and_names_the_arguments():
 )
 def test_mistakes_in_the_arguments_of_the_ui_are_told_in_two_lines(arguments, named, here):
     refused(tracking, arguments, named)
+
+
+def test_an_output_folder_in_which_nothing_can_be_written(here, tmp_path):
+    (tmp_path / "out" / "sweep.csv").mkdir(parents=True)
+    refused(main, ["--out", str(tmp_path / "out")], ["--out must be a folder that can be written", "sweep.csv"])
+    (tmp_path / "file").write_text("")
+    refused(main, ["--out", str(tmp_path / "file")], ["--out must be a folder that can be written"])
+
+
+def test_a_sweep_of_another_experiment_is_told_where_it_is(here):
+    refused(main, ["other", "--sweep", parent_of(here).info.run_id], ["not in the MLflow experiment other", "rnnexp"])
