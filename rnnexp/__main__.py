@@ -54,13 +54,10 @@ def run(config: DictConfig) -> float:
 
 def train_and_record(info: "RunInfo") -> float:
     """Build, train, record; the final evaluation loss."""
-    from rnnexp.tracking import finished_before, open_recorder, record_failure
+    from rnnexp.tracking import failure_recorded, finished_before, open_recorder
 
-    try:
+    with failure_recorded(info):
         experiment = CheckFirst.prepared.pop() if CheckFirst.prepared else build(info.settings)
-    except Exception as error:
-        record_failure(info, error)
-        raise
     info = info.of(experiment.task)
     if info.settings["skip_finished"] and (loss := finished_before(info)) is not None:
         return loss

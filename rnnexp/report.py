@@ -177,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _compare(given: argparse.Namespace) -> None:
     from rnnexp.tracking.comparison import CONFIG, findings, write_comparison
-    from rnnexp.tracking.recorded import found_runs, reading
+    from rnnexp.tracking.recorded import count_others, found_runs, reading
 
     word = given.status.upper()
     if word not in (*STATUSES, "ALL"):
@@ -216,7 +216,10 @@ def _compare(given: argparse.Namespace) -> None:
     _print_table(grouped(table, keys, given.metric))
     rest = [key for key in differ if key not in keys and not _follows(table, key, keys)]
     print(f"{given.metric}: " + (f"means over {', '.join(rest)}" if rest else "one run each"))
-    print("\n".join([*findings(table, swept, given.metric), *_others(store, given, len(found)), *map(str, paths)]))
+    told = findings(table, swept, given.metric)
+    if status is not None and (others := count_others(store, status=status, sweep=given.sweep, query=given.filter)):
+        told.append(f"{others} more did not end as {status}: --status all counts them, too")
+    print("\n".join([*told, *map(str, paths)]))
 
 
 def _follows(table: "pd.DataFrame", key: str, keys: Sequence[str]) -> bool:
@@ -240,14 +243,6 @@ def _check_metric(table: "pd.DataFrame", metric: str) -> None:
     others = f"--metric takes another of theirs: {', '.join(finals)}" if finals else "they have recorded nothing"
     counts = ", ".join(f"{count} {word}" for word, count in Counter(table["status"]).items())
     raise UserError(f"none of these runs ({counts}) has the metric {metric}", near or others)
-
-
-def _others(store: "Store", given: argparse.Namespace, shown: int) -> list[str]:
-    """A line on the runs that only their status keeps out."""
-    from rnnexp.tracking.recorded import found_runs
-
-    others = len(found_runs(store, status=None, sweep=given.sweep, query=given.filter)) - shown
-    return [f"{others} more did not end as {given.status}: --status all counts them, too"] if others else []
 
 
 def _print_table(means: "pd.DataFrame") -> None:

@@ -286,7 +286,7 @@ class RunningJob:
         if not isinstance(error, UserError):
             self.output.mkdir(parents=True, exist_ok=True)
             story = redact_text("".join(traceback.format_exception(error)))
-            (self.output / TRACEBACK_FILE).write_text(story, encoding="utf-8", errors="backslashreplace")
+            (self.output / TRACEBACK_FILE).write_text(story, encoding="utf-8")
 
     @property
     def usable_loss(self) -> float:
@@ -298,8 +298,7 @@ def told(error: BaseException) -> str:
     """An error in words, without a password."""
     from rnnexp.tracking.store import redact_text
 
-    text = redact_text(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
-    return text.encode("utf-8", "backslashreplace").decode()  # half a character can't be stored
+    return redact_text(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
 
 
 def run_alone(running: RunningJob, info: Callable[[], Any]) -> float:

@@ -53,14 +53,14 @@ class Member:
     """
 
     def __init__(self, running: RunningJob, info: Any) -> None:
-        self.running, self.given, self.info = running, info, info
+        self.running, self.info = running, info
         self.recorder: Any = None
         self.run: Any = None
 
     def open(self) -> bool:
         """Build it and begin its record; False if it ended with that."""
         from rnnexp.build import build
-        from rnnexp.tracking import finished_before, open_recorder, record_failure
+        from rnnexp.tracking import failure_recorded, finished_before, open_recorder
 
         self.running.__enter__()
         try:
@@ -68,12 +68,9 @@ class Member:
                 self.running.__exit__(None, None, None)
                 return False
             info = self.running.joined(self.info)
-            try:
+            with failure_recorded(info):
                 experiment = build(info.settings)
-            except Exception as error:
-                record_failure(info, error)
-                raise
-            info = self.info = info.of(experiment.task)
+            info = info.of(experiment.task)
             if info.settings["skip_finished"] and (loss := finished_before(info)) is not None:
                 self.running.loss = loss
                 self.running.__exit__(None, None, None)
@@ -185,7 +182,7 @@ class Group:
         for member in again:
             member.discard()
         for member in again:
-            run_alone(member.running, lambda info=member.given: info)  # type: ignore[misc]
+            run_alone(member.running, lambda info=member.info: info)  # type: ignore[misc]
 
     def _give_up(self, error: BaseException) -> None:
         """Close the records that are still open."""

@@ -64,13 +64,24 @@ def found_runs(
             raise InvalidValue(what, value, "text without a single quote")
     if name is not None:
         clauses.append(f"attributes.run_name LIKE '{name}'")
+    found = _matching(store, clauses, sweep, query)
+    if not found:
+        raise _nothing(store, status, sweep, query, name)
+    return found
+
+
+def count_others(store: Store, *, status: str, sweep: str | None, query: str | None) -> int:
+    """How many runs would be found besides, but for their status."""
+    return len(_matching(store, [f"attributes.status != '{status}'"], sweep, query))
+
+
+def _matching(store: Store, clauses: list[str], sweep: str | None, query: str | None) -> list[Any]:
     if query is not None and query.strip():
-        clauses.append(query)
+        clauses = [*clauses, query]
     if sweep is None:
         found = _search(store, clauses, query)
     else:
-        number = _sweep_id(store, sweep)
-        of_it = f"tags.`rnnexp.sweep` = '{number}'"
+        of_it = f"tags.`rnnexp.sweep` = '{_sweep_id(store, sweep)}'"
         parents = _search(store, [of_it, "tags.`rnnexp.kind` = 'sweep'"])
         skipped = [run for parent in parents for run in skipped_runs(parent.data.tags)]
         found = _search(store, [of_it, *clauses], query)
@@ -80,10 +91,7 @@ def found_runs(
         unique = {run.info.run_id: run for run in found}
         found = sorted(unique.values(), key=lambda run: int(run.info.start_time))
     # What is not tagged at all is a run too, so that MLflow's != can't tell parents apart.
-    found = [run for run in found if _is_run(run)]
-    if not found:
-        raise _nothing(store, status, sweep, query, name)
-    return found
+    return [run for run in found if _is_run(run)]
 
 
 def _is_run(run: Any) -> bool:

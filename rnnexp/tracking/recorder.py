@@ -6,7 +6,7 @@ import csv
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -263,18 +263,20 @@ def reason(error: BaseException, info: RunInfo) -> str:
     """Why a run ended, for its tag."""
     if interrupts.is_interruption(error):
         return f"stopped by {interrupts.name_of(error)}"
-    text = redact_text(f"{type(error).__name__}: {error}", info.uri or "")
-    return text.encode("utf-8", "backslashreplace").decode()
+    return redact_text(f"{type(error).__name__}: {error}", info.uri or "")
 
 
-def record_failure(info: RunInfo, error: Exception) -> None:
-    """Leave a FAILED run of a sweep's job that could not even be built; a store that fails is told by the others."""
-    if info.job is None or info.settings["tracking"]["backend"] != "mlflow":
-        return
-    if interrupts.is_interruption(interrupts.behind(error)):
-        return
-    with contextlib.suppress(Exception):
-        mlflow_run(info).end("FAILED", {"error": reason(error, info)})
+@contextlib.contextmanager
+def failure_recorded(info: RunInfo) -> Iterator[None]:
+    """Leave a FAILED run of a sweep's job that can't even be built; a store that fails is told by the others."""
+    try:
+        yield
+    except Exception as error:
+        recorded = info.job is not None and info.settings["tracking"]["backend"] == "mlflow"
+        if recorded and not interrupts.is_interruption(interrupts.behind(error)):
+            with contextlib.suppress(Exception):
+                mlflow_run(info).end("FAILED", {"error": reason(error, info)})
+        raise
 
 
 def mlflow_run(info: RunInfo) -> MLflowRun:

@@ -57,12 +57,12 @@ def redact(uri: str) -> str:
 
 
 def redact_text(text: str, uri: str = "") -> str:
-    """A message without the passwords of any URI in it, and without that of `uri` wherever it stands."""
+    """A message that can be stored: without the passwords of any URI in it, and of `uri` wherever that stands."""
     try:
         password = urlsplit(uri).password or ""
     except ValueError:
         password = ""
-    text = redact(text)
+    text = redact(text).encode("utf-8", "backslashreplace").decode()  # half a character can't be stored
     for secret in {password, unquote(password)}:
         # A password of a letter or two would be found everywhere.
         if len(secret) > 2:

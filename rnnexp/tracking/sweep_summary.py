@@ -40,17 +40,17 @@ def summarise(
     """
     from rnnexp.tracking.comparison import kinds_of_loss
 
-    counts = Counter(record.status for record in records)
+    counts, table = Counter(record.status for record in records), jobs_table(sweep, records)
     files = []
     try:
-        files = comparison(sweep, records)
+        files = comparison(sweep, records, table)
     except Exception as error:  # a figure that can't be drawn must not cost the account
         print(f"rnnexp: the comparison could not be drawn: {type(error).__name__}: {error}", file=sys.stderr)
     best = best_of(records)
     lines = [", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status]) or "no job began"]
     if best is not None:
         lines.append(f"best                {best.label}: evaluation loss {best.metrics[LOSS]:.6g}")
-        if len(kinds_of_loss(jobs_table(sweep, records), LOSS)) > 1:
+        if len(kinds_of_loss(table, LOSS)) > 1:
             lines.append(f"{'':20}beware: some losses are in nats, others squared errors")
     if parent is not None:
         if counts["KILLED"]:
@@ -85,17 +85,17 @@ def summarise(
             most = f"; the comparison has the first {MOST_COMPARED}" if len(runs) > MOST_COMPARED else ""
             print(f"{'':20}the charts show {MOST_DRAWN} of {len(runs)} jobs until their eye is set to show all{most}")
     if undone := [record for record in records if not record.usable]:
-        step = next_step(sweep, undone, again and parent is not None)
+        step = next_step(sweep, again and parent is not None)
         print(f"not finished        {len(undone)} of {len(records)} jobs{step and f'; {step}'}")
     sys.stdout.flush()
 
 
-def next_step(sweep: Sweep, undone: list[JobRecord], again: bool) -> str:
+def next_step(sweep: Sweep, again: bool) -> str:
     """What a person can do about jobs that did not finish; empty where there is nothing to say."""
     if again:
         other = " and another hydra.sweep.dir" if sweep.folder_given else ""
         return f"the same command with skip_finished=true{other} runs only what is missing"
-    if any((sweep.folder / str(job.number) / TRACEBACK_FILE).exists() for job in undone):
+    if any(sweep.folder.rglob(TRACEBACK_FILE)):
         return f"{TRACEBACK_FILE} in a job's folder has the whole story of an error in the code"
     return ""
 
@@ -131,8 +131,8 @@ def jobs_table(sweep: Sweep, records: list[JobRecord]) -> "pd.DataFrame":
     return table.drop_duplicates("run").set_index("run")
 
 
-def comparison(sweep: Sweep, records: list[JobRecord]) -> list[Path]:
-    """The files that compare the jobs, in the sweep's folder."""
+def comparison(sweep: Sweep, records: list[JobRecord], table: "pd.DataFrame") -> list[Path]:
+    """The files that compare the jobs, whose table is given, in the sweep's folder."""
     from rnnexp.tracking.comparison import write_comparison
 
     if not any(record.metrics for record in records):
@@ -145,7 +145,7 @@ def comparison(sweep: Sweep, records: list[JobRecord]) -> list[Path]:
         if record.curve
     }
     title = "sweep: " + ", ".join(sweep.swept(sweep.overrides))
-    return write_comparison(jobs_table(sweep, records), curves, sweep.folder, title=title, keys=sweep.keys)
+    return write_comparison(table, curves, sweep.folder, title=title, keys=sweep.keys)
 
 
 def cells(sweep: Sweep, record: JobRecord) -> list[str]:
