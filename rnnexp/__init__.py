@@ -6,8 +6,11 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from rnnexp.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from rnnexp import checks, gradients, layers, plot, report, tasks, training
+    from rnnexp.algorithms import AdaptiveBPTT, RandomizedBPTT, TruncatedBPTT
     from rnnexp.gradients import (
         GradientStudy,
         NormsByLag,
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
         norms_by_lag,
         truncation_bias,
     )
-    from rnnexp.gradients.lyapunov import lyapunov, lyapunov_exponents
+    from rnnexp.gradients.stability import lyapunov, lyapunov_exponents
     from rnnexp.layers import (
         GRU,
         LSTM,
@@ -39,20 +42,16 @@ if TYPE_CHECKING:
         Adagrad,
         Adam,
         AdamW,
-        AdaptiveBPTT,
         Evaluation,
         NormClipping,
-        RandomizedBPTT,
         Report,
         RMSProp,
         Streams,
-        TruncatedBPTT,
         ValueClipping,
         evaluate,
         train,
     )
 
-__version__ = "0.1.0"
 
 __all__ = [
     "GRU",
@@ -111,7 +110,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
-    rooms = (importlib.import_module(f"{__name__}.{room}") for room in ("layers", "training", "gradients"))
+    rooms = (
+        importlib.import_module(f"{__name__}.{room}") for room in ("layers", "algorithms", "training", "gradients")
+    )
     value = next(getattr(room, name) for room in rooms if name in room.__all__)
     globals()[name] = value
     return value

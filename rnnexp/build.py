@@ -9,14 +9,14 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from rnnexp.checks import InvalidValue
-from rnnexp.config import ROOT_KEYS, check_known, check_memory, check_root
+from rnnexp.checks import InvalidValue, check_known, check_memory
+from rnnexp.settings import ROOT_KEYS, check_root
 
 #: What a class must have to stand in a group.
 NEEDED = {
     "task": ("baseline", "evaluation"),
     "cell": ("parameter_shapes", "step", "step_back"),
-    "bptt": ("stretch", "windows"),
+    "bptt": ("segment", "windows"),
     "init": ("__call__",),
     "optimizer": ("update",),
     "schedule": ("factor",),
@@ -30,7 +30,7 @@ MOST = 10**8
 WEIGHTS = ("embedding", "input", "recurrent", "output", "state")
 
 
-def build(config: DictConfig | Mapping[str, Any]) -> Any:
+def build_experiment(config: DictConfig | Mapping[str, Any]) -> Any:
     """The experiment that a configuration describes: as Hydra composes it, or as `check_root` gives it.
 
     Returns
@@ -42,7 +42,7 @@ def build(config: DictConfig | Mapping[str, Any]) -> Any:
     UserError
         Naming the first key whose value can't be used.
     MemoryError
-        If the sizes can't fit into the memory; `rnnexp.config.out_of_memory` tells it.
+        If the sizes can't fit into the memory; `rnnexp.checks.out_of_memory` tells it.
     """
     # NumPy is imported late, so that --help and most refusals answer at once.
     from rnnexp.experiment import Experiment

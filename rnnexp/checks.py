@@ -3,7 +3,10 @@
 import difflib
 import math
 import numbers
+import os
+import sys
 from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import Any
 
 
@@ -155,3 +158,64 @@ def one_of(key: str, value: Any, choices: Collection[str]) -> str:
         allowed = f"one of {', '.join(choices)}"
         raise InvalidValue(key, value, allowed, nearest(str(value), choices))
     return value
+
+
+def make_folder(path: Path, key: str = "hydra.run.dir") -> None:
+    """Make the folder that a setting names; `InvalidValue` if that is not allowed."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValue(
+            key,
+            str(path),
+            "a folder that can be written",
+            f"{error.strerror}; start from another folder, or give {key}=/where/you/may/write",
+        ) from None
+
+
+def out_of_memory(error: MemoryError) -> UserError:
+    """The refusal of sizes that do not fit into the memory."""
+    return UserError(
+        f"not enough memory: {error or 'the sizes are too large'}",
+        "try a smaller hidden_size, output_size or batch_size",
+    )
+
+
+def check_memory(numbers: int, itemsize: int, what: str) -> None:
+    """`MemoryError` if so many numbers are more than the memory: told before hours are spent on filling it."""
+    need, have = numbers * itemsize, memory()
+    if need > have:
+        raise MemoryError(f"{what} take {need / 2**30:.3g} GiB, and there are {have / 2**30:.3g} GiB in all")
+
+
+def memory() -> int:
+    """Bytes that this process may hope for, if the system tells."""
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ImportError, AttributeError, ValueError, OSError):
+        return sys.maxsize
+    return installed if limit == resource.RLIM_INFINITY else min(limit, installed)
+
+
+def check_known(prefix: str, given: dict[str, Any], known: Iterable[str]) -> None:
+    """Refuse the first of a group's keys that nothing uses."""
+    known = list(known)
+    for key in given:
+        if key not in known:
+            raise unknown(f"{prefix}.{key}", [f"{prefix}.{name}" for name in known], given[key])
+
+
+def unknown(key: str, known: Iterable[str], value: object = None) -> UserError:
+    """The refusal of a key that nothing uses."""
+    known = list(known)
+    group = key.partition(".")[0] + "."
+    here = [name for name in known if name.startswith(group)] or [name for name in known if "." not in name]
+    hint = (
+        (nearest(key, here) if "." in key else "")
+        or nearest(key, known)
+        or f"known here: {', '.join(here) or 'nothing'}"
+    )
+    return UserError(f"there is no key '{key}', got {key}={show(value)}", hint)

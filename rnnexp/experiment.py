@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
+from rnnexp.algorithms import Truncation
 from rnnexp.gradients import GradientStudy, Study
 from rnnexp.layers import Network
 from rnnexp.tasks import Batch, Task
-from rnnexp.training import Report, Run, Truncation, prepare
+from rnnexp.training import Report, Run, prepare
 from rnnexp.training.clipping import Clipping
 from rnnexp.training.optimizers import Optimizer
 from rnnexp.training.regularizers import Regularizer

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnexp import collector, output
+from rnnexp import process
 from rnnexp.arguments import FILTER, STATUSES, Parser, with_options
 from rnnexp.checks import InvalidValue, UserError, nearest
 
@@ -63,7 +63,7 @@ def runs(
     UserError
         If the store can't be opened, has no such experiment or no such run, or the filter can't be read.
     """
-    from rnnexp.tracking.recorded import found_runs, reading
+    from rnnexp.comparison.recorded_runs import found_runs, reading
 
     return _table(found_runs(reading(uri, experiment, status), status=status, sweep=sweep, query=filter, name=name))
 
@@ -106,7 +106,7 @@ def differing(table: "pd.DataFrame") -> list[str]:
     list of str
         In the table's order; ``null`` is a value too. What changes no number, such as ``run_name``, is left out.
     """
-    from rnnexp.tracking.comparison import levels
+    from rnnexp.comparison.effects import levels
 
     parameters = _parameters(table)
     # A run that was killed before its parameters were stored differs in nothing that is known.
@@ -116,8 +116,8 @@ def differing(table: "pd.DataFrame") -> list[str]:
 
 def _parameters(table: "pd.DataFrame") -> list[str]:
     """The columns that are parameters and change numbers; metrics have a slash in their names."""
-    from rnnexp.tracking.comparison import CONFIG
-    from rnnexp.tracking.run_info import NO_MATTER
+    from rnnexp.comparison.effects import CONFIG
+    from rnnexp.run_info import NO_MATTER
 
     left_out = {*ABOUT, *NO_MATTER, CONFIG, "solved_at_step"}
     return [str(key) for key in table if "/" not in str(key) and key not in left_out]
@@ -125,7 +125,7 @@ def _parameters(table: "pd.DataFrame") -> list[str]:
 
 def curve(run: str, metric: str, *, uri: str | None = None, experiment: str = "rnnexp") -> "pd.Series":
     """A metric of one run by MLflow step (the update, or for `gradient_by_lag/...` the lag), in order."""
-    from rnnexp.tracking.recorded import reading
+    from rnnexp.comparison.recorded_runs import reading
 
     return curve_of(reading(uri, experiment), run, metric)
 
@@ -140,15 +140,15 @@ def curve_of(store: "Store", run: str, metric: str) -> "pd.Series":
 
 
 def grouped(table: "pd.DataFrame", keys: Sequence[str], metric: str = LOSS) -> "pd.DataFrame":
-    """One row a combination of the keys' values, over all seeds; see `rnnexp.tracking.comparison.grouped`."""
-    from rnnexp.tracking import comparison
+    """One row a combination of the keys' values, over all seeds; see `rnnexp.comparison.effects.grouped`."""
+    from rnnexp.comparison import effects
 
-    return comparison.grouped(table, keys, metric)
+    return effects.grouped(table, keys, metric)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Compare recorded runs: print means over the seeds, write table, figures and page; SystemExit on a mistake."""
-    output.outlive_readers()
+    process.outlive_readers()
     parser = Parser(
         prog="python -m rnnexp.report",
         description="Compare recorded runs: a table of means over the seeds, figures, and a page with both.",
@@ -176,8 +176,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _compare(given: argparse.Namespace) -> None:
-    from rnnexp.tracking.comparison import CONFIG, findings, write_comparison
-    from rnnexp.tracking.recorded import count_others, found_runs, reading
+    from rnnexp.comparison.effects import CONFIG, findings
+    from rnnexp.comparison.files import write_comparison
+    from rnnexp.comparison.recorded_runs import count_others, found_runs, reading
 
     word = given.status.upper()
     if word not in (*STATUSES, "ALL"):
@@ -187,7 +188,7 @@ def _compare(given: argparse.Namespace) -> None:
     given.by = [key for text in given.by or [] for key in text.split(",") if key]
     status = None if given.status == "all" else given.status
     store = reading(given.uri, given.experiment, status)
-    collector.begin()
+    process.begin_collection()
     found = found_runs(store, status=status, sweep=given.sweep, query=given.filter)
     table = _table(found)
     table[CONFIG] = [run.data.tags.get("rnnexp.config_hash", "") for run in found]
@@ -224,7 +225,7 @@ def _compare(given: argparse.Namespace) -> None:
 
 def _follows(table: "pd.DataFrame", key: str, keys: Sequence[str]) -> bool:
     """Whether a key is settled by another among `keys`: a group's setting by its choice, any by the recipe."""
-    from rnnexp.tracking.comparison import levels
+    from rnnexp.comparison.effects import levels
 
     return any(
         choice in keys
@@ -251,7 +252,7 @@ def _print_table(means: "pd.DataFrame") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from rnnexp.tracking.comparison import level, show_level
+    from rnnexp.comparison.effects import level, show_level
 
     shown = means
     if len(means) > MOST_ROWS:
@@ -274,5 +275,5 @@ def _print_table(means: "pd.DataFrame") -> None:
 
 
 if __name__ == "__main__":
-    collector.wait()
+    process.delay_collection()
     main(sys.argv[1:])

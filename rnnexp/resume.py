@@ -1,25 +1,22 @@
 """Going on with a run that was stopped: which one is meant, where it stood, and whether it is still the same run."""
 
 import contextlib
-import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rnnexp.checks import InvalidValue, UserError
+from rnnexp.records import typed as by_key
+from rnnexp.run_info import RunInfo, make_run_info
 from rnnexp.settings import flat
-from rnnexp.sweeps.jobs import typed as by_key
+from rnnexp.training.checkpoint import CHECKPOINTS_FOLDER, finished_at, lock
 
 #: Settings that may be others than when the run began: they don't change its numbers.
 MAY_DIFFER = ("resume", "steps", "tracking", "checkpoint", "run_name", "max_jobs", "fail_fast", "skip_finished")
 RUN_ID = re.compile(r"[0-9a-f]{32}")
-#: Where a run's folder has its checkpoints.
-CHECKPOINTS_FOLDER = "checkpoints"
-#: Beside them: after how many updates the record of the run was whole.
-FINISHED_FILE = "finished"
 #: What this process has locked, until it ends.
 _locks: dict[Path, int] = {}
 
@@ -49,8 +46,13 @@ class Resumption:
     run: str | None
     state: dict[str, Any]
 
+    def info(self, started_in: Path) -> RunInfo:
+        """What a recorder has to know of the run that goes on."""
+        info = make_run_info(self.settings, self.choices, self.overrides, self.folder, started_in)
+        return replace(info, resumed=self.state)
 
-def find(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -> Resumption:
+
+def find_run(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -> Resumption:
     """The run that ``resume`` means.
 
     Parameters
@@ -79,7 +81,7 @@ def find(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -> Re
         raise UserError(f"the checkpoint {path} is of no run of this command", "give another run folder")
     before: dict[str, Any] = saved["settings"]
     keys = list(by_key(typed))
-    compare(before, settings, keys)
+    check_unchanged(before, settings, keys)
     now = {**settings, **before, "resume": None}
     for key in keys:
         group, dot, name = key.partition(".")
@@ -95,31 +97,6 @@ def find(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -> Re
     return Resumption(now, saved["choices"], list(saved["overrides"]), folder, run, state)
 
 
-def lock(folder: Path) -> int | None:
-    """Lock a folder of checkpoints as long as the descriptor is open; None where that can't be done.
-
-    Raises
-    ------
-    BlockingIOError
-        If another process, or this one, has done so.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    number = None
-    try:
-        number = os.open(folder, os.O_RDONLY)
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if number is not None:
-            os.close(number)
-        if isinstance(error, BlockingIOError):
-            raise
-        return None
-    return number
-
-
 def keep_locked(folder: Path) -> None:
     """Let no other process go on with the same run; refuse if one does."""
     if folder in _locks:
@@ -131,17 +108,10 @@ def keep_locked(folder: Path) -> None:
     raise UserError(f"the run in {folder.parent} is still going on", "wait for its end, or stop it first")
 
 
-def finished_at(folder: Path) -> int:
-    """After how many updates the record of a run was whole, by its checkpoints' folder; 0 if it was not yet."""
-    try:
-        return int((folder / FINISHED_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return 0
-
-
 def check_run(run: str, uri: str | None, started_in: Path) -> None:
     """Refuse to go on where the run's record is not, before anything is made there."""
-    from rnnexp.tracking.store import existing_store, redact, tracking_uri
+    from rnnexp.redaction import redact
+    from rnnexp.tracking.store import existing_store, tracking_uri
 
     if uri and "***" in uri:
         hint = "a checkpoint keeps no password: give tracking.uri=... once more"
@@ -179,7 +149,7 @@ def check_steps(steps: int, before: int, state: Mapping[str, Any], finished: int
         raise InvalidValue("steps", steps, f"more than the {done} that the run has made", hint)
 
 
-def compare(before: Mapping[str, Any], now: Mapping[str, Any], keys: Iterable[str]) -> None:
+def check_unchanged(before: Mapping[str, Any], now: Mapping[str, Any], keys: Iterable[str]) -> None:
     """Refuse what was typed if it is not what the run had; `InvalidValue` names the first difference."""
     for key in keys:
         if key.partition(".")[0].partition("@")[0] in MAY_DIFFER or key.startswith(("hydra.", "hydra/")):
@@ -219,7 +189,8 @@ def folder_of(wanted: str, settings: Mapping[str, Any], started_in: Path) -> Pat
     if settings["tracking"]["backend"] != "mlflow":
         hint = "give the folder, or leave tracking out"
         raise InvalidValue("resume", wanted, "a run folder with tracking=none", hint)
-    from rnnexp.tracking.store import existing_store, redact, tracking_uri
+    from rnnexp.redaction import redact
+    from rnnexp.tracking.store import existing_store, tracking_uri
 
     uri = tracking_uri(settings["tracking"]["uri"], started_in)
     try:

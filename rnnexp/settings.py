@@ -1,7 +1,171 @@
-"""Nested settings by the keys of the command line."""
+"""The root keys and their rules: from a configuration, as Hydra composes it, to plain settings."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnexp.checks import InvalidValue, UserError, check_known, integer, one_of, unknown
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+DTYPES = ("float32", "float64")
+BACKENDS = ("mlflow", "none")
+CHECKPOINTS = ("files", "none")
+PORTABLE_CELLS = ("TimeRNN", "TimeGRU", "TimeLSTM")
+GROUPS = (
+    "task",
+    "cell",
+    "bptt",
+    "init",
+    "optimizer",
+    "schedule",
+    "clipping",
+    "regularizer",
+    "gradients",
+    "checkpoint",
+    "tracking",
+)
+
+
+def whole_number(default: int | None, at_least: int) -> Any:
+    """A field for a whole number; it may be null if that is its default or it says so in its type."""
+    return field(default=default, metadata={"at_least": at_least})
+
+
+@dataclass
+class Config:
+    """The root keys (conf/config.yaml says what each means) and the groups."""
+
+    hidden_size: int = whole_number(10, 1)
+    embedding_dim: int | None = whole_number(5, 1)
+    num_layers: int = whole_number(1, 1)
+    learn_initial_state: bool = False
+    tie: bool = False
+    freeze: Any = None
+    output_size: int | None = whole_number(None, 1)
+    bptt_length: int | None = whole_number(20, 1)
+    bptt_stride: int | None = whole_number(None, 1)
+    batch_size: int = whole_number(20, 1)
+    steps: int = whole_number(1000, 1)
+    eval_every: int | None = whole_number(None, 1)
+    seed: int = whole_number(0, 0)
+    dtype: str = "float32"
+    run_name: str | None = None
+    max_jobs: int = whole_number(1000, 1)
+    fail_fast: bool = False
+    resume: str | None = None
+    skip_finished: bool = False
+    task: dict[str, Any] = field(default_factory=dict)
+    cell: dict[str, Any] = field(default_factory=dict)
+    bptt: dict[str, Any] = field(default_factory=dict)
+    init: dict[str, Any] = field(default_factory=dict)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    schedule: dict[str, Any] = field(default_factory=dict)
+    clipping: dict[str, Any] = field(default_factory=dict)
+    regularizer: dict[str, Any] = field(default_factory=dict)
+    gradients: dict[str, Any] = field(default_factory=dict)
+    checkpoint: dict[str, Any] = field(default_factory=dict)
+    tracking: dict[str, Any] = field(default_factory=dict)
+
+
+ROOT_KEYS = tuple(item.name for item in fields(Config))
+
+
+def root_rule(key: str) -> str:
+    """What a root key may hold, in words."""
+    item = next(item for item in fields(Config) if item.name == key)
+    if key == "dtype":
+        return f"one of {', '.join(DTYPES)}"
+    if item.type is bool:
+        return "true or false"
+    if "at_least" not in item.metadata:
+        return "a piece of text" if item.default is not MISSING else "a choice of its group"
+    null = ", or null" if "None" in str(item.type) else ""
+    return f"a whole number >= {item.metadata['at_least']}{null}"
+
+
+def conf_dir() -> Path:
+    """The folder of the YAML files: beside the package in a checkout, inside it when installed."""
+    inside = Path(__file__).resolve().parent
+    beside = inside.parent / "conf"
+    return (
+        beside
+        if (beside / "config.yaml").is_file() and (inside.parent / "pyproject.toml").is_file()
+        else (inside / "conf")
+    )
+
+
+def check_root(config: "DictConfig") -> dict[str, Any]:
+    """The configuration as plain Python values, its root keys checked."""
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        own = [str(key) for key in config if key != "hydra"]
+        root: dict[str, Any] = {key: plain(config[key]) for key in own}
+    except OmegaConfBaseException as error:
+        raise UserError(f"the configuration can't be resolved: {str(error).splitlines()[0]}") from None
+    for key in root:
+        if key not in ROOT_KEYS:
+            raise unknown(key, ROOT_KEYS, root[key])
+    for item in fields(Config):
+        value = root.get(item.name)
+        if "at_least" in item.metadata:
+            if value is not None or "None" not in str(item.type):
+                integer(item.name, value, at_least=item.metadata["at_least"])
+        elif item.type is bool and not isinstance(value, bool):
+            raise InvalidValue(item.name, value, root_rule(item.name))
+        elif item.name in GROUPS and (not isinstance(value, dict) or not value):
+            raise InvalidValue(item.name, value or None, f"one of {', '.join(options(item.name))}")
+    one_of("dtype", root["dtype"], DTYPES)
+    tracking = root["tracking"]
+    one_of("tracking.backend", tracking.get("backend"), BACKENDS)
+    checkpoint = root["checkpoint"]
+    one_of("checkpoint.kind", checkpoint.get("kind"), CHECKPOINTS)
+    check_known("checkpoint", checkpoint, ("kind", "every") if checkpoint["kind"] == "files" else ("kind",))
+    if checkpoint.get("every") is not None:
+        integer("checkpoint.every", checkpoint["every"], at_least=1, hint="checkpoint=none writes none")
+    if root["skip_finished"] and tracking["backend"] != "mlflow":
+        raise InvalidValue("skip_finished", True, "false with tracking=none", "finished runs are found in MLflow")
+    check_known("tracking", tracking, ("backend", "experiment", "uri", "figures", "model"))
+    for key in ("figures", "model"):
+        if not (tracking.get(key) is None or isinstance(tracking[key], bool)):
+            raise InvalidValue(f"tracking.{key}", tracking[key], "true or false, or null")
+    check_model(tracking, root["cell"])
+    for key, null in (("experiment", False), ("uri", True)):
+        value = tracking.get(key)
+        if not (isinstance(value, str) and value.strip()) and not (null and value is None):
+            raise InvalidValue(f"tracking.{key}", value, "a piece of text" + (", or null" if null else ""))
+    return root
+
+
+def check_model(tracking: Mapping[str, Any], cell: Mapping[str, Any]) -> None:
+    """Refuse to keep a model where that can't be done, before hours are spent on training it."""
+    if not tracking.get("model"):
+        return
+    if tracking["backend"] != "mlflow":
+        raise InvalidValue("tracking.model", True, "false with tracking=none", "models are kept in MLflow")
+    target = str(cell.get("_target_"))
+    if not target.startswith("rnnexp.layers.") or target.rpartition(".")[2] not in PORTABLE_CELLS:
+        allowed = f"false with cell._target_={target}"
+        raise InvalidValue("tracking.model", True, allowed, "a model runs without your code; cell=rnn, gru or lstm can")
+
+
+def plain(value: Any) -> Any:
+    """A value of a configuration as plain Python, interpolations resolved."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def options(group: str) -> list[str]:
+    """The choices of a group, a person's own config folder included."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    if not GlobalHydra.instance().is_initialized():
+        return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+    return list(GlobalHydra.instance().config_loader().get_group_options(group))
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

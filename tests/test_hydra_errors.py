@@ -3,7 +3,7 @@
 import pytest
 from hydra.errors import MissingConfigException
 
-from rnnexp.hydra_errors import EXTRAS, explain
+from rnnexp.command.hydra_errors import EXTRAS, explain
 
 
 def missing(group, choice, there):

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from rnnexp import interrupts
+from rnnexp import process
 
 
 @pytest.fixture(autouse=True)
@@ -14,9 +14,9 @@ def clock(monkeypatch):
     """A clock that is set by hand, no interruption so far, and the handlers put back afterwards."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     now = [1000.0]
-    monkeypatch.setattr(interrupts.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(process.time, "monotonic", lambda: now[0])
     start = {
-        "_last": -interrupts.PATIENCE,
+        "_last": -process.PATIENCE,
         "_held": False,
         "_waiting": None,
         "_came": 0.0,
@@ -24,8 +24,8 @@ def clock(monkeypatch):
         "_before": None,
     }
     for name, value in start.items():
-        monkeypatch.setattr(interrupts, name, value)
-    interrupts.install()
+        monkeypatch.setattr(process, name, value)
+    process.install()
     yield now
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -43,7 +43,7 @@ def test_the_first_one_is_raised_and_the_next_ones_are_not(clock, number, error)
         send(number)
     if error is SystemExit:
         assert raised.value.code == 143
-    clock[0] += interrupts.PATIENCE - 1
+    clock[0] += process.PATIENCE - 1
     for further in (signal.SIGINT, signal.SIGTERM):
         send(further)
     clock[0] += 2
@@ -54,67 +54,67 @@ def test_the_first_one_is_raised_and_the_next_ones_are_not(clock, number, error)
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
 def test_a_postponed_one_waits_for_the_check(number, error):
     reached = []
-    with pytest.raises(error), interrupts.postponed():
-        assert not interrupts.waiting()
-        interrupts.check()
+    with pytest.raises(error), process.postponed():
+        assert not process.waiting()
+        process.check()
         send(number)
-        assert interrupts.waiting()
+        assert process.waiting()
         reached.append("the update is whole")
-        interrupts.check()
+        process.check()
         reached.append("not here")
     assert reached == ["the update is whole"]
-    assert not interrupts.waiting()
+    assert not process.waiting()
     with pytest.raises(error):
-        interrupts.check()  # nothing goes on after it
+        process.check()  # nothing goes on after it
 
 
 def test_one_that_comes_after_the_last_check_is_raised_at_the_end():
     reached = []
-    with pytest.raises(KeyboardInterrupt), interrupts.postponed():
+    with pytest.raises(KeyboardInterrupt), process.postponed():
         send(signal.SIGINT)
         reached.append("the end")
     assert reached == ["the end"]
 
 
 def test_the_first_of_two_that_wait_is_the_one(clock):
-    with pytest.raises(SystemExit) as raised, interrupts.postponed():
+    with pytest.raises(SystemExit) as raised, process.postponed():
         send(signal.SIGTERM)
-        clock[0] += interrupts.UPDATE_PATIENCE - 0.1
+        clock[0] += process.UPDATE_PATIENCE - 0.1
         send(signal.SIGINT)
-        interrupts.check()
+        process.check()
     assert raised.value.code == 143
 
 
 def test_an_update_that_takes_long_is_ended_by_another_one(clock):
     reached = []
-    with pytest.raises(KeyboardInterrupt), interrupts.postponed():
+    with pytest.raises(KeyboardInterrupt), process.postponed():
         send(signal.SIGTERM)
-        clock[0] += interrupts.UPDATE_PATIENCE + 0.1
+        clock[0] += process.UPDATE_PATIENCE + 0.1
         send(signal.SIGINT)
         reached.append("not here")
-    assert reached == [] and not interrupts.waiting()
+    assert reached == [] and not process.waiting()
     send(signal.SIGINT)  # nor does a third one disturb the end
 
 
 def test_an_error_leaves_nothing_held():
-    with pytest.raises(ValueError, match="of the training"), interrupts.postponed():
+    with pytest.raises(ValueError, match="of the training"), process.postponed():
         raise ValueError("of the training")
     with pytest.raises(KeyboardInterrupt):
         send(signal.SIGINT)
 
 
 def test_one_that_came_while_an_error_ended_the_job_is_raised_by_the_next_check():
-    with pytest.raises(ValueError, match="of the training"), interrupts.postponed():
+    with pytest.raises(ValueError, match="of the training"), process.postponed():
         send(signal.SIGINT)
         raise ValueError("of the training")
-    assert interrupts.waiting()
+    assert process.waiting()
     with pytest.raises(KeyboardInterrupt):
-        interrupts.check()
+        process.check()
 
 
 def test_other_threads_install_nothing():
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    thread = threading.Thread(target=interrupts.install)
+    thread = threading.Thread(target=process.install)
     thread.start()
     thread.join()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -124,17 +124,17 @@ def test_an_error_of_code_that_was_broken_off_stands_for_the_interruption():
     """A clean-up that finds a half-made object raises something of its own in the interruption's place."""
     half_made = None
     for number, kind in ((signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)):
-        assert interrupts.behind(error := ValueError("before")) is error
+        assert process.behind(error := ValueError("before")) is error
         with pytest.raises(AttributeError) as raised:
             try:
                 send(number)
             finally:
                 half_made.close()
-        told = interrupts.behind(raised.value)
+        told = process.behind(raised.value)
         assert type(told) is kind and (kind is KeyboardInterrupt or told.code == 143)
-        assert type(interrupts.behind(SystemExit("refused"))) is kind
-        interrupts._raised, interrupts._last = None, -interrupts.PATIENCE
-    assert interrupts.behind(error := KeyboardInterrupt()) is error
+        assert type(process.behind(SystemExit("refused"))) is kind
+        process._raised, process._last = None, -process.PATIENCE
+    assert process.behind(error := KeyboardInterrupt()) is error
 
 
 class Finalised:
@@ -144,26 +144,26 @@ class Finalised:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interruption_that_got_lost_in_a_finaliser_is_raised_at_the_next_check():
-    with pytest.raises(KeyboardInterrupt), interrupts.postponed():
-        interrupts._held = False  # it comes before anything is held
+    with pytest.raises(KeyboardInterrupt), process.postponed():
+        process._held = False  # it comes before anything is held
         Finalised()
-        interrupts.check()
+        process.check()
         pytest.fail("it was lost")
 
 
 def test_something_may_be_done_first_once(clock):
     """A sweep lets its workers close their records, before their parent ends and takes them with it."""
     done = []
-    interrupts.before_raising(done.append)
+    process.before_raising(done.append)
     with pytest.raises(KeyboardInterrupt):
         send(signal.SIGINT)
     assert done == ["Ctrl-C"]
-    clock[0] += interrupts.PATIENCE + 1
+    clock[0] += process.PATIENCE + 1
     with pytest.raises(SystemExit):
         send(signal.SIGTERM)
     assert done == ["Ctrl-C"]
-    interrupts.before_raising(done.append)
-    clock[0] += interrupts.PATIENCE + 1
+    process.before_raising(done.append)
+    clock[0] += process.PATIENCE + 1
     with pytest.raises(SystemExit):
         send(signal.SIGTERM)
     assert done == ["Ctrl-C", "a signal"]
@@ -184,4 +184,4 @@ def test_something_may_be_done_first_once(clock):
     ],
 )
 def test_what_comes_from_outside_is_told_from_errors_of_the_code(error, outside):
-    assert interrupts.is_interruption(error) is outside
+    assert process.is_interruption(error) is outside

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from rnnexp.output import outlive_readers
+from rnnexp.process import outlive_readers
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
 
 PROGRAM = """
 import sys
-from rnnexp.output import outlive_readers
+from rnnexp.process import outlive_readers
 outlive_readers()
 outlive_readers()
 for stream in (sys.stdout, sys.stderr):

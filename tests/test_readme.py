@@ -83,8 +83,8 @@ def test_every_choice_of_a_group_is_in_the_tables(group):
 
 
 def test_every_root_key_is_in_the_tables():
-    from rnnexp.config import GROUPS as GROUP_KEYS
-    from rnnexp.config import ROOT_KEYS
+    from rnnexp.settings import GROUPS as GROUP_KEYS
+    from rnnexp.settings import ROOT_KEYS
 
     rows = set(re.findall(r"^\| `(\w+)` \|", read(ENGLISH), flags=re.MULTILINE))
     assert set(ROOT_KEYS) - set(GROUP_KEYS) <= rows

@@ -15,9 +15,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rnnexp.checks import InvalidValue, UserError
-from rnnexp.config import check_root, conf_dir, register
-from rnnexp.sweeps import combinations as module
-from rnnexp.sweeps.combinations import (
+from rnnexp.command.check_first import register
+from rnnexp.settings import check_root, conf_dir
+from rnnexp.sweeps import composition as module
+from rnnexp.sweeps.composition import (
     check_all,
     check_count,
     combinations,

@@ -6,22 +6,13 @@ import os
 from types import SimpleNamespace
 
 import pytest
+import rnnexp.config
 
 import rnnexp.__main__ as program
-import rnnexp.config
 from rnnexp.checks import InvalidValue, UserError
-from rnnexp.sweeps.jobs import (
-    STOP_FILE,
-    UNUSABLE_LOSS,
-    Diverged,
-    JobRecord,
-    RunningJob,
-    Sweep,
-    load_jobs,
-    load_sweep,
-    run_job,
-)
-from rnnexp.sweeps.whole import RunningSweep
+from rnnexp.records import STOP_FILE, UNUSABLE_LOSS, Diverged, JobRecord, Sweep, load_jobs, load_sweep
+from rnnexp.sweeps.jobs import RunningJob, run_job
+from rnnexp.sweeps.lifecycle import RunningSweep
 
 
 def a_sweep(folder, keys=("hidden_size", "seed"), **named):

@@ -5,8 +5,8 @@ import time
 import pytest
 from omegaconf import OmegaConf
 
+from rnnexp.records import JobRecord
 from rnnexp.sweeps import watching
-from rnnexp.sweeps.jobs import JobRecord
 from rnnexp.sweeps.watching import Watch, watch
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.study import Study, first_below, read
+from rnnexp.recipe import RecipeRuns, first_below, recipe_runs
 
 HERE = Path(__file__).parent
 LOOKS = {
@@ -29,7 +29,7 @@ def label(run: pd.Series) -> str:
     return "IRNN" if run["cell.activation"] == "relu" else "tanh RNN"
 
 
-def recorded(study: Study) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+def recorded(study: RecipeRuns) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """One row a run, and by update its evaluation loss and log10(||dC/dh_0|| / ||dC/dh_T||)."""
     found = study.table
     table = pd.DataFrame({"network": [label(run) for _, run in found.iterrows()]}, index=found.index)
@@ -70,7 +70,7 @@ def draw(table: pd.DataFrame, curves: dict[str, pd.DataFrame]) -> Figure:
 
 def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    study = read("adding", folder=HERE, description=__doc__)
+    study = recipe_runs("adding", folder=HERE, description=__doc__)
     table, curves = recorded(study)
     study.save(draw(table, curves), table, index=False)
 

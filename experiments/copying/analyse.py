@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.study import Study, first_below, read
+from rnnexp.recipe import RecipeRuns, first_below, recipe_runs
 
 HERE = Path(__file__).parent
 LOOKS = {"rnn": ("tanh RNN", "#0072B2", "-"), "lstm": ("LSTM", "#E69F00", "--"), "gru": ("GRU", "#009E73", "-.")}
 BELOW = 0.99  # of the memoryless loss: from here on something is remembered
 
 
-def recorded(study: Study) -> tuple[pd.DataFrame, dict[str, pd.Series]]:
+def recorded(study: RecipeRuns) -> tuple[pd.DataFrame, dict[str, pd.Series]]:
     """One row a run, and its evaluation losses by update."""
     found = study.table
     table = found[["cell", "seed"]].copy()
@@ -53,7 +53,7 @@ def draw(table: pd.DataFrame, curves: dict[str, pd.Series]) -> Figure:
 
 def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    study = read("copying", folder=HERE, description=__doc__)
+    study = recipe_runs("copying", folder=HERE, description=__doc__)
     table, curves = recorded(study)
     study.save(draw(table, curves), table, index=False)
 

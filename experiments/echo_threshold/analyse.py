@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.study import read
+from rnnexp.recipe import recipe_runs
 
 HERE = Path(__file__).parent
 LOOKS = {"k1 = k2 = k": ("#0072B2", "o-"), "k1 = 1, k2 = k": ("#D55E00", "s--")}
@@ -52,7 +52,7 @@ def draw(summary: pd.DataFrame, lag: int) -> Figure:
 
 def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    study = read("echo_threshold", folder=HERE, description=__doc__)
+    study = recipe_runs("echo_threshold", folder=HERE, description=__doc__)
     summary = summarise(study.table)
     study.save(draw(summary, int(study.table["task.lag"].iloc[0])), summary, index=False)
 

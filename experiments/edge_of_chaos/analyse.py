@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import brentq
 
 from rnnexp.gradients import mean_field
-from rnnexp.study import Study, read
+from rnnexp.recipe import RecipeRuns, recipe_runs
 
 HERE = Path(__file__).parent
 MEASURED = {"decay_rate": "gradient/decay_rate", "lyapunov_1": "lyapunov/1"}
@@ -27,7 +27,7 @@ def drive_of(hidden_size: int, length: int) -> float:
     return 2.0 / (2.0 + hidden_size) * (1.0 / 3.0 + 2.0 / length)
 
 
-def recorded(study: Study) -> pd.DataFrame:
+def recorded(study: RecipeRuns) -> pd.DataFrame:
     """One row a run, numbers of the first weights."""
     found = study.table
     table = found[["init", "init.recurrent.gain", "seed"]].rename(columns={"init.recurrent.gain": "gain"})
@@ -79,7 +79,7 @@ def edge(drive: float) -> float:
 
 def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    study = read("edge_of_chaos", folder=HERE, description=__doc__)
+    study = recipe_runs("edge_of_chaos", folder=HERE, description=__doc__)
     table = recorded(study)
     means = summarise(table)
     drive = float(table["drive"].iloc[0])

@@ -8,11 +8,12 @@ import argparse
 import statistics
 import time
 
+from rnnexp.algorithms import TruncatedBPTT
 from rnnexp.experiment import Experiment
 from rnnexp.gradients import GradientStudy
 from rnnexp.layers import build_network
 from rnnexp.tasks import Recall
-from rnnexp.training import Adam, Constant, NoRegularizer, NormClipping, Streams, TruncatedBPTT
+from rnnexp.training import Adam, Constant, NoRegularizer, NormClipping, Streams
 
 SIZES = {
     "default sizes (H=10, T=9)": {"lag": 8, "hidden_size": 10, "steps": 1000},

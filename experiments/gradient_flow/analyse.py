@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from rnnexp.layers import TimeRNN
-from rnnexp.study import Study, read
+from rnnexp.recipe import RecipeRuns, recipe_runs
 
 HERE = Path(__file__).parent
 EDGE = 0.02  # closer to zero, one sequence of 300 steps does not settle the sign
@@ -42,7 +42,7 @@ FIRST = {
 }
 
 
-def recorded(study: Study) -> tuple[pd.DataFrame, dict[str, list[float]]]:
+def recorded(study: RecipeRuns) -> tuple[pd.DataFrame, dict[str, list[float]]]:
     """One row a run (numbers of step 0), and each run's curve by lag."""
     found = study.table
     table = found[["init", "init.recurrent.gain", "seed"]].rename(columns={"init.recurrent.gain": "gain"})
@@ -89,7 +89,7 @@ def draw(table: pd.DataFrame, curves: dict[str, list[float]]) -> Figure:
 
 def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    study = read("gradient_flow", folder=HERE, description=__doc__)
+    study = recipe_runs("gradient_flow", folder=HERE, description=__doc__)
     table, curves = recorded(study)
     numbers = ["decay_rate", "lyapunov_1", "spectral_radius", "log10_ratio", "saturated_fraction"]
     means = table.groupby(["init", "gain"])[numbers].mean().round(4)

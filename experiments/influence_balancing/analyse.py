@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.study import Study, read
+from rnnexp.recipe import RecipeRuns, recipe_runs
 
 HERE = Path(__file__).parent
 LOOKS = {
@@ -26,7 +26,7 @@ def label(run: pd.Series) -> str:
     return f"ARTBP, mean {length}" if run["bptt"] == "randomized" else f"windows of {length}"
 
 
-def first_gradient(study: Study, run: str) -> float:
+def first_gradient(study: RecipeRuns, run: str) -> float:
     """Truncated gradient over full gradient in theta, before any update.
 
     With one number to learn the cosine is the sign of that ratio, and the relative error is 1 - ratio: the truncated
@@ -35,7 +35,7 @@ def first_gradient(study: Study, run: str) -> float:
     return 1.0 - float(study.curve(run, "gradient/truncation_relative_error").iloc[0])
 
 
-def tabulate(study: Study) -> tuple[pd.DataFrame, pd.Series]:
+def tabulate(study: RecipeRuns) -> tuple[pd.DataFrame, pd.Series]:
     """Loss at the start and the end of every trained run, and the ratio of the gradients by window for BPTT(h; 1)."""
     rows, ratios = [], {}
     for run, settings in study.table.iterrows():
@@ -56,7 +56,7 @@ def tabulate(study: Study) -> tuple[pd.DataFrame, pd.Series]:
     return pd.DataFrame(rows), pd.Series(ratios, dtype=float).sort_index()
 
 
-def draw(study: Study, table: pd.DataFrame, ratios: pd.Series) -> Figure:
+def draw(study: RecipeRuns, table: pd.DataFrame, ratios: pd.Series) -> Figure:
     """Loss over training for each truncation; the gradient's sign and size by window."""
     figure = Figure(figsize=(10.5, 4.0), dpi=100, layout="constrained")
     losses, signs = figure.subplots(1, 2)
@@ -82,7 +82,7 @@ def draw(study: Study, table: pd.DataFrame, ratios: pd.Series) -> Figure:
 
 def main() -> None:
     """Write figure.png, table.csv and signs.csv beside this file (or into ``--out``) and print the tables."""
-    study = read("influence_balancing", folder=HERE, description=__doc__)
+    study = recipe_runs("influence_balancing", folder=HERE, description=__doc__)
     table, ratios = tabulate(study)
     study.save(draw(study, table, ratios), table.drop(columns="run"), index=False, digits=4)
     ratios.rename("truncated over full").to_csv(study.out / "signs.csv", index_label="window", float_format="%.4f")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.study import Study, read
+from rnnexp.recipe import RecipeRuns, recipe_runs
 
 HERE = Path(__file__).parent
 LOOKS = {
@@ -29,7 +29,7 @@ def label(run: pd.Series) -> str:
     return "IRNN" if run["cell.activation"] == "relu" else f"tanh, {str(run['init']).replace('glorot', 'Glorot')}"
 
 
-def recorded(study: Study) -> pd.DataFrame:
+def recorded(study: RecipeRuns) -> pd.DataFrame:
     """One row a curve: network, seed, when, and log10 of ||dC/dh_t|| by lag."""
     rows = []
     for run, settings in study.table.iterrows():
@@ -79,7 +79,7 @@ def draw(table: pd.DataFrame, updates: int) -> Figure:
 
 def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    study = read("initial_gradients", folder=HERE, description=__doc__)
+    study = recipe_runs("initial_gradients", folder=HERE, description=__doc__)
     table = recorded(study)
     study.save(draw(table, int(study.table["steps"].max())), summarise(table))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.study import Study, first_below, read
+from rnnexp.recipe import RecipeRuns, first_below, recipe_runs
 
 HERE = Path(__file__).parent
 GOAL = 0.1  # the replication's: mean squared error
@@ -23,7 +23,7 @@ LOOKS = {
 }
 
 
-def recorded(study: Study) -> tuple[pd.DataFrame, dict[str, pd.Series]]:
+def recorded(study: RecipeRuns) -> tuple[pd.DataFrame, dict[str, pd.Series]]:
     """One row a run, and its evaluation loss by the number of training sequences seen."""
     table = study.table
     rows = table[["task.length", "hidden_size", "init", "cell.activation", "batch_size", "steps"]].copy()
@@ -86,7 +86,7 @@ def draw(rows: pd.DataFrame, curves: dict[str, pd.Series]) -> Figure:
 
 def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    study = read("irnn_adding", folder=HERE, description=__doc__)
+    study = recipe_runs("irnn_adding", folder=HERE, description=__doc__)
     rows, curves = recorded(study)
     study.save(draw(rows, curves), summarise(rows))
 

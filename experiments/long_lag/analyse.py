@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.study import Study, read
+from rnnexp.recipe import RecipeRuns, recipe_runs
 
 HERE = Path(__file__).parent
 HELD = 10_000  # successive sequences without a wrong one (Hochreiter & Schmidhuber 1997)
@@ -34,7 +34,7 @@ def held(solved: pd.Series) -> tuple[float, float]:
     return first, kept
 
 
-def trials(study: Study) -> pd.DataFrame:
+def trials(study: RecipeRuns) -> pd.DataFrame:
     """One row a run: its settings, when it was right, and what the gradient had come to."""
     table = study.table
     rows = table[["task.lag", "hidden_size", "optimizer.learning_rate", "steps"]].copy()
@@ -108,7 +108,7 @@ def draw(rows: pd.DataFrame) -> Figure:
 
 def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    study = read("long_lag", folder=HERE, description=__doc__)
+    study = recipe_runs("long_lag", folder=HERE, description=__doc__)
     rows = trials(study)
     study.save(draw(rows), summarise(rows))
 

@@ -151,9 +151,10 @@ def jobs(name: str, count: int, *arguments: str) -> Readings:
 
 def stream(count: int) -> Readings:
     """So many steps of a stream, through truncated BPTT whose window of 10 is longer than its stride."""
+    from rnnexp.algorithms import TruncatedBPTT
     from rnnexp.layers import build_network
     from rnnexp.tasks import Echo
-    from rnnexp.training import Adam, Streams, TruncatedBPTT, train
+    from rnnexp.training import Adam, Streams, train
 
     readings, stride = Readings("a stream", "steps", 100_000), 5
     streams, task = Streams(0), Echo(lag=3)

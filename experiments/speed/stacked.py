@@ -13,8 +13,9 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 
-from rnnexp.build import build
-from rnnexp.config import conf_dir, register
+from rnnexp.build import build_experiment
+from rnnexp.command.check_first import register
+from rnnexp.settings import conf_dir
 from rnnexp.training import StackedTrainer, train_together
 
 
@@ -25,7 +26,7 @@ def experiments(count: int, overrides: list[str]) -> list[Any]:
     built = []
     for seed in range(count):
         config.seed = seed
-        built.append(build(config))
+        built.append(build_experiment(config))
     return built
 
 

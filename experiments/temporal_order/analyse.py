@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.study import Study, read
+from rnnexp.recipe import RecipeRuns, recipe_runs
 
 HERE = Path(__file__).parent
 SOLVED = 0.01  # fewer than 1 % of the sequences wrong (Pascanu et al. 2013)
@@ -27,7 +27,7 @@ def method(row: "pd.Series[object]") -> str:
     return "plain SGD" if row["clipping"] == "none" else "with clipping"
 
 
-def error_curves(study: Study) -> pd.DataFrame:
+def error_curves(study: RecipeRuns) -> pd.DataFrame:
     """Share of wrong sequences by update (rows) of every run (columns)."""
     return pd.DataFrame({run: study.curve(run, "eval/error") for run in study.table.index})
 
@@ -99,7 +99,7 @@ def draw(table: pd.DataFrame, errors: pd.DataFrame, title: str) -> Figure:
 
 def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    study = read("temporal_order", folder=HERE, description=__doc__)
+    study = recipe_runs("temporal_order", folder=HERE, description=__doc__)
     table, errors = study.table, error_curves(study)
     radius = pd.Series({run: study.curve(run, "recurrent/spectral_radius").iloc[-1] for run in table.index})
     lengths = np.unique(table[["task.length", "task.longest"]].to_numpy(float))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.study import Study, read
+from rnnexp.recipe import RecipeRuns, recipe_runs
 from rnnexp.tasks import Text
 
 HERE = Path(__file__).parent
@@ -63,7 +63,7 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return frame.groupby(["cell", "window"]).mean().reset_index()
 
 
-def draw(study: Study, summary: pd.DataFrame) -> Figure:
+def draw(study: RecipeRuns, summary: pd.DataFrame) -> Figure:
     """Bits per character against the window; what arrives of the gradient, by lag, in the networks of the longest."""
     figure = Figure(figsize=(10.5, 4.2), dpi=100, layout="constrained")
     losses, lags = figure.subplots(1, 2)
@@ -94,7 +94,7 @@ def draw(study: Study, summary: pd.DataFrame) -> Figure:
 
 def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    study = read("truncated_text", folder=HERE, description=__doc__)
+    study = recipe_runs("truncated_text", folder=HERE, description=__doc__)
     summary = pd.concat([summarise(study.table), counted(Text())], ignore_index=True)
     study.save(draw(study, summary), summary, index=False, digits=4)
 

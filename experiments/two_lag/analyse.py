@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.study import read
+from rnnexp.recipe import recipe_runs
 from rnnexp.tasks import TwoLag
 
 HERE = Path(__file__).parent
@@ -68,7 +68,7 @@ def draw(summary: pd.DataFrame, task: TwoLag) -> Figure:
 
 def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    study = read("two_lag", folder=HERE, description=__doc__)
+    study = recipe_runs("two_lag", folder=HERE, description=__doc__)
     summary = summarise(study.table)
     first = study.table.iloc[0]
     task = TwoLag(first_lag=int(first["task.first_lag"]), second_lag=int(first["task.second_lag"]))

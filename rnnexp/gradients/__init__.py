@@ -1,8 +1,7 @@
 """What the gradient does on its way back through time: each statistic a function of a network and a batch."""
 
-from rnnexp.gradients.lyapunov import lyapunov, lyapunov_exponents
+from rnnexp.gradients.hidden_units import Saturation, saturation
 from rnnexp.gradients.norms import NormsByLag, norms_by_lag, total_norms_by_time
-from rnnexp.gradients.saturation import Saturation, saturation
 from rnnexp.gradients.spectra import (
     StepJacobians,
     eigenvalues,
@@ -11,6 +10,7 @@ from rnnexp.gradients.spectra import (
     spectral_radius,
     step_jacobians,
 )
+from rnnexp.gradients.stability import lyapunov, lyapunov_exponents
 from rnnexp.gradients.study import GradientStudy, Study
 from rnnexp.gradients.theory import MeanField, mean_field
 from rnnexp.gradients.truncation import (

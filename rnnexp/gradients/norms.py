@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnexp.layers import LOSSES, Network
+from rnnexp.layers import CRITERIA, Network
 from rnnexp.tasks import Batch
 
 Array = NDArray[np.float64]
@@ -160,7 +160,7 @@ def backward_from_last(network: Network, batch: Batch, target_kind: str) -> None
     scored = np.unique(last)
     network.reset_state()
     outputs = network.forward(batch.inputs, scored=scored)
-    criterion: Any = LOSSES[target_kind]()
+    criterion: Any = CRITERIA[target_kind]()
     criterion.forward(outputs, batch.targets[scored], only_last[scored])
     # The criterion is a mean over the sequences; each one's own gradient is that many times larger.
     network.backward(criterion.backward() * len(scoring), norms=True)
@@ -212,7 +212,7 @@ def total_norms_by_time(network: Network, batch: Batch, target_kind: str) -> Arr
     """
     network.reset_state()
     outputs = network.forward(batch.inputs)
-    criterion: Any = LOSSES[target_kind]()
+    criterion: Any = CRITERIA[target_kind]()
     criterion.forward(outputs, batch.targets, batch.mask)
     # From the mean over all scored steps to each sequence's own mean; one without a scored step has no loss.
     counts = batch.mask.sum(axis=0)

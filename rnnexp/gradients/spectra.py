@@ -40,13 +40,13 @@ def singular_values(matrices: Array) -> Array:
     return values
 
 
-def pascanu_bound(spectral_norm: float, steepest: float) -> float:
+def pascanu_bound(spectral_norm: float, max_slope: float) -> float:
     """ln(sigma_max(Wh) * gamma): an upper bound for the growth of the gradient's norm per step back in time.
 
     gamma is the largest slope of the activation. Below 0 the bound is sufficient for vanishing: ||dL_T/dh_t|| shrinks
     at least this fast. Above 0 it says nothing. Pascanu, Mikolov & Bengio 2013, section 2.1. NaN if sigma is 0.
     """
-    factor = spectral_norm * steepest
+    factor = spectral_norm * max_slope
     return float(np.log(factor)) if factor > 0 else float("nan")
 
 
@@ -84,12 +84,12 @@ def step_jacobians(network: Network, batch: Batch, sequence: int = 0) -> StepJac
 
     Dynamical isometry asks for all of them near 1 (Pennington, Schoenholz & Ganguli 2017).
     """
-    run(network, batch)
+    run_forward(network, batch)
     return StepJacobians(singular_values(network.recurrent.jacobians(sequence)))
 
 
 @np.errstate(**QUIET)
-def run(network: Network, batch: Batch) -> None:
+def run_forward(network: Network, batch: Batch) -> None:
     """Forward through whole sequences from a zero state, outputs left out; the states stay in the layer."""
     network.reset_state()
     network.forward(batch.inputs, scored=slice(0, 0))

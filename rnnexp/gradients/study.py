@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnexp.checks import InvalidValue, integer, number
-from rnnexp.gradients.lyapunov import lyapunov_exponents
+from rnnexp.gradients.hidden_units import Saturation, saturation_of
 from rnnexp.gradients.norms import QUIET, NormsByLag, backward_from_last, by_lag, total_norms_by_time
-from rnnexp.gradients.saturation import Saturation, saturation_of
 from rnnexp.gradients.spectra import StepJacobians, eigenvalues, pascanu_bound, singular_values
+from rnnexp.gradients.stability import lyapunov_exponents
 from rnnexp.gradients.truncation import (
     AdaptiveWindow,
     TruncationBias,
@@ -208,7 +208,7 @@ class GradientStudy:
         jacobians = layer.jacobians() if self.jacobians or count else None
         weights = layer.recurrent_weights()
         singular = _largest_first([singular_values(matrix) for matrix in weights])
-        bound = pascanu_bound(float(singular[0]), layer.steepest) if len(singular) else float("nan")
+        bound = pascanu_bound(float(singular[0]), layer.max_slope) if len(singular) else float("nan")
         cut = fixed_windows(len(batch.inputs), length, stride) if windows is None else windows
         return Study(
             norms=norms,

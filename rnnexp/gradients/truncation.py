@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnexp.gradients.norms import QUIET, log_slope
-from rnnexp.layers import LOSSES, Network
+from rnnexp.layers import CRITERIA, Network
 from rnnexp.layers.base import row_norms
 from rnnexp.tasks import Batch
 
@@ -33,20 +33,20 @@ class TruncationBias:
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of a sequence whose newest losses go back together.
+    """A segment of a sequence whose newest losses go back together.
 
     Attributes
     ----------
     start, newest, end : int
         The losses of the steps from `newest` up to `end` go back as far as step `start`.
-    carry : sequence of floats, or None
+    step_weights : sequence of floats, or None
         A factor for what each step of the window hands back to the one before it; 1 when None.
     """
 
     start: int
     newest: int
     end: int
-    carry: Sequence[float] | None = None
+    step_weights: Sequence[float] | None = None
 
 
 def fixed_windows(steps: int, length: int | None, stride: int | None = None) -> list[Window]:
@@ -80,7 +80,7 @@ def truncation_bias(
 def windows_bias(network: Network, batch: Batch, target_kind: str, windows: Sequence[Window]) -> TruncationBias:
     """The same for any windows that together score every step once."""
     full = full_gradient(network, batch, target_kind)
-    if len(windows) == 1 and windows[0].carry is None:
+    if len(windows) == 1 and windows[0].step_weights is None:
         return compare(full, full)
     return compare(windowed_gradient(network, batch, target_kind, windows), full)
 
@@ -104,7 +104,7 @@ def compare(truncated: Array, full: Array) -> TruncationBias:
 def full_gradient(network: Network, batch: Batch, target_kind: str) -> Array:
     """Gradient (P,) of the mean loss over all scored steps, through the whole sequences; a copy."""
     network.reset_state()
-    criterion: Any = LOSSES[target_kind]()
+    criterion: Any = CRITERIA[target_kind]()
     criterion.forward(network.forward(batch.inputs), batch.targets, batch.mask)
     gradient = network.backward(criterion.backward()).copy()
     network.reset_state()
@@ -124,7 +124,7 @@ def windowed_gradient(network: Network, batch: Batch, target_kind: str, windows:
     network.reset_state()
     network.forward(batch.inputs, scored=slice(0, 0))
     states = [tuple(state.copy() for state in layer.state_before(window.start)) for window in windows]
-    criterion: Any = LOSSES[target_kind]()
+    criterion: Any = CRITERIA[target_kind]()
     gradient = np.zeros_like(network.parameters.gradient)
     for window, state in zip(windows, states, strict=True):
         new = batch.steps(window.newest, window.end)
@@ -138,7 +138,7 @@ def windowed_gradient(network: Network, batch: Batch, target_kind: str, windows:
         scored = slice(window.newest - window.start, None)
         outputs = network.forward(batch.inputs[window.start : window.end], scored=scored)
         criterion.forward(outputs, new.targets, new.mask)
-        gradient += share * network.backward(criterion.backward(), carry=window.carry)
+        gradient += share * network.backward(criterion.backward(), step_weights=window.step_weights)
     network.reset_state()
     return gradient
 
@@ -154,7 +154,7 @@ def gradient_by_lag(network: Network, batch: Batch, target_kind: str) -> dict[st
     sequence's length.
     """
     network.reset_state()
-    criterion: Any = LOSSES[target_kind]()
+    criterion: Any = CRITERIA[target_kind]()
     criterion.forward(network.forward(batch.inputs), batch.targets, batch.mask)
     layer, embedding, grads = network.recurrent, network.embedding, network.parameters.grads
     dstates = layer.after_each_step(network.output.backward(criterion.backward()).copy())

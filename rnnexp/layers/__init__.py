@@ -1,9 +1,10 @@
 """The network: one file per layer, each with a hand-written forward and backward pass."""
 
-from rnnexp.layers.activations import ACTIVATIONS, activation, diff_relu, diff_sigmoid, diff_tanh, relu, sigmoid
-from rnnexp.layers.checking import check_cell
-from rnnexp.layers.gru import GRU, TimeGRU
-from rnnexp.layers.init import (
+from .activations import ACTIVATIONS, activation, diff_relu, diff_sigmoid, diff_tanh, relu, sigmoid
+from .checking import check_cell
+from .criteria import CRITERIA, MeanSquaredError, SoftmaxCrossEntropy
+from .gru import GRU, TimeGRU
+from .init import (
     Bands,
     Gaussian,
     Glorot,
@@ -15,21 +16,20 @@ from rnnexp.layers.init import (
     Uniform,
     Values,
 )
-from rnnexp.layers.inputs import TimeEmbedding, TimeOneHot
-from rnnexp.layers.linear import TimeLinear
-from rnnexp.layers.losses import LOSSES, MeanSquaredError, SoftmaxCrossEntropy
-from rnnexp.layers.lstm import LSTM, TimeLSTM
-from rnnexp.layers.network import Design, Initializers, Network, build_network
-from rnnexp.layers.parameters import Parameters
-from rnnexp.layers.recurrent import Recurrent
-from rnnexp.layers.rnn import RNN, TimeRNN
-from rnnexp.layers.stack import Stack
-from rnnexp.layers.torch_weights import from_state_dict, load_weights, save_weights, to_state_dict
+from .inputs import TimeEmbedding, TimeOneHot
+from .linear import TimeLinear
+from .lstm import LSTM, TimeLSTM
+from .network import Design, Initializers, Network, build_network
+from .parameters import Parameters
+from .recurrent import Recurrent
+from .rnn import RNN, TimeRNN
+from .stack import Stack
+from .torch_weights import from_state_dict, load_weights, save_weights, to_state_dict
 
 __all__ = [
     "ACTIVATIONS",
+    "CRITERIA",
     "GRU",
-    "LOSSES",
     "LSTM",
     "RNN",
     "Bands",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnexp.checks import one_of
+from ..checks import one_of
 
 Array = NDArray[Any]
 
@@ -70,13 +70,13 @@ class Activation:
         ``forward(x, out=None)``.
     derivative : callable
         ``derivative(y, out=None)`` with ``y = forward(x)``.
-    steepest : float
+    max_slope : float
         sup |phi'|, the gamma of Pascanu et al. 2013, section 2.1: 1 for tanh, 1/4 for the sigmoid.
     """
 
     forward: Callable[..., Array]
     derivative: Callable[..., Array]
-    steepest: float
+    max_slope: float
 
 
 ACTIVATIONS = {

@@ -4,7 +4,7 @@ from typing import Any
 
 from numpy.random import Generator
 
-from rnnexp.layers.recurrent import Recurrent
+from .recurrent import Recurrent
 
 STEP = 1e-20
 

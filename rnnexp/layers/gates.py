@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnexp.checks import InvalidValue
-from rnnexp.layers.base import bias_gradient, weight_gradient, whole_window
+from ..checks import InvalidValue
+from .base import bias_gradient, weight_gradient, whole_window
 
 Array = NDArray[Any]
 

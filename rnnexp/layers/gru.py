@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rnnexp.layers.activations import sigmoid
-from rnnexp.layers.base import as_parameter, bias_gradient, check_shapes, one_step_sum, time_blocks, transposed
-from rnnexp.layers.gates import (
+from .activations import sigmoid
+from .base import as_parameter, bias_gradient, check_shapes, one_step_sum, time_blocks, transposed
+from .gates import (
     all_gates,
     gate_biases,
     gate_gradients,
@@ -18,7 +18,7 @@ from rnnexp.layers.gates import (
     only_tanh,
     per_gate,
 )
-from rnnexp.layers.recurrent import Recurrent, State
+from .recurrent import Recurrent, State
 
 Array = NDArray[Any]
 
@@ -180,7 +180,7 @@ class TimeGRU(Recurrent):
             multiply(h, gates_z[t], h)
             add(h, n, h)
 
-    def _backward(self, dhs: Array, dstates: list[Array], carry: Sequence[float] | None) -> Array:
+    def _backward(self, dhs: Array, dstates: list[Array], step_weights: Sequence[float] | None) -> Array:
         Wx, Wh, _, _ = self.params[:4]
         xs, hs, dh = self._xs, self._states[0], dstates[0]
         steps, shape = len(xs), hs.shape[1:]
@@ -206,8 +206,8 @@ class TimeGRU(Recurrent):
             add(earlier, part_r, earlier)
             add(earlier, part_z, earlier)
             add(earlier, part_n, earlier)
-            if carry is not None:
-                multiply(earlier, carry[t], earlier)
+            if step_weights is not None:
+                multiply(earlier, step_weights[t], earlier)
             if t:
                 add(earlier, incoming[t - 1], earlier)
         dWx, dWh, db, dbn = self.grads[:4]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from rnnexp.checks import InvalidValue, integer, number, show
+from ..checks import InvalidValue, integer, number, show
 
 Matrix = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from rnnexp.layers.base import Layer, product, rows
+from .base import Layer, product, rows
 
 Array = NDArray[Any]
 

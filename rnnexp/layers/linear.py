@@ -5,7 +5,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from rnnexp.layers.base import Layer, bias_gradient, check_shapes, common_dtype, weight_gradient, whole_window
+from .base import Layer, bias_gradient, check_shapes, common_dtype, weight_gradient, whole_window
 
 Array = NDArray[Any]
 

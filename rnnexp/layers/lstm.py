@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rnnexp.checks import number
-from rnnexp.layers.activations import sigmoid
-from rnnexp.layers.base import as_parameter, check_shapes, one_step_sum, time_blocks, transposed
-from rnnexp.layers.gates import (
+from ..checks import number
+from .activations import sigmoid
+from .base import as_parameter, check_shapes, one_step_sum, time_blocks, transposed
+from .gates import (
     all_gates,
     gate_biases,
     gate_gradients,
@@ -19,7 +19,7 @@ from rnnexp.layers.gates import (
     only_tanh,
     per_gate,
 )
-from rnnexp.layers.recurrent import Recurrent, State
+from .recurrent import Recurrent, State
 
 Array = NDArray[Any]
 
@@ -199,7 +199,7 @@ class TimeLSTM(Recurrent):
             tanh(c, squash)
             multiply(gates_o[t], squash, hs[t + 1])
 
-    def _backward(self, dhs: Array, dstates: list[Array], carry: Sequence[float] | None) -> Array:
+    def _backward(self, dhs: Array, dstates: list[Array], step_weights: Sequence[float] | None) -> Array:
         Wx, Wh, _ = self.params[:3]
         xs, (hs, cs), (dh, dc) = self._xs, self._states, dstates
         steps, shape = len(xs), hs.shape[1:]
@@ -237,9 +237,9 @@ class TimeLSTM(Recurrent):
             add(part_o, part_i, earlier)
             add(earlier, part_f, earlier)
             add(earlier, part_g, earlier)
-            if carry is not None:
-                multiply(earlier, carry[t], earlier)
-                multiply(dcell[t], carry[t], dcell[t])
+            if step_weights is not None:
+                multiply(earlier, step_weights[t], earlier)
+                multiply(dcell[t], step_weights[t], dcell[t])
             if t:
                 add(earlier, incoming[t - 1], earlier)
         dWx, dWh, db = self.grads[:3]

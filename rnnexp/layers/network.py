@@ -8,15 +8,15 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import DTypeLike, NDArray
 
-from rnnexp.checks import InvalidValue, integer, one_of
-from rnnexp.layers.base import Steps
-from rnnexp.layers.init import Glorot, Initializer, Normal, Orthogonal, Values
-from rnnexp.layers.inputs import TimeEmbedding, TimeOneHot
-from rnnexp.layers.linear import TimeLinear
-from rnnexp.layers.parameters import Parameters
-from rnnexp.layers.recurrent import Recurrent
-from rnnexp.layers.rnn import TimeRNN
-from rnnexp.layers.stack import Stack
+from ..checks import InvalidValue, integer, one_of
+from .base import Steps
+from .init import Glorot, Initializer, Normal, Orthogonal, Values
+from .inputs import TimeEmbedding, TimeOneHot
+from .linear import TimeLinear
+from .parameters import Parameters
+from .recurrent import Recurrent
+from .rnn import TimeRNN
+from .stack import Stack
 
 Array = NDArray[Any]
 INPUT_KINDS = ("tokens", "values")
@@ -153,11 +153,11 @@ class Network:
         self._shape, self._hs_dtype = hs.shape, hs.dtype
         return self.output.forward(hs[self._scored])
 
-    def backward(self, doutputs: Array, *, norms: bool = False, carry: Sequence[float] | None = None) -> Array:
+    def backward(self, doutputs: Array, *, norms: bool = False, step_weights: Sequence[float] | None = None) -> Array:
         """Gradient of the parameters from dL/doutputs (S, ..., N, O); the vector (..., P) that it is written into.
 
-        With ``norms=True``, ||dL/dh_t|| stays in ``recurrent.norms["h"]`` (T + 1, ..., N). `carry` holds a factor for
-        what each step of the window hands back to the one before it. Frozen parameters have no gradient.
+        With ``norms=True``, ||dL/dh_t|| stays in ``recurrent.norms["h"]`` (T + 1, ..., N). `step_weights` holds a
+        factor for what each step of the window hands back to the one before it. Frozen parameters have no gradient.
         """
         dhs = self.output.backward(doutputs)
         steps, scored = self._shape[0], self._scored
@@ -169,7 +169,7 @@ class Network:
             else:
                 np.add.at(spread, scored, dhs)
             dhs = spread
-        dxs = self.recurrent.backward(dhs, norms=norms, carry=carry)
+        dxs = self.recurrent.backward(dhs, norms=norms, step_weights=step_weights)
         if self.embedding is not None:
             self.embedding.backward(dxs)
         grads = self.parameters.grads

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rnnexp.layers.base import Layer, as_parameter, common_dtype, one_step_sum, row_norms
+from .base import Layer, as_parameter, common_dtype, one_step_sum, row_norms
 
 Array = NDArray[Any]
 State = tuple[Array, ...]
@@ -49,12 +49,12 @@ class Recurrent(Layer):
     norms : dict of str to array (T + 1, ..., N), or None
         ||dL/dh_t|| of each sequence (and ||dL/dc_t||, for a layer with a state c) for t = 0, the state before the
         window, to T; left by ``backward(norms=True)``.
-    steepest : float
+    max_slope : float
         sup |phi'| of the one activation that the gradient passes; NaN where there are gates.
     """
 
     state_names: ClassVar[tuple[str, ...]] = ("h",)
-    steepest: float = float("nan")
+    max_slope: float = float("nan")
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class Recurrent(Layer):
         self.state = tuple(states[steps].copy() for states in self._states)
         return self._returned(self._states[0][1:])
 
-    def backward(self, dhs: ArrayLike, *, norms: bool = False, carry: Sequence[float] | None = None) -> Array:
+    def backward(self, dhs: ArrayLike, *, norms: bool = False, step_weights: Sequence[float] | None = None) -> Array:
         """Gradients of a window: dL/dhs (T, ..., N, H) -> dL/dxs (T, ..., N, D).
 
         Parameters
@@ -205,7 +205,7 @@ class Recurrent(Layer):
             The loss's derivative in each state, apart from what later states add.
         norms : bool
             Also leave ||dL/dh_t|| of every step and sequence in `norms`.
-        carry : sequence of T floats, optional
+        step_weights : sequence of T floats, optional
             Factors for what step t hands back to the state before it; 1 when not given.
         """
         dhs = self._given(dhs)
@@ -213,7 +213,7 @@ class Recurrent(Layer):
             raise ValueError(f"{type(self).__name__}: dhs must have shape {self._states[0][1:].shape}, got {dhs.shape}")
         dtype = self._dtype if dhs.dtype is self._dtype else np.result_type(dhs, self._dtype)
         dstates = [self._steps(f"d{name}", self._states[0].shape, dtype) for name in self.state_names]
-        dxs = self._backward(dhs, dstates, carry)
+        dxs = self._backward(dhs, dstates, step_weights)
         for grad, dstate in zip(self.grads[self._own :], dstates, strict=False):
             grad[...] = dstate[0].sum(axis=-2) if self._from_start else 0.0
         self.dstate = tuple(dstate[0].copy() for dstate in dstates)
@@ -236,7 +236,7 @@ class Recurrent(Layer):
             for states, value in zip(self._states, new, strict=True):
                 states[t + 1] = value
 
-    def _backward(self, dhs: Array, dstates: list[Array], carry: Sequence[float] | None) -> Array:
+    def _backward(self, dhs: Array, dstates: list[Array], step_weights: Sequence[float] | None) -> Array:
         """Fill `dstates`, each (T + 1, ..., N, H), and the gradients of the layer's own parameters; dL/dxs.
 
         Here, what reaches a further state through h of the same step is not counted in its ``dstates``.
@@ -251,7 +251,7 @@ class Recurrent(Layer):
             )
             dxs[t], earlier, grads = self.step_back(self._xs[t], state, dstate)
             for array, value in zip(dstates, earlier, strict=True):
-                array[t] = value if carry is None else carry[t] * value
+                array[t] = value if step_weights is None else step_weights[t] * value
             for total, grad in zip(self.grads, grads, strict=False):
                 total += grad
         return dxs

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rnnexp.layers.activations import activation as find_activation
-from rnnexp.layers.base import (
+from .activations import activation as find_activation
+from .base import (
     as_parameter,
     bias_gradient,
     check_shapes,
@@ -17,7 +17,7 @@ from rnnexp.layers.base import (
     weight_gradient,
     whole_window,
 )
-from rnnexp.layers.recurrent import Recurrent, State
+from .recurrent import Recurrent, State
 
 Array = NDArray[Any]
 
@@ -99,7 +99,7 @@ class TimeRNN(Recurrent):
         super().__init__((Wx, Wh, b), hidden_size=np.shape(Wh)[-1], stateful=stateful, **options)
         _check(self.params[:3])
         self.activation_name, self.activation = activation, find_activation(activation)
-        self.steepest = self.activation.steepest
+        self.max_slope = self.activation.max_slope
 
     @staticmethod
     def parameter_shapes(input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
@@ -140,7 +140,7 @@ class TimeRNN(Recurrent):
             add(h, work, h)
             phi(h, h)
 
-    def _backward(self, dhs: Array, dstates: list[Array], carry: Sequence[float] | None) -> Array:
+    def _backward(self, dhs: Array, dstates: list[Array], step_weights: Sequence[float] | None) -> Array:
         Wx, Wh, _ = self.params[:3]
         xs, hs, dh = self._xs, self._states[0], dstates[0]
         dpre = self._steps("dpre", hs[1:].shape, dh.dtype)
@@ -161,8 +161,8 @@ class TimeRNN(Recurrent):
         ):
             multiply(h, delta, delta)
             delta_times(back, h_prev)
-            if carry is not None:
-                multiply(h_prev, carry[t], h_prev)
+            if step_weights is not None:
+                multiply(h_prev, step_weights[t], h_prev)
             if t:
                 add(h_prev, incoming[t - 1], h_prev)
         weight_gradient(xs, dpre, out=self.grads[0])

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rnnexp.layers.base import Layer
-from rnnexp.layers.recurrent import Recurrent, State
+from .base import Layer
+from .recurrent import Recurrent, State
 
 Array = NDArray[Any]
 
@@ -34,7 +34,7 @@ class Stack(Layer):
         grads = [array for layer in layers for array in layer.grads]
         super().__init__(params, grads, batch_first=batch_first, reuse=reuse)
         self.layers = list(layers)
-        self.steepest = float("nan")
+        self.max_slope = float("nan")
 
     @property
     def state(self) -> State | None:
@@ -105,11 +105,11 @@ class Stack(Layer):
             hs = layer.forward(hs, first)
         return self._returned(hs)
 
-    def backward(self, dhs: ArrayLike, *, norms: bool = False, carry: Sequence[float] | None = None) -> Array:
-        """dL/dhs (T, ..., N, H) of the top layer -> dL/dxs (T, ..., N, D); `norms` and `carry` as for `Recurrent`."""
+    def backward(self, dhs: ArrayLike, *, norms: bool = False, step_weights: Sequence[float] | None = None) -> Array:
+        """dL/dhs (T, ..., N, H) of the top layer -> dL/dxs (T, ..., N, D); options as for `Recurrent`."""
         dxs = self._given(dhs)
         for layer in reversed(self.layers):
-            dxs = layer.backward(dxs, norms=norms, carry=carry)
+            dxs = layer.backward(dxs, norms=norms, step_weights=step_weights)
         return self._returned(dxs)
 
     def drop(self, steps: int) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rnnexp.checks import InvalidValue, UserError, one_of
-from rnnexp.layers.gru import TimeGRU
-from rnnexp.layers.lstm import TimeLSTM
-from rnnexp.layers.network import Network, recurrent_names
-from rnnexp.layers.rnn import TimeRNN
-from rnnexp.npz import check_file, read_arrays
+from ..checks import InvalidValue, UserError, one_of
+from ..npz import check_file, read_arrays
+from .gru import TimeGRU
+from .lstm import TimeLSTM
+from .network import Network, recurrent_names
+from .rnn import TimeRNN
 
 Array = NDArray[Any]
 

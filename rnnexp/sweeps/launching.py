@@ -9,13 +9,13 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rnnexp.checks import UserError, integer
-from rnnexp.config import run_info
-from rnnexp.sweeps.combinations import composer_of
-from rnnexp.sweeps.grouping import obstacle, stack_key, what_differs
+from rnnexp.run_info import make_run_info
+from rnnexp.sweeps.composition import composer_of
 from rnnexp.sweeps.jobs import RunningJob, run_alone
+from rnnexp.sweeps.stacked_groups import obstacle, stack_key, what_differs
 
 if TYPE_CHECKING:
-    from rnnexp.tracking import RunInfo
+    from rnnexp.run_info import RunInfo
 
 
 class Jobs:
@@ -56,7 +56,7 @@ class Jobs:
         folder = self._folder(index, base)
         folder.mkdir(parents=True, exist_ok=True)
         choices, started_in = dict(base.hydra.runtime.choices), Path(base.hydra.runtime.cwd)
-        info: RunInfo = run_info(settings, choices, self.own_overrides(index), folder, started_in)
+        info: RunInfo = make_run_info(settings, choices, self.own_overrides(index), folder, started_in)
         return info
 
     def _folder(self, index: int, base: DictConfig) -> Path:
@@ -205,7 +205,7 @@ def run_units(
     work: "list[list[tuple[RunningJob, RunInfo]]]", workers: int, max_copies: int | None
 ) -> list[list[float]]:
     """Run groups of jobs here, or in worker processes; the losses of each group."""
-    from rnnexp.sweeps.together import run_together
+    from rnnexp.sweeps.stacked_jobs import run_together
 
     if workers == 1:
         return [run_together(unit, max_copies) for unit in work]

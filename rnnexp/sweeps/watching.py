@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from rnnexp.sweeps.jobs import load_jobs
+from rnnexp.records import load_jobs
 
 #: Launchers whose jobs don't write to this terminal, by how their class is called.
 UNHEARD = ("hydra_plugins.hydra_submitit_launcher.",)

@@ -3,6 +3,7 @@
 from rnnexp.tasks.adding import Adding
 from rnnexp.tasks.base import Baseline, Batch, EpisodeTask, Place, StreamTask, Task
 from rnnexp.tasks.copying import CopyingMemory
+from rnnexp.tasks.data_iterator import DataIterator
 from rnnexp.tasks.digits import Digits
 from rnnexp.tasks.echo import Echo
 from rnnexp.tasks.influence import InfluenceBalancing
@@ -28,6 +29,7 @@ __all__ = [
     "Baseline",
     "Batch",
     "CopyingMemory",
+    "DataIterator",
     "Digits",
     "Echo",
     "EpisodeTask",

@@ -14,7 +14,7 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnexp import output
+from rnnexp import process
 from rnnexp.arguments import Parser, with_options
 from rnnexp.checks import InvalidValue, UserError, nearest
 from rnnexp.tracking.store import Store, existing_store, tracking_uri
@@ -27,7 +27,7 @@ SMALL = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Start the MLflow UI and say which page shows the runs, or deliver what a store did not take."""
-    output.outlive_readers()
+    process.outlive_readers()
     parser = Parser(prog="python -m rnnexp.tracking", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     ui = commands.add_parser("ui", help="start the MLflow UI, on this machine only, and print the page with the runs")
@@ -46,9 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     try:
         if given.command == "sync":
-            from rnnexp.tracking.sync import sync
+            from rnnexp.tracking.sync import sync_folders
 
-            raise SystemExit(sync(given.folders, given.uri))
+            raise SystemExit(sync_folders(given.folders, given.uri))
         raise SystemExit(show(given.uri, given.experiment, given.port, given.open))
     except UserError as error:
         raise SystemExit(with_options(error).message()) from None

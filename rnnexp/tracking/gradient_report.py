@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from rnnexp.gradients import Study
-from rnnexp.tracking.history import History
+from rnnexp.history import History
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #111; }

@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from rnnexp.history import Point
 from rnnexp.json_lines import Lines
-from rnnexp.tracking.history import Point
 
 #: Name of the file in the run folder: one ``{"metric", "step", "value"}`` a line.
 METRICS_FILE = "metrics.jsonl"

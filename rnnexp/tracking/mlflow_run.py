@@ -14,12 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import rnnexp
 from rnnexp.checks import UserError
+from rnnexp.history import Point, is_last_curve
+from rnnexp.redaction import redact, redact_text
 from rnnexp.tracking.dead_runs import process_tags
-from rnnexp.tracking.history import Point, is_last_curve
 from rnnexp.tracking.outbox import BATCH, Outbox
-from rnnexp.tracking.store import Store, check_now, redact, redact_text, told
+from rnnexp.tracking.store import Store, check_now, store_error
+from rnnexp.version import __version__
 
 #: Seconds after which what has come is sent, so that the UI can be watched; the parameters are sent sooner.
 PATIENCE, SOON = 5.0, 1.0
@@ -37,7 +38,7 @@ def run_tags(command: str) -> dict[str, str]:
         "mlflow.source.name": command,
         "mlflow.source.type": "LOCAL",
         "mlflow.user": user(),
-        "rnnexp.version": rnnexp.__version__,
+        "rnnexp.version": __version__,
         **process_tags(),
         **code_version(),
     }
@@ -50,7 +51,7 @@ def code_version() -> dict[str, str]:
     if not (root / ".git").exists():
         return {}
     try:
-        told = subprocess.run(
+        store_error = subprocess.run(
             ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"],
             capture_output=True,
             text=True,
@@ -59,7 +60,7 @@ def code_version() -> dict[str, str]:
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return {}
-    commit, dirty, _ = told.partition("-dirty")
+    commit, dirty, _ = store_error.partition("-dirty")
     return {"mlflow.source.git.commit": commit, "git.dirty": "true" if dirty else "false"}
 
 
@@ -171,7 +172,7 @@ class MLflowRun:
             try:
                 self._create()
             except Exception as error:
-                raise told(error, store.uri) from None
+                raise store_error(error, store.uri) from None
         elif pauses.over(store.uri):
             self._try(self._create)
         # They go with the first metrics: a call costs more than what it carries. Those that are there can't change.

@@ -23,7 +23,7 @@ from rnnexp.tasks import Task, Text
 from rnnexp.tracking.mlflow_run import MLflowRun, reason_of
 
 if TYPE_CHECKING:
-    from rnnexp.tracking.run_info import RunInfo
+    from rnnexp.run_info import RunInfo
 
 #: The model's name in its run, and its folder in the run folder.
 NAME = "model"

@@ -105,6 +105,6 @@ class Lines:
         )
 
 
-def progress(steps: int) -> Progress:
+def progress_display(steps: int) -> Progress:
     """A bar if stderr is a terminal, else lines."""
     return Bar(steps) if sys.stderr.isatty() else Lines(steps)

@@ -12,25 +12,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rnnexp import collector, interrupts
+from rnnexp import process
 from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
-from rnnexp.sweeps.jobs import Diverged, JobRecord
+from rnnexp.history import History, is_last_curve
+from rnnexp.plot.axes import loss_figure, save_figure
+from rnnexp.plot.gradient_plots import gradient_figures
+from rnnexp.records import Diverged, JobRecord
+from rnnexp.redaction import redact_text
+from rnnexp.run_info import RunInfo
 from rnnexp.tasks import Text
 from rnnexp.tracking import summary
 from rnnexp.tracking.dead_runs import end_dead_runs
-from rnnexp.tracking.figures import loss_figure, save_figure
-from rnnexp.tracking.gradient_figures import gradient_figures
 from rnnexp.tracking.gradient_report import write_report
-from rnnexp.tracking.history import History, is_last_curve
 from rnnexp.tracking.journal import Journal
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.model import keep_model
-from rnnexp.tracking.progress import Quiet, progress
+from rnnexp.tracking.progress import Quiet, progress_display
 from rnnexp.tracking.run_folder import RunFolder
-from rnnexp.tracking.run_info import RunInfo
 from rnnexp.tracking.saver import Saver
-from rnnexp.tracking.store import Store, open_store, redact_text, told, tracking_uri
+from rnnexp.tracking.store import Store, open_store, store_error, tracking_uri
 from rnnexp.training import Report
 from rnnexp.training.sampling import generate
 from rnnexp.training.trainer import Trainer
@@ -60,7 +61,7 @@ class Recorder:
         if run is not None and so_far is not None:  # a process that was killed may not have sent them
             run.keep(so_far)
         self._files = RunFolder(info.folder)
-        self._progress = progress(experiment.steps) if info.sweep is None else Quiet()
+        self._progress = progress_display(experiment.steps) if info.sweep is None else Quiet()
         self._model: list[str] = []
 
     def __enter__(self) -> "Recorder":
@@ -105,13 +106,13 @@ class Recorder:
         """End: write the tables and figures, tell MLflow how it ended, and print the summary."""
         self._progress.__exit__(kind, error, traceback)
         try:
-            self._close(error and interrupts.behind(error))
+            self._close(error and process.behind(error))
         except Exception as fault:
             if error is None:
                 raise
             # What can't be written any more must not stand in the way of what went wrong before it.
-            told = fault.problem if isinstance(fault, UserError) else f"{type(fault).__name__}: {fault}"
-            print(f"rnnexp: the record could not be closed: {told}", file=sys.stderr)
+            store_error = fault.problem if isinstance(fault, UserError) else f"{type(fault).__name__}: {fault}"
+            print(f"rnnexp: the record could not be closed: {store_error}", file=sys.stderr)
 
     def discard(self) -> None:
         """Take back all that was recorded, as far as that can be done."""
@@ -127,7 +128,7 @@ class Recorder:
         diverged = summary.divergence(self.history)
         status = "FINISHED"
         if error is not None:
-            status = "KILLED" if interrupts.is_interruption(error) else "FAILED"
+            status = "KILLED" if process.is_interruption(error) else "FAILED"
             tags["error"] = reason(error, self.info)
         elif diverged:
             status = "FAILED"
@@ -229,8 +230,8 @@ class Recorder:
 
     def raise_if_diverged(self) -> None:
         """Raise `Diverged`, which tells how, if the run did."""
-        if told := summary.divergence(self.history):
-            raise Diverged(*told)
+        if store_error := summary.divergence(self.history):
+            raise Diverged(*store_error)
 
     @property
     def final_loss(self) -> float:
@@ -255,14 +256,14 @@ def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:
         If the store can't be used; nothing is left behind in it.
     """
     run = mlflow_run(info) if info.settings["tracking"]["backend"] == "mlflow" else None
-    collector.begin()
+    process.begin_collection()
     return Recorder(experiment, info, run)
 
 
 def reason(error: BaseException, info: RunInfo) -> str:
     """Why a run ended, for its tag."""
-    if interrupts.is_interruption(error):
-        return f"stopped by {interrupts.name_of(error)}"
+    if process.is_interruption(error):
+        return f"stopped by {process.name_of(error)}"
     return redact_text(f"{type(error).__name__}: {error}", info.uri or "")
 
 
@@ -273,7 +274,7 @@ def failure_recorded(info: RunInfo) -> Iterator[None]:
         yield
     except Exception as error:
         recorded = info.job is not None and info.settings["tracking"]["backend"] == "mlflow"
-        if recorded and not interrupts.is_interruption(interrupts.behind(error)):
+        if recorded and not process.is_interruption(process.behind(error)):
             with contextlib.suppress(Exception):
                 mlflow_run(info).end("FAILED", {"error": reason(error, info)})
         raise
@@ -338,7 +339,7 @@ def finished_before(info: RunInfo) -> float | None:
         )
     except Exception as error:
         if info.sweep is None:
-            raise told(error, store.uri) from None
+            raise store_error(error, store.uri) from None
         return None  # a store that fails in the middle of a sweep stops no job
     if not found:
         return None

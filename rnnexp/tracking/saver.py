@@ -1,8 +1,6 @@
 """Checkpoints of a run as the command makes them: the training, what was recorded so far, and the configuration."""
 
 import contextlib
-import dataclasses
-import math
 import os
 import shutil
 import sys
@@ -11,72 +9,15 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from rnnexp import interrupts
+from rnnexp import process
 from rnnexp.checks import UserError
-from rnnexp.gradients import AdaptiveWindow, NormsByLag, Saturation, StepJacobians, Study, TruncationBias
-from rnnexp.resume import CHECKPOINTS_FOLDER, FINISHED_FILE, lock
-from rnnexp.training.checkpoint import Checkpoints
+from rnnexp.training.checkpoint import CHECKPOINTS_FOLDER, FINISHED_FILE, Checkpoints, lock
 from rnnexp.training.trainer import Trainer
 
 #: Seconds between checkpoints when no number of updates is given.
 MINUTE = 60.0
 #: Seconds of work that are worth waiting for the disk: a power failure may cost a shorter run its checkpoint.
 WORTH = 1.0
-#: What a record may be made of, by name: nothing else is made from a file.
-RECORDS: dict[str, Any] = {
-    cls.__name__: cls for cls in (AdaptiveWindow, NormsByLag, Saturation, StepJacobians, Study, TruncationBias)
-}
-
-
-def packed(value: Any) -> dict[str, Any]:
-    """Records, dicts, arrays and plain values as plain values and one array for each type of number.
-
-    A thousand small arrays would take a thousand files in one; and a file does not keep the order of a dict.
-    """
-    numbers: dict[str, list[NDArray[Any]]] = {}
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            numbers.setdefault(value.dtype.str, []).append(value.reshape(-1))
-            return {"is": "array", "type": value.dtype.str, "shape": list(value.shape)}
-        if dataclasses.is_dataclass(value):
-            fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-            return {**plain(fields), "is": type(value).__name__}
-        if isinstance(value, dict):
-            items = {str(key): plain(item) for key, item in value.items()}
-            return {"is": "dict", "order": list(items), "items": items}
-        return value.item() if isinstance(value, np.generic) else value
-
-    structure = plain(value)
-    return {"structure": structure, "numbers": {name: np.concatenate(parts) for name, parts in numbers.items()}}
-
-
-def unpacked(saved: Any) -> Any:
-    """What `packed` was given.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError
-        If it is something else. Nothing but the records of this project is made.
-    """
-    numbers, used = saved["numbers"], dict.fromkeys(saved["numbers"], 0)
-
-    def value(plain: Any) -> Any:
-        if not isinstance(plain, dict):
-            return plain
-        kind = plain["is"]
-        if kind == "array":
-            name, shape = plain["type"], tuple(plain["shape"])
-            start = used[name]
-            used[name] = end = start + math.prod(shape)
-            return numbers[name][start:end].reshape(shape)
-        contents = {key: value(plain["items"][key]) for key in plain["order"]}
-        return contents if kind == "dict" else RECORDS[kind](**contents)
-
-    return value(saved["structure"])
 
 
 class Saver:
@@ -112,7 +53,7 @@ class Saver:
         """Whether a checkpoint is to be written after update `step`."""
         if self.files is None or not step:
             return False
-        if step == self.steps or interrupts.waiting():
+        if step == self.steps or process.waiting():
             return True
         if self.every is not None:
             return bool(step % self.every == 0)

@@ -3,7 +3,6 @@
 import atexit
 import logging
 import os
-import re
 import shlex
 import shutil
 import socket
@@ -19,6 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 from filelock import FileLock, Timeout
 
 from rnnexp.checks import UserError
+from rnnexp.redaction import redact, redact_text
 
 SQLITE = "sqlite:///"
 #: Seconds to wait for another process that is writing, when the store is opened and while a run is recorded.
@@ -26,10 +26,6 @@ PATIENCE = 10
 SHORT_PATIENCE = 5
 #: What MLflow shall do while recording, unless the environment says otherwise: a try is short, since others follow.
 HTTP = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-#: Passwords in a URI: before the host, or among what follows a question mark.
-#: Hydra writes a backslash before some signs.
-IN_NETLOC = re.compile(r"(\\?://)[^/\s?#]*@")
-IN_QUERY = re.compile(r"([?&][a-z_-]*(?:user|password|passwd|pwd|token|secret)=)[^&\s'\"]*", re.IGNORECASE)
 #: What has to be installed for a driver, where its name is another.
 DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 #: Kinds of file systems, as Linux names them, that no other machine can write to.
@@ -49,31 +45,6 @@ def tracking_uri(configured: str | None, folder: Path) -> str:
         path, mark, query = uri.removeprefix(SQLITE).partition("?")
         return f"{SQLITE}{folder / path}{mark}{query}"
     return uri
-
-
-def redact(uri: str) -> str:
-    """A URI without the password that it may hold."""
-    return IN_QUERY.sub(r"\1***", IN_NETLOC.sub(r"\1***@", uri))
-
-
-def redact_text(text: str, uri: str = "") -> str:
-    """A message that can be stored: without the passwords of any URI in it, and of `uri` wherever that stands."""
-    try:
-        password = urlsplit(uri).password or ""
-    except ValueError:
-        password = ""
-    text = redact(text).encode("utf-8", "backslashreplace").decode()  # half a character can't be stored
-    for secret in {password, unquote(password)}:
-        # A password of a letter or two would be found everywhere.
-        if len(secret) > 2:
-            text = text.replace(secret, "***")
-    return text
-
-
-def redact_setting(text: str) -> str:
-    """``key=value`` without the password that a URI may hold."""
-    key, equals, value = text.partition("=")
-    return f"{key}{equals}{redact(value)}" if "://" in value else text
 
 
 @dataclass(frozen=True)
@@ -216,7 +187,7 @@ def _client(uri: str) -> Any:
     try:
         return MlflowClient(tracking_uri=uri)
     except MlflowException as error:
-        raise told(error, uri) from None
+        raise store_error(error, uri) from None
 
 
 def _open(uri: str, experiment: str, artifacts: str | None) -> Store:
@@ -226,7 +197,7 @@ def _open(uri: str, experiment: str, artifacts: str | None) -> Store:
     try:
         return _select(client, uri, experiment, artifacts)
     except MlflowException as error:
-        raise told(error, uri) from None
+        raise store_error(error, uri) from None
 
 
 def _select(client: Any, uri: str, name: str, artifacts: str | None) -> Store:
@@ -349,7 +320,7 @@ def _check_server(uri: str) -> None:
         ) from None
 
 
-def told(error: Exception, uri: str) -> UserError:
+def store_error(error: Exception, uri: str) -> UserError:
     """What an error of MLflow's means, without the password of a URI."""
     if isinstance(error, UserError):
         return error

@@ -2,7 +2,7 @@
 
 import math
 
-from rnnexp.tracking.history import History
+from rnnexp.history import History
 
 
 def losses(history: History) -> list[str]:

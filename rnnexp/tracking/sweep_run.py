@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from rnnexp.sweeps.jobs import Sweep
+from rnnexp.records import Sweep
 from rnnexp.tracking.dead_runs import end_dead_runs
 from rnnexp.tracking.mlflow_run import MLflowRun, reason_of
 from rnnexp.tracking.store import Store

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from rnnexp.checks import UserError
+from rnnexp.redaction import redact
 from rnnexp.tracking.dead_runs import WITHOUT_A_WORD, is_gone
 from rnnexp.tracking.mlflow_run import artifact_repository, create_run, of_store, reason_of
 from rnnexp.tracking.outbox import OUTBOX_FILE, Outbox, contents, inside
-from rnnexp.tracking.store import Store, existing_store, redact
+from rnnexp.tracking.store import Store, existing_store
 
 #: Where runs and sweeps leave their folders.
 USUAL = ("outputs", "multirun")
 
 
-def sync(folders: Sequence[str], uri: str | None) -> int:
+def sync_folders(folders: Sequence[str], uri: str | None) -> int:
     """Deliver every outbox in some folders and below, and print what became of each.
 
     Parameters

@@ -1,6 +1,5 @@
 """Training: truncated BPTT, optimizers, schedules, clipping, regularizers, evaluation, and the loop that reports."""
 
-from rnnexp.training.bptt import AdaptiveBPTT, RandomizedBPTT, Stretch, TruncatedBPTT, Truncation
 from rnnexp.training.clipping import NoClipping, NormClipping, ValueClipping
 from rnnexp.training.evaluation import Evaluation, evaluate
 from rnnexp.training.loop import Run, prepare, train
@@ -16,7 +15,6 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
-    "AdaptiveBPTT",
     "Constant",
     "Cosine",
     "Evaluation",
@@ -25,15 +23,11 @@ __all__ = [
     "NormClipping",
     "Omega",
     "RMSProp",
-    "RandomizedBPTT",
     "Report",
     "Run",
     "StackedTrainer",
     "StepDecay",
     "Streams",
-    "Stretch",
-    "TruncatedBPTT",
-    "Truncation",
     "ValueClipping",
     "WeightDecay",
     "evaluate",

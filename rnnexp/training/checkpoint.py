@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rnnexp.checks import UserError, integer
 from rnnexp.npz import LARGEST, digest, read_arrays
-from rnnexp.training.state import State, copied
+from rnnexp.state import State, copied
 
 Array = NDArray[Any]
 
@@ -326,3 +326,42 @@ class Checkpoints:
                 _forget(path)
         for path in [*self.folder.glob(".step-*.npz.*.tmp"), *self.folder.glob(".best.npz.*.tmp")]:
             _forget(path)
+
+
+#: Where a run's folder has its checkpoints.
+CHECKPOINTS_FOLDER = "checkpoints"
+#: Beside them: after how many updates the record of the run was whole.
+FINISHED_FILE = "finished"
+
+
+def lock(folder: Path) -> int | None:
+    """Lock a folder of checkpoints as long as the descriptor is open; None where that can't be done.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process, or this one, has done so.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    number = None
+    try:
+        number = os.open(folder, os.O_RDONLY)
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if number is not None:
+            os.close(number)
+        if isinstance(error, BlockingIOError):
+            raise
+        return None
+    return number
+
+
+def finished_at(folder: Path) -> int:
+    """After how many updates the record of a run was whole, by its checkpoints' folder; 0 if it was not yet."""
+    try:
+        return int((folder / FINISHED_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0

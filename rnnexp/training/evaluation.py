@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnexp.layers import LOSSES, Network
+from rnnexp.layers import CRITERIA, Network
 from rnnexp.tasks import Batch, Task
 
 #: Steps that are computed at once, to bound the memory; the state is carried, so the result is the same.
@@ -66,7 +66,7 @@ class Score:
     def __init__(self, batch: Batch, target_kind: str, task: Task | None) -> None:
         self.task, self.classes = task, target_kind == "classes"
         self.per = None if task is None else task.error_per
-        self.criterion = LOSSES[target_kind]()
+        self.criterion = CRITERIA[target_kind]()
         self.loss, self.off, self.right, self.count, self.wrong_steps = 0.0, 0.0, 0, 0, 0
         self.any_scored = np.logical_or.reduce(batch.mask, axis=0)
         self.failed: NDArray[Any] = np.zeros_like(self.any_scored)

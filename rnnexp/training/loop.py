@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
+from rnnexp.algorithms import TruncatedBPTT, Truncation
 from rnnexp.checks import InvalidValue, integer
 from rnnexp.layers import Network
 from rnnexp.tasks import Batch, EpisodeTask, Task
-from rnnexp.training.bptt import TruncatedBPTT, Truncation
 from rnnexp.training.clipping import Clipping, NoClipping
 from rnnexp.training.evaluation import Evaluation, evaluate
 from rnnexp.training.optimizers import Optimizer
@@ -62,7 +62,7 @@ class Run:
             return
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             if evaluate_now and self.held_out is not None:
-                task = self.trainer.cursor.task
+                task = self.trainer.data.task
                 evaluation = evaluate(self.beside, self.held_out, task.target_kind, task)
             report.evaluation = evaluation
             if study_now and self.study is not None:

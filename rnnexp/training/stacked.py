@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnexp.layers import LOSSES, Network, Parameters
+from rnnexp.layers import CRITERIA, Network, Parameters
 from rnnexp.layers.base import row_norms
 from rnnexp.layers.network import recurrent_names
 from rnnexp.layers.recurrent import Recurrent
 from rnnexp.training.clipping import Clipping
 from rnnexp.training.evaluation import Evaluation, evaluate_copies
 from rnnexp.training.loop import Run
+from rnnexp.training.network_state import kept_buffers, layers_of, put_back_window
 from rnnexp.training.optimizers import Optimizer
-from rnnexp.training.side_by_side import Joined, draw_episodes, fit_together, same_steps, side_by_side
-from rnnexp.training.state import kept_buffers, layers_of, put_back_window
+from rnnexp.training.stacked_data import Joined, draw_episodes, fit_together, same_steps, stacked
 from rnnexp.training.trainer import UNSCORED_WINDOWS, Drawn, Report, Trainer, extended, update_ratios
 
 Array = NDArray[Any]
@@ -27,7 +27,7 @@ MOST_EVALUATED = 2**24
 
 
 @dataclass
-class Alike:
+class ParamGroup:
     """Neighbours in the stack that share an optimizer's and a clipping's numbers.
 
     Attributes
@@ -73,7 +73,7 @@ class StackedTrainer:
         for trainer in trainers:
             first_seen.setdefault(numbers_of(trainer), len(first_seen))
         self.trainers = sorted(trainers, key=lambda trainer: first_seen[numbers_of(trainer)])
-        kept = {None if trainer.cursor.fresh else trainer.inputs.shape for trainer in self.trainers}
+        kept = {None if trainer.data.fresh else trainer.inputs.shape for trainer in self.trainers}
         self.together = len(self.trainers) > 1 and len(kept) == 1
         self.failed: list[tuple[Trainer, Exception]] = []
         if self.together:
@@ -91,19 +91,19 @@ class StackedTrainer:
             if states[0] is not None:
                 layer.set_state(*(np.stack(state) for state in zip(*states, strict=True)))
         self.inputs = self._joined_windows(own)
-        self.criterion = LOSSES[first.cursor.task.target_kind]()
+        self.criterion = CRITERIA[first.data.task.target_kind]()
         self.regularizer: Any = copy.copy(first.regularizer)
         if hasattr(self.regularizer, "strength"):
             regularizers: list[Any] = [trainer.regularizer for trainer in self.trainers]
             self.regularizer.strength = np.array([regularizer.strength for regularizer in regularizers])
         self.frozen = {name: np.stack([t.frozen[name] for t in self.trainers]) for name in first.frozen}
-        self.alike: list[Alike] = []
+        self.groups: list[ParamGroup] = []
         start = 0
         for stop in range(1, count + 1):
             if stop == count or numbers_of(self.trainers[stop]) != numbers_of(self.trainers[start]):
                 optimizer = copy.copy(self.trainers[start].optimizer)
                 optimizer.slots = self._joined_slots(self.trainers[start:stop])
-                self.alike.append(Alike(slice(start, stop), optimizer, self.trainers[start].clipping))
+                self.groups.append(ParamGroup(slice(start, stop), optimizer, self.trainers[start].clipping))
                 start = stop
 
     @staticmethod
@@ -117,9 +117,9 @@ class StackedTrainer:
     def _joined_windows(self, networks: Sequence[Network]) -> Array:
         """Let the stack keep of the last window what the single networks keep of theirs; its inputs."""
         # A new sequence forgets the window.
-        if self.trainers[0].cursor.fresh or not len(self.trainers[0].inputs):
+        if self.trainers[0].data.fresh or not len(self.trainers[0].inputs):
             return np.empty(0)
-        inputs = side_by_side([trainer.inputs for trainer in self.trainers])
+        inputs = stacked([trainer.inputs for trainer in self.trainers])
         states = [layer.state for layer in self.network.recurrent.layers]
         with np.errstate(all="ignore"):
             self.network.forward(inputs, scored=slice(0, 0))
@@ -151,13 +151,13 @@ class StackedTrainer:
         """
         if not self.together:
             return
-        window = not self.trainers[0].cursor.fresh if window is None else window
+        window = not self.trainers[0].data.fresh if window is None else window
         shape = self.trainers[0].network.parameters.vector.shape
-        for alike in self.alike:
-            for row, trainer in enumerate(self.trainers[alike.part]):
+        for group in self.groups:
+            for row, trainer in enumerate(self.trainers[group.part]):
                 trainer.optimizer.slots = {
                     name: (slot[row] if slot.shape[1:] == shape else slot).copy()
-                    for name, slot in alike.optimizer.slots.items()
+                    for name, slot in group.optimizer.slots.items()
                 }
         for row, trainer in enumerate(self.trainers):
             trainer.network.parameters.vector[...] = self.network.parameters.vector[row]
@@ -199,7 +199,7 @@ class StackedTrainer:
             losses = self.criterion.forward(outputs, joined.targets, joined.mask)
             gradient = self.network.backward(self.criterion.backward())
             penalties = self.regularizer(self.network)
-            clips = [alike.clipping(gradient[alike.part]) for alike in self.alike]
+            clips = [group.clipping(gradient[group.part]) for group in self.groups]
             norms, clipped = (np.concatenate([clip[at] for clip in clips]) for at in (0, 1))
             reports = self._reports(losses, norms, clipped, gradient, penalties)
             self._apply(gradient, reports, measure(reports[0].step))
@@ -260,15 +260,15 @@ class StackedTrainer:
         still = [row for row, report in enumerate(reports) if report.diverged]
         before = vector.copy() if measure else None
         kept = vector[still]
-        for alike in self.alike:
-            optimizer, rate = alike.optimizer, alike.optimizer.learning_rate
+        for group in self.groups:
+            optimizer, rate = group.optimizer, group.optimizer.learning_rate
             if first.scheduled:
                 optimizer.learning_rate = rate * first.schedule.factor(first.step, first.steps)
-                for report in reports[alike.part]:
+                for report in reports[group.part]:
                     report.learning_rate = None if report.diverged else optimizer.learning_rate
-            rows = [row - alike.part.start for row in still if alike.part.start <= row < alike.part.stop]
+            rows = [row - group.part.start for row in still if group.part.start <= row < group.part.stop]
             remembered = {name: slot[rows] for name, slot in optimizer.slots.items()} if rows else {}
-            optimizer.update(vector[alike.part], gradient[alike.part])
+            optimizer.update(vector[group.part], gradient[group.part])
             for name, value in remembered.items():
                 optimizer.slots[name][rows] = value
             optimizer.learning_rate = rate
@@ -287,13 +287,13 @@ class StackedTrainer:
 def bytes_per_copy(run: Run) -> int:
     """About how much memory an update of a network works on: weights, gradients, slots, and a window's arrays."""
     trainer = run.trainer
-    network, batch = trainer.network, trainer.cursor.batch_size
+    network, batch = trainer.network, trainer.data.batch_size
     steps = trainer.bptt.length or (0 if run.held_out is None else len(run.held_out.inputs)) or 1
     layer = network.recurrent.layers[0]
     gates = (
         network.parameters.values[f"{recurrent_names(network.design.num_layers)[0]}.Wh"].size // layer.hidden_size**2
     )
-    each_step = network.design.num_layers * (3 + 3 * gates) * layer.hidden_size + 2 * trainer.cursor.task.output_size
+    each_step = network.design.num_layers * (3 + 3 * gates) * layer.hidden_size + 2 * trainer.data.task.output_size
     return int(network.dtype.itemsize * (6 * network.parameters.vector.size + steps * batch * each_step))
 
 
@@ -374,7 +374,7 @@ def _look(stack: StackedTrainer, runs: list[Run], reports: list[Report]) -> list
     size = len(runs) * batches[0].mask.size * first.trainer.network.recurrent.layers[0].hidden_size
     if size > MOST_EVALUATED or not same_steps([batch.mask for batch in batches]):
         return nothing
-    tasks = [run.trainer.cursor.task for run in runs]
+    tasks = [run.trainer.data.task for run in runs]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         try:
             evaluations = evaluate_copies(stack.beside, batches, tasks[0].target_kind, tasks)

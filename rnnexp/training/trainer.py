@@ -10,30 +10,17 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from rnnexp.layers import LOSSES, Network, Parameters
+from rnnexp.algorithms import Segment, Truncation
+from rnnexp.layers import CRITERIA, Network, Parameters
 from rnnexp.layers.base import row_norms
-from rnnexp.tasks import Batch, Task
-from rnnexp.training.bptt import Stretch, Truncation
+from rnnexp.state import array_like, copied, entry, expected, generator_state, like, restored_generator, unfit
+from rnnexp.tasks import Batch, DataIterator, Task
 from rnnexp.training.clipping import Clipping
-from rnnexp.training.cursor import Cursor
 from rnnexp.training.evaluation import Evaluation, scored_part
+from rnnexp.training.network_state import checked_hidden, hidden_state, put_back_window, window_state
 from rnnexp.training.optimizers import Optimizer
 from rnnexp.training.regularizers import NoRegularizer, Regularizer
 from rnnexp.training.schedules import Constant, Schedule
-from rnnexp.training.state import (
-    array_like,
-    checked_hidden,
-    copied,
-    entry,
-    expected,
-    generator_state,
-    hidden_state,
-    like,
-    put_back_window,
-    restored_generator,
-    unfit,
-    window_state,
-)
 
 Array = NDArray[Any]
 
@@ -95,13 +82,13 @@ class Drawn:
     chunk : Batch
     fresh : bool
         They begin a new sequence.
-    stretch : Stretch
+    segment : Segment
         How long they were meant to be, and how far back their losses go.
     """
 
     chunk: Batch
     fresh: bool
-    stretch: Stretch
+    segment: Segment
 
 
 class Trainer:
@@ -141,9 +128,9 @@ class Trainer:
         self.network, self.optimizer, self.bptt, self.clipping = network, optimizer, bptt, clipping
         self.regularizer, self.schedule, self.steps = regularizer, schedule, steps
         self.truncation, measured = rng.spawn(2)
-        self.cursor = Cursor(task, batch_size, rng=rng, dtype=network.dtype)
+        self.data = DataIterator(task, batch_size, rng=rng, dtype=network.dtype)
         bptt.begin(network, task, rng=measured)
-        self.criterion = LOSSES[task.target_kind]()
+        self.criterion = CRITERIA[task.target_kind]()
         self.inputs: Array = np.empty(0)
         self.step = 0
         self.unregularized = isinstance(regularizer, NoRegularizer)
@@ -154,9 +141,9 @@ class Trainer:
 
     def draw(self) -> "Drawn":
         """The next steps of the data, as long as the truncation asks for."""
-        stretch = self.bptt.stretch(rng=self.truncation)
-        chunk, fresh = self.cursor.next(stretch.new)
-        return Drawn(chunk, fresh, stretch)
+        segment = self.bptt.segment(rng=self.truncation)
+        chunk, fresh = self.data.next(segment.new)
+        return Drawn(chunk, fresh, segment)
 
     def update(self, *, measure: Callable[[int], bool] = lambda step: False, drawn: "Drawn | None" = None) -> Report:
         """Read windows until one has a scored step, and make one parameter update from it.
@@ -168,7 +155,7 @@ class Trainer:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for _ in range(UNSCORED_WINDOWS):
                 drawn = drawn or self.draw()
-                chunk, stretch = drawn.chunk, drawn.stretch
+                chunk, segment = drawn.chunk, drawn.segment
                 self.inputs, old = extended(self.network, self.inputs, chunk.inputs, drawn)
                 scored, mask = scored_part(chunk.mask)
                 within = slice(old, None) if isinstance(scored, slice) else old + scored
@@ -180,9 +167,9 @@ class Trainer:
                 raise ValueError(f"the task scored no step in {UNSCORED_WINDOWS} windows")
             loss = float(self.criterion.forward(outputs, chunk.targets[scored], mask))
             slope = self.criterion.backward()
-            if self.rescaled and (scale := self.bptt.scale(int(chunk.mask.sum()), self.cursor)) != 1.0:
+            if self.rescaled and (scale := self.bptt.scale(int(chunk.mask.sum()), self.data)) != 1.0:
                 slope *= scale
-            gradient = self.network.backward(slope, carry=stretch.carry)
+            gradient = self.network.backward(slope, step_weights=segment.step_weights)
             penalty = None if self.unregularized else float(self.regularizer(self.network))
             norm, clipped = self.clipping(gradient)
             self.step += 1
@@ -231,14 +218,14 @@ class Trainer:
         """
         optimizer, inputs = self.optimizer, self.inputs
         # A new sequence forgets the window.
-        window = None if self.cursor.fresh or not len(inputs) else window_state(self.network, inputs)
+        window = None if self.data.fresh or not len(inputs) else window_state(self.network, inputs)
         return {
             "step": self.step,
             "parameters": {name: value.copy() for name, value in self.network.parameters.values.items()},
             "optimizer": {"kind": type(optimizer).__name__, "slots": copied(optimizer.slots, "slots")},
             "hidden": hidden_state(self.network),
             "window": window,
-            "cursor": self.cursor.state(),
+            "data": self.data.state(),
             "truncation": generator_state(self.truncation),
             "parts": {name: copied(part.state(), name) for name, part in self._changing().items()},
         }
@@ -260,12 +247,12 @@ class Trainer:
         values, network = self.network.parameters.values, self.network
         parameters = like(values, entry(state, "parameters"), "parameters")
         slots = self._checked_slots(entry(state, "optimizer"))
-        hidden = checked_hidden(network, entry(state, "hidden"), self.cursor.batch_size)
+        hidden = checked_hidden(network, entry(state, "hidden"), self.data.batch_size)
         window, inputs = entry(state, "window"), np.empty(0)
         if window is not None:
-            inputs = self.cursor.checked_inputs(entry(window, "inputs", "window"), "window/inputs")
+            inputs = self.data.checked_inputs(entry(window, "inputs", "window"), "window/inputs")
             put_back_window(network.replica(), inputs, window)
-        put_back_cursor = self.cursor.checked(entry(state, "cursor"))
+        put_back_data = self.data.checked(entry(state, "data"))
         truncation = restored_generator(self.truncation, entry(state, "truncation"), "truncation")
         self._restore_parts(entry(state, "parts"))
 
@@ -278,13 +265,13 @@ class Trainer:
         for layer, own in zip(network.recurrent.layers, hidden, strict=True):
             layer.state = own
         self.inputs, self.step, self.truncation = inputs, step, truncation
-        put_back_cursor()
+        put_back_data()
 
     def _changing(self) -> dict[str, Any]:
         """The components that keep something of their own, by name."""
         parts = {
             "bptt": self.bptt,
-            "task": self.cursor.task,
+            "task": self.data.task,
             "clipping": self.clipping,
             "regularizer": self.regularizer,
             "schedule": self.schedule,
@@ -328,7 +315,7 @@ def extended(network: Network, inputs: Array, new: Array, drawn: Drawn) -> tuple
     if drawn.fresh:
         network.reset_state()
     else:
-        back = drawn.stretch.back(len(new))
+        back = drawn.segment.back(len(new))
         keep = len(inputs) if back is None else min(len(inputs), back)
     if not keep:
         return new, 0

@@ -12,11 +12,12 @@ import pytest
 from corruption import corruptions
 from numpy.lib import format as npy
 
+from rnnexp.algorithms import AdaptiveBPTT, TruncatedBPTT
 from rnnexp.checks import UserError
 from rnnexp.layers import TimeLSTM, build_network
 from rnnexp.npz import digest
 from rnnexp.tasks import Echo, Recall, Sine
-from rnnexp.training import Adam, AdaptiveBPTT, TruncatedBPTT, prepare
+from rnnexp.training import Adam, prepare
 from rnnexp.training.checkpoint import READING, SPREAD, load, save
 
 #: Damaged copies of each file.

@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from rnnexp import hydra_errors
-from rnnexp.build import build
-from rnnexp.checks import UserError
-from rnnexp.config import GROUPS, conf_dir, out_of_memory, register
+from rnnexp.build import build_experiment
+from rnnexp.checks import UserError, out_of_memory
+from rnnexp.command import hydra_errors
+from rnnexp.command.check_first import register
+from rnnexp.settings import GROUPS, conf_dir
 
 resource = pytest.importorskip("resource")
 
@@ -136,7 +137,7 @@ def outcome(choices, overrides, files):
     if steps is not None and steps > 2:
         OmegaConf.update(config, "steps", 2)
     try:
-        experiment = build(config)
+        experiment = build_experiment(config)
     except UserError as error:
         return error.message()
     except MemoryError as error:

@@ -3,7 +3,7 @@ import pytest
 
 from rnnexp.checks import InvalidValue
 from rnnexp.gradients import lyapunov, lyapunov_exponents, norms_by_lag
-from rnnexp.gradients.lyapunov import transient
+from rnnexp.gradients.stability import transient
 from rnnexp.layers import Gaussian, Initializers, build_network
 from rnnexp.tasks import Batch
 

@@ -3,7 +3,7 @@ import pytest
 
 from rnnexp.gradients import NormsByLag, norms_by_lag
 from rnnexp.gradients.norms import log_slope
-from rnnexp.layers import LOSSES, build_network
+from rnnexp.layers import CRITERIA, build_network
 from rnnexp.tasks import Batch
 
 NAN, INF = np.nan, np.inf
@@ -41,7 +41,7 @@ def test_the_norms_are_those_of_finite_differences_of_the_last_loss_in_each_stat
         network.recurrent.set_state(state[np.newaxis])
         if len(inputs):
             network.forward(inputs, scored=slice(0, 0))
-        return LOSSES["classes"]().forward(network.output.forward(network.recurrent.h[np.newaxis]), target)
+        return CRITERIA["classes"]().forward(network.output.forward(network.recurrent.h[np.newaxis]), target)
 
     network.reset_state()
     network.forward(batch.inputs)

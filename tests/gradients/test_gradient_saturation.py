@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rnnexp.gradients import saturation
-from rnnexp.gradients.saturation import saturation_of
+from rnnexp.gradients.hidden_units import saturation_of
 from rnnexp.layers import build_network
 from rnnexp.tasks import Batch
 

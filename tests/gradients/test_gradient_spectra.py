@@ -136,7 +136,7 @@ def test_there_is_no_bound_without_a_norm(sigma):
 def test_below_zero_the_gradient_vanishes_at_least_as_fast(kind, sigma, seed):
     network = network_with(random_weights(sigma, seed=seed), kind, seed)
     norms = norms_by_lag(network, batch_of(seed=seed), "classes")
-    bound = pascanu_bound(sigma, activation(kind).steepest)
+    bound = pascanu_bound(sigma, activation(kind).max_slope)
     assert bound < 0
     assert norms.per_sequence[0].min() > 0
     allowed = norms.per_sequence[:-1] * np.exp(bound) * (1 + 1e-12)
@@ -148,7 +148,7 @@ def test_below_zero_the_gradient_vanishes_at_least_as_fast(kind, sigma, seed):
 def test_the_bound_holds_above_zero_too(kind):
     network = network_with(random_weights(9.0), kind)
     norms = norms_by_lag(network, batch_of(), "classes")
-    bound = pascanu_bound(9.0, activation(kind).steepest)
+    bound = pascanu_bound(9.0, activation(kind).max_slope)
     assert bound > 0
     assert norms.decay_rate <= bound
 

@@ -116,12 +116,12 @@ def test_the_split_is_of_four_sequences_at_most():
         np.testing.assert_allclose(split, expected, rtol=1e-13, atol=1e-300)
 
 
-@pytest.mark.parametrize(("kind", "steepest"), [("tanh", 1.0), ("relu", 1.0), ("identity", 1.0), ("sigmoid", 0.25)])
-def test_the_bound_knows_the_activation(kind, steepest):
+@pytest.mark.parametrize(("kind", "max_slope"), [("tanh", 1.0), ("relu", 1.0), ("identity", 1.0), ("sigmoid", 0.25)])
+def test_the_bound_knows_the_activation(kind, max_slope):
     network = network_of(kind=kind)
     found = GradientStudy()(network, batch_of(), "classes")
     sigma = np.linalg.norm(network.parameters.values["recurrent.Wh"], 2)
-    assert found.pascanu_bound == pytest.approx(np.log(sigma * steepest), abs=1e-14)
+    assert found.pascanu_bound == pytest.approx(np.log(sigma * max_slope), abs=1e-14)
 
 
 @pytest.mark.parametrize("hidden_size", [1, 2, 4])

@@ -154,17 +154,17 @@ class Case:
             x = new[-each]
         return tuple(new)
 
-    def run(self, arrays, xs, start, *, added=None, carry=None):
-        """States before the first step and after each; `carry` scales what each step hands back to the one before.
+    def run(self, arrays, xs, start, *, added=None, step_weights=None):
+        """States before the first step and after each; `step_weights` scales what each hands back.
 
-        The imaginary part is the derivative on its way, so it is what `carry` scales.
+        The imaginary part is the derivative on its way, so it is what `step_weights` scales.
         """
         added = np.zeros((len(xs) + 1, self.states, 1, 1)) if added is None else added
         states = [tuple(before + more for before, more in zip(start, added[0], strict=True))]
         for t, x in enumerate(xs):
             state = states[t]
-            if carry is not None:
-                state = tuple(before.real + 1j * carry[t] * before.imag for before in state)
+            if step_weights is not None:
+                state = tuple(before.real + 1j * step_weights[t] * before.imag for before in state)
             states.append(self.one_step(arrays, x, state, added[t + 1]))
         return states
 

@@ -32,8 +32,8 @@ def test_derivative_from_the_output_is_the_complex_step_of_the_function(name, as
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_steepest_is_the_largest_derivative(name):
     phi = activation(name)
-    x = np.linspace(-6, 6, 2401)  # 0, where tanh and the sigmoid are steepest, is one of them
-    np.testing.assert_allclose(phi.derivative(phi.forward(x)).max(), phi.steepest, rtol=1e-14)
+    x = np.linspace(-6, 6, 2401)  # 0, where tanh and the sigmoid are max_slope, is one of them
+    np.testing.assert_allclose(phi.derivative(phi.forward(x)).max(), phi.max_slope, rtol=1e-14)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

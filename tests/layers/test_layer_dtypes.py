@@ -1,16 +1,7 @@
 import numpy as np
 import pytest
 
-from rnnexp.layers import (
-    ACTIVATIONS,
-    LOSSES,
-    RNN,
-    TimeEmbedding,
-    TimeLinear,
-    TimeOneHot,
-    TimeRNN,
-    build_network,
-)
+from rnnexp.layers import ACTIVATIONS, CRITERIA, RNN, TimeEmbedding, TimeLinear, TimeOneHot, TimeRNN, build_network
 
 DTYPES = [np.float32, np.float64]
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
@@ -56,7 +47,7 @@ def test_the_slope_of_a_loss_has_the_dtype_of_the_outputs(masked, dtype):
     outputs = rng.standard_normal((4, 2, H)).astype(dtype)
     mask = rng.random((4, 2)) < 0.5 if masked else None
     for kind, targets in (("classes", rng.integers(H, size=(4, 2))), ("values", np.zeros_like(outputs))):
-        loss = LOSSES[kind]()
+        loss = CRITERIA[kind]()
         loss.forward(outputs, targets, mask)
         assert loss.backward().dtype == dtype
 
@@ -69,7 +60,7 @@ def test_a_network_keeps_its_dtype_all_the_way(input_kind, embedding_dim, dtype)
     network = build_network(
         hidden_size=H, output_size=D, embedding_dim=embedding_dim, input_kind=input_kind, rng=rng, dtype=dtype
     )
-    loss = LOSSES["classes"]()
+    loss = CRITERIA["classes"]()
     for steps in (5, 3):
         tokens = rng.integers(D, size=(steps, 2))
         inputs = tokens if input_kind == "tokens" else rng.standard_normal((steps, 2, D)).astype(dtype)

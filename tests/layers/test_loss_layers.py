@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rnnexp.layers import LOSSES, MeanSquaredError, SoftmaxCrossEntropy
+from rnnexp.layers import CRITERIA, MeanSquaredError, SoftmaxCrossEntropy
 
 K = 4
 WINDOWS = [(5, 3), (2, 3), (6, 2), (1, 1)]
@@ -182,5 +182,5 @@ def test_each_stacked_network_is_averaged_over_its_own_scored_steps(assert_close
 
 
 def test_each_kind_of_target_has_its_loss():
-    assert LOSSES["classes"] is SoftmaxCrossEntropy
-    assert LOSSES["values"] is MeanSquaredError
+    assert CRITERIA["classes"] is SoftmaxCrossEntropy
+    assert CRITERIA["values"] is MeanSquaredError

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rnnexp.layers import LOSSES, Network, Parameters, Stack, TimeGRU, TimeLSTM, TimeRNN, build_network
+from rnnexp.layers import CRITERIA, Network, Parameters, Stack, TimeGRU, TimeLSTM, TimeRNN, build_network
 
 H, V, STEPS, BATCH = 3, 4, 4, 2
 CELLS = {"rnn": TimeRNN, "gru": TimeGRU, "lstm": TimeLSTM}
@@ -63,12 +63,12 @@ def slope_of_each(network, loss):
 @every_cell
 def test_a_network_of_every_cell_has_the_gradients_of_its_loss(cell, layers, kind, assert_close):
     rng = np.random.default_rng(1)
-    network, criterion = build(cell, layers, kind, rng), LOSSES["classes"]()
+    network, criterion = build(cell, layers, kind, rng), CRITERIA["classes"]()
     for steps in (STEPS, 2):
         inputs, targets = draw_inputs(kind, rng, steps), rng.integers(V, size=(steps, BATCH))
 
         def loss(disturbed, for_all, inputs=inputs, targets=targets):
-            return LOSSES["classes"]().forward(disturbed.forward(for_all(inputs)), for_all(targets))
+            return CRITERIA["classes"]().forward(disturbed.forward(for_all(inputs)), for_all(targets))
 
         network.reset_state()
         criterion.forward(network.forward(inputs), targets)
@@ -128,8 +128,8 @@ def test_a_sliding_window_trains_like_a_fresh_window_from_the_same_state(cell, l
         fresh.recurrent.set_state(*long.recurrent.state_before(start))
         assert_close(outputs, fresh.forward(window, scored=newest))
         projection = rng.standard_normal(outputs.shape)
-        carry = list(rng.uniform(0.5, 1.5, 6))
-        gradients = [one.backward(projection, norms=True, carry=carry) for one in (network, fresh)]
+        step_weights = list(rng.uniform(0.5, 1.5, 6))
+        gradients = [one.backward(projection, norms=True, step_weights=step_weights) for one in (network, fresh)]
         assert_close(*gradients)
         all_close(network.recurrent.norms.values(), fresh.recurrent.norms.values(), assert_close)
         all_close(network.recurrent.state, long.recurrent.state_before(start + 6), assert_close)
@@ -177,7 +177,7 @@ def test_a_replica_shares_the_vector_and_has_a_state_of_its_own(cell, layers, ki
 @every_cell
 def test_training_lowers_the_loss_and_leaves_what_is_frozen(cell, layers, kind):
     rng = np.random.default_rng(6)
-    network, criterion = build(cell, layers, kind, rng), LOSSES["classes"]()
+    network, criterion = build(cell, layers, kind, rng), CRITERIA["classes"]()
     inputs, targets = draw_inputs(kind, rng), rng.integers(V, size=(STEPS, BATCH))
     before, losses = network.parameters.vector.copy(), []
     for _ in range(10):
@@ -207,7 +207,7 @@ def test_recurrent_layers_are_one_alone_or_a_stack(cell):
 def test_a_network_of_every_cell_keeps_its_dtype_all_the_way(cell, layers, kind, dtype):
     rng = np.random.default_rng(8)
     options = {"hidden_size": H, "output_size": V, "cell": cell, "num_layers": layers, "rng": rng, "dtype": dtype}
-    network, loss = build_network(**options, **KINDS[kind]), LOSSES["classes"]()
+    network, loss = build_network(**options, **KINDS[kind]), CRITERIA["classes"]()
     for steps in (4, 3):
         inputs = draw_inputs(kind, rng, steps)
         inputs = inputs.astype(dtype) if kind == "values" else inputs

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rnnexp.layers import LOSSES, Network, Parameters, build_network
+from rnnexp.layers import CRITERIA, Network, Parameters, build_network
 
 SIZE, H, K = 3, 4, 3
 KINDS = {
@@ -43,12 +43,12 @@ def input_gradient(network, doutputs):
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "identity", "sigmoid"])
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", CRITERIA)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_network_has_the_gradients_of_its_loss(kind, loss, activation, check_gradients):
     rng = np.random.default_rng(1)
     network = build(kind, rng, cell_options={"activation": activation})
-    criterion = LOSSES[loss]()
+    criterion = CRITERIA[loss]()
 
     def update(steps, batch):
         inputs, targets = draw_inputs(kind, rng, steps, batch), draw_targets(loss, rng, steps, batch)
@@ -58,7 +58,7 @@ def test_the_network_has_the_gradients_of_its_loss(kind, loss, activation, check
         def total(vector, h0, inputs=inputs):
             complex_network = with_vector(network, vector.astype(complex))
             complex_network.recurrent.set_state(h0)
-            return LOSSES[loss]().forward(complex_network.forward(inputs), targets, mask)
+            return CRITERIA[loss]().forward(complex_network.forward(inputs), targets, mask)
 
         network.recurrent.set_state(h0)
         criterion.forward(network.forward(inputs), targets, mask)
@@ -182,7 +182,7 @@ def test_the_same_input_gives_the_same_bits(kind, same_bits):
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_lowers_the_loss(kind):
     rng = np.random.default_rng(7)
-    network, criterion = build(kind, rng), LOSSES["classes"]()
+    network, criterion = build(kind, rng), CRITERIA["classes"]()
     inputs, targets = draw_inputs(kind, rng, 6, 4), rng.integers(K, size=(6, 4))
     losses = []
     for _ in range(30):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from recurrent_cases import CASES, both_dtypes, descend
 
-from rnnexp.layers import LOSSES, TimeGRU, TimeLSTM, TimeRNN, build_network
+from rnnexp.layers import CRITERIA, TimeGRU, TimeLSTM, TimeRNN, build_network
 
 # (steps, batch, features, hidden)
 SHAPES = [(7, 3, 2, 5), (1, 3, 5, 4), (12, 1, 5, 10), (1, 1, 3, 4), (6, 1, 3, 16), (5, 20, 4, 10), (4, 2, 16, 16)]
@@ -79,16 +79,16 @@ def test_copies_of_a_layer_slide_carry_and_are_looked_into_like_single_ones(case
     xs = draw(rng, (10, *copies, 4, 3), dtype)
     for first, last, drop in ((0, 5, 0), (2, 7, 2), (4, 9, 2)):
         kept = 3 if drop else 0
-        dhs, carry = draw(rng, (last - first, *copies, 4, 10), dtype), list(rng.uniform(0.5, 1.5, last - first))
+        dhs, step_weights = draw(rng, (last - first, *copies, 4, 10), dtype), list(rng.uniform(0.5, 1.5, last - first))
         stack.drop(drop)
         hs = stack.forward(xs[first:last], first=kept).copy()
-        dxs = stack.backward(dhs, norms=True, carry=carry).copy()
+        dxs = stack.backward(dhs, norms=True, step_weights=step_weights).copy()
         _, earlier, parts = stack.steps_back(stack.after_each_step(dhs))
         for copy, layer in alone.items():
             own = pick(dhs, copy)
             layer.drop(drop)
             same_bits(pick(hs, copy), layer.forward(pick(xs[first:last], copy), first=kept))
-            same_bits(pick(dxs, copy), layer.backward(own, norms=True, carry=carry))
+            same_bits(pick(dxs, copy), layer.backward(own, norms=True, step_weights=step_weights))
             same_gradients(stack, layer, copy, same_bits)
             if layer.slopes().size:
                 same_bits(pick(stack.slopes(), copy), layer.slopes())
@@ -145,11 +145,11 @@ def test_networks_from_a_list_of_generators_train_like_single_ones_bit_for_bit(c
         values = "values" in kind
         inputs, targets = (rng.integers(size, size=lead) for _ in range(2))
         inputs = draw(rng, (*lead, size), dtype) if values else inputs
-        outputs, loss = stack.forward(inputs).copy(), LOSSES["classes"]()
+        outputs, loss = stack.forward(inputs).copy(), CRITERIA["classes"]()
         loss.forward(outputs, targets)
         gradient = stack.backward(loss.backward(), norms=True)
         for copy, network in enumerate(alone):
-            own, loss = network.forward(pick(inputs, (copy,))), LOSSES["classes"]()
+            own, loss = network.forward(pick(inputs, (copy,))), CRITERIA["classes"]()
             same_bits(pick(outputs, (copy,)), own)
             loss.forward(own, pick(targets, (copy,)))
             same_bits(gradient[copy], network.backward(loss.backward(), norms=True))

@@ -101,20 +101,20 @@ def test_a_window_has_the_states_of_the_written_formulas(case, stateful, assert_
 
 
 @every_built_in
-@pytest.mark.parametrize("carried", [False, True], ids=["whole", "carry"])
+@pytest.mark.parametrize("carried", [False, True], ids=["whole", "step_weights"])
 def test_the_loops_of_a_layer_are_the_generic_ones_made_fast(case, carried, assert_close):
     rng = np.random.default_rng(3)
     arrays = case.draw(rng, learned=True)
     fast, slow = case.make(arrays), case.make(arrays, cell=generic(case.cell))
     for steps, batch, reset in ((6, 3, True), (3, 3, False), (1, 1, True), (7, 2, True)):
         xs, dhs = rng.standard_normal((steps, batch, D)), rng.standard_normal((steps, batch, H))
-        carry = list(rng.uniform(0.2, 1.5, steps)) if carried else None
+        step_weights = list(rng.uniform(0.2, 1.5, steps)) if carried else None
         for layer in (fast, slow):
             if reset:
                 layer.reset_state()
         assert_close(fast.forward(xs), slow.forward(xs))
         all_close(fast.state, slow.state, assert_close)
-        dxs = [layer.backward(dhs, norms=True, carry=carry) for layer in (fast, slow)]
+        dxs = [layer.backward(dhs, norms=True, step_weights=step_weights) for layer in (fast, slow)]
         assert_close(*dxs)
         all_close(fast.dstate, slow.dstate, assert_close)
         assert_close(fast.norms["h"], slow.norms["h"])

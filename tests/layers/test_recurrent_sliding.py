@@ -12,10 +12,10 @@ def all_close(actual, expected, assert_close):
 
 def same_window(layer, fresh, rng, steps, assert_close, first=0):
     """Both have run the same window: everything that can be asked of it agrees."""
-    dhs, carry = rng.standard_normal((steps, N, H)), rng.uniform(0.5, 1.5, steps)
+    dhs, step_weights = rng.standard_normal((steps, N, H)), rng.uniform(0.5, 1.5, steps)
     dhs[:first] = 0.0
-    for factors in (None, carry):
-        dxs = [one.backward(dhs, norms=True, carry=factors) for one in (layer, fresh)]
+    for factors in (None, step_weights):
+        dxs = [one.backward(dhs, norms=True, step_weights=factors) for one in (layer, fresh)]
         assert_close(*dxs)
         all_close((*layer.dstate, *layer.grads), (*fresh.dstate, *fresh.grads), assert_close)
         all_close(layer.norms.values(), fresh.norms.values(), assert_close)

@@ -5,32 +5,32 @@ from recurrent_cases import CASES, PHI, STEP, D, H, descend, every_layer, part, 
 N = 2
 
 
-def slopes_in_states(case, arrays, xs, dhs, start, carry=None):
+def slopes_in_states(case, arrays, xs, dhs, start, step_weights=None):
     """dL/d(every state at every t), (T + 1, states, N, H): each disturbed on its own, where it is computed."""
     added = np.zeros((len(xs) + 1, case.states, *dhs.shape[1:]), complex)
     slopes = np.empty(added.shape)
     for index in np.ndindex(added.shape):
         added[index] = 1j * STEP
-        states = case.run(arrays, xs, start, added=added, carry=carry)
+        states = case.run(arrays, xs, start, added=added, step_weights=step_weights)
         slopes[index] = (dhs * case.outputs(states)).sum().imag / STEP
         added[index] = 0.0
     return slopes
 
 
 @every_layer
-@pytest.mark.parametrize("carry", [None, np.array([0.5, 2.0, 0.0, 0.7])], ids=["whole", "carry"])
+@pytest.mark.parametrize("step_weights", [None, np.array([0.5, 2.0, 0.0, 0.7])], ids=["whole", "step_weights"])
 @pytest.mark.parametrize("steps", [1, 4])
-def test_norms_are_those_of_the_loss_differentiated_in_every_state(case, steps, carry, assert_close):
+def test_norms_are_those_of_the_loss_differentiated_in_every_state(case, steps, step_weights, assert_close):
     rng = np.random.default_rng(1)
     arrays = case.draw(rng)
     layer, names = case.make(arrays), case.cell.state_names
-    factors = None if carry is None else carry[:steps]
+    factors = None if step_weights is None else step_weights[:steps]
     for _ in range(2):
         xs, dhs = rng.standard_normal((steps, N, D)), rng.standard_normal((steps, N, H))
         start = case.start(rng, N)
         layer.set_state(*start)
         layer.forward(xs)
-        layer.backward(dhs, norms=True, carry=factors)
+        layer.backward(dhs, norms=True, step_weights=factors)
         slopes = slopes_in_states(case, arrays, xs, dhs, start, factors)
         assert list(layer.norms) == list(names)
         for k, name in enumerate(names):
@@ -171,6 +171,6 @@ def test_states_are_those_of_the_last_window_with_the_ones_before_it(case, batch
 def test_steepest_is_known_where_the_gradient_passes_one_activation(case):
     layer = case.make(case.draw(np.random.default_rng(15)))
     if case.options:
-        assert layer.steepest == {"tanh": 1.0, "relu": 1.0, "identity": 1.0, "sigmoid": 0.25}[layer.activation_name]
+        assert layer.max_slope == {"tanh": 1.0, "relu": 1.0, "identity": 1.0, "sigmoid": 0.25}[layer.activation_name]
     else:
-        assert np.isnan(layer.steepest)
+        assert np.isnan(layer.max_slope)

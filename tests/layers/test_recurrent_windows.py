@@ -229,11 +229,11 @@ def test_batch_first_gives_the_same_numbers_transposed(case, assert_close):
     straight, turned = case.make(arrays), case.make(arrays, batch_first=True)
     for steps, batch in ((5, 3), (3, 3)):
         xs, dhs = rng.standard_normal((steps, batch, D)), rng.standard_normal((steps, batch, H))
-        carry = rng.uniform(0.5, 1.5, steps)
+        step_weights = rng.uniform(0.5, 1.5, steps)
         hs = turned.forward(xs.swapaxes(0, 1).copy())
         assert_close(hs, straight.forward(xs).swapaxes(0, 1))
-        dxs = turned.backward(dhs.swapaxes(0, 1).copy(), norms=True, carry=carry)
-        assert_close(dxs, straight.backward(dhs, norms=True, carry=carry).swapaxes(0, 1))
+        dxs = turned.backward(dhs.swapaxes(0, 1).copy(), norms=True, step_weights=step_weights)
+        assert_close(dxs, straight.backward(dhs, norms=True, step_weights=step_weights).swapaxes(0, 1))
         all_close(turned.norms.values(), straight.norms.values(), assert_close)
         for ours, theirs in zip((*turned.dstate, *turned.state), (*straight.dstate, *straight.state), strict=True):
             assert_close(ours, theirs)

@@ -3,7 +3,7 @@ import pytest
 
 from rnnexp.layers import (
     ACTIVATIONS,
-    LOSSES,
+    CRITERIA,
     MeanSquaredError,
     SoftmaxCrossEntropy,
     TimeEmbedding,
@@ -143,7 +143,7 @@ def check_losses(make, copies, dtype, shape, check):
 @every_shape
 @both_dtypes
 @every_stack
-@pytest.mark.parametrize("make", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("make", CRITERIA.values(), ids=CRITERIA)
 def test_gradients_of_stacked_losses_are_single_ones_bit_for_bit(make, copies, dtype, shape, same_bits):
     def check(ours, theirs, our_slope, their_slope):
         assert our_slope.tobytes() == their_slope.tobytes()
@@ -155,7 +155,7 @@ def test_gradients_of_stacked_losses_are_single_ones_bit_for_bit(make, copies, d
 @every_shape
 @both_dtypes
 @every_stack
-@pytest.mark.parametrize("make", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("make", CRITERIA.values(), ids=CRITERIA)
 def test_values_of_stacked_losses_are_single_ones_bit_for_bit(make, copies, dtype, shape):
     difference = []
     check_losses(make, copies, dtype, shape, lambda ours, theirs, *_: difference.append(float(abs(ours - theirs))))

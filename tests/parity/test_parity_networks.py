@@ -19,7 +19,7 @@ from torch_twin import (
     without_second_biases,
 )
 
-from rnnexp.layers import LOSSES, from_state_dict, to_state_dict
+from rnnexp.layers import CRITERIA, from_state_dict, to_state_dict
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.parity
@@ -123,7 +123,7 @@ def test_outputs_of_only_the_scored_steps_have_the_gradients_of_the_whole_window
     rng, sizes = np.random.default_rng(4), Sizes()
     network, twin = draw(cell, "embedding", layers=layers)
     inputs, targets = draw_inputs("embedding", sizes, rng), draw_targets("classes", sizes, rng)[scored]
-    criterion = LOSSES["classes"]()
+    criterion = CRITERIA["classes"]()
     criterion.forward(network.forward(inputs, scored=scored), targets)
     gradient = network.backward(criterion.backward())
     outputs, _ = twin(torch.from_numpy(inputs))

@@ -102,12 +102,12 @@ def test_factors_of_what_a_step_hands_back_scale_the_gradient_as_a_hook_would(ce
     whole = Episodes(6).whole
     for _ in range(2):
         network.reset_state()
-        carry = list(rng.uniform(0.3, 1.7, 6))
+        step_weights = list(rng.uniform(0.3, 1.7, 6))
         slope = rng.standard_normal((6, SIZES.batch, SIZES.outputs))
         network.forward(whole.inputs)
-        gradient = network.backward(slope, carry=carry)
+        gradient = network.backward(slope, step_weights=step_weights)
         state, total = None, 0.0
-        for step, factor in enumerate(carry):
+        for step, factor in enumerate(step_weights):
             if state is not None:
                 state = tuple(scaled_back(part, factor) for part in state)
             outputs, state = twin(torch.from_numpy(whole.inputs[step : step + 1]), state)

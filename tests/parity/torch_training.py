@@ -3,8 +3,9 @@
 import numpy as np
 from torch_twin import Sizes, torch, torch_loss, without_second_biases
 
+from rnnexp.algorithms import TruncatedBPTT
 from rnnexp.tasks import Batch, EpisodeTask, Place, StreamTask
-from rnnexp.training import TruncatedBPTT, train
+from rnnexp.training import train
 
 SIZES = Sizes()
 

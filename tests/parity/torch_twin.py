@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from rnnexp.layers import LOSSES, Network, Parameters, TimeGRU, TimeLSTM, TimeRNN, build_network, to_state_dict
+from rnnexp.layers import CRITERIA, Network, Parameters, TimeGRU, TimeLSTM, TimeRNN, build_network, to_state_dict
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
@@ -161,7 +161,7 @@ def torch_loss(outputs, targets, mask=None):
 
 def our_step(network, inputs, targets, mask=None, *, norms=False):
     """Outputs, loss and gradient of a window."""
-    criterion = LOSSES["classes" if targets.dtype.kind == "i" else "values"]()
+    criterion = CRITERIA["classes" if targets.dtype.kind == "i" else "values"]()
     outputs = network.forward(inputs).copy()
     loss = float(criterion.forward(outputs, targets, mask))
     return outputs, loss, network.backward(criterion.backward(), norms=norms).copy()

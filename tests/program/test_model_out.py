@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import yaml
 
-from rnnexp.build import build
-from rnnexp.layers import LOSSES
+from rnnexp.build import build_experiment
+from rnnexp.layers import CRITERIA
 
 QUICK = ("steps=30", "tracking.figures=false", "tracking.model=true")
 #: Loads runs:/<id>/model with MLflow, and writes what it makes of an array.
@@ -53,7 +53,7 @@ def predicted(run, inputs, folder, place, *, python=None):
 
 def held_out(run_folder):
     """The evaluation set of a run, and its kind of targets."""
-    experiment = build(yaml.safe_load((run_folder / "config.yaml").read_text(encoding="utf-8")))
+    experiment = build_experiment(yaml.safe_load((run_folder / "config.yaml").read_text(encoding="utf-8")))
     return experiment.held_out, experiment.task.target_kind
 
 
@@ -62,7 +62,7 @@ def loss_elsewhere(run, folder, place, **how):
     batch, kind = held_out(Path(run.data.tags["rnnexp.folder"]))
     outputs = predicted(run, np.ascontiguousarray(batch.inputs.swapaxes(0, 1)), folder, place, **how)
     outputs = np.ascontiguousarray(outputs.swapaxes(0, 1))
-    return float(LOSSES[kind]().forward(outputs, batch.targets, batch.mask))
+    return float(CRITERIA[kind]().forward(outputs, batch.targets, batch.mask))
 
 
 def logged(folder, run):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rnnexp.config import conf_dir
+from rnnexp.settings import conf_dir
 
 TASKS = ", ".join(sorted(path.stem for path in (conf_dir() / "task").glob("*.yaml")))
 

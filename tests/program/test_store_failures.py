@@ -31,7 +31,7 @@ import sys
 from pathlib import Path
 
 import mlflow.store.tracking.sqlalchemy_store
-from rnnexp.tracking.history import Point
+from rnnexp.history import Point
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.store import open_store
 

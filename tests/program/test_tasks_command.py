@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from rnnexp.config import conf_dir
+from rnnexp.settings import conf_dir
 
 NAMES = sorted(path.stem for path in (conf_dir() / "task").glob("*.yaml"))
 

@@ -106,15 +106,6 @@ def serve(template):
     import mlflow
     from mlflow.store.artifact import local_artifact_repo  # noqa: F401
 
-    import rnnexp.__main__
-    import rnnexp.build
-    import rnnexp.experiment
-    import rnnexp.resume
-    import rnnexp.sweeps.together
-    import rnnexp.sweeps.whole
-    import rnnexp.tracking.recorder
-    import rnnexp.tracking.sweep_summary  # noqa: F401
-
     mlflow.MlflowClient(f"sqlite:///{template}").search_experiments()
     print("ready", flush=True)
     for line in sys.stdin:

@@ -10,21 +10,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rnnexp.report import differing
-from rnnexp.report import grouped as grouped_of_report
-from rnnexp.tracking.comparison import (
+from rnnexp.comparison.effects import (
+    explained_variance,
     findings,
     grouped,
-    influence,
     left_out,
     level,
     unit_of,
     usable_values,
     without_runs,
-    write_comparison,
 )
-from rnnexp.tracking.comparison_figures import comparison_figures, file_names
-from rnnexp.tracking.key_axis import KeyAxis
+from rnnexp.comparison.files import write_comparison
+from rnnexp.comparison.key_axis import KeyAxis
+from rnnexp.comparison.sweep_figures import comparison_figures, file_names
+from rnnexp.report import differing
+from rnnexp.report import grouped as grouped_of_report
 
 LOSS = "final/eval/loss"
 NAN = math.nan
@@ -109,20 +109,20 @@ def test_the_share_of_the_variance_is_that_worked_out_by_hand():
     # On the scale of ln: 0 1 | 4 5. Means 0.5 and 4.5, overall 2.5; between 4 * 2^2 = 16, in all 16 + 4 * 0.5^2 = 17.
     losses = np.exp([0.0, 1.0, 4.0, 5.0])
     table = table_of(losses, hidden_size=[8, 8, 4, 4], seed=[0, 1, 0, 1])
-    found = influence(table, ["seed", "hidden_size"])
+    found = explained_variance(table, ["seed", "hidden_size"])
     assert found.index.tolist() == ["hidden_size", "seed"]
     assert found["share"].tolist() == pytest.approx([16 / 17, 1 / 17])
     assert found["by_chance"].tolist() == pytest.approx([1 / 3, 1 / 3])
     assert found.loc["hidden_size", ["values", "best", "worst"]].tolist() == [2, 8, 4]
     # With a loss of zero there is no logarithm: 0, 1 | 4, 5 themselves.
     plain = table_of([0.0, 1.0, 4.0, 5.0], hidden_size=[8, 8, 4, 4])
-    assert influence(plain, ["hidden_size"])["share"].tolist() == pytest.approx([16 / 17])
+    assert explained_variance(plain, ["hidden_size"])["share"].tolist() == pytest.approx([16 / 17])
 
 
 def test_what_chance_gives_is_the_mean_share_over_all_shuffles():
     losses = np.array([0.2, 0.9, 0.4, 1.3, 0.1])
     shares = [
-        influence(table_of(losses[list(order)], key=["a", "a", "b", "b", "c"]), ["key"])["share"].iloc[0]
+        explained_variance(table_of(losses[list(order)], key=["a", "a", "b", "b", "c"]), ["key"])["share"].iloc[0]
         for order in itertools.permutations(range(5))
     ]
     assert np.mean(shares) == pytest.approx((3 - 1) / (5 - 1))
@@ -133,7 +133,7 @@ def test_what_chance_gives_is_the_mean_share_over_all_shuffles():
     [([0.1, 0.1, 0.1], [1, 1, 2]), ([1.0, 2.0, 3.0], [1, 2, 3]), ([1.0, 2.0], [1, 1]), ([1.0], [1]), ([NAN], [1])],
 )
 def test_a_share_that_says_nothing_is_not_given(losses, key):
-    found = influence(table_of(losses, key=key), ["key"])
+    found = explained_variance(table_of(losses, key=key), ["key"])
     assert found[["share", "by_chance"]].isna().all(axis=None)
 
 
@@ -310,7 +310,7 @@ def test_the_parameters_that_differ_are_told_from_metrics_and_records():
 def test_comparing_needs_no_mlflow():
     code = (
         "import sys, tempfile, pandas as pd; from pathlib import Path\n"
-        "from rnnexp.tracking.comparison import write_comparison\n"
+        "from rnnexp.comparison.files import write_comparison\n"
         "table = pd.DataFrame({'name': ['a'], 'status': ['FINISHED'], 'final/eval/loss': [1.0]}, index=['r'])\n"
         "write_comparison(table, {}, Path(tempfile.mkdtemp()), title='t', keys=[])\n"
         "assert 'mlflow' not in sys.modules"

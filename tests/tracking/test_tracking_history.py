@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from rnnexp.gradients import GradientStudy, NormsByLag
+from rnnexp.history import History, Point, log10_by_lag
 from rnnexp.layers import build_network
 from rnnexp.tasks import Adding, Baseline, Recall, Text
-from rnnexp.tracking.history import History, Point, log10_by_lag
 from rnnexp.training import Evaluation, Report
 
 NAN, INF = math.nan, math.inf

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from rnnexp.checks import InvalidValue, UserError
-from rnnexp.config import check_model
 from rnnexp.layers import TimeGRU, TimeLSTM, TimeRNN, build_network
+from rnnexp.settings import check_model
 from rnnexp.tasks import Adding, Recall, Table, Text
 from rnnexp.tracking import model as models
 from rnnexp.tracking.model import save_model

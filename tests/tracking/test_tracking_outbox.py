@@ -12,8 +12,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from rnnexp.checks import UserError
+from rnnexp.history import Point
 from rnnexp.tracking import mlflow_run, store, sync
-from rnnexp.tracking.history import Point
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.outbox import OUTBOX_FILE, Outbox
 

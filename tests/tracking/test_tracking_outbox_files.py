@@ -7,9 +7,9 @@ import os
 import pytest
 
 from rnnexp import json_lines
+from rnnexp.history import Point
 from rnnexp.json_lines import Lines, read_lines
 from rnnexp.tracking import journal
-from rnnexp.tracking.history import Point
 from rnnexp.tracking.journal import METRICS_FILE, Journal
 from rnnexp.tracking.run_folder import RunFolder
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from rnnexp.gradients import AdaptiveWindow, NormsByLag, Saturation, Study, TruncationBias
+from rnnexp.history import History
 from rnnexp.tasks import Recall
 from rnnexp.tracking.gradient_report import readings, write_report
-from rnnexp.tracking.history import History
 from rnnexp.training import Report
 
 NAN, INF = math.nan, math.inf

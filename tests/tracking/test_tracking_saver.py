@@ -7,17 +7,19 @@ import signal
 import numpy as np
 import pytest
 
-from rnnexp import interrupts
+from rnnexp import process
+from rnnexp.algorithms import TruncatedBPTT
 from rnnexp.checks import UserError
 from rnnexp.gradients import GradientStudy
+from rnnexp.history import History
 from rnnexp.layers import TimeLSTM, build_network
-from rnnexp.resume import check_steps, compare, finished_at, keep_locked, lock
+from rnnexp.resume import check_steps, check_unchanged, keep_locked
+from rnnexp.state import packed, unpacked
 from rnnexp.tasks import Recall
 from rnnexp.tracking import saver as saving
-from rnnexp.tracking.history import History
-from rnnexp.tracking.saver import Saver, packed, unpacked
-from rnnexp.training import Adam, Streams, TruncatedBPTT, prepare
-from rnnexp.training.checkpoint import Checkpoints, load
+from rnnexp.tracking.saver import Saver
+from rnnexp.training import Adam, Streams, prepare
+from rnnexp.training.checkpoint import Checkpoints, finished_at, load, lock
 
 FILES = {"kind": "files", "every": 4}
 
@@ -57,7 +59,7 @@ def through(run, saver, history):
 
 def test_due_at_the_interval_and_at_the_end(tmp_path):
     run = training(steps=18)
-    assert through(run, Saver(tmp_path, FILES, 18), History(run.trainer.cursor.task, 18)) == [4, 8, 12, 16, 18]
+    assert through(run, Saver(tmp_path, FILES, 18), History(run.trainer.data.task, 18)) == [4, 8, 12, 16, 18]
     names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
     assert names == {"step-000000016.npz", "step-000000018.npz", "best.npz"}
 
@@ -80,7 +82,7 @@ def test_due_about_once_a_minute_without_an_interval(tmp_path, monkeypatch):
 
 def test_due_when_an_interruption_waits(tmp_path, monkeypatch):
     saver = Saver(tmp_path, FILES, 100)
-    monkeypatch.setattr(interrupts, "_waiting", signal.SIGINT)
+    monkeypatch.setattr(process, "_waiting", signal.SIGINT)
     assert saver.due(3) and not saver.due(0)
     assert not Saver(tmp_path, {"kind": "none"}, 100).due(3)
 
@@ -88,7 +90,7 @@ def test_due_when_an_interruption_waits(tmp_path, monkeypatch):
 def test_none_writes_nothing(tmp_path):
     run = training()
     saver = Saver(tmp_path, {"kind": "none"}, 20)
-    assert through(run, saver, History(run.trainer.cursor.task, 20)) == []
+    assert through(run, saver, History(run.trainer.data.task, 20)) == []
     saver.save(run.trainer, {}, 0.1)
     saver.finish(20)
     assert not saver.written and list(tmp_path.iterdir()) == []
@@ -289,7 +291,7 @@ SETTINGS = {"seed": 0, "steps": 10, "task": {"_target_": "a.Recall", "lag": 3}, 
 
 @pytest.mark.parametrize("key", ["seed", "+seed", "task", "task.lag", "task@task", "initializer@init.recurrent"])
 def test_what_is_the_same_is_no_difference(key):
-    compare(SETTINGS, SETTINGS, [key.lstrip("+")])
+    check_unchanged(SETTINGS, SETTINGS, [key.lstrip("+")])
 
 
 @pytest.mark.parametrize(
@@ -304,9 +306,9 @@ def test_what_is_the_same_is_no_difference(key):
 )
 def test_what_differs_is_named_with_both_values(key, now, named):
     with pytest.raises(UserError, match=named):
-        compare(SETTINGS, {**SETTINGS, **now}, [key])
+        check_unchanged(SETTINGS, {**SETTINGS, **now}, [key])
 
 
 @pytest.mark.parametrize("key", ["steps", "tracking.uri", "checkpoint.every", "hydra.run.dir", "hydra/launcher"])
 def test_what_may_differ_is_not_compared(key):
-    compare(SETTINGS, {**SETTINGS, "steps": 20, "tracking": {"uri": "x"}}, [key])
+    check_unchanged(SETTINGS, {**SETTINGS, "steps": 20, "tracking": {"uri": "x"}}, [key])

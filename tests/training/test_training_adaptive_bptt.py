@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from training_cases import every_cell
 
+from rnnexp.algorithms import AdaptiveBPTT
 from rnnexp.checks import InvalidValue
 from rnnexp.gradients import adaptive_window, norms_by_lag
 from rnnexp.layers import Initializers, Orthogonal
 from rnnexp.tasks import Echo, Recall
-from rnnexp.training import AdaptiveBPTT
 
 
 @pytest.fixture
@@ -136,8 +136,8 @@ def test_the_stride_follows_the_window_unless_it_is_given(every_step, linear):
     for bptt in (following, fixed):
         bptt.adapt(bptt.every + 1)
     assert (following.length, following.stride, fixed.length, fixed.stride) == (4, 4, 4, 3)
-    stretch = fixed.stretch(rng=np.random.default_rng(0))
-    assert (stretch.new, stretch.length, stretch.carry) == (3, 4, None)
+    segment = fixed.segment(rng=np.random.default_rng(0))
+    assert (segment.new, segment.length, segment.step_weights) == (3, 4, None)
 
 
 def test_it_is_measured_every_so_many_updates_and_kept_between_them(every_step, linear):

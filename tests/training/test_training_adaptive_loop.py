@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from training_cases import CELLS, every_cell, step_losses, trained
 
+from rnnexp.algorithms import AdaptiveBPTT, TruncatedBPTT
 from rnnexp.layers import Initializers, Orthogonal
 from rnnexp.tasks import Echo, Recall
-from rnnexp.training import SGD, Adam, AdaptiveBPTT, TruncatedBPTT
+from rnnexp.training import SGD, Adam
 
 TASKS = {"episodes": lambda: Recall(3, lag=9), "stream": lambda: Echo(lag=1)}
 every_task = pytest.mark.parametrize("make", TASKS.values(), ids=TASKS)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from training_cases import CELLS, by_name, complex_step_gradient, every_cell, step_losses, trained
 
+from rnnexp.algorithms import TruncatedBPTT
 from rnnexp.gradients import fixed_windows, full_gradient, gradient_by_lag
 from rnnexp.tasks import Adding, Batch, Echo, Recall
-from rnnexp.training import SGD, TruncatedBPTT
+from rnnexp.training import SGD
 
 STEPS, BATCH = 7, 3
 WINDOWS = [(1, 1), (3, 3), (5, 3), (7, 3), (4, 2), (20, 4), (None, 3), (None, 1)]

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from rnnexp.algorithms import TruncatedBPTT
 from rnnexp.tasks import Adding, Batch, Echo, Recall
-from rnnexp.training import TruncatedBPTT, train
+from rnnexp.training import train
 
 BATCH = 3
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from rnnexp.algorithms import TruncatedBPTT
 from rnnexp.checks import InvalidValue
 from rnnexp.tasks import Batch, Echo, Recall
-from rnnexp.training import TruncatedBPTT, train
+from rnnexp.training import train
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rnnexp.algorithms import AdaptiveBPTT, TruncatedBPTT
 from rnnexp.checks import UserError
 from rnnexp.layers import TimeGRU, TimeLSTM, build_network
 from rnnexp.tasks import Echo, Recall, Sine
-from rnnexp.training import SGD, Adam, AdamW, AdaptiveBPTT, RMSProp, TruncatedBPTT, prepare
+from rnnexp.training import SGD, Adam, AdamW, RMSProp, prepare
 from rnnexp.training.checkpoint import Checkpoints, load, read_about, save
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rnnexp.algorithms import AdaptiveBPTT, RandomizedBPTT, TruncatedBPTT
 from rnnexp.layers import Initializers, Normal, TimeGRU, TimeLSTM, TimeRNN, build_network
 from rnnexp.layers.recurrent import Recurrent
 from rnnexp.tasks import Echo, EpisodeTask, InfluenceBalancing, Place, Recall, Sine, StreamTask, Table, Text
@@ -15,14 +16,11 @@ from rnnexp.training import (
     Adagrad,
     Adam,
     AdamW,
-    AdaptiveBPTT,
     Cosine,
     NormClipping,
     Omega,
-    RandomizedBPTT,
     RMSProp,
     StepDecay,
-    TruncatedBPTT,
     ValueClipping,
     WeightDecay,
     prepare,
@@ -321,11 +319,11 @@ def test_a_task_with_other_things_in_its_place_and_state_of_its_own_goes_on(task
 def test_every_kind_of_generator_goes_on(bits, tmp_path):
     def trainer(seed):
         made = a_run(THREE["episodes"](), seed)
-        made.trainer.cursor.rng = np.random.Generator(bits(seed))
+        made.trainer.data.rng = np.random.Generator(bits(seed))
         return made.trainer
 
     first, second = trainer(1), trainer(2)
-    first.cursor.rng.random(3, dtype=np.float32)  # half a word is kept
+    first.data.rng.random(3, dtype=np.float32)  # half a word is kept
     for _ in range(4):
         first.update()
     save(tmp_path / "a.npz", first.state())
@@ -354,9 +352,9 @@ class Growing(TruncatedBPTT):
 
     varies = True
 
-    def stretch(self, *, rng):
+    def segment(self, *, rng):
         self.length = self.stride = min(9, self.length + 1)
-        return type(self._stretch)(self.length, self.length)
+        return type(self._segment)(self.length, self.length)
 
     def state(self):
         return {"length": self.length}
@@ -414,7 +412,7 @@ def test_whole_episodes_are_saved_without_their_window():
     trainer = a_run(THREE["episodes"](), 1, bptt=lambda: TruncatedBPTT(None)).trainer
     trainer.update()
     state = trainer.state()
-    assert state["window"] is None and state["cursor"]["batch"] is None
+    assert state["window"] is None and state["data"]["batch"] is None
     stream = a_run(InfluenceBalancing(eval_steps=20), 1, bptt=TRUNCATIONS["overlapping"]).trainer
     stream.update()
     assert stream.state()["window"] is not None

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from rnnexp.algorithms import TruncatedBPTT
 from rnnexp.checks import InvalidValue
 from rnnexp.layers import build_network
 from rnnexp.tasks import Adding, Echo, Recall, Text
-from rnnexp.training import Adam, Constant, NoClipping, NoRegularizer, Streams, TruncatedBPTT, train
+from rnnexp.training import Adam, Constant, NoClipping, NoRegularizer, Streams, train
 from rnnexp.training.loop import Trainer
 
 TASKS = {

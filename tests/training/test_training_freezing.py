@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from training_cases import CELLS, by_name, every_cell, trained
 
+from rnnexp.algorithms import RandomizedBPTT, TruncatedBPTT
 from rnnexp.layers import TimeGRU, TimeLSTM
 from rnnexp.tasks import Echo, Recall
-from rnnexp.training import SGD, AdamW, Omega, RandomizedBPTT, TruncatedBPTT, WeightDecay
+from rnnexp.training import SGD, AdamW, Omega, WeightDecay
 
 FREEZE = {
     "one matrix": ({}, "recurrent.Wh", ["recurrent.Wh"]),

@@ -2,9 +2,10 @@
 
 import pytest
 
+from rnnexp.algorithms import TruncatedBPTT
 from rnnexp.layers import build_network
 from rnnexp.tasks import Adding, Echo, Recall
-from rnnexp.training import Adam, NormClipping, Streams, TruncatedBPTT, train
+from rnnexp.training import Adam, NormClipping, Streams, train
 
 
 @pytest.fixture

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from rnnexp.algorithms import TruncatedBPTT
 from rnnexp.checks import InvalidValue
 from rnnexp.tasks import Adding, Baseline, Batch, Echo, Place, Recall, StreamTask
-from rnnexp.training import SGD, Adam, Evaluation, NormClipping, TruncatedBPTT, evaluate, train
+from rnnexp.training import SGD, Adam, Evaluation, NormClipping, evaluate, train
 
 
 @pytest.fixture

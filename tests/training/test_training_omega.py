@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from training_cases import CELLS, by_name, trained
 
+from rnnexp.algorithms import TruncatedBPTT
 from rnnexp.checks import InvalidValue, UserError
 from rnnexp.layers import Initializers, Orthogonal, TimeGRU, TimeLSTM
-from rnnexp.training import SGD, Omega, TruncatedBPTT, train
+from rnnexp.training import SGD, Omega, train
 from rnnexp.training.regularizers import omega
 
 either = pytest.mark.parametrize("squared", [True, False])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from training_cases import Scripted, all_cut_patterns, hazard
 
+from rnnexp.algorithms import RandomizedBPTT, Segment
 from rnnexp.checks import InvalidValue
-from rnnexp.training import RandomizedBPTT, Stretch
 
 SETTINGS = [(2, 2.5), (3, 6.0), (5, 4.0), (20, 6.0)]
 every_setting = pytest.mark.parametrize(("length", "alpha"), SETTINGS)
@@ -25,31 +25,31 @@ class Numbers:
 
 def drawn_lengths(length, alpha, count, seed=0):
     bptt, rng = RandomizedBPTT(length, alpha=alpha), np.random.default_rng(seed)
-    return np.array([bptt.stretch(rng=rng).new for _ in range(count)])
+    return np.array([bptt.segment(rng=rng).new for _ in range(count)])
 
 
 def uncut(length, alpha, steps):
     """The factors of a window that was cut after so many steps, and not before."""
-    return RandomizedBPTT(length, alpha=alpha).stretch(rng=Scripted([False] * (steps - 1))).carry
+    return RandomizedBPTT(length, alpha=alpha).segment(rng=Scripted([False] * (steps - 1))).step_weights
 
 
 @every_setting
 def test_a_cut_falls_where_the_number_drawn_is_below_the_probability(length, alpha):
     chances = [hazard(since, length, alpha) for since in (1, 2, 3, 4)]
     above = [chance * (1 + 1e-9) for chance in chances[:3]]
-    stretch = RandomizedBPTT(length, alpha=alpha).stretch(rng=Numbers(*above, chances[3] * (1 - 1e-9)))
-    assert (stretch.new, stretch.length) == (4, 4)
+    segment = RandomizedBPTT(length, alpha=alpha).segment(rng=Numbers(*above, chances[3] * (1 - 1e-9)))
+    assert (segment.new, segment.length) == (4, 4)
     for step in range(3):
         below = chances[step] * (1 - 1e-9)
-        assert RandomizedBPTT(length, alpha=alpha).stretch(rng=Numbers(*above[:step], below)).new == step + 1
+        assert RandomizedBPTT(length, alpha=alpha).segment(rng=Numbers(*above[:step], below)).new == step + 1
 
 
 @every_setting
 def test_the_factors_make_up_for_the_cut_that_was_not_made_before_each_step(length, alpha):
-    carry = uncut(length, alpha, 30)
-    assert carry[0] == 1.0
-    np.testing.assert_allclose(carry[1:], [1 / (1 - hazard(since, length, alpha)) for since in range(1, 30)])
-    assert all(type(factor) is float for factor in carry)
+    step_weights = uncut(length, alpha, 30)
+    assert step_weights[0] == 1.0
+    np.testing.assert_allclose(step_weights[1:], [1 / (1 - hazard(since, length, alpha)) for since in range(1, 30)])
+    assert all(type(factor) is float for factor in step_weights)
 
 
 def test_the_factors_at_a_hand_computed_point():
@@ -58,8 +58,8 @@ def test_the_factors_at_a_hand_computed_point():
 
 
 def test_no_older_step_is_reached_from_a_window_with_factors():
-    assert Stretch(4, 4, [1.0, 2.0, 2.0, 2.0]).back(2) == 0
-    assert Stretch(4, 9).back(4) == 5
+    assert Segment(4, 4, [1.0, 2.0, 2.0, 2.0]).back(2) == 0
+    assert Segment(4, 9).back(4) == 5
 
 
 @every_setting
@@ -68,12 +68,12 @@ def test_the_windows_of_a_sequence_follow_its_cuts_and_end_with_it(length, alpha
         windows = RandomizedBPTT(length, alpha=alpha).windows(5, rng=Scripted(cuts))
         assert [(w.start, w.newest, w.end) for w in windows] == [(w.start, w.newest, w.end) for w in expected]
         for window, own in zip(windows, expected, strict=True):
-            np.testing.assert_allclose(window.carry, own.carry, rtol=1e-14)
+            np.testing.assert_allclose(window.step_weights, own.step_weights, rtol=1e-14)
 
 
 def test_the_last_window_is_shortened_with_its_factors():
     (window,) = RandomizedBPTT(4).windows(3, rng=Scripted([False] * 10))
-    assert (window.start, window.newest, window.end, len(window.carry)) == (0, 0, 3, 3)
+    assert (window.start, window.newest, window.end, len(window.step_weights)) == (0, 0, 3, 3)
 
 
 @pytest.mark.parametrize(("length", "alpha"), [(2, 6.0), (5, 6.0), (10, 4.0), (20, 8.0)])

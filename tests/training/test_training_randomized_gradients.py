@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from training_cases import CELLS, Scripted, all_cut_patterns, every_cell, trained
 
+from rnnexp.algorithms import RandomizedBPTT, TruncatedBPTT
 from rnnexp.gradients import Window, full_gradient, windowed_gradient
 from rnnexp.tasks import Batch
-from rnnexp.training import Constant, NoClipping, NoRegularizer, RandomizedBPTT, TruncatedBPTT
+from rnnexp.training import Constant, NoClipping, NoRegularizer
 from rnnexp.training.loop import Trainer
 
 STEPS, COUNT, LENGTH = 18, 2, 4
@@ -92,9 +93,9 @@ def test_over_all_cuts_the_updates_of_an_episode_add_up_to_the_full_gradient(
             batch_size=COUNT,
         )
         trainer.truncation = Scripted(cuts)
-        while trainer.cursor.position < 4:
+        while trainer.data.position < 4:
             trainer.update()
-        updates = task.mask.sum() / trainer.cursor.scored_per_update(length)
+        updates = task.mask.sum() / trainer.data.scored_per_update(length)
         mean += probability * np.sum(optimizer.gradients, axis=0) / updates
     assert_close(mean, full_gradient(network, episode.batch, "classes"))
 
@@ -103,10 +104,10 @@ def by_window(network, batch):
     """`windowed_gradient`, which is a sum over the windows, each of them computed once."""
 
     @functools.cache
-    def of_one(start, end, carry):
-        return windowed_gradient(network, batch, "classes", [Window(start, start, end, carry)])
+    def of_one(start, end, step_weights):
+        return windowed_gradient(network, batch, "classes", [Window(start, start, end, step_weights)])
 
-    return lambda windows: sum(of_one(w.start, w.end, w.carry and tuple(w.carry)) for w in windows)
+    return lambda windows: sum(of_one(w.start, w.end, w.step_weights and tuple(w.step_weights)) for w in windows)
 
 
 def z_scores(mean, full, draws):
@@ -190,10 +191,10 @@ def test_the_scored_steps_of_an_update_are_counted_by_the_mask(every_step, netwo
         schedule=Constant(),
         batch_size=COUNT,
     )
-    assert trainer.cursor.scored_per_update(4) == 4 * COUNT, "no episode yet"
+    assert trainer.data.scored_per_update(4) == 4 * COUNT, "no episode yet"
     trainer.update()
-    assert trainer.cursor.scored_per_update(4) == COUNT, "one update an episode, of one step"
+    assert trainer.data.scored_per_update(4) == COUNT, "one update an episode, of one step"
     whole = np.ones((10, COUNT), bool)
-    trainer.cursor.batch = Batch(whole, whole, whole)
-    assert trainer.cursor.scored_per_update(4) == 4 * COUNT
-    assert trainer.cursor.scored_per_update(100) == 10 * COUNT, "windows are no longer than the episode"
+    trainer.data.batch = Batch(whole, whole, whole)
+    assert trainer.data.scored_per_update(4) == 4 * COUNT
+    assert trainer.data.scored_per_update(100) == 10 * COUNT, "windows are no longer than the episode"

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from training_cases import CELLS, every_cell, step_losses, trained
 
+from rnnexp.algorithms import RandomizedBPTT, TruncatedBPTT
 from rnnexp.gradients import Window, windowed_gradient
 from rnnexp.tasks import Adding, Batch, Echo, Recall
-from rnnexp.training import SGD, RandomizedBPTT, TruncatedBPTT
+from rnnexp.training import SGD
 
 TASKS = {"episodes": lambda: Recall(3, lag=9), "values": lambda: Adding(length=11), "stream": lambda: Echo(lag=1)}
 every_task = pytest.mark.parametrize("make", TASKS.values(), ids=TASKS)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from rnnexp.algorithms import TruncatedBPTT
 from rnnexp.layers import build_network
 from rnnexp.tasks import Batch, Parity, Recall
-from rnnexp.training import SGD, Constant, NoClipping, NoRegularizer, TruncatedBPTT
-from rnnexp.training.side_by_side import Joined, draw_episodes
+from rnnexp.training import SGD, Constant, NoClipping, NoRegularizer
+from rnnexp.training.stacked_data import Joined, draw_episodes
 from rnnexp.training.trainer import Trainer
 
 
@@ -43,7 +44,7 @@ def test_whole_episodes_are_those_that_each_draws_alone_and_leave_the_same_state
         assert np.array_equal(joined.scored, each.scored)
         assert joined.first.fresh
         for one, other in zip(together, alone, strict=True):
-            assert str(one.cursor.state()) == str(other.cursor.state())
+            assert str(one.data.state()) == str(other.data.state())
 
 
 def test_episodes_that_are_read_in_pieces_are_handed_to_the_trainers():
@@ -67,6 +68,6 @@ class Backwards(Recall):
 @pytest.mark.parametrize("task", [Parity(length=5), Backwards(lag=5)])
 def test_a_task_that_can_not_is_left_alone(task):
     some = trainers(task, None)
-    before = [trainer.cursor.rng.bit_generator.state for trainer in some]
+    before = [trainer.data.rng.bit_generator.state for trainer in some]
     assert draw_episodes(some) is None
-    assert [trainer.cursor.rng.bit_generator.state for trainer in some] == before
+    assert [trainer.data.rng.bit_generator.state for trainer in some] == before

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from training_cases import CELLS
 
+from rnnexp.algorithms import TruncatedBPTT
 from rnnexp.gradients import GradientStudy
 from rnnexp.layers import build_network
 from rnnexp.tasks import Adding, Echo, LongLag, Reber, Recall, Text
@@ -21,7 +22,6 @@ from rnnexp.training import (
     RMSProp,
     StackedTrainer,
     Streams,
-    TruncatedBPTT,
     ValueClipping,
     WeightDecay,
     prepare,
@@ -298,7 +298,7 @@ def test_a_task_that_scores_nothing_is_told():
     runs = [a_run(seed, Recall(eval_sequences=5), optimizer=SGD(0.1)) for seed in range(2)]
     stack = StackedTrainer([run.trainer for run in runs])
     for run in runs:
-        run.trainer.cursor.task = Silent(eval_sequences=5)
+        run.trainer.data.task = Silent(eval_sequences=5)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ValueError, match="scored no step"):
         patch.setattr("rnnexp.training.stacked.UNSCORED_WINDOWS", 3)
         stack.update()

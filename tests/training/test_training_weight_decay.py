@@ -5,7 +5,7 @@ import pytest
 from training_cases import CELLS, by_name, every_cell, trained
 
 from rnnexp.checks import InvalidValue
-from rnnexp.layers import LOSSES, build_network
+from rnnexp.layers import CRITERIA, build_network
 from rnnexp.tasks import Recall
 from rnnexp.training import SGD, WeightDecay
 
@@ -28,7 +28,7 @@ def backward():
     def done(network, copies=()):
         rng = np.random.default_rng(0)
         inputs, targets = (rng.integers(3, size=(6, *copies, 2)) for _ in range(2))
-        criterion = LOSSES["classes"]()
+        criterion = CRITERIA["classes"]()
         criterion.forward(network.forward(inputs), targets)
         return network.backward(criterion.backward()).copy()
 

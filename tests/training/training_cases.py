@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnnexp.gradients import Window
-from rnnexp.layers import LOSSES, Initializers, Network, Normal, Parameters, TimeGRU, TimeLSTM, TimeRNN
+from rnnexp.layers import CRITERIA, Initializers, Network, Normal, Parameters, TimeGRU, TimeLSTM, TimeRNN
 from rnnexp.training import train
 
 CELLS = {
@@ -28,7 +28,7 @@ def step_losses(network, batch, target_kind):
     """Loss of every step, the mean over the sequences, by one forward pass over all steps."""
     outputs = network.replica().forward(batch.inputs).copy()
     return [
-        float(LOSSES[target_kind]().forward(outputs[[t]], batch.targets[[t]], batch.mask[[t]]))
+        float(CRITERIA[target_kind]().forward(outputs[[t]], batch.targets[[t]], batch.mask[[t]]))
         for t in range(len(outputs))
     ]
 
@@ -40,7 +40,7 @@ def complex_step_gradient(network, batch, target_kind):
         vector = network.parameters.vector.astype(complex)
         vector[index] += 1j * step
         shifted = Network(Parameters(network.parameters.shapes, dtype=complex, vector=vector), network.design)
-        loss = LOSSES[target_kind]().forward(shifted.forward(batch.inputs), batch.targets, batch.mask)
+        loss = CRITERIA[target_kind]().forward(shifted.forward(batch.inputs), batch.targets, batch.mask)
         gradient[index] = loss.imag / step
     return gradient
 
@@ -68,13 +68,13 @@ def hazard(since, length, alpha):
 def all_cut_patterns(steps, length, alpha):
     """Every way to cut a sequence: after which steps, the windows, and how probable it is."""
     for cuts in product([False, True], repeat=steps - 1):
-        windows, probability, start, carry = [], 1.0, 0, [1.0]
+        windows, probability, start, step_weights = [], 1.0, 0, [1.0]
         for end, cut in enumerate(cuts, start=1):
             chance = hazard(end - start, length, alpha)
             probability *= chance if cut else 1.0 - chance
             if cut:
-                windows.append(Window(start, start, end, carry))
-                start, carry = end, [1.0]
+                windows.append(Window(start, start, end, step_weights))
+                start, step_weights = end, [1.0]
             else:
-                carry.append(1.0 / (1.0 - chance))
-        yield cuts, [*windows, Window(start, start, steps, carry)], probability
+                step_weights.append(1.0 / (1.0 - chance))
+        yield cuts, [*windows, Window(start, start, steps, step_weights)], probability

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.random import Generator
 from shapes import LEARNING_RATE, Shape, data
 
+from rnnexp.algorithms import TruncatedBPTT
 from rnnexp.layers import Network, TimeGRU, TimeLSTM, TimeRNN, build_network, to_state_dict
 from rnnexp.tasks import Baseline, Batch, EpisodeTask
-from rnnexp.training import SGD, Constant, NoClipping, NoRegularizer, TruncatedBPTT
+from rnnexp.training import SGD, Constant, NoClipping, NoRegularizer
 from rnnexp.training.trainer import Trainer
 
 CELLS = {"rnn": TimeRNN, "gru": TimeGRU, "lstm": TimeLSTM}

@@ -1,0 +1,125 @@
+"""Truncation that follows the decay of the gradient."""
+
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from rnnexp.algorithms.base import Segment, Truncation
+from rnnexp.checks import InvalidValue, integer, number
+from rnnexp.gradients import AdaptiveWindow, adaptive_window, norms_by_lag
+from rnnexp.layers import Network
+from rnnexp.state import array_like, entry, expected, unfit
+from rnnexp.tasks import DataIterator, EpisodeTask, Task
+
+
+class AdaptiveBPTT(Truncation):
+    """The window follows the decay of the gradient: the shortest whose estimated relative bias is small enough.
+
+    After every `every` updates, the norms of the gradient by lag are measured on `sequences` fresh sequences;
+    from them follows the window (`adaptive_window`; Aicher, Foti & Fox 2019, "Adaptively truncating
+    backpropagation through time to control gradient bias", section 4). Where the norms do not decay there is no such
+    window, and the longest is used.
+
+    Parameters
+    ----------
+    length : int
+        K, the window until the first measurement, >= 1.
+    stride : int or None
+        Steps between updates; None is the window, whatever it has become.
+    tolerance : float
+        Relative bias that is accepted (delta in the paper), > 0.
+    every : int
+        Updates between measurements, >= 1.
+    max_length : int
+        The longest window, and the steps of a stream that are measured, >= `length`; episodes are measured whole.
+    sequences : int
+        Sequences measured, >= 1.
+
+    Attributes
+    ----------
+    estimate : AdaptiveWindow or None
+        What the last measurement gave.
+    """
+
+    varies = True
+
+    def __init__(
+        self,
+        length: int | None = 20,
+        stride: int | None = None,
+        *,
+        tolerance: float = 0.1,
+        every: int = 100,
+        max_length: int = 100,
+        sequences: int = 20,
+    ) -> None:
+        hint = "it is where the window begins with bptt=adaptive; bptt=windows takes null"
+        self.length: int = integer("bptt_length", length, at_least=1, hint=hint)
+        self.fixed_stride = None if stride is None else integer("bptt_stride", stride, at_least=1)
+        self.tolerance = number("tolerance", tolerance, above=0)
+        self.every = integer("every", every, at_least=1)
+        self.max_length = integer("max_length", max_length, at_least=1)
+        self.sequences = integer("sequences", sequences, at_least=1)
+        if self.max_length < self.length:
+            raise InvalidValue("max_length", max_length, f">= bptt_length, which is {length}")
+        if self.fixed_stride is not None and self.fixed_stride > self.length:
+            raise InvalidValue("bptt_stride", stride, f"<= bptt_length, which is {length}")
+        self.first_length = self.length
+        self.estimate: AdaptiveWindow | None = None
+
+    @property
+    def stride(self) -> int:  # type: ignore[override]
+        """Steps between updates, now."""
+        return self.length if self.fixed_stride is None else self.fixed_stride
+
+    def begin(self, network: Network, task: Task, *, rng: Generator) -> None:
+        """Keep a replica of the network and a place in data of its own, drawn by `rng`; begin with the first window."""
+        self.length, self.estimate = self.first_length, None
+        self._network, self._task = network.replica(), task
+        self._data = DataIterator(task, self.sequences, rng=rng, dtype=network.dtype)
+
+    def adapt(self, step: int) -> None:
+        """Measure and choose anew, when it is due."""
+        if step == 1 or (step - 1) % self.every:
+            return
+        batch, _ = self._data.next(None if isinstance(self._task, EpisodeTask) else self.max_length)
+        if not batch.mask.any():
+            return
+        norms: NDArray[Any] = norms_by_lag(self._network, batch, self._task.target_kind).common
+        self.estimate = adaptive_window(norms, self.tolerance)
+        shortest = self.fixed_stride or 1
+        # Without decay no window is long enough: the longest there is.
+        found = self.max_length if self.estimate.window is None else self.estimate.window
+        self.length = int(np.clip(found, shortest, self.max_length))
+
+    def segment(self, *, rng: Generator) -> Segment:
+        """The present window."""
+        return Segment(self.stride, self.length)
+
+    def state(self) -> dict[str, Any]:
+        """The present window, what it follows from, and the place in the data that are measured."""
+        found = self.estimate
+        estimate = None
+        if found is not None:
+            window = None if found.window is None else int(found.window)
+            bias = found.relative_bias.copy()
+            estimate = {"beta": float(found.beta), "relative_bias": bias, "window": window}
+        return {"length": int(self.length), "estimate": estimate, "data": self._data.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with that window and from that place; `UserError` if they do not fit."""
+        length = expected(entry(state, "length", "bptt"), "bptt/length", int, at_least=self.fixed_stride or 1)
+        if length > self.max_length:
+            raise unfit(f"bptt/length is {length}, here the longest is {self.max_length}")
+        saved, estimate = entry(state, "estimate", "bptt"), None
+        if saved is not None:
+            where, window = "bptt/estimate", entry(saved, "window", "bptt/estimate")
+            if window is not None:
+                expected(window, f"{where}/window", int, at_least=1)
+            beta = float(expected(entry(saved, "beta", where), f"{where}/beta", (int, float)))
+            bias = array_like(entry(saved, "relative_bias", where), f"{where}/relative_bias", (None,), np.dtype(float))
+            estimate = AdaptiveWindow(beta, bias, window)
+        self._data.restore(entry(state, "data", "bptt"))
+        self.length, self.estimate = length, estimate

@@ -1,0 +1,82 @@
+"""What is checked before Hydra makes a folder: a single run is built once, a sweep job by job."""
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hydra.core.config_store import ConfigStore
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from rnnexp import process
+from rnnexp.checks import UserError, make_folder, out_of_memory
+from rnnexp.command.hydra_errors import explain
+from rnnexp.settings import Config, check_root
+
+
+def register() -> None:
+    """Make the schema and the ``${rnnexp.pid:}`` resolver known to Hydra."""
+    ConfigStore.instance().store(name="schema", node=Config)
+    # Cached in the configuration, so that the workers of a sweep agree on its folder.
+    OmegaConf.register_new_resolver("rnnexp.pid", os.getpid, replace=True, use_cache=True)
+
+
+class CheckFirst(Callback):
+    """Refuse a bad configuration before Hydra makes a folder for it.
+
+    Attributes
+    ----------
+    prepared : list
+        What was built for the check, for the job to take: it has not been used.
+    resumption : Resumption or None
+        The earlier run that this one goes on with.
+    """
+
+    prepared: ClassVar[list[Any]] = []
+    resumption: ClassVar[Any] = None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check every job before the first, and open the record of the sweep."""
+        from rnnexp.sweeps import lifecycle
+
+        try:
+            lifecycle.begin(config)
+        except UserError as error:
+            raise SystemExit(error.message()) from None
+        except Exception as error:
+            process.check()
+            told = explain(error, sys.argv[1:])
+            if told is None:
+                traceback.print_exc()
+                raise SystemExit(1) from None
+            raise SystemExit(told.message()) from None
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Build everything once. SystemExit is the one way to stop that Hydra lets out of a callback."""
+        from rnnexp.build import build_experiment
+        from rnnexp.tracking.store import check_uri, tracking_uri
+
+        try:
+            settings, started_in, found = check_root(config), Path(config.hydra.runtime.cwd), None
+            if settings["resume"] is not None:
+                from rnnexp.resume import check_data, find_run
+
+                CheckFirst.resumption = found = find_run(settings, config.hydra.overrides.task, started_in)
+                settings = found.settings
+                OmegaConf.set_readonly(config.hydra, False)
+                config.hydra.run.dir = str(found.folder)
+            self.prepared[:] = [build_experiment(settings)]
+            if found is not None:
+                check_data(found, self.prepared[0].task)
+            if config.tracking.backend == "mlflow":
+                check_uri(tracking_uri(config.tracking.uri, Path(config.hydra.runtime.cwd)))
+            make_folder(Path(config.hydra.run.dir))
+        except UserError as error:
+            raise SystemExit(error.message()) from None
+        except MemoryError as error:
+            raise SystemExit(out_of_memory(error).message()) from None
+        except Exception:
+            process.check()
+            return  # the job will raise it again, where its traceback can be read

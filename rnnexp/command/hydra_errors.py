@@ -1,0 +1,138 @@
+"""What Hydra and OmegaConf say when a command line is wrong, put into our two lines."""
+
+import re
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from rnnexp.checks import InvalidValue, UserError, nearest, out_of_memory, unknown
+from rnnexp.settings import GROUPS, ROOT_KEYS, conf_dir, options, root_rule
+
+#: Choices of Hydra's own groups that come with an extra of this package.
+EXTRAS = {
+    "hydra/launcher/joblib": "parallel",
+    "hydra/launcher/submitit_local": "cluster",
+    "hydra/launcher/submitit_slurm": "cluster",
+    "hydra/sweeper/optuna": "optuna",
+}
+
+
+def check_flags(arguments: Sequence[str]) -> None:
+    """Refuse flags that Hydra's own parser does not know; SystemExit with the two lines."""
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        told = UserError(
+            f"the command line can't be read: {message}",
+            "settings are written key=value, without dashes and side by side; python -m rnnexp --help lists them",
+        )
+        raise SystemExit(told.message())
+
+    parser.error = refuse  # type: ignore[method-assign]
+    parser.parse_args(list(arguments))
+
+
+def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
+    """The refusal that an error of the configuration stands for, or None if it is no such error."""
+    text = str(error)
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error.override)
+    if isinstance(error, MissingConfigException):
+        return _no_such_choice(error)
+    if found := re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
+        key, value = found.groups()
+        return InvalidValue(key.lstrip("+~"), value, "one value", "add -m to run once for each of several values")
+    if found := re.match(r"Could not (?:override|delete|append to config)[^']*'([^'=]+)", text):
+        key, known = found[1].lstrip("+~"), known_keys(arguments)
+        if text.startswith("Could not append") and key in known:
+            return UserError(f"there is a key {key} already", f"leave out the +: {key}={_value(key, arguments)}")
+        return unknown(key, known, _value(key, arguments))
+    if text.startswith("Only one of --run"):
+        return UserError("-m and --cfg can't be given together", "leave out -m: --cfg shows the configuration of a run")
+    if isinstance(error.__cause__, OmegaConfBaseException) and error.__cause__.full_key:
+        key = str(error.__cause__.full_key)
+        rule = root_rule(key) if key in ROOT_KEYS else str(error.__cause__).splitlines()[0]
+        return InvalidValue(key, _value(key, arguments), rule)
+    if text.startswith("Config group override must be"):
+        for group in GROUPS:
+            if (value := _value(group, arguments)) is not None:
+                return InvalidValue(group, value, f"one of {', '.join(options(group))}")
+    if isinstance(error, HydraException | OmegaConfBaseException) or text.startswith("Config group override"):
+        lines = [line for line in text.splitlines() if line.strip() and "hydra.cc" not in line]
+        return UserError(lines[0] if lines else type(error).__name__, " ".join(lines[1:]))
+    if isinstance(error, PermissionError):
+        return UserError(
+            f"{error.filename} can't be written: {error.strerror}", "start from a folder that you may write in"
+        )
+    if isinstance(error, MemoryError):
+        return out_of_memory(error)
+    return None
+
+
+def known_keys(arguments: Sequence[str]) -> list[str]:
+    """Every key that the chosen groups have, those of a person's own config folder included."""
+    named = [(argument, argument.partition("=")[0]) for argument in arguments if "," not in argument]
+    chosen = [argument for argument, key in named if key in GROUPS or key.startswith("initializer@")]
+    if own := get_args_parser().parse_known_args(list(arguments))[0].config_dir:
+        chosen.append(f"hydra.searchpath=['file://{Path(own).resolve()}']")
+    try:
+        begun = GlobalHydra.instance().is_initialized()
+        with nullcontext() if begun else initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            config = compose("config", overrides=chosen)
+    except (HydraException, OmegaConfBaseException, ValueError):
+        return list(ROOT_KEYS)
+    return [key for key in _flat(config) if not key.endswith("_target_")]
+
+
+def _flat(config: DictConfig, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for key in config:
+        value: Any = config[key]
+        name = prefix + str(key)
+        keys.append(name)
+        if isinstance(value, DictConfig):
+            keys += _flat(value, f"{name}.")
+    return keys
+
+
+def _value(key: str, arguments: Sequence[str]) -> str | None:
+    """What was given for a key, as written."""
+    for argument in arguments:
+        name, equals, value = argument.lstrip("+~").partition("=")
+        if equals and name.partition("@")[0] == key:
+            return value
+    return None
+
+
+def _unreadable(argument: str | None) -> UserError:
+    argument = argument or ""
+    problem = f"the argument {argument!r} can't be read"
+    if "=" not in argument:
+        return UserError(problem, "settings are written key=value, for example hidden_size=10")
+    key, _, value = argument.partition("=")
+    if value.endswith("()"):
+        return UserError(problem, f"{value[:-2]} needs values: {key}={value[:-1]}1,2)")
+    return UserError(
+        problem, f"put quotes round a value with spaces or signs, twice for the shell's sake: '{key}=\"my value\"'"
+    )
+
+
+def _no_such_choice(error: MissingConfigException) -> UserError:
+    missing = str(error.missing_cfg_file or "")
+    group, slash, choice = missing.rpartition("/")
+    choices = list(error.options or [])
+    if not slash or not choices:
+        return UserError(str(error).splitlines()[0], "python -m rnnexp --help lists the groups and their choices")
+    if extra := EXTRAS.get(missing):
+        hint = f"it comes with an extra; in the clone: pip install --constraint constraints.txt --editable '.[{extra}]'"
+    else:
+        hint = nearest(choice, choices) or "a choice of your own needs --config-dir with the folder that it is in"
+    return InvalidValue(group, choice, f"one of {', '.join(choices)}", hint)

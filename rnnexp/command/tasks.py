@@ -1,0 +1,195 @@
+"""The command ``python -m rnnexp.tasks``: which tasks there are, and one trial of one of them."""
+
+import argparse
+import inspect
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from rnnexp import process
+from rnnexp.arguments import Parser
+from rnnexp.build import build_the_task, component
+from rnnexp.checks import InvalidValue, UserError, integer, one_of, show
+from rnnexp.command.check_first import register
+from rnnexp.command.hydra_errors import explain
+from rnnexp.settings import check_root, conf_dir
+
+#: Steps that are shown of a stream.
+STREAM_STEPS = 40
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """List the tasks, or explain one and draw a trial; SystemExit with two lines on what a person can mend."""
+    process.outlive_readers()
+    parser = Parser(
+        prog="python -m rnnexp.tasks",
+        description="List the tasks, or explain one of them and draw a trial of it.",
+        epilog="example: python -m rnnexp.tasks adding task.length=20 --figure",
+    )
+    parser.add_argument("name", nargs="?", help="a task, as in task=<name>; without one, all tasks are listed")
+    parser.add_argument("settings", nargs="*", help="settings as for python -m rnnexp: task.length=20 seed=3")
+    parser.add_argument("--steps", type=int, help="steps to show (default: the whole sequence, or 40 of a stream)")
+    parser.add_argument(
+        "--figure", nargs="?", const="", metavar="FILE", help="also draw it as PNG (default: <name>.png)"
+    )
+    parser.add_argument("--config-dir", help="a config folder of your own, with task/<name>.yaml in it")
+    given = parser.parse_intermixed_args(arguments)
+    register()
+    try:
+        if given.steps is not None:
+            integer("--steps", given.steps, at_least=1)
+        if given.config_dir and not Path(given.config_dir).is_dir():
+            raise InvalidValue("--config-dir", given.config_dir, "a folder", f"looked in {Path.cwd()}")
+        if given.name is None:
+            print("\n".join(listing(given.config_dir)))
+        else:
+            explain_task(given)
+    except UserError as error:
+        raise SystemExit(error.message()) from None
+
+
+def files(config_dir: str | None) -> dict[str, Path]:
+    """The YAML file of every task by name, a person's own ones first."""
+    folders = [Path(config_dir)] if config_dir else []
+    found = {path.stem: path for folder in [conf_dir(), *folders] for path in (folder / "task").glob("*.yaml")}
+    return dict(sorted(found.items()))
+
+
+def listing(config_dir: str | None) -> list[str]:
+    """Two lines a task: what it asks for; sizes, baseline, paper."""
+    lines = []
+    for name, path in files(config_dir).items():
+        config: Any = OmegaConf.to_container(OmegaConf.load(path))
+        try:
+            task = build_the_task({"output_size": None, **(config if "task" in config else {"task": config})})
+        except UserError as error:
+            facts = f"{error.problem}; {error.hint}" if error.hint else error.problem
+        except Exception as error:  # one person's unfinished class must not hide all the others
+            facts = f"can't be built: {error}"
+        else:
+            facts = f"{sizes(task)}; baseline {task.baseline.loss:.4g} ({task.baseline.predictor}); {task.paper}"
+        lines += [f"{name:22}{first_comment(path)}", f"{'':22}{facts}"]
+    lines += [
+        "",
+        "python -m rnnexp.tasks <name> explains one and draws a trial; python -m rnnexp task=<name> trains on it",
+    ]
+    return lines
+
+
+def explain_task(given: argparse.Namespace) -> None:
+    """Print what a task is, its settings, its numbers, and one trial."""
+    import numpy as np
+
+    from rnnexp.tasks import EpisodeTask, trial_text
+    from rnnexp.training import Streams
+
+    known = files(given.config_dir)
+    one_of("the task", given.name, list(known))
+    path = known[given.name]
+    root = settings(given.name, given.settings, given.config_dir)
+    cls, chosen = component("task", root["task"])
+    print(f"task={given.name}: {first_comment(path)}\n")
+    print(f"{inspect.getdoc(cls) or ''}\n")
+    print("Settings here")
+    for key, value in chosen.items():
+        text = f"task.{key}={show(value)}"
+        print(f"    {text:32}{comment(path, key)}".rstrip())
+    print(flush=True)
+    task = build_the_task(root)
+    print("\n".join(f"{name:12}{text}" for name, text in facts(task) if text))
+    rng = Streams(root["seed"]).data
+    if isinstance(task, EpisodeTask):
+        batch = task.sample(1, rng=rng).steps(0, given.steps)
+    else:
+        batch = task.read(task.begin(1, rng=rng), given.steps or STREAM_STEPS, rng=rng)
+    batch = batch.cast(np.float64)
+    print(f"\nOne trial (seed={root['seed']})\n")
+    print(trial_text(task, batch, width=max(60, shutil.get_terminal_size((100, 24)).columns)))
+    if given.figure is not None:
+        from rnnexp.plot.trial_figure import save_trial
+
+        file = Path(given.figure or f"{given.name}.png")
+        save_trial(task, batch, file, title=f"task={given.name}: one trial")
+        print(f"\nfigure      {file.resolve()}")
+
+
+def settings(name: str, overrides: Sequence[str], config_dir: str | None) -> dict[str, Any]:
+    """The whole configuration for a task, its root keys checked."""
+    own = [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"] if config_dir else []
+    wrong = next((override for override in overrides if "=" not in override), None)
+    if wrong is not None:
+        raise UserError(f"the argument {wrong!r} can't be read", "settings are written key=value, as in task.length=20")
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            return check_root(compose("config", overrides=[f"task={name}", *overrides, *own]))
+    except UserError:
+        raise
+    except Exception as error:
+        arguments = [f"task={name}", *overrides, *(["--config-dir", config_dir] if config_dir else [])]
+        told = explain(error, arguments)
+        if told is None:
+            raise
+        raise told from None
+
+
+def sizes(task: Any) -> str:
+    """What goes in and comes out at a step, and how many steps there are."""
+    from rnnexp.tasks import StreamTask
+
+    def counted(size: int, kind: str) -> str:
+        return "1 value" if (size, kind) == (1, "values") else f"{size} {kind}"
+
+    inside, outside = counted(task.input_size, task.input_kind), counted(task.output_size, task.target_kind)
+    return f"{inside} in, {outside} out, {'endless' if isinstance(task, StreamTask) else _steps(task)}"
+
+
+def _steps(task: Any) -> str:
+    """How long sequences are, from a few of them."""
+    import numpy as np
+
+    mask = task.evaluation(rng=np.random.default_rng(0)).mask
+    last = len(mask) - mask[::-1].argmax(axis=0)
+    return f"{last.min()} to {last.max()} steps" if last.min() < last.max() else f"{last.max()} steps"
+
+
+def facts(task: Any) -> list[tuple[str, str]]:
+    """Names and texts of what is known about a task."""
+    loss = "cross-entropy, in nats" if task.target_kind == "classes" else "squared error"
+    baseline = task.baseline
+    numbers = [f"loss {baseline.loss:.5g}"]
+    numbers += [f"accuracy {baseline.accuracy:.4g}"] if baseline.accuracy is not None else []
+    numbers += [f"wrong {task.error_per}s {baseline.error:.4g}"] if baseline.error is not None else []
+    source = "in closed form" if baseline.exact else "computed from data"
+    return [
+        ("sizes", sizes(task)),
+        ("scored", f"{task.scored}, by {loss}"),
+        ("baseline", f"{', '.join(numbers)}: {baseline.predictor} ({source})"),
+        ("best loss", "" if task.floor is None else f"{task.floor:.5g}"),
+        ("solved", task.success),
+        ("paper", task.paper),
+    ]
+
+
+def first_comment(path: Path) -> str:
+    """The line under a task's package header that says what it is."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        text = line.removeprefix("#").strip()
+        if line.startswith("#") and " " in text and not text.startswith("@package"):
+            return text
+    return ""
+
+
+def comment(path: Path, key: str) -> str:
+    """What a task's YAML file says beside a key."""
+    found = re.search(rf"^ *{re.escape(key)}:.*?#\s*(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return f"# {found[1]}" if found else ""
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

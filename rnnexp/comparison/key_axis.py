@@ -1,0 +1,80 @@
+"""The axis on which a parameter's values are drawn, whatever they are."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rnnexp.comparison.effects import NULL, Level, by_level, show_level
+
+#: A key's axis is logarithmic if its largest value is so many times its smallest.
+WIDE = 20
+
+
+def label_text(value: object, width: int = 60) -> str:
+    """Text that matplotlib draws as it is, on one line and not too long."""
+    text = " ".join(str(value).split())
+    text = text if len(text) <= width else text[: width - 3] + "..."
+    return (text or "-").replace("$", r"\$")
+
+
+@dataclass(frozen=True)
+class KeyAxis:
+    """Where a key's values are drawn: numbers to scale, with `null` at their right; else one after the other.
+
+    Attributes
+    ----------
+    positions : dict of Level to float
+    numeric, log : bool
+        Numbers to scale; on a logarithmic axis, if all are above 0 and the largest is `WIDE` times the smallest.
+    """
+
+    positions: dict[Level, float]
+    numeric: bool
+    log: bool
+
+    @classmethod
+    def of(cls, found: Sequence[Level]) -> "KeyAxis":
+        """The axis for these values."""
+        ordered = sorted(set(found), key=by_level)
+        values = [value for value in ordered if not isinstance(value, str)]
+        if len(values) < 2 or any(isinstance(value, str) and value != NULL for value in ordered):
+            return cls({value: float(index) for index, value in enumerate(ordered)}, False, False)
+        low, high = float(values[0]), float(values[-1])
+        log = low > 0 and high / low > WIDE
+        right = high * (high / low) ** 0.12 if log else high + 0.12 * (high - low)
+        return cls({value: right if value == NULL else float(value) for value in ordered}, True, log)
+
+    def apply(self, axes: Any) -> None:
+        """Scale and label the axis; ticks too close to one another are left out."""
+        from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
+
+        places = [place for value, place in self.positions.items() if value != NULL]
+        labels = {place: label_text(show_level(value), 24) for value, place in self.positions.items()}
+        if self.log:
+            axes.set_xscale("log")
+        if self.numeric and (len(places) > 10 or max(map(len, labels.values()), default=0) > 9):
+            locator = LogLocator() if self.log else MaxNLocator(8)
+            places = [x for x in locator.tick_values(places[0], places[-1]) if places[0] <= x <= places[-1]]
+            labels |= {place: f"{place:.6g}" for place in places}
+        scale = math.log if self.log else float
+        ends = [scale(place) for place in self.positions.values()]
+        apart = 0.06 * (max(ends) - min(ends)) if self.numeric else 0.0
+        kept: list[float] = []
+        for place in places:
+            if not kept or scale(place) - scale(kept[-1]) >= apart:
+                kept.append(place)
+        if NULL in self.positions and self.positions[NULL] not in kept:
+            kept.append(self.positions[NULL])
+        axes.xaxis.set_major_locator(FixedLocator(kept))
+        axes.xaxis.set_minor_locator(NullLocator())
+        crowded = sum(len(labels[place]) + 2 for place in kept) > 70
+        axes.set_xticklabels(
+            [labels[place] for place in kept], rotation=30 if crowded else 0, ha="right" if crowded else "center"
+        )
+        if not self.numeric:
+            axes.set_xlim(-0.5, len(self.positions) - 0.5)
+        elif NULL in self.positions:
+            last, null = sorted(self.positions.values())[-2:]
+            middle = math.sqrt(last * null) if self.log else (last + null) / 2
+            axes.axvline(middle, color="#777777", linestyle=":", linewidth=0.8)

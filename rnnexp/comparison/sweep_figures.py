@@ -1,0 +1,311 @@
+"""The figures that compare many runs."""
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from rnnexp.comparison.effects import (
+    DECAY_RATE,
+    NULL,
+    SEED,
+    Level,
+    by_level,
+    by_levels,
+    explained_variance,
+    grouped,
+    left_out,
+    level_combinations,
+    levels,
+    metric_label,
+    show_level,
+    usable_values,
+    without_runs,
+)
+from rnnexp.comparison.key_axis import WIDE, KeyAxis, label_text
+from rnnexp.plot.axes import BLACK, BLUE, axes_with
+from rnnexp.plot.gradient_plots import LAG, looks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+GREY = "#777777"
+CROSS = "\N{MULTIPLICATION SIGN}:"
+#: Lines that can be told apart; beyond that only means over the other keys are drawn.
+MOST_LINES = 8
+MOST_CURVES = 12
+#: Keys that get a figure of their own, what stands out most first.
+MOST_FIGURES = 12
+#: The metric's axis is logarithmic if the largest value is so many times the smallest.
+WIDE_METRIC = 100
+
+Pictures = dict[str, tuple["Figure", str]]
+
+
+def comparison_figures(
+    table: pd.DataFrame, curves: Mapping[str, pd.Series], title: str, keys: Sequence[str], metric: str, unit: str
+) -> Pictures:
+    """Figures and captions by file name; none if no run counts."""
+    values = usable_values(table, metric)
+    if not values.notna().any():
+        return {}
+    ranked = [key for key in explained_variance(table, keys, metric).index if key != SEED]
+    stem = metric.rpartition("/")[2]
+    names = file_names(ranked[:MOST_FIGURES], stem, ["gradient_by_lag.png", f"{stem}_by_decay_rate.png"])
+    figures: Pictures = {}
+    for key, name in names.items():
+        caption = f"{metric_label(metric, unit)} against {key}."
+        figures[name] = (_by_key(table, keys, key, metric, unit, title), caption)
+    drawn = {run: curves[run] for run in values.dropna().index if run in curves and len(curves[run])}
+    if drawn:
+        caption = "log10 of the norm of the last scored loss's gradient in each earlier state, after training."
+        figures["gradient_by_lag.png"] = (_by_lag(table, drawn, keys, ranked, metric, title), caption)
+    rates = usable_values(table, DECAY_RATE)
+    if metric != DECAY_RATE and (rates.notna() & values.notna()).any():
+        caption = f"{metric_label(metric, unit)} against the gradient's decay rate; each point is a run."
+        figures[f"{stem}_by_decay_rate.png"] = (_by_rate(table, rates, values, ranked, metric, unit, title), caption)
+    return figures
+
+
+def _named(keys: Sequence[str], combination: Sequence[Level]) -> str:
+    """``key=value`` for each key, by the last part of its name where that is enough; on as many lines as it takes."""
+    last = [key.rpartition(".")[2] for key in keys]
+    names = [short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)]
+    values = [value if isinstance(value, str) else f"{value:.6g}" for value in combination]
+    named = [label_text(f"{name}={value}", 40) for name, value in zip(names, values, strict=False)]
+    return textwrap.fill(", ".join(named), 44)
+
+
+def _by_key(table: pd.DataFrame, keys: Sequence[str], key: str, metric: str, unit: str, title: str) -> "Figure":
+    """The metric against one key: means with their intervals, a line for each combination of the other keys."""
+    counted = table[usable_values(table, metric).notna()]
+    others = [other for other in keys if other not in (key, SEED)]
+    pooled = len(set(level_combinations(counted, others))) > MOST_LINES
+    of_run = level_combinations(counted, [] if pooled else others)
+    lines = sorted(set(of_run), key=by_levels)
+    axis, lost = KeyAxis.of(levels(table, key)), without_runs(table, key, metric)
+    figure, axes = axes_with(label_text(title, 200), label_text(key), label_text(metric_label(metric, unit), 90))
+    values = usable_values(counted, metric)
+    log = values.min() > 0 and values.max() / values.min() > WIDE_METRIC
+    lowest = float(values.min()) / 2 if log else -np.inf  # where a bound below zero has no place
+    known = cut = False
+    for index, (combination, look) in enumerate(zip(lines, _looks(), strict=False)):
+        shift = 0.0 if axis.numeric else min(0.08, 0.6 / len(lines)) * (index - (len(lines) - 1) / 2)
+        own = counted[[found == combination for found in of_run]]
+        places = [axis.positions[value] + shift for value in levels(own, key)]
+        axes.scatter(
+            places, values[own.index], s=14, color=look["color"], marker=look["marker"], alpha=0.3, linewidths=0
+        )
+        means = grouped(own, [key], metric)
+        known |= bool(means["low"].notna().any())
+        cut |= bool((means["low"] < lowest).any())
+        _line(axes, means, axis, shift, lowest, look, _named(others, combination))
+    axis.apply(axes)
+    if log:
+        axes.set_yscale("log")
+        if cut:  # at the axis itself, so that it looks like what it is
+            axes.set_ylim(bottom=lowest)
+    else:
+        cut = _limit(axes, values)
+    places = [axis.positions[value] for value in lost]
+    axes.plot(places, [0.97] * len(lost), "x", color=BLACK, transform=axes.get_xaxis_transform())
+    _legend(figure, axes)
+    _note(
+        figure,
+        f"Means of the runs (faint), 95 % intervals (Student's t){'; some reach beyond the axis' if cut else ''}."
+        if known
+        else "One run at each point, so there are no intervals.",
+        f"Over all settings of the other keys: {', '.join(others)}." if pooled else "",
+        left_out(table, metric),
+        f"{CROSS} no run counts there." if lost else "",
+    )
+    return figure
+
+
+def _limit(axes: Any, values: pd.Series) -> bool:
+    """Keep intervals of few runs, which are wide, from squeezing all else; whether any was cut off."""
+    low, high = axes.get_ylim()
+    room = 0.6 * float(values.max() - values.min())
+    bottom, top = (max(low, float(values.min()) - room), min(high, float(values.max()) + room)) if room else (low, high)
+    if values.min() >= 0:  # neither losses nor shares can be less
+        bottom = max(bottom, -0.03 * top)
+    axes.set_ylim(bottom, top)
+    return (bottom, top) != (low, high)
+
+
+def _line(
+    axes: Any, means: pd.DataFrame, axis: KeyAxis, shift: float, lowest: float, look: Mapping[str, Any], label: str
+) -> None:
+    """Means joined by a line, their intervals as a band along numbers and as bars where there is nothing to join."""
+    key = means.columns[0]
+    places = np.array([axis.positions[value] + shift for value in levels(means, key)])
+    joined = np.array([not axis.numeric or value != NULL for value in levels(means, key)])
+    mean, low, high = (means[name].to_numpy(float) for name in ("mean", "low", "high"))
+    low = np.maximum(low, lowest)
+    width = look["linewidth"] if axis.numeric else 0.8
+    axes.plot(places[joined], mean[joined], label=label, **{**look, "linewidth": width})
+    known = np.isfinite(low)
+    # A band needs two neighbours; NaN ends it where a mean has no interval.
+    own = known[joined]
+    beside = own & (np.append(own[1:], False) | np.append(False, own[:-1]))
+    banded = np.zeros(len(places), bool)
+    banded[joined] = beside & axis.numeric
+    if banded.any():
+        axes.fill_between(places[joined], low[joined], high[joined], color=look["color"], alpha=0.15, linewidth=0)
+    barred = known & ~banded
+    if barred.any():
+        error = np.maximum([mean[barred] - low[barred], high[barred] - mean[barred]], 0)
+        axes.errorbar(places[barred], mean[barred], error, fmt="none", ecolor=look["color"], elinewidth=1, capsize=3)
+    axes.plot(places[~joined], mean[~joined], **{**look, "linestyle": "none"})
+
+
+def _looks() -> Iterator[dict[str, Any]]:
+    """`looks`, with hollow markers where a colour comes again."""
+    for look in looks():
+        yield {**look, "markerfacecolor": look["color"] if look["linestyle"] == "-" else "white"}
+
+
+def _legend(figure: "Figure", axes: Any, title: str | None = None) -> None:
+    """Beside the axes if it is long; none for a single line."""
+    handles, labels = axes.get_legend_handles_labels()
+    if len(handles) > 3:
+        figure.set_size_inches(9.0, 4.4)
+        figure.legend(
+            handles, labels, loc="outside right upper", frameon=False, fontsize=8, title=title, title_fontsize=8
+        )
+    elif len(handles) > 1:
+        axes.legend(frameon=False, fontsize=9, title=title, title_fontsize=8)
+
+
+def _note(figure: "Figure", *sentences: str) -> None:
+    """What a reader has to know, in small print below the figure."""
+    if text := "  ".join(sentence for sentence in sentences if sentence):
+        figure.supxlabel(textwrap.fill(label_text(text, 240), 110), fontsize=8, color=GREY)
+
+
+def _by_lag(
+    table: pd.DataFrame,
+    curves: Mapping[str, pd.Series],
+    keys: Sequence[str],
+    ranked: Sequence[str],
+    metric: str,
+    title: str,
+) -> "Figure":
+    """The curves by lag over one another, each the mean of log10 over the runs of one combination."""
+    figure, axes = axes_with(label_text(title, 200), LAG, r"$\log_{10}\,\|dL_T/dh_{T-\mathrm{lag}}\|$")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    own = table.loc[list(curves)]
+    settings = [key for key in keys if key != SEED]
+    members: dict[tuple[Level, ...], list[str]] = {}
+    for run, combination in zip(curves, level_combinations(own, settings), strict=True):
+        members.setdefault(combination, []).append(run)
+    means: dict[tuple[Level, ...], pd.Series] = {}
+    ends = False
+    for combination in sorted(members, key=by_levels):
+        both = pd.concat([curves[run] for run in members[combination]], axis=1).sort_index()
+        # Where the gradient of some runs is zero, the mean of the others would mislead.
+        means[combination] = (both.dropna() if both.notna().all(axis=1).any() else both).mean(axis=1)
+        ends |= len(means[combination]) < max(len(curve) for curve in curves.values())
+    if len(means) <= MOST_CURVES:
+        for (combination, mean), look in zip(means.items(), _looks(), strict=False):
+            label = _named(settings, combination) if settings else "mean of all runs"
+            axes.plot(mean.index, mean, label=label, markevery=max(1, len(mean) // 15), **look)
+        _legend(figure, axes)
+    else:
+        _many_curves(figure, axes, means, settings, ranked)
+    _note(
+        figure,
+        f"Mean over the runs{' of each setting' if settings else ''}"
+        f"{', as far back as none of their gradients is zero' if ends else ''}.",
+        left_out(table, metric),
+    )
+    return figure
+
+
+def _many_curves(
+    figure: "Figure",
+    axes: Any,
+    means: Mapping[tuple[Level, ...], pd.Series],
+    settings: Sequence[str],
+    ranked: Sequence[str],
+) -> None:
+    """Too many for a legend: coloured by the number that stands out most."""
+    found = {key: [combination[settings.index(key)] for combination in means] for key in ranked}
+    key = next((key for key in ranked if sum(not isinstance(value, str) for value in set(found[key])) > 1), None)
+    shown = found[key] if key is not None else [NULL] * len(means)
+    color = _colors(figure, axes, key, [float(v) for v in shown if not isinstance(v, str)]) if key is not None else None
+    for value, mean in zip(shown, means.values(), strict=True):
+        paint = GREY if color is None or isinstance(value, str) else color(float(value))
+        # A line of one point can't be seen.
+        axes.plot(mean.index, mean, color=paint, linewidth=0.9, alpha=0.8, marker="o" if len(mean) == 1 else "")
+    if key is not None and any(isinstance(value, str) for value in shown):
+        axes.plot([], [], color=GREY, label=f"{label_text(key)}: no number")
+        axes.legend(frameon=False, fontsize=9)
+
+
+def _colors(figure: "Figure", axes: Any, key: str, numbers: Sequence[float]) -> Any:
+    """A colour by number, with its bar."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LogNorm, Normalize
+
+    low, high = min(numbers), max(numbers)
+    norm = LogNorm(low, high) if low > 0 and high / low > WIDE else Normalize(low, high)
+    scale = ScalarMappable(norm, "cividis")
+    figure.colorbar(scale, ax=axes, label=label_text(key))
+    return scale.to_rgba
+
+
+def _by_rate(
+    table: pd.DataFrame, rates: pd.Series, values: pd.Series, ranked: Sequence[str], metric: str, unit: str, title: str
+) -> "Figure":
+    """The metric against the gradient's decay rate, one point a run."""
+    label = "gradient's decay rate (slope of ln norm per step back)"
+    figure, axes = axes_with(label_text(title, 200), label, label_text(metric_label(metric, unit), 90))
+    both = rates.notna() & values.notna()
+    without = int((values.notna() & ~both).sum())
+    rates, values = rates[both], values[both]
+    key = ranked[0] if ranked else None
+    column = levels(table[both], key) if key is not None else []
+    kinds = sorted(set(column), key=by_level)
+    if key is not None and 1 < len(kinds) <= MOST_LINES:
+        for kind, look in zip(kinds, _looks(), strict=False):
+            own = [value == kind for value in column]
+            axes.scatter(
+                rates[own],
+                values[own],
+                s=26,
+                alpha=0.8,
+                color=look["color"],
+                marker=look["marker"],
+                label=label_text(show_level(kind)),
+                facecolors=look["markerfacecolor"],
+            )
+        _legend(figure, axes, label_text(key))
+    else:
+        axes.scatter(rates, values, s=22, color=BLUE, alpha=0.7)
+    low, high = min(0.0, float(rates.min())), max(0.0, float(rates.max()))
+    room = 0.2 * (high - low) or 0.1
+    axes.set_xlim(low - room, high + room)
+    axes.margins(y=0.15)
+    axes.axvline(0.0, color=BLACK, linewidth=1.0, linestyle="--")
+    for text, side in (("vanishing ", "right"), (" exploding", "left")):
+        axes.text(0.0, 0.02, text, transform=axes.get_xaxis_transform(), ha=side, va="bottom", fontsize=9, color=GREY)
+    if values.min() > 0 and values.max() / values.min() > WIDE_METRIC:
+        axes.set_yscale("log")
+    missing = f"{without} of the runs that count have no decay rate." if without else ""
+    _note(figure, missing, left_out(table, metric))
+    return figure
+
+
+def file_names(keys: Sequence[str], stem: str, taken: Sequence[str]) -> dict[str, str]:
+    """A file name by key, safe on every system and not among those taken."""
+    names: dict[str, str] = {}
+    for key in keys:
+        base = f"{stem}_by_{re.sub(r'[^A-Za-z0-9._-]+', '_', key)[:80]}"
+        used = {name.lower() for name in (*taken, *names.values())}
+        tries = (f"{base}{suffix}.png" for suffix in ("", *(f"_{number}" for number in range(2, len(used) + 3))))
+        names[key] = next(name for name in tries if name.lower() not in used)
+    return names

@@ -1,0 +1,71 @@
+"""Lyapunov exponents of the network driven by a sequence."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnexp.checks import InvalidValue, integer
+from rnnexp.gradients.norms import QUIET
+from rnnexp.gradients.spectra import run_forward
+from rnnexp.layers import Network
+from rnnexp.tasks import Batch
+
+
+def transient(steps: int) -> int:
+    """Steps that are discarded: 10 + T / 10 as in Engelken 2023's code, but never more than half of the sequence."""
+    return min(10 + steps // 10, steps // 2)
+
+
+@np.errstate(**QUIET)
+def lyapunov_exponents(jacobians: NDArray[Any], count: int | None = None, *, discard: int | None = None) -> Any:
+    """The leading exponents, in nats per step, largest first.
+
+    lambda_i = mean_t ln |R_ii(t)|, where Q(t) R(t) = J_t Q(t - 1) and J_t = dh_t/dh_{t-1} (Benettin et al. 1980;
+    Engelken, Wolf & Abbott 2023; Vogt et al. 2022 use log2).
+
+    Parameters
+    ----------
+    jacobians : array (T, H, H)
+        Rows the earlier state's units, as `TimeRNN.jacobians` gives them.
+    count : int, optional
+        k <= H, how many; all of them when not given.
+    discard : int, optional
+        First steps left out of the mean, while Q turns into the leading directions; `transient` when not given.
+
+    Returns
+    -------
+    array (k,)
+        -inf for a direction that a singular Jacobian kills, NaN if a Jacobian is not finite.
+
+    Raises
+    ------
+    InvalidValue
+        If `count` is larger than the number of units.
+    """
+    steps, size = jacobians.shape[0], jacobians.shape[-1]
+    count = size if count is None else integer("lyapunov_exponents", count, at_least=1)
+    if count > size:
+        raise InvalidValue("lyapunov_exponents", count, f"<= hidden_size, which is {size}")
+    if not np.isfinite(jacobians).all():
+        return np.full(count, np.nan)
+    discard = transient(steps) if discard is None else discard
+    # Any start will do that is in general position; a fixed one makes the result reproducible.
+    q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((size, count)))
+    total, used = np.zeros(count), 0
+    for step, jacobian in enumerate(np.asarray(jacobians, np.float64)):
+        q, r = np.linalg.qr(jacobian.T @ q)
+        if step >= discard:
+            growth = np.abs(np.diagonal(r))
+            # What is left of a direction that a singular Jacobian kills is rounding noise, not growth.
+            noise = size * np.finfo(float).eps * np.abs(r).max()
+            total += np.log(np.where(growth > noise, growth, 0.0))
+            used += 1
+    return np.sort(total / used)[::-1] if used else np.full(count, np.nan)
+
+
+@np.errstate(**QUIET)
+def lyapunov(network: Network, batch: Batch, count: int | None = 3, sequence: int = 0) -> Any:
+    """The leading exponents on one sequence of a batch, from a zero state: array (k,), nats per step."""
+    run_forward(network, batch)
+    return lyapunov_exponents(network.recurrent.jacobians(sequence), count)

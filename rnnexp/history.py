@@ -1,0 +1,303 @@
+"""What a run has reported so far, as numbers by metric name: the one place where reports become metrics."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnexp.checks import UserError
+from rnnexp.gradients import AdaptiveWindow, NormsByLag, Saturation, StepJacobians, Study, TruncationBias
+from rnnexp.tasks import Task
+from rnnexp.training import Report
+
+#: What a record may be made of, by name: nothing else is made from a file.
+RECORDS: dict[str, Any] = {
+    cls.__name__: cls for cls in (AdaptiveWindow, NormsByLag, Saturation, StepJacobians, Study, TruncationBias)
+}
+#: Points of the curves of training, and of what clipping did; reports in between are averaged. Every point costs.
+POINTS, CLIPPING_POINTS = 50, 20
+#: Runs of up to so many updates have a point for each.
+EVERY = 100
+
+
+def packed(value: Any) -> dict[str, Any]:
+    """Records, dicts, arrays and plain values as plain values and one array for each type of number.
+
+    A thousand small arrays would take a thousand files in one; and a file does not keep the order of a dict.
+    """
+    numbers: dict[str, list[NDArray[Any]]] = {}
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            numbers.setdefault(value.dtype.str, []).append(value.reshape(-1))
+            return {"is": "array", "type": value.dtype.str, "shape": list(value.shape)}
+        if dataclasses.is_dataclass(value):
+            fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+            return {**plain(fields), "is": type(value).__name__}
+        if isinstance(value, dict):
+            items = {str(key): plain(item) for key, item in value.items()}
+            return {"is": "dict", "order": list(items), "items": items}
+        return value.item() if isinstance(value, np.generic) else value
+
+    structure = plain(value)
+    return {"structure": structure, "numbers": {name: np.concatenate(parts) for name, parts in numbers.items()}}
+
+
+def unpacked(saved: Any) -> Any:
+    """What `packed` was given.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If it is something else. Nothing but the records of this project is made.
+    """
+    numbers, used = saved["numbers"], dict.fromkeys(saved["numbers"], 0)
+
+    def value(plain: Any) -> Any:
+        if not isinstance(plain, dict):
+            return plain
+        kind = plain["is"]
+        if kind == "array":
+            name, shape = plain["type"], tuple(plain["shape"])
+            start = used[name]
+            used[name] = end = start + math.prod(shape)
+            return numbers[name][start:end].reshape(shape)
+        contents = {key: value(plain["items"][key]) for key in plain["order"]}
+        return contents if kind == "dict" else RECORDS[kind](**contents)
+
+    return value(saved["structure"])
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of one metric."""
+
+    name: str
+    value: float
+    step: int
+
+
+class Means:
+    """Means of numbers by name, from one point of their curves to the next.
+
+    Parameters
+    ----------
+    interval : int
+        Updates from one point to the next; the last may come sooner.
+    """
+
+    def __init__(self, interval: int) -> None:
+        self.interval = interval
+        self.sums: dict[str, float] = {}
+        self.count = 0
+
+    def add(self, values: Mapping[str, float | None]) -> None:
+        """Take in the numbers of a report that there are."""
+        for name, value in values.items():
+            if value is not None:
+                self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+
+    def take(self) -> dict[str, float]:
+        """The means so far, and begin anew."""
+        means = {name: total / self.count for name, total in self.sums.items()}
+        self.sums, self.count = {}, 0
+        return means
+
+
+class History:
+    """Metrics, gradient studies and counts of a run.
+
+    Parameters
+    ----------
+    task : Task
+    steps : int
+        Updates that the run is meant to make.
+
+    Attributes
+    ----------
+    curves : dict of str to list of (step, value)
+        Every finite value of every metric, in order.
+    studies : list of (step, Study)
+    not_finite : int
+        Values that were not finite, and so are in no curve.
+    diverged : Report or None
+    last_finite : tuple (step, loss, gradient norm), or None
+        Of the last update at which both were finite.
+    solved_at : int or None
+        The step of the first evaluation that met the task's published rule.
+    """
+
+    def __init__(self, task: Task, steps: int) -> None:
+        self.task = task
+        self.baseline = task.baseline
+        points = {"training": POINTS, "clipping": CLIPPING_POINTS}
+        self._means = {name: Means(steps // most if steps > EVERY else 1) for name, most in points.items()}
+        self.steps = steps
+        self.curves: dict[str, list[tuple[int, float]]] = {}
+        self.studies: list[tuple[int, Study]] = []
+        self.not_finite = 0
+        self.diverged: Report | None = None
+        self.solved_at: int | None = None
+        self.step = 0
+        self.last_finite: tuple[int, float, float] | None = None
+
+    def add(self, report: Report) -> list[Point]:
+        """Take in a report; the metric values that it completes."""
+        self.step = report.step
+        values: dict[str, float] = {}
+        if report.train_loss is not None and report.grad_norm is not None:
+            if math.isfinite(report.train_loss) and math.isfinite(report.grad_norm):
+                self.last_finite = (report.step, report.train_loss, report.grad_norm)
+            training = {"loss": report.train_loss, "grad_norm": report.grad_norm, "penalty": report.penalty}
+            self._means["training"].add({**training, "bptt_length": report.window})
+            after = report.grad_norm if report.clipped_norm is None else report.clipped_norm
+            self._means["clipping"].add({"clipped_grad_norm": after, "clipped_fraction": report.clipped})
+            last = report.step == self.steps or report.diverged
+            for means in self._means.values():
+                if last or report.step % means.interval == 0:
+                    values |= {f"train/{name}": mean for name, mean in means.take().items()}
+        if report.learning_rate is not None and "train/loss" in values:
+            values["train/learning_rate"] = report.learning_rate
+        for name, ratio in (report.update_ratios or {}).items():
+            if math.isfinite(ratio):
+                values[f"update_ratio/{name}"] = ratio
+        if report.evaluation is not None:
+            loss = report.evaluation.loss
+            values["eval/loss"] = loss
+            if report.evaluation.accuracy is not None:
+                values["eval/accuracy"] = report.evaluation.accuracy
+            if self.baseline.loss > 0:
+                values["eval/loss_over_baseline"] = loss / self.baseline.loss
+            if self.task.floor is not None:
+                values["eval/loss_above_floor"] = loss - self.task.floor
+            for name in ("error", "absolute_error"):
+                if (value := getattr(report.evaluation, name)) is not None:
+                    values[f"eval/{name}"] = value
+            if (solved := self.task.solved(report)) is not None:
+                values["eval/solved"] = float(solved)
+                if solved and self.solved_at is None:
+                    self.solved_at = report.step
+                    values["solved_at_step"] = float(report.step)
+            values.update({f"eval/{name}": value for name, value in self.task.further_metrics(loss).items()})
+        if report.study is not None:
+            # A number that is not defined (a gradient that is exactly zero has no decay rate) is no sign of divergence.
+            values.update({name: value for name, value in report.study.metrics().items() if math.isfinite(value)})
+            self.studies.append((report.step, report.study))
+        if report.diverged:
+            self.diverged = report
+        points = []
+        for name, value in values.items():
+            if math.isfinite(value):
+                points.append(Point(name, value, report.step))
+                self.curves.setdefault(name, []).append((report.step, value))
+            else:
+                self.not_finite += 1
+        return points
+
+    def state(self) -> dict[str, Any]:
+        """Everything so far, as dicts of arrays and plain values."""
+        curves = {name: np.array(curve, dtype=float) for name, curve in self.curves.items()}
+        return {
+            "step": self.step,
+            "seen": packed({"curves": curves, "studies": {str(step): study for step, study in self.studies}}),
+            "not_finite": self.not_finite,
+            "solved_at": self.solved_at,
+            "sums": {name: {"count": means.count, "sums": means.sums} for name, means in self._means.items()},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave; a `UserError` if it is something else."""
+        try:
+            seen = unpacked(state["seen"])
+            curves = {
+                name: [(int(step), value) for step, value in curve.tolist()] for name, curve in seen["curves"].items()
+            }
+            studies = [(int(step), study) for step, study in seen["studies"].items()]
+            saved = {name: state["sums"][name] for name in self._means}
+            sums = {name: (int(means["count"]), dict(means["sums"])) for name, means in saved.items()}
+            numbers = int(state["step"]), int(state["not_finite"]), state["solved_at"]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            hint = "take the one before it"
+            raise UserError(f"the checkpoint does not fit: its history has no {error}", hint) from None
+        self.curves, self.studies = curves, studies
+        self.step, self.not_finite, self.solved_at = numbers
+        for name, means in self._means.items():
+            means.count, means.sums = sums[name]
+
+    def last(self, name: str) -> float:
+        """The last finite value of a metric; NaN if there is none."""
+        return self.curves[name][-1][1] if name in self.curves else math.nan
+
+    def best(self, name: str) -> float:
+        """The smallest finite value of a metric; NaN if there is none."""
+        return min((value for _, value in self.curves.get(name, [])), default=math.nan)
+
+    def summary(self) -> list[Point]:
+        """The last value of every metric, the best evaluation loss, and the first and last curves by lag.
+
+        A run that diverged has no final values: those before it did are not what it came to.
+        """
+        # What the last study could not define has no final value; an earlier one would be misleading.
+        last = self.studies[-1][1].metrics() if self.studies else {}
+        undefined = {name for name, value in last.items() if not math.isfinite(value)}
+        points = [
+            Point(f"final/{name}", curve[-1][1], self.step)
+            for name, curve in self.curves.items()
+            if name not in undefined and self.diverged is None
+        ]
+        if "eval/loss" in self.curves:
+            points.append(Point("best/eval/loss", self.best("eval/loss"), self.step))
+        if self.studies:
+            for which, (_, study) in (("first", self.studies[0]), ("last", self.studies[-1])):
+                for suffix, norms in norms_by_name(study).items():
+                    for lag, value in log10_by_lag(norms):
+                        points.append(Point(f"gradient_by_lag{suffix}/{which}", value, lag))
+        return points
+
+    def points(self) -> list[Point]:
+        """Every value of every metric so far."""
+        return [Point(name, value, step) for name, curve in self.curves.items() for step, value in curve]
+
+    def norm_rows(self) -> list[dict[str, Any]]:
+        """One row per study, state and lag: the mean norm, and the 5 %, 50 % and 95 % quantiles over the sequences.
+
+        The state is h (of all layers together), c, or layer1, layer2, ... (h of one layer of a stack).
+        """
+        return [
+            {
+                "step": step,
+                "lag": lag,
+                "norm": norm,
+                "q05": low,
+                "median": middle,
+                "q95": high,
+                "state": name.lstrip("_") or "h",
+            }
+            for step, study in self.studies
+            for name, norms in norms_by_name(study).items()
+            for lag, (norm, low, middle, high) in enumerate(
+                zip(norms.mean.tolist(), *norms.quantiles(0.05, 0.5, 0.95).tolist(), strict=True)
+            )
+        ]
+
+
+def is_last_curve(name: str) -> bool:
+    """Whether a metric is a curve by lag at the last study: a run that goes on has another one at its next end."""
+    return name.startswith("gradient_by_lag") and name.endswith("/last")
+
+
+def norms_by_name(study: Study) -> dict[str, NormsByLag]:
+    """All norms by lag of a study, by what is appended to `gradient_by_lag`: nothing for those of h."""
+    return {"": study.norms, **{f"_{name}": norms for name, norms in study.others.items()}}
+
+
+def log10_by_lag(norms: NormsByLag) -> list[tuple[int, float]]:
+    """(lag, log10 of the mean norm) where the norm is finite and not zero."""
+    return [
+        (lag, math.log10(norm)) for lag, norm in enumerate(norms.common.tolist()) if math.isfinite(norm) and norm > 0
+    ]

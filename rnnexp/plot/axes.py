@@ -1,0 +1,55 @@
+"""The figures of a run. Lines differ in dash and marker too, so that they read in grey print."""
+
+import textwrap
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnexp.history import History
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe & Ito's palette, made to be told apart by colour-blind readers.
+BLACK, ORANGE, BLUE, GREEN = "#000000", "#E69F00", "#0072B2", "#009E73"
+
+
+def axes_with(title: str, xlabel: str, ylabel: str) -> tuple["Figure", Any]:
+    """A figure with one pair of axes, titled and labelled."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.0), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(textwrap.fill(title, 70), fontsize=11 if len(title) < 70 else 9)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write it as PNG."""
+    with warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box; a person can do nothing about it here.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+")
+        figure.savefig(path)
+
+
+def loss_figure(history: History, title: str) -> "Figure":
+    """Training and evaluation loss against the update, with the trivial predictor's loss."""
+    unit = "nats per scored step" if history.task.target_kind == "classes" else "squared error"
+    figure, axes = axes_with(title, "parameter updates", f"loss ({unit})")
+    for name, label, style in (
+        ("train/loss", "training", {"color": ORANGE, "linewidth": 1.0}),
+        ("eval/loss", "evaluation", {"color": BLUE, "linewidth": 2.0, "marker": "o", "markersize": 3.5}),
+    ):
+        if curve := history.curves.get(name):
+            axes.plot(*zip(*curve, strict=True), label=label, **style)
+    baseline = history.baseline
+    axes.axhline(
+        baseline.loss, color=BLACK, linestyle="--", linewidth=1.0, label=f"{baseline.predictor}: {baseline.loss:.4g}"
+    )
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=9)
+    return figure

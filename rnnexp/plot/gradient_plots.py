@@ -1,0 +1,252 @@
+"""Figures of what the gradient does. Lines differ in dash and marker too, so that they read in grey print."""
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnexp.history import History
+from rnnexp.plot.axes import BLACK, BLUE, GREEN, ORANGE, axes_with
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NORM = r"$\|dL_T/dh_{T-\mathrm{lag}}\|$"
+LAG = "lag (steps back from the last scored step)"
+
+
+def norms_figure(history: History, title: str, bptt_length: int | None) -> "Figure":
+    """||dL_T/dh_t|| against the lag at the first, middle and last study, on a log scale, and where training cuts it."""
+    figure, axes = axes_with(title, LAG, f"{NORM} (log scale)")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    chosen = sorted({0, len(history.studies) // 2, len(history.studies) - 1})
+    styles = [(ORANGE, ":", "s"), (GREEN, "--", "^"), (BLUE, "-", "o")][-len(chosen) :]
+    for index, (color, dash, marker) in zip(chosen, styles, strict=True):
+        step, study = history.studies[index]
+        usable = study.norms.usable
+        lags = np.flatnonzero(usable)
+        mean = study.norms.common[usable]
+        if not len(lags):
+            continue
+        low, high = study.norms.quantiles(0.05, 0.95)[:, lags]
+        axes.plot(
+            lags,
+            mean,
+            color=color,
+            linestyle=dash,
+            marker=marker,
+            markevery=max(1, len(lags) // 20),
+            markersize=4,
+            label=f"after {step} updates",
+        )
+        # A quantile may be zero where the mean is not; the band then ends at the smallest norm shown.
+        axes.fill_between(lags, np.maximum(low, mean.min() * 1e-3), high, color=color, alpha=0.15, linewidth=0)
+    longest = max((len(study.norms.lags) - 1 for _, study in history.studies), default=0)
+    if bptt_length is not None and bptt_length <= longest:
+        _mark_window(axes, history, bptt_length)
+    if axes.lines:
+        axes.set_yscale("log")
+        axes.legend(frameon=False, fontsize=9, title="mean; band: 5 to 95 % of the sequences", title_fontsize=8)
+    return figure
+
+
+def _mark_window(axes: Any, history: History, bptt_length: int) -> None:
+    """A line behind the last lag that the window holds; a varying window is as long at first or on average."""
+    label = f"bptt_length = {bptt_length}"
+    if "train/bptt_length" not in history.curves:
+        label = f"training cuts off here ({label})"
+    axes.axvline(bptt_length - 0.5, color=BLACK, linestyle="-.", linewidth=1.0, label=label)
+
+
+def states_figure(history: History, title: str) -> "Figure":
+    """The same at the last study for h and each further state: c of an LSTM, the layers of a stack one by one."""
+    figure, axes = axes_with(title, LAG, r"$\|dL_T/d\,\mathrm{state}_{T-\mathrm{lag}}\|$ (log scale)")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    study = history.studies[-1][1]
+    joint = "h" if len(study.others) == 1 else "all layers together"
+    for (name, norms), look in zip({joint: study.norms, **study.others}.items(), looks(), strict=False):
+        lags = np.flatnonzero(norms.usable)
+        label = name if name == joint else name.replace("layer", "layer ")
+        axes.plot(lags, norms.common[norms.usable], label=label, markevery=max(1, len(lags) // 12), **look)
+    axes.set_yscale("log")
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def window_figure(history: History, title: str) -> "Figure":
+    """The truncation window over training, where it is not the same at every update."""
+    figure, axes = axes_with(title, "parameter updates", "steps that the gradient goes back (mean)")
+    axes.plot(*zip(*history.curves["train/bptt_length"], strict=True), color=BLUE, linewidth=1.6)
+    axes.set_ylim(bottom=0)
+    return figure
+
+
+def looks() -> Iterator[dict[str, Any]]:
+    """Line styles that can be told apart in colour and in grey."""
+    for dash in itertools.cycle(("-", "--", ":", "-.")):
+        for color, marker in ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (BLACK, "v")):
+            yield {"color": color, "linestyle": dash, "marker": marker, "markersize": 4, "linewidth": 1.6}
+
+
+def heat_map(history: History, title: str) -> "Figure":
+    """log10 of the mean norm by lag (up) and training step (right)."""
+    figure, axes = axes_with(title, "parameter updates", LAG)
+    lags = max(len(study.norms.common) for _, study in history.studies)
+    image = np.full((lags, len(history.studies)), np.nan)
+    for column, (_, study) in enumerate(history.studies):
+        usable = study.norms.usable
+        image[np.flatnonzero(usable), column] = np.log10(study.norms.common[usable])
+    steps = np.array([step for step, _ in history.studies], float)
+    # Cells are centred on their step and lag; a single study gets a cell of its own width.
+    middles = (steps[1:] + steps[:-1]) / 2
+    first, last = (steps[0] - 0.5, steps[0] + 0.5) if len(steps) == 1 else (2 * steps[0] - middles[0], steps[-1])
+    edges = np.concatenate(
+        ([first], middles, [max(last, steps[-1] + (steps[-1] - middles[-1] if len(middles) else 0))])
+    )
+    mesh = axes.pcolormesh(
+        edges, np.arange(lags + 1) - 0.5, np.ma.masked_invalid(image), cmap="cividis", rasterized=True
+    )
+    axes.grid(False)
+    figure.colorbar(mesh, ax=axes, label=r"$\log_{10}$ of the mean norm")
+    return figure
+
+
+def eigenvalue_figure(history: History, title: str) -> "Figure":
+    """Eigenvalues of Wh in the complex plane, first and last, against the unit circle."""
+    figure, axes = axes_with(title, "real part", "imaginary part")
+    angle = np.linspace(0, 2 * np.pi, 200)
+    axes.plot(np.cos(angle), np.sin(angle), color=BLACK, linewidth=1.0, label="unit circle")
+    for (step, study), color, marker in zip(
+        [history.studies[0], history.studies[-1]], (ORANGE, BLUE), ("s", "o"), strict=True
+    ):
+        values = study.eigenvalues[np.isfinite(study.eigenvalues)]
+        axes.scatter(
+            values.real, values.imag, s=22, color=color, marker=marker, alpha=0.8, label=f"after {step} updates"
+        )
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def histogram_figure(history: History, title: str) -> "Figure":
+    """Histogram of the hidden units at the first and last study."""
+    figure, axes = axes_with(title, "hidden unit h", "share of all units and steps")
+    for (step, study), color, dash in zip(
+        [history.studies[0], history.studies[-1]], (ORANGE, BLUE), (":", "-"), strict=True
+    ):
+        counts = study.saturation.counts / max(study.saturation.counts.sum(), 1)
+        label = f"after {step} updates: {study.saturation.saturated_fraction:.0%} beyond ±0.95"
+        axes.stairs(counts, study.saturation.edges, color=color, linestyle=dash, linewidth=1.8, label=label)
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def jacobian_figure(history: History, title: str) -> "Figure":
+    """Singular values of the step Jacobian along the trajectory at the last study."""
+    figure, axes = axes_with(title, "step of the sequence", "singular values of dh_t/dh_{t-1} (log scale)")
+    jacobians = history.studies[-1][1].jacobians
+    assert jacobians is not None
+    values = jacobians.values
+    steps = np.arange(1, len(values) + 1)
+    for label, curve, color, dash in (
+        ("largest", values[:, 0], ORANGE, "--"),
+        ("median", np.median(values, axis=1), BLUE, "-"),
+        ("smallest", values[:, -1], GREEN, ":"),
+    ):
+        positive = np.isfinite(curve) & (curve > 0)
+        axes.plot(steps[positive], curve[positive], color=color, linestyle=dash, linewidth=1.6, label=label)
+    axes.axhline(1.0, color=BLACK, linewidth=0.8)
+    axes.set_yscale("log")
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def lyapunov_figure(history: History, title: str) -> "Figure":
+    """Lyapunov exponents of the first and last study, by rank."""
+    figure, axes = axes_with(title, "rank", "Lyapunov exponent (nats per step)")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    for (step, study), color, marker in zip(
+        [history.studies[0], history.studies[-1]], (ORANGE, BLUE), ("s", "o"), strict=True
+    ):
+        assert study.lyapunov is not None
+        ranks = np.arange(1, len(study.lyapunov) + 1)
+        finite = np.isfinite(study.lyapunov)
+        axes.plot(
+            ranks[finite],
+            study.lyapunov[finite],
+            color=color,
+            marker=marker,
+            markersize=4,
+            label=f"after {step} updates",
+        )
+    axes.axhline(0.0, color=BLACK, linewidth=0.8)
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def split_figure(history: History, title: str, bptt_length: int | None) -> "Figure":
+    """Norm of each parameter's gradient by lag at the last study."""
+    figure, axes = axes_with(title, "lag (steps between a loss and the step it reached)", "norm of the gradient's part")
+    split = history.studies[-1][1].split
+    assert split is not None
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    for (name, parts), look in zip(split.items(), looks(), strict=False):
+        usable = np.isfinite(parts) & (parts > 0)
+        lags = np.flatnonzero(usable)
+        label = name.removeprefix("recurrent.")
+        axes.plot(lags, parts[usable], label=label, markevery=max(1, len(lags) // 12), **look)
+    if bptt_length is not None and bptt_length < max(len(parts) for parts in split.values()):
+        _mark_window(axes, history, bptt_length)
+    axes.set_yscale("log")
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def total_figure(history: History, title: str) -> "Figure":
+    """Norm of the total gradient in each state, of all the losses, at the first and last study."""
+    figure, axes = axes_with(title, "step of the sequence", r"$\|dL/dh_t\|$, all losses (log scale)")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    for (step, study), color, dash in zip(
+        [history.studies[0], history.studies[-1]], (ORANGE, BLUE), (":", "-"), strict=True
+    ):
+        assert study.total_by_time is not None
+        usable = np.isfinite(study.total_by_time) & (study.total_by_time > 0)
+        axes.plot(
+            np.flatnonzero(usable),
+            study.total_by_time[usable],
+            color=color,
+            linestyle=dash,
+            linewidth=1.6,
+            label=f"after {step} updates",
+        )
+    axes.set_yscale("log")
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def gradient_figures(history: History, title: str, bptt_length: int | None) -> dict[str, "Figure"]:
+    """Every figure that the studies have numbers for, by file name."""
+    if not history.studies:
+        return {}
+    last = history.studies[-1][1]
+    figures = {
+        "gradient_by_lag.png": norms_figure(history, title, bptt_length),
+        "gradient_over_training.png": heat_map(history, title),
+        "hidden_units.png": histogram_figure(history, title),
+    }
+    if len(last.eigenvalues):
+        figures["eigenvalues.png"] = eigenvalue_figure(history, title)
+    if last.others:
+        figures["gradient_by_state.png"] = states_figure(history, title)
+    if "train/bptt_length" in history.curves:
+        figures["bptt_length.png"] = window_figure(history, title)
+    if last.jacobians is not None:
+        figures["step_jacobians.png"] = jacobian_figure(history, title)
+    if last.lyapunov is not None:
+        figures["lyapunov.png"] = lyapunov_figure(history, title)
+    if last.total_by_time is not None:
+        figures["gradient_by_time.png"] = total_figure(history, title)
+    if last.split is not None:
+        figures["gradient_split.png"] = split_figure(history, title, bptt_length)
+    return figures

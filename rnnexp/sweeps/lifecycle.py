@@ -1,0 +1,231 @@
+"""A sweep from its check before the first job to its account after the last, in the process that was started."""
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from rnnexp import process
+from rnnexp.checks import InvalidValue, UserError, integer
+from rnnexp.records import JOBS_FOLDER, STOP_FILE, JobRecord, Sweep, load_jobs
+from rnnexp.sweeps.composition import check_all, check_count, combinations, compose_faster, swept_keys, trials
+from rnnexp.sweeps.watching import Watch, watch
+
+#: Beyond so many jobs their own figures are left out unless asked for: drawing them would take longer than small jobs.
+MOST_WITH_FIGURES = 20
+#: Settings of Hydra's sweepers and launchers that count something; below zero, a launcher's is for all cores but some.
+COUNTS = (
+    ("sweeper", "max_batch_size"),
+    ("sweeper", "n_trials"),
+    ("sweeper", "n_jobs"),
+    ("launcher", "n_jobs"),
+    ("launcher", "max_copies"),
+)
+#: Seconds that interrupted workers have to close their records.
+PATIENCE = 10.0
+
+
+class RunningSweep:
+    """The sweep of this process.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    jobs : list of list of str
+        Overrides of every job, as far as they are known before they run.
+    recorder : SweepRun or None
+        The parent in MLflow.
+    watch : Watch or None
+        Tells of jobs that are not heard here.
+    """
+
+    def __init__(self, sweep: Sweep, jobs: list[list[str]], recorder: Any, watch: Watch | None) -> None:
+        self.sweep, self.jobs, self.recorder, self.watch = sweep, jobs, recorder, watch
+
+    def finish(self, interrupted: str = "") -> int:
+        """Account for every job, compare them, end the parent run, and print the table; the exit code.
+
+        Parameters
+        ----------
+        interrupted : str
+            What stopped the sweep from outside; nothing when it came to its end.
+        """
+        from rnnexp.sweeps.account import summarise
+
+        global current
+        current = None
+        if self.watch is not None:
+            self.watch.stop()
+        self._redact()
+        records = load_jobs(self.sweep.folder)
+        for record in records:
+            if record.status == "RUNNING":
+                record.status = "KILLED"
+                record.reason = interrupted or "its process ended without a word"
+                record.save(self.sweep.folder)
+        begun = {record.number for record in records}
+        for number, overrides in enumerate(self.jobs):
+            if number not in begun:
+                reason = interrupted or "the sweep ended before it"
+                records.append(JobRecord(number, self.sweep.name(overrides), overrides, "NOT RUN", reason))
+        records.sort(key=lambda record: record.number)
+        summarise(self.sweep, records, self.recorder, interrupted, again=bool(self.jobs))
+        return 0 if all(record.usable for record in records) else 1
+
+    def _redact(self) -> None:
+        """Take passwords out of what Hydra keeps of the sweep."""
+        from rnnexp.redaction import redact_text
+
+        path = self.sweep.folder / "multirun.yaml"
+        with suppress(OSError):
+            text = path.read_text(encoding="utf-8")
+            if (told := redact_text(text)) != text:
+                path.write_text(told, encoding="utf-8")
+
+
+current: RunningSweep | None = None
+
+
+def begin(config: DictConfig) -> None:
+    """Check every job of a multirun, and open the record of the whole.
+
+    Raises
+    ------
+    UserError
+        If a job can't be built, there are too many or none of them, or the tracking store can't be used; nothing has
+        been created then.
+    """
+    from rnnexp.checks import make_folder
+    from rnnexp.redaction import redact_setting
+    from rnnexp.tracking.store import open_store, tracking_uri
+    from rnnexp.tracking.sweep_run import SweepRun
+
+    global current
+    compose_faster()
+    keys, jobs = swept_keys(config), []
+    if config.resume is not None or "resume" in keys:
+        hint = "give it without -m; skip_finished=true with the command of a sweep runs what is missing of it"
+        raise InvalidValue("resume", config.resume or "several values", "null in a sweep", hint)
+    for key in ("tracking", "tracking.experiment", "tracking.uri", "max_jobs", "fail_fast"):
+        if key in keys:
+            raise InvalidValue(key, "several values", "one value for the whole sweep", "give each value a sweep")
+    tracking, cwd = config.tracking, Path(config.hydra.runtime.cwd)
+    uri = tracking_uri(tracking.uri, cwd) if tracking.backend == "mlflow" else None
+    for place, name in COUNTS:
+        number = config.hydra[place].get(name)
+        if number is not None and not (place == "launcher" and isinstance(number, int) and number < 0):
+            integer(f"hydra.{place}.{name}", number, at_least=1)
+    known, most = combinations(config), integer("max_jobs", config.max_jobs, at_least=1)
+    if known is None:
+        check_count(config.hydra.sweeper.get("n_trials") or 1, most)
+        check_all(config, trials(config))
+    else:
+        count, every = known
+        check_count(count, most)
+        jobs = list(every)
+        check_all(config, jobs)
+    folder = Path(config.hydra.sweep.dir).resolve()
+    taken = UserError(f"the folder {folder} holds the jobs of another sweep", "give another hydra.sweep.dir")
+    if (folder / JOBS_FOLDER).exists():
+        raise taken
+    new = next((path for path in reversed([folder, *folder.parents]) if not path.exists()), None)
+    make_folder(folder, "hydra.sweep.dir")
+    try:
+        store = None if uri is None else open_store(uri, tracking.experiment)
+    except UserError:
+        if new is not None:
+            shutil.rmtree(new, ignore_errors=True)
+        raise
+    try:
+        (folder / JOBS_FOLDER).mkdir()
+    except FileExistsError:  # by a sweep that began at the same moment
+        raise taken from None
+    process.begin_collection()
+    figures = tracking.get("figures")
+    to_hydra: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
+    sweep = Sweep(
+        id=uuid.uuid4().hex[:12],
+        folder=folder,
+        keys=keys,
+        overrides=[redact_setting(text) for text in config.hydra.overrides.task],
+        fail_fast=bool(config.fail_fast),
+        figures=len(jobs) <= MOST_WITH_FIGURES if figures is None else bool(figures),
+        folder_given=any("hydra.sweep.dir=" in str(text) for text in to_hydra),
+        pid=os.getpid(),
+    )
+    recorder = None
+    if store is not None:
+        recorder = SweepRun(store, sweep, run_name=config.run_name, count=len(jobs))
+        sweep.parent, sweep.experiment = recorder.id, store.experiment
+    sweep.save()
+    current = RunningSweep(sweep, jobs, recorder, watch(config, folder))
+    process.before_raising(stop)
+
+
+def stop(interruption: str) -> None:
+    """Before anything else ends with an interruption, let the jobs of other processes close their records."""
+    if current is not None:
+        (current.sweep.folder / STOP_FILE).write_text(f"stopped by {interruption}", encoding="utf-8")
+        stop_workers(current.sweep.folder)
+
+
+def stop_workers(folder: Path) -> None:
+    """Ask the jobs of other processes on this machine to end, and end those that don't."""
+    here = socket.gethostname()
+
+    def alive() -> list[int]:
+        return [
+            record.pid
+            for record in load_jobs(folder)
+            if record.status == "RUNNING" and record.host == here and record.pid != os.getpid() and exists(record.pid)
+        ]
+
+    for number, patience in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, 1.0)):
+        for pid in alive():
+            try:
+                os.kill(pid, number)
+            except OSError:
+                continue
+        until = time.monotonic() + patience
+        while alive() and time.monotonic() < until:
+            time.sleep(0.05)
+
+
+def exists(pid: int) -> bool:
+    """Whether a process is there."""
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+def finish(error: BaseException | None) -> int | None:
+    """End the sweep of this process, if there is one; its exit code, or None.
+
+    Parameters
+    ----------
+    error : BaseException or None
+        What came out of Hydra.
+    """
+    if current is None:
+        return None
+    if error is not None and process.is_interruption(error):
+        by = process.name_of(error)
+        stop(by)  # again, in case another handler than ours raised it
+        code = error.code if isinstance(error, SystemExit) else 128 + signal.SIGINT
+        return max(current.finish(f"stopped by {by}"), int(code or 0))
+    code = current.finish()
+    if error is not None:
+        told = error.problem if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        print(f"rnnexp: the sweep broke off: {told.splitlines()[0]}", file=sys.stderr)
+        return 1
+    return code

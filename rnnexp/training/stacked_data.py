@@ -1,0 +1,107 @@
+"""The data of many networks side by side: K windows (T, N, ...) as one (T, K, N, ...)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnexp.tasks import EpisodeTask
+from rnnexp.training.evaluation import scored_part
+from rnnexp.training.trainer import Drawn, Trainer
+
+Array = NDArray[Any]
+
+
+@dataclass
+class Joined:
+    """What K networks read next.
+
+    Attributes
+    ----------
+    inputs : array (T, K, N, ...)
+    scored : slice or index array
+        The steps that are scored.
+    targets, mask : arrays (S, K, N, ...)
+        At these steps.
+    first : Drawn
+        Of the first network; in all but the numbers it is like the others'.
+    """
+
+    inputs: Array
+    scored: Any
+    targets: Array
+    mask: Array
+    first: Drawn
+
+    @classmethod
+    def of(cls, drawn: Sequence[Drawn]) -> "Joined":
+        """Windows that `fit_together`."""
+        scored, _ = scored_part(drawn[0].chunk.mask)
+        inputs = stacked([one.chunk.inputs for one in drawn])
+        targets, mask = (
+            stacked(one) for one in ([d.chunk.targets[scored] for d in drawn], [d.chunk.mask[scored] for d in drawn])
+        )
+        return cls(inputs, scored, targets, mask, drawn[0])
+
+
+def draw_episodes(trainers: Sequence[Trainer]) -> Joined | None:
+    """The trainers' next episodes, drawn all at once; None if the task can't, or if they are not read whole.
+
+    Each trainer's generator is used as if it drew for itself.
+    """
+    data, segment = trainers[0].data, trainers[0].bptt.segment(rng=trainers[0].truncation)
+    task = data.task
+    if not (isinstance(task, EpisodeTask) and data.fresh and _draws_copies(type(task))):
+        return None
+    if any(type(trainer.data.task) is not type(task) for trainer in trainers):
+        return None
+    batch = task.sample_copies(data.batch_size, rngs=[trainer.data.rng for trainer in trainers])
+    if batch is None:
+        return None
+    batch = batch.cast(data.dtype)
+    whole = segment.new is None or len(batch.inputs) <= segment.new
+    for copy, trainer in enumerate(trainers):
+        trainer.data.batch = None if whole else batch.at((slice(None), copy))
+        trainer.data.position = len(batch.inputs) if whole else 0
+    if not whole:
+        return None
+    scored, _ = scored_part(batch.mask[:, 0])
+    first = Drawn(batch.at((slice(None), 0)), True, segment)
+    return Joined(batch.inputs, scored, batch.targets[scored], batch.mask[scored], first)
+
+
+@cache
+def _draws_copies(task: type[EpisodeTask]) -> bool:
+    """Whether a task's `sample_copies` goes with its `sample`: a subclass may have overridden the one alone."""
+    return next("sample_copies" in vars(kind) for kind in task.__mro__ if {"sample", "sample_copies"} & set(vars(kind)))
+
+
+def stacked(arrays: Sequence[Array]) -> Array:
+    """K arrays (T, ...) as one (T, K, ...)."""
+    first = arrays[0]
+    joined = np.empty((first.shape[0], len(arrays), *first.shape[1:]), first.dtype)
+    for copy_, array in enumerate(arrays):
+        joined[:, copy_] = array
+    return joined
+
+
+def fit_together(drawn: Sequence[Drawn]) -> bool:
+    """Whether some windows can be laid side by side: one shape, one place in the sequence, the same steps scored."""
+    first = drawn[0]
+    shapes, fresh = (first.chunk.inputs.shape, first.chunk.targets.shape), first.fresh
+    for one in drawn:
+        if one.fresh != fresh or (one.chunk.inputs.shape, one.chunk.targets.shape) != shapes:
+            return False
+    return same_steps([one.chunk.mask for one in drawn])
+
+
+def same_steps(masks: Sequence[Array]) -> bool:
+    """Whether masks (T, N) score the same steps."""
+    others = [mask for mask in masks if mask is not masks[0]]
+    if not others:
+        return True
+    any_scored = np.logical_or.reduce(stacked([masks[0], *others]), axis=-1)
+    return bool((any_scored == any_scored[:, :1]).all())
