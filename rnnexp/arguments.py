@@ -15,8 +15,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Refuse what can't be read."""
-        hint = f"{self.prog} --help shows what can be given"
-        raise SystemExit(UserError(f"the command line can't be read: {message}", hint).message())
+        hint = f"{self.prog} --help shows the options"
+        raise SystemExit(UserError(f"cannot parse the command line: {message}", hint).message())
 
 
 def with_options(error: UserError) -> UserError:

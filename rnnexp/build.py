@@ -60,7 +60,7 @@ def build_experiment(config: DictConfig | Mapping[str, Any]) -> Any:
             "bptt_length",
             None,
             f"a whole number >= 1 for task {type(task).__name__}",
-            "it is a stream, which has no end: try bptt_length=20",
+            "the task is an endless stream: try bptt_length=20",
         )
     streams = Streams(root["seed"])
     network = build_the_network(root, task, streams.init)

@@ -168,7 +168,7 @@ def make_folder(path: Path, key: str = "hydra.run.dir") -> None:
         raise InvalidValue(
             key,
             str(path),
-            "a folder that can be written",
+            "a writable folder",
             f"{error.strerror}; start from another folder, or give {key}=/where/you/may/write",
         ) from None
 
@@ -218,4 +218,4 @@ def unknown(key: str, known: Iterable[str], value: object = None) -> UserError:
         or nearest(key, known)
         or f"known here: {', '.join(here) or 'nothing'}"
     )
-    return UserError(f"there is no key '{key}', got {key}={show(value)}", hint)
+    return UserError(f"unknown key '{key}', got {key}={show(value)}", hint)

@@ -23,7 +23,7 @@ LARGEST = 2**30
 #: Claimed for packed members: deflate makes bytes at most 1032 times fewer.
 DEFLATE_RATIO = 1032
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-OBJECTS = "it holds Python objects, which could run anything when unpacked: save plain arrays"
+OBJECTS = "it holds Python objects, which could run arbitrary code when loaded: save plain arrays"
 
 
 def digest(arrays: Mapping[str, Array]) -> Array:
@@ -41,7 +41,7 @@ def check_file(file: Path) -> None:
     """Refuse what can't be read to its end; `ValueError` for a folder, pipe or device, or more than `LARGEST` bytes."""
     status = file.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise ValueError("it is a directory" if stat.S_ISDIR(status.st_mode) else "it is a pipe or device, no file")
+        raise ValueError("it is a directory" if stat.S_ISDIR(status.st_mode) else "it is a pipe or device, not a file")
     check_size(status.st_size)
 
 
@@ -72,7 +72,7 @@ def read_arrays(file: Path, names: Collection[str] | None = None, *, packed: boo
         except (ValueError, OSError):
             raise
         except (zipfile.BadZipFile, EOFError, zlib.error, KeyError) as error:
-            raise ValueError(f"it is no .npz file, or cut off or damaged: {error}") from None
+            raise ValueError(f"it is not an .npz file, or is truncated or damaged: {error}") from None
         except Exception as error:  # whatever the reader raises on a damaged file
             raise ValueError(f"it can't be read: {error or type(error).__name__}") from None
 
@@ -92,7 +92,9 @@ def _members(archive: zipfile.ZipFile, where: str, names: Collection[str] | None
             raise ValueError(f"it has no array {name}; {known}")
         member = members[name]
         if member.compress_type not in PACKINGS:
-            raise ValueError(f"{name!r} is packed in another way than numpy.savez and numpy.savez_compressed do")
+            raise ValueError(
+                f"{name!r} is compressed by a method that numpy.savez and numpy.savez_compressed do not use"
+            )
         if member.file_size > DEFLATE_RATIO * (member.compress_size + 1):
             raise ValueError(f"{name!r} can't hold the {member.file_size} bytes that are claimed for it")
         check_size(total := total + member.file_size)
@@ -101,7 +103,7 @@ def _members(archive: zipfile.ZipFile, where: str, names: Collection[str] | None
         with archive.open(member) as opened:
             content = opened.read(member.file_size)
         if not content.startswith(npy.MAGIC_PREFIX):
-            raise ValueError(f"{name} in {where} is no array")
+            raise ValueError(f"{name} in {where} is not an array")
         arrays[name] = _array(name, content)
     return arrays
 
@@ -117,7 +119,9 @@ def _array(name: str, content: bytes) -> Array:
         raise ValueError(OBJECTS)
     count, room = math.prod(shape), len(content) - stream.tell()
     if min(shape, default=0) < 0 or count * dtype.itemsize > room or (count and not dtype.itemsize):
-        raise ValueError(f"{name!r} is damaged or cut off: it holds {room} bytes for {dtype} numbers of shape {shape}")
+        raise ValueError(
+            f"{name!r} is damaged or truncated: it holds {room} bytes for {dtype} numbers of shape {shape}"
+        )
     stream.seek(0)
     array: Array = npy.read_array(stream, allow_pickle=False)
     return array

@@ -81,7 +81,7 @@ def root_rule(key: str) -> str:
     if item.type is bool:
         return "true or false"
     if "at_least" not in item.metadata:
-        return "a piece of text" if item.default is not MISSING else "a choice of its group"
+        return "a string" if item.default is not MISSING else "a choice of its group"
     null = ", or null" if "None" in str(item.type) else ""
     return f"a whole number >= {item.metadata['at_least']}{null}"
 
@@ -136,7 +136,7 @@ def check_root(config: "DictConfig") -> dict[str, Any]:
     for key, null in (("experiment", False), ("uri", True)):
         value = tracking.get(key)
         if not (isinstance(value, str) and value.strip()) and not (null and value is None):
-            raise InvalidValue(f"tracking.{key}", value, "a piece of text" + (", or null" if null else ""))
+            raise InvalidValue(f"tracking.{key}", value, "a string" + (", or null" if null else ""))
     return root
 
 

@@ -31,8 +31,8 @@ def check_flags(arguments: Sequence[str]) -> None:
 
     def refuse(message: str) -> NoReturn:
         told = UserError(
-            f"the command line can't be read: {message}",
-            "settings are written key=value, without dashes and side by side; python -m rnnexp --help lists them",
+            f"cannot parse the command line: {message}",
+            "settings are written key=value, without dashes or spaces around the =; python -m rnnexp --help lists them",
         )
         raise SystemExit(told.message())
 
@@ -49,7 +49,7 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
         return _no_such_choice(error)
     if found := re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
         key, value = found.groups()
-        return InvalidValue(key.lstrip("+~"), value, "one value", "add -m to run once for each of several values")
+        return InvalidValue(key.lstrip("+~"), value, "one value", "add -m to sweep over several values")
     if found := re.match(r"Could not (?:override|delete|append to config)[^']*'([^'=]+)", text):
         key, known = found[1].lstrip("+~"), known_keys(arguments)
         if text.startswith("Could not append") and key in known:
@@ -69,9 +69,7 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
         lines = [line for line in text.splitlines() if line.strip() and "hydra.cc" not in line]
         return UserError(lines[0] if lines else type(error).__name__, " ".join(lines[1:]))
     if isinstance(error, PermissionError):
-        return UserError(
-            f"{error.filename} can't be written: {error.strerror}", "start from a folder that you may write in"
-        )
+        return UserError(f"{error.filename} can't be written: {error.strerror}", "start from a writable folder")
     if isinstance(error, MemoryError):
         return out_of_memory(error)
     return None
@@ -134,5 +132,5 @@ def _no_such_choice(error: MissingConfigException) -> UserError:
     if extra := EXTRAS.get(missing):
         hint = f"it comes with an extra; in the clone: pip install --constraint constraints.txt --editable '.[{extra}]'"
     else:
-        hint = nearest(choice, choices) or "a choice of your own needs --config-dir with the folder that it is in"
+        hint = nearest(choice, choices) or "for a choice of your own, pass --config-dir with its folder"
     return InvalidValue(group, choice, f"one of {', '.join(choices)}", hint)

@@ -46,7 +46,7 @@ class Echo(StreamTask):
         self.lag = integer("lag", lag, at_least=1)
         self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
         self.eval_steps = integer(
-            "eval_steps", eval_steps, at_least=self.lag + 1, hint="fewer leave no step to score: it is lag + 1"
+            "eval_steps", eval_steps, at_least=self.lag + 1, hint="fewer than lag + 1 steps leave nothing to score"
         )
 
     @property

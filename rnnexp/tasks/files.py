@@ -26,7 +26,7 @@ def find(path: Any, allowed: str, hint: str = "") -> Path:
     except (OSError, ValueError, RuntimeError) as error:
         raise InvalidValue("path", path, allowed, f"{reason(error)} (looked in {Path.cwd()})") from None
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise InvalidValue("path", path, allowed, f"{file.name} is a pipe or device, no file")
+        raise InvalidValue("path", path, allowed, f"{file.name} is a pipe or device, not a file")
     return file
 
 
@@ -50,7 +50,9 @@ def read_bytes(file: Path, path: str, allowed: str) -> bytes:
         packed = file.suffix.lower() == ".gz" and file.stat().st_size
         content = unpack(file) if packed else file.read_bytes()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InvalidValue("path", path, allowed, f"{file.name} is no gzip file, or cut off: {reason(error)}") from None
+        raise InvalidValue(
+            "path", path, allowed, f"{file.name} is not a gzip file, or is truncated: {reason(error)}"
+        ) from None
     except (OSError, ValueError) as error:
         raise InvalidValue("path", path, allowed, f"{file.name}: {reason(error)}") from None
     if not content:

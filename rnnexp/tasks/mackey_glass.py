@@ -80,7 +80,7 @@ class MackeyGlass(StreamTask):
         self.squash = squash
         self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
         self.eval_steps = integer(
-            "eval_steps", eval_steps, at_least=self.tau + 1, hint="fewer leave no step to score: it is tau + 1"
+            "eval_steps", eval_steps, at_least=self.tau + 1, hint="fewer than tau + 1 steps leave nothing to score"
         )
 
     @property

@@ -56,9 +56,7 @@ class Sine(StreamTask):
         self.longest = number("longest", longest, at_least=self.shortest, hint="periods are from shortest to longest")
         self.amplitude = number("amplitude", amplitude, above=0)
         self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
-        self.eval_steps = integer(
-            "eval_steps", eval_steps, at_least=3, hint="step 2 is the first that is scored: three steps"
-        )
+        self.eval_steps = integer("eval_steps", eval_steps, at_least=3, hint="step 2 is the first one scored")
 
     @property
     def baseline(self) -> Baseline:

@@ -230,7 +230,7 @@ def several_columns(key: str, value: Any, known: list[str]) -> list[str]:
     names = [one_column(key, item, known) for item in items]
     if len(set(names)) < len(names):
         twice = next(name for index, name in enumerate(names) if name in names[:index])
-        raise InvalidValue(key, value, "a list of different columns, or null", f"{twice!r} stands in it twice")
+        raise InvalidValue(key, value, "a list of different columns, or null", f"{twice!r} occurs twice in it")
     return names
 
 

@@ -145,7 +145,7 @@ def read_parquet(file: Path, path: str) -> Columns:
         raise UserError(f"{file.name} needs the package pyarrow", "pip install pyarrow, or save it as CSV") from None
     except Exception as error:  # whatever the reader raises on a damaged file
         why = (reason(error).splitlines() or [""])[0]
-        raise InvalidValue("path", path, "a Parquet file that can be read", f"{file.name}: {why}") from None
+        raise InvalidValue("path", path, "a readable Parquet file", f"{file.name}: {why}") from None
     if any(name is not None for name in frame.index.names):
         try:
             frame = frame.reset_index()
@@ -277,10 +277,10 @@ def numbers_of(columns: Columns, name: str, path: str, key: str, given: Any) -> 
     text = np.flatnonzero(np.isnan(values))
     if len(text):
         cell = series.iloc[int(text[0])]
-        where = f"column {name!r}, {columns.place(int(text[0]))}: {show(str(cell))} is no number"
+        where = f"column {name!r}, {columns.place(int(text[0]))}: {show(str(cell))} is not a number"
         allowed = "a table with a number in every cell of the columns used" if key == "path" else "columns of numbers"
         other = ", or name the inputs to leave the column out" if key == "path" else ", or leave the column out"
-        raise InvalidValue(key, given, allowed, f"{where}; mend it{other}")
+        raise InvalidValue(key, given, allowed, f"{where}; correct it{other}")
     large = np.flatnonzero(~(np.abs(values) < LARGEST))
     if len(large):
         where = f"column {name!r}, {columns.place(int(large[0]))}: {values[large[0]]:g}"

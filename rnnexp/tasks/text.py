@@ -129,7 +129,7 @@ def python_reference() -> str:
 
 def read_text(path: str) -> str:
     """The text of a UTF-8 file; `InvalidValue` on what is missing, empty, too large, or no text."""
-    allowed = "a UTF-8 text file that can be read"
+    allowed = "a readable UTF-8 text file"
     try:
         text = read_bytes(find(path, allowed), path, allowed).decode("utf-8-sig")
     except UnicodeDecodeError as error:

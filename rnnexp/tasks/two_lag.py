@@ -67,7 +67,7 @@ class TwoLag(StreamTask):
             "eval_steps",
             eval_steps,
             at_least=self.second_lag + 1,
-            hint="fewer leave no step to score: it is second_lag + 1",
+            hint="fewer than second_lag + 1 steps leave nothing to score",
         )
         self.floor = self.floors()["both"]
 

@@ -48,7 +48,7 @@ class Xor(StreamTask):
             "eval_steps",
             eval_steps,
             at_least=2 * self.lag + 1,
-            hint="fewer leave no step to score: it is 2 * lag + 1",
+            hint="fewer than 2 * lag + 1 steps leave nothing to score",
         )
 
     @property

@@ -144,7 +144,7 @@ def prepare(
     bptt = bptt or TruncatedBPTT(None)
     if bptt.length is None and not isinstance(task, EpisodeTask):
         raise InvalidValue(
-            "bptt_length", None, "a whole number >= 1 for this task", "it is a stream, which has no end: try 20"
+            "bptt_length", None, "a whole number >= 1 for this task", "the task is an endless stream: try 20"
         )
     regularizer = regularizer or NoRegularizer()
     regularizer.check(network)
