@@ -1,4 +1,4 @@
-"""Files that a person names: found and read, or refused with the reason."""
+"""Data files named by the user: found and read, or refused with the reason."""
 
 import gzip
 import stat
@@ -36,14 +36,14 @@ def digest(**arrays: Array) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What the operating system, or Python, says."""
+    """The error message of the operating system, or of Python."""
     return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 
 def read_bytes(file: Path, path: str, allowed: str) -> bytes:
-    """All bytes of a file, unpacked if its name ends in .gz; `path` is how the person named it.
+    """All bytes of a file, unpacked if its name ends in .gz; `path` is the name as given.
 
-    More than `rnnexp.npz.LARGEST` bytes are refused, those of a packed file as soon as so many are unpacked.
+    More than `rnnexp.npz.LARGEST` bytes are refused; a compressed file is unpacked no further than that.
     """
     try:
         check_file(file)
@@ -61,7 +61,7 @@ def read_bytes(file: Path, path: str, allowed: str) -> bytes:
 
 
 def unpack(file: Path) -> bytes:
-    """The content of a gzip file; a small one may unpack to more than any memory holds."""
+    """The content of a gzip file; a small file can unpack to more than fits into memory."""
     content = bytearray()
     with gzip.open(file) as stream:
         while chunk := stream.read(2**16):
@@ -71,7 +71,7 @@ def unpack(file: Path) -> bytes:
 
 
 def read_npz(file: Path, path: str, allowed: str, names: Collection[str] | None = None) -> dict[str, Array]:
-    """The arrays of a .npz file, or those of the given `names`; pickled objects are never unpacked."""
+    """The arrays of a .npz file, or those of the given `names`; pickled objects are never loaded."""
     try:
         return read_arrays(file, names)
     except (OSError, ValueError) as error:
