@@ -201,7 +201,7 @@ def component(prefix: str, settings: Any) -> tuple[type, dict[str, Any]]:
 
 
 def construct(prefix: str, settings: Any, **context: Any) -> Any:
-    """An object of the class that `settings` names, made from its settings and from those of `context` that it takes."""
+    """An object of the class that `settings` names, from its settings and whatever it takes of `context`."""
     cls, given = component(prefix, settings)
     accepted = parameters_of(cls)
     known = [key for key in accepted if key not in context]

@@ -78,7 +78,7 @@ def read_arrays(file: Path, names: Collection[str] | None = None, *, packed: boo
 
 
 def _members(archive: zipfile.ZipFile, where: str, names: Collection[str] | None, room: int | None) -> dict[str, Array]:
-    """The arrays of an archive, checked before unpacking; with `room`, uncompressed ones only, in at most `room` bytes."""
+    """The arrays of an archive, checked before unpacking; with `room`, uncompressed and within so many bytes."""
     members: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
         name = member.filename.removesuffix(".npy")
@@ -92,9 +92,7 @@ def _members(archive: zipfile.ZipFile, where: str, names: Collection[str] | None
             raise ValueError(f"it has no array {name}; {known}")
         member = members[name]
         if member.compress_type not in PACKINGS:
-            raise ValueError(
-                f"{name!r} is compressed by a method that numpy.savez and numpy.savez_compressed do not use"
-            )
+            raise ValueError(f"{name!r} is compressed by a method that numpy.savez_compressed does not use")
         if member.file_size > DEFLATE_RATIO * (member.compress_size + 1):
             raise ValueError(f"{name!r} cannot hold the {member.file_size} bytes it claims")
         check_size(total := total + member.file_size)

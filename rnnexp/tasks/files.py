@@ -50,9 +50,8 @@ def read_bytes(file: Path, path: str, allowed: str) -> bytes:
         packed = file.suffix.lower() == ".gz" and file.stat().st_size
         content = unpack(file) if packed else file.read_bytes()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InvalidValue(
-            "path", path, allowed, f"{file.name} is not a gzip file, or is truncated: {reason(error)}"
-        ) from None
+        hint = f"{file.name} is not a gzip file, or is truncated: {reason(error)}"
+        raise InvalidValue("path", path, allowed, hint) from None
     except (OSError, ValueError) as error:
         raise InvalidValue("path", path, allowed, f"{file.name}: {reason(error)}") from None
     if not content:

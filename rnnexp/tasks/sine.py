@@ -10,7 +10,7 @@ from rnnexp.tasks.base import Baseline, Batch, Place, StreamTask
 
 
 class Sine(StreamTask):
-    """Predict the next value of a sine wave whose period has to be seen from the wave.
+    """Predict the next value of a sine wave whose period has to be inferred from the wave.
 
     A stream, for period 8 and amplitude 1::
 
@@ -19,9 +19,9 @@ class Sine(StreamTask):
         target               .71   .00  -.71 -1.00 ...
 
     Each stream has its own period, uniform between `shortest` and `longest` steps, and its own phase, uniform over the
-    circle; neither changes, so that training sees as many waves as the batch has streams. Every step from step 2 on is
-    scored, by the squared error against the value one step ahead. Three values are the fewest that give the next one
-    away, x_3 = x_2 (x_0 + x_2) / x_1 - x_1, so that the best loss is 0. The task is this project's own, in a form that
+    circle; neither changes, so training sees one wave per stream of the batch. Every step from step 2 on is
+    scored, by the squared error against the value one step ahead. Three values suffice to
+    determine the next one, x_3 = x_2 (x_0 + x_2) / x_1 - x_1, so that the best loss is 0. The task is this project's own, in a form that
     tutorials use.
 
     Parameters
@@ -76,7 +76,7 @@ class Sine(StreamTask):
     def read(self, place: Place, steps: int, *, rng: Generator) -> Batch:
         """Values (T, N, 1) and those one step later."""
         seen = place.arrays["seen"]
-        # From the count of steps, not from the last value: nothing adds up however long a stream is.
+        # From the step count, not from the last value: rounding errors do not accumulate.
         time = (seen[0] + np.arange(steps + 1))[:, np.newaxis]
         turns = (time / place.arrays["period"] + place.arrays["phase"]) % 1.0
         wave = self.amplitude * np.sin(2 * np.pi * turns)[..., np.newaxis]
@@ -89,5 +89,5 @@ class Sine(StreamTask):
         return {"nrmse": float(np.sqrt(loss / self.baseline.loss))}
 
     def solved(self, report: Any) -> bool | None:
-        """``nrmse`` of the evaluation set below 0.05; a line through the last two gets 0.11 by default."""
+        """``nrmse`` of the evaluation set below 0.05; linear extrapolation gets 0.11 by default."""
         return None if report.evaluation is None else self.further_metrics(report.evaluation.loss)["nrmse"] < 0.05
