@@ -18,11 +18,11 @@ class InfluenceBalancing(StreamTask):
         input    1    1    1    1 ...
         target   1    1    1    1 ...
 
-    Every step is scored by the squared error. Any network with a free output bias solves this at once. The published problem
-    concerns truncation, and needs the network of the recipe ``experiment=influence_balancing``: a
-    chain of units, s_i <- (s_i + s_{i+1}) / 2 + sign_i * theta, of which the first is the output; theta, shared by
-    all units, is the only trained parameter. With +1 for the units near the output and -1 for more of them further off, raising
-    theta raises the output at first and lowers it in the end; a gradient truncated too early sees only the first effect
+    Every step is scored by the squared error. Any network with a free output bias solves this at once. The published
+    problem concerns truncation, and needs the network of the recipe ``experiment=influence_balancing``: a chain of
+    units, s_i <- (s_i + s_{i+1}) / 2 + sign_i * theta, of which the first is the output; theta, shared by all units, is
+    the only trained parameter. With +1 for the units near the output and -1 for more of them further off, raising theta
+    raises the output at first and lowers it in the end; a gradient truncated too early sees only the first effect
     (Tallec & Ollivier 2017, section 6.1; here with the 23 units of Vicol, Metz & Sohl-Dickstein 2021).
 
     Parameters

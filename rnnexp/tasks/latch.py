@@ -101,7 +101,7 @@ class Latch(EpisodeTask):
 
     @property
     def baseline(self) -> Baseline:
-        """Always the middle: off by half the distance between the targets, wrong in 3a to 3c, right half the time in bengio."""
+        """Always the middle: off by half the distance between the targets, wrong in 3a to 3c, half right in bengio."""
         error = 0.5 if self.variant == "bengio" else 1.0
         return Baseline((self.answers[1] - self.middle) ** 2, None, f"always the middle, {self.middle:g}", error)
 

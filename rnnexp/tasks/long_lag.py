@@ -23,8 +23,8 @@ class LongLag(EpisodeTask):
         input    y  a1  a2  a3  a4
         target  a1  a2  a3  a4   y
 
-    There are p + 1 symbols: x, y, and a1 to a(p-1). A sequence begins with x or y, with equal probability; then come p - 1
-    of the others, in variant ``2a`` always a1 to a(p-1), in variant ``2b`` drawn uniformly; then the first symbol.
+    There are p + 1 symbols: x, y, and a1 to a(p-1). A sequence begins with x or y, with equal probability; then come p
+    - 1 of the others, in variant ``2a`` always a1 to a(p-1), in variant ``2b`` drawn uniformly; then the first symbol.
     Every step is scored, by cross-entropy over the p + 1 symbols, but only the last prediction needs a memory.
     Hochreiter & Schmidhuber 1997, "Long short-term memory", section 5.2, tasks 2a and 2b (p = 4, 10 and 100 there): the
     best documented failure of plain recurrent networks, with one self-recurrent unit: at p = 10 and 100, none of 18

@@ -70,9 +70,7 @@ class MackeyGlass(StreamTask):
         eval_streams: int = 20,
         eval_steps: int = 500,
     ) -> None:
-        self.tau = integer(
-            "tau", tau, at_least=6, hint="with a shorter delay the series settles to a constant or nearly so"
-        )
+        self.tau = integer("tau", tau, at_least=6, hint="with a shorter delay the series is nearly constant")
         if self.tau > LONGEST_DELAY:
             raise InvalidValue("tau", tau, f"<= {LONGEST_DELAY}", "17 and 30 are usual")
         self.substeps = integer("substeps", substeps, at_least=1)

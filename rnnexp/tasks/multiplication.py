@@ -46,10 +46,10 @@ class Multiplication(EpisodeTask):
         its value is 1: the paper then sets "X1" to 1, taken here to be the number at the first step, whichever of the
         two draws marked it. A sequence is wrong if the error is 0.04 or more.
     ``pascanu``: Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks", section 4.1,
-        as in its authors' code. T to T + T // 10 - 1 steps (T, if T // 10 is 1), drawn uniformly, one
-        length per training batch, one per sequence in the evaluation set; markers are channel 0 and values channel 1; of L
-        steps, the first marker falls on one of the first L // 10, the second on one of the 4L // 10 after these. A
-        sequence is wrong if the squared error is above 0.04.
+        as in its authors' code. T to T + T // 10 - 1 steps (T, if T // 10 is 1), drawn uniformly, one length per
+        training batch, one per sequence in the evaluation set; markers are channel 0 and values channel 1; of L steps,
+        the first marker falls on one of the first L // 10, the second on one of the 4L // 10 after these. A sequence is
+        wrong if the squared error is above 0.04.
 
     Parameters
     ----------

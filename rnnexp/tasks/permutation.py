@@ -18,10 +18,10 @@ class RandomPermutation(EpisodeTask):
         input    1  57  12  99   3  57
         target                       1
 
-    The first symbol, 0 or 1, is drawn with equal probability; the others are drawn uniformly from the rest of the alphabet.
-    After the last of them the first symbol comes again, and has to be predicted: only the step before, the last one
-    here, is scored, by cross-entropy over all symbols, as in the code of Pascanu, Mikolov & Bengio 2013. The other
-    symbols are unpredictable. After task 2 of Hochreiter & Schmidhuber 1997.
+    The first symbol, 0 or 1, is drawn with equal probability; the others are drawn uniformly from the rest of the
+    alphabet. After the last of them the first symbol comes again, and has to be predicted: only the step before, the
+    last one here, is scored, by cross-entropy over all symbols, as in the code of Pascanu, Mikolov & Bengio 2013. The
+    other symbols are unpredictable. After task 2 of Hochreiter & Schmidhuber 1997.
 
     Parameters
     ----------

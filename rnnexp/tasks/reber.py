@@ -95,9 +95,9 @@ class Reber(EpisodeTask):
     def baseline(self) -> Baseline:
         """A predictor without the required memory.
 
-        Embedded: everything but the first T or P is known, so that the symbol before the last E costs another ln 2 per string.
-        Plain: the probabilities of the next symbol given the present one alone, from the expected number of times
-        that each pair occurs in a string.
+        Embedded: everything but the first T or P is known, so that the symbol before the last E costs another ln 2 per
+        string. Plain: the probabilities of the next symbol given the present one alone, from the expected number of
+        times that each pair occurs in a string.
         """
         if not self.embedded:
             return self._bigram()

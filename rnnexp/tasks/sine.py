@@ -19,10 +19,9 @@ class Sine(StreamTask):
         target               .71   .00  -.71 -1.00 ...
 
     Each stream has its own period, uniform between `shortest` and `longest` steps, and its own phase, uniform over the
-    circle; neither changes, so training sees one wave per stream of the batch. Every step from step 2 on is
-    scored, by the squared error against the value one step ahead. Three values suffice to
-    determine the next one, x_3 = x_2 (x_0 + x_2) / x_1 - x_1, so that the best loss is 0. The task is this project's own, in a form that
-    tutorials use.
+    circle; neither changes, so training sees one wave per stream of the batch. Every step from step 2 on is scored, by
+    the squared error against the value one step ahead. Three values suffice to determine the next one, x_3 = x_2 (x_0 +
+    x_2) / x_1 - x_1, so that the best loss is 0. The task is this project's own, in a form that tutorials use.
 
     Parameters
     ----------
