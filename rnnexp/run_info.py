@@ -104,7 +104,7 @@ class RunInfo:
         return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def params(self) -> dict[str, object]:
-        """Flat parameters: the groups' choices, all values by dotted key, and the initialiser of each kind of weights."""
+        """Flat parameters: the groups' choices, all values by dotted key, the initialiser of each kind of weights."""
         values = flat({key: value for key, value in self.settings.items() if key != "tracking"})
         named = {key: value for key, value in values.items() if not key.endswith("_target_")}
         for kind in self.settings.get("init", {}):

@@ -43,7 +43,7 @@ class NormClipping:
 
 
 class ValueClipping:
-    """Clip every element to [-threshold, threshold], which may change the gradient's direction. Graves 2013, section 2.1.
+    """Clip every element to [-threshold, threshold], which may change the direction. Graves 2013, section 2.1.
 
     Parameters
     ----------
