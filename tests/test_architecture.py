@@ -115,7 +115,7 @@ def test_relative_imports_are_those_of_the_layers():
 
 
 def test_nothing_is_imported_by_a_name_that_this_test_cannot_read():
-    """But for the public names that are looked up when first asked for, a person's classes, the tasks' command, and scikit-learn."""
+    """But for public names looked up when first used, a person's classes, the tasks' command, and scikit-learn."""
     allowed = {"rnnexp", "rnnexp.build", "rnnexp.tasks.__main__", "rnnexp.tasks.digits"}
     names = {"import_module", "__import__", "run_module", "run_path"}
     users = {
