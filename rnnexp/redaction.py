@@ -3,6 +3,8 @@
 import re
 from urllib.parse import unquote, urlsplit
 
+from rnnexp.checks import UserError
+
 #: Passwords in a URI: before the host, or in the query string. Hydra escapes some characters with a backslash.
 IN_NETLOC = re.compile(r"(\\?://)[^/\s?#]*@")
 IN_QUERY = re.compile(r"([?&][a-z_-]*(?:user|password|passwd|pwd|token|secret)=)[^&\s'\"]*", re.IGNORECASE)
@@ -31,3 +33,8 @@ def redact_setting(text: str) -> str:
     """``key=value`` without the password of a URI."""
     key, equals, value = text.partition("=")
     return f"{key}{equals}{redact(value)}" if "://" in value else text
+
+
+def describe_error(error: BaseException) -> str:
+    """An error in words, without a password."""
+    return redact_text(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
