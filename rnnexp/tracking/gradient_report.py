@@ -1,20 +1,12 @@
 """One HTML page for a run: its figures, its numbers, and what they say in a sentence each."""
 
-import base64
 import math
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 from rnnexp.gradients import Study
 from rnnexp.history import History
-
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #111; }
-table { border-collapse: collapse; } td, th { padding: .15rem .8rem .15rem 0; text-align: left; }
-td:nth-child(2) { text-align: right; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; } figure { margin: 1.5rem 0; } figcaption { color: #444; }
-"""
+from rnnexp.pages import render
 
 #: A rate that is printed as 0.000 decides nothing.
 ROUNDING = 5e-4
@@ -97,35 +89,17 @@ def readings(study: Study, bptt_length: int | None) -> list[str]:
 def write_report(history: History, folder: Path, title: str, figures: Sequence[Path], bptt_length: int | None) -> Path:
     """Write ``gradient_report.html``, complete in itself; its path."""
     step, study = history.studies[-1]
-    rows = "\n".join(
-        f"<tr><td>{escape(name)}</td><td>{value:.6g}</td></tr>"
-        for name, value in sorted(study.metrics().items())
-        if math.isfinite(value)
+    numbers = sorted(study.metrics().items())
+    page = render(
+        "gradient_report.html",
+        title=title,
+        step=step,
+        sequences=study.norms.per_sequence.shape[1],
+        sentences=readings(study, bptt_length),
+        figures=[(path, CAPTIONS[path.name]) for path in figures],
+        numbers=[(name, value) for name, value in numbers if math.isfinite(value)],
+        undefined=[name for name, value in numbers if not math.isfinite(value)],
     )
-    undefined = sorted(name for name, value in study.metrics().items() if not math.isfinite(value))
-    note = f"<p>Not defined here: {escape(', '.join(undefined))}.</p>" if undefined else ""
-    sentences = "\n".join(f"<li>{escape(sentence)}</li>" for sentence in readings(study, bptt_length))
-    pictures = "\n".join(
-        f'<figure><img alt="{escape(CAPTIONS[path.name])}" '
-        f'src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}">'
-        f"<figcaption>{escape(CAPTIONS[path.name])}</figcaption></figure>"
-        for path in figures
-    )
-    page = f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>
-<h1>{escape(title)}</h1>
-<p>What the gradient does after {step} updates, on {study.norms.per_sequence.shape[1]} held-out sequences.</p>
-<ul>
-{sentences}
-</ul>
-{pictures}
-<h2>Numbers</h2>
-<table>
-{rows}
-</table>
-{note}
-</html>
-"""
     path = folder / "gradient_report.html"
     path.write_text(page, encoding="utf-8")
     return path
