@@ -1,4 +1,4 @@
-"""Recorded runs as tables, for whoever compares them; ``python -m rnnexp.report`` compares them at once."""
+"""Recorded runs as tables; ``python -m rnnexp.report`` compares them."""
 
 import argparse
 import sys
@@ -109,12 +109,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--sweep", metavar="ID", help="only the runs of this sweep: its folder, its parent's run id, or its id"
     )
-    parser.add_argument("--filter", metavar="TEXT", help="only runs that MLflow finds by this; " + FILTER)
+    parser.add_argument("--filter", metavar="TEXT", help="only runs that match this MLflow filter; " + FILTER)
     parser.add_argument(
-        "--status", default="FINISHED", help="FINISHED (default), another of MLflow's words, or all; only finished "
-        "runs enter means, the others are counted"
+        "--status", default="FINISHED", help="FINISHED (default), another MLflow status, or all; means are over "
+        "finished runs only, the others are counted"
     )  # fmt: skip
-    parser.add_argument("--metric", default=LOSS, help=f"what is compared (default: {LOSS})")
+    parser.add_argument("--metric", default=LOSS, help=f"metric to compare (default: {LOSS})")
     parser.add_argument(
         "--by", nargs="+", metavar="KEY", help="keys to compare by (default: all that differ); means are over the rest"
     )
@@ -135,7 +135,7 @@ def _compare(given: argparse.Namespace) -> None:
     word = given.status.upper()
     if word not in (*STATUSES, "ALL"):
         allowed, near = f"one of {', '.join((*STATUSES, 'all'))}", nearest(word, STATUSES)
-        raise InvalidValue("--status", given.status, allowed, near or "FINISHED is what it is when not given")
+        raise InvalidValue("--status", given.status, allowed, near or "the default is FINISHED")
     given.status = "all" if word == "ALL" else word
     given.by = [key for text in given.by or [] for key in text.split(",") if key]
     status = None if given.status == "all" else given.status
@@ -167,7 +167,7 @@ def _compare(given: argparse.Namespace) -> None:
     print(f"{given.metric}: " + (f"means over {', '.join(rest)}" if rest else "one run each"))
     told = findings(table, swept, given.metric)
     if status is not None and (others := count_others(store, status=status, sweep=given.sweep, query=given.filter)):
-        told.append(f"{others} more did not end as {status}: --status all counts them, too")
+        told.append(f"{others} more are not {status}: --status all includes them")
     print("\n".join([*told, *map(str, paths)]))
 
 
@@ -177,7 +177,7 @@ def _check_metric(table: "pd.DataFrame", metric: str) -> None:
         return
     finals = [name for name in metrics if name.startswith("final/")] or metrics
     near = "" if metric == LOSS else nearest(metric, metrics)
-    others = f"--metric takes another of theirs: {', '.join(finals)}" if finals else "they have recorded nothing"
+    others = f"choose another with --metric: {', '.join(finals)}" if finals else "they recorded no metrics"
     counts = ", ".join(f"{count} {word}" for word, count in Counter(table["status"]).items())
     raise UserError(f"none of these runs ({counts}) has the metric {metric}", near or others)
 

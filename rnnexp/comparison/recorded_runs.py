@@ -1,4 +1,4 @@
-"""Finds recorded runs in a store, for whoever compares them. Nothing is created."""
+"""Find recorded runs in a store. Nothing is created."""
 
 from collections import Counter
 from collections.abc import Sequence
