@@ -145,7 +145,7 @@ def _compare(given: argparse.Namespace) -> None:
     table = tables.compared_table(found)
     _check_metric(table, given.metric)
     differ = tables.differing(table)
-    parameters = [key for key in tables.parameters(table) if key != "seed"]
+    parameters = [key for key in tables.parameter_names(table) if key != "seed"]
     for key in given.by:
         if key not in parameters:
             hint = nearest(key, parameters) or f"they differ in {', '.join(differ) or 'nothing'}"

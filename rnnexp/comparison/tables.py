@@ -48,7 +48,7 @@ def compared_table(found: Sequence[Any]) -> pd.DataFrame:
     return table
 
 
-def parameters(table: pd.DataFrame) -> list[str]:
+def parameter_names(table: pd.DataFrame) -> list[str]:
     """The columns that are parameters and change numbers; metrics have a slash in their names."""
     left_out = {*ABOUT, *NO_MATTER, CONFIG, "solved_at_step"}
     return [str(key) for key in table if "/" not in str(key) and key not in left_out]
@@ -56,7 +56,7 @@ def parameters(table: pd.DataFrame) -> list[str]:
 
 def differing(table: pd.DataFrame) -> list[str]:
     """The parameters that have more than one value; see `rnnexp.report.differing`."""
-    keys = parameters(table)
+    keys = parameter_names(table)
     # A run that was killed before its parameters were stored has no known differences.
     known = table[table[keys].notna().any(axis=1)]
     return [key for key in keys if len(set(levels(known, key))) > 1]
