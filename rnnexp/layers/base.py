@@ -39,7 +39,7 @@ def rows(sequence: Array) -> Array:
 
 
 def product(left: Array, right: Array, out: Array) -> Array:
-    """Left @ right, written into `out`."""
+    """left @ right, written into `out`."""
     if _single(left, right, out):
         return left.dot(right, out)
     return np.matmul(left, right, out)
@@ -47,7 +47,7 @@ def product(left: Array, right: Array, out: Array) -> Array:
 
 def transposed(weight: Array) -> Array:
     """W^T of each matrix (..., fan_in, fan_out), laid out anew: small products with a mere view take twice the time."""
-    return np.ascontiguousarray(weight.swapaxes(-1, -2))
+    return np.ascontiguousarray(weight.mT)
 
 
 def _single(left: Array, right: Array, out: Array) -> bool:
@@ -78,8 +78,8 @@ def whole_window(xs: Array, weight: Array, bias: Array | None, out: Array) -> Ar
 
 
 def weight_gradient(xs: Array, dys: Array, out: Array) -> Array:
-    """DW = sum over steps and batch of x^T dy, in one product: (T, ..., N, D), (T, ..., N, H) -> (..., D, H)."""
-    return product(rows(xs).swapaxes(-1, -2), rows(dys), out)
+    """dW = sum over steps and batch of x^T dy, in one product: (T, ..., N, D), (T, ..., N, H) -> (..., D, H)."""
+    return product(rows(xs).mT, rows(dys), out)
 
 
 def bias_gradient(dys: Array, out: Array) -> Array:
@@ -239,6 +239,13 @@ def one_step_sum(value: Array, like: Array) -> Array:
     """A gradient of one step, or of many steps along leading axes, summed to the shape of `like`."""
     extra = value.ndim - like.ndim
     return value.sum(axis=tuple(range(extra))) if extra else value
+
+
+def overwrite(grads: list[Array], values: Sequence[Array]) -> list[Array]:
+    """Write the gradients of one step into the arrays `grads`; the same list."""
+    for grad, value in zip(grads, values, strict=True):
+        grad[...] = one_step_sum(value, grad)
+    return grads
 
 
 def common_dtype(array: Array, params: Sequence[Array]) -> np.dtype[Any]:

@@ -24,7 +24,7 @@ def only_tanh(activation: str) -> None:
 
 
 def per_gate(x: Array, weight: Array) -> Array:
-    """X W_g of one step for every gate g: (..., N, D), (..., G, D, H) -> (..., G, N, H)."""
+    """x W_g of one step for every gate g: (..., N, D), (..., G, D, H) -> (..., G, N, H)."""
     product: Array = x[..., np.newaxis, :, :] @ weight
     return product
 
@@ -47,22 +47,22 @@ def gate_inputs(xs: Array, Wx: Array, b: Array, out: Array, sigmoids: int) -> No
         whole_window(xs, weight, bias, out=pre)
 
 
-def gate_gradients(xs: Array, deltas: list[Array], dWx: Array) -> None:
+def gate_gradients(xs: Array, dgates: list[Array], dWx: Array) -> None:
     """Gradients of one weight matrix a gate, from the gates' own gradients, each (T, ..., N, H)."""
-    for gate, delta in enumerate(deltas):
-        weight_gradient(xs, delta, out=dWx[..., gate, :, :])
+    for gate, dgate in enumerate(dgates):
+        weight_gradient(xs, dgate, out=dWx[..., gate, :, :])
 
 
-def gate_biases(deltas: list[Array], db: Array) -> None:
+def gate_biases(dgates: list[Array], db: Array) -> None:
     """Gradients of one bias a gate."""
-    for gate, delta in enumerate(deltas):
-        bias_gradient(delta, out=db[..., gate, :])
+    for gate, dgate in enumerate(dgates):
+        bias_gradient(dgate, out=db[..., gate, :])
 
 
-def input_gradient(deltas: list[Array], Wx: Array, out: Array, work: Array) -> Array:
-    """Sum over the gates of delta_g Wx_g^T for all steps: out (T, ..., N, D), `work` shaped like it."""
-    for gate, delta in enumerate(deltas):
-        whole_window(delta, Wx[..., gate, :, :].swapaxes(-1, -2), None, out=work if gate else out)
+def input_gradient(dgates: list[Array], Wx: Array, out: Array, work: Array) -> Array:
+    """Sum over the gates of dgate_g Wx_g^T for all steps: out (T, ..., N, D), `work` shaped like it."""
+    for gate, dgate in enumerate(dgates):
+        whole_window(dgate, Wx[..., gate, :, :].mT, None, out=work if gate else out)
         if gate:
             np.add(out, work, out=out)
     return out

@@ -101,7 +101,7 @@ class Network:
         arrays = self._arrays("output")
         self.tied = "W" not in arrays
         if self.tied:
-            table = parameters.values["embedding.W"].swapaxes(-1, -2)
+            table = parameters.values["embedding.W"].mT
             arrays = {**arrays, "W": table, "grads": [np.zeros_like(table), *arrays["grads"]]}
         self.output = TimeLinear(**arrays)
         self._scored: Any = slice(None)
@@ -174,7 +174,7 @@ class Network:
             self.embedding.backward(dxs)
         grads = self.parameters.grads
         if self.tied:
-            grads["embedding.W"] += self.output.grads[0].swapaxes(-1, -2)
+            grads["embedding.W"] += self.output.grads[0].mT
         for name in self.design.frozen:
             grads[name][...] = 0.0
         return self.parameters.gradient

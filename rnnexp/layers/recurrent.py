@@ -275,7 +275,7 @@ class Recurrent(Layer):
         return tuple(states[step] for states in self._states)
 
     def slopes(self) -> Array:
-        """Phi' of every unit at every step of the last window, (T, ..., N, H); empty if there is no one activation."""
+        """phi' of every unit at every step of the last window, (T, ..., N, H); empty if there is no one activation."""
         return np.empty(0)
 
     def gates(self) -> dict[str, Array]:
@@ -313,14 +313,14 @@ class Recurrent(Layer):
         return dxs, earlier, [*summed, *starts[: len(self._start)]]
 
     def jacobians(self, sequence: int = 0) -> Array:
-        """D state_t / d state_{t-1} of one sequence of the last window: (T, ..., S, S), rows the earlier state's units.
+        """d state_t / d state_{t-1} of one sequence of the last window: (T, ..., S, S), rows the earlier state's units.
 
         S is H times the number of states; they lie one after the other.
         """
         return self._step_derivatives(sequence)[0]
 
     def input_jacobians(self, sequence: int = 0) -> Array:
-        """D state_t / d x_t of one sequence of the last window: (T, ..., D, S), rows the input's features."""
+        """d state_t / d x_t of one sequence of the last window: (T, ..., D, S), rows the input's features."""
         return self._step_derivatives(sequence)[1]
 
     def _step_derivatives(self, sequence: int) -> tuple[Array, Array]:

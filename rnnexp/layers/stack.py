@@ -127,7 +127,7 @@ class Stack(Layer):
         return tuple(array for layer in self.layers for array in layer.state_before(step))
 
     def slopes(self) -> Array:
-        """Phi' of all layers' units side by side, (T, ..., N, L * H)."""
+        """phi' of all layers' units side by side, (T, ..., N, L * H)."""
         return np.concatenate([layer.slopes() for layer in self.layers], axis=-1)
 
     def gates(self) -> dict[str, Array]:
@@ -155,7 +155,7 @@ class Stack(Layer):
         return dxs, tuple(earlier), grads
 
     def jacobians(self, sequence: int = 0) -> Array:
-        """D state_t / d state_{t-1} of one sequence of the last window: (T, ..., S, S), S over all layers."""
+        """d state_t / d state_{t-1} of one sequence of the last window: (T, ..., S, S), S over all layers."""
         blocks = []
         for at, layer in enumerate(self.layers):
             # This layer's earlier state reaches its own next one, and within the step those of the layers above.
@@ -165,7 +165,7 @@ class Stack(Layer):
         return np.concatenate(blocks, axis=-2)
 
     def input_jacobians(self, sequence: int = 0) -> Array:
-        """D state_t / d x_t of one sequence of the last window: (T, ..., D, S), S over all layers."""
+        """d state_t / d x_t of one sequence of the last window: (T, ..., D, S), S over all layers."""
         return np.concatenate(self._upwards(0, self.layers[0].input_jacobians(sequence), sequence), axis=-1)
 
     def _upwards(self, at: int, block: Array, sequence: int) -> list[Array]:
