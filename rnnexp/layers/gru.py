@@ -233,7 +233,7 @@ class TimeGRU(Recurrent):
 
 
 def _slopes(r: Array, z: Array, n: Array, reset: Array, h_prev: Array, out: Array) -> None:
-    """Gradients of r, z, (h Wh_n + bn) and n at some steps, but for the factor dh: out (4, T, ..., N, H)."""
+    """Gradients of r, z, (h_prev Wh_n + bn) and n before activation, without the factor dh: out (4, T, ..., N, H)."""
     dr, dz, dreset, dn = out
     np.subtract(1.0, z, out=dz)
     np.multiply(n, n, out=dn)

@@ -70,7 +70,7 @@ class LSTM:
     def backward(self, dh_next: ArrayLike, dc_next: ArrayLike) -> tuple[Array, Array, Array]:
         """dL/dh and dL/dc (..., N, H) -> dL/dx (..., N, D), dL/dh_prev, dL/dc_prev (..., N, H).
 
-        dL/dc is what later steps add to it; what reaches c through h is added here.
+        dL/dc given is the part that comes from the next step; the part that comes through h is added here.
         """
         Wx, Wh, _ = self.params
         x, h_prev, c_prev, o, i, f, g, tanh_c = self.cache
@@ -111,7 +111,7 @@ class TimeLSTM(Recurrent):
 
     Notes
     -----
-    ``norms["c"]`` is of the whole gradient in c_t, what reaches it through h_t included.
+    ``norms["c"]`` is ||dL/dc_t|| of the whole gradient, including the part that comes through h_t.
     """
 
     state_names: ClassVar[tuple[str, ...]] = ("h", "c")
@@ -142,7 +142,7 @@ class TimeLSTM(Recurrent):
         }
 
     def initial_values(self) -> dict[str, Array]:
-        """The forget gate's bias."""
+        """b: zero but for the forget gate's bias."""
         return {"b": np.array([[0.0], [0.0], [self.forget_bias], [0.0]])}
 
     @property
@@ -263,7 +263,7 @@ class TimeLSTM(Recurrent):
 
 
 def _slopes(o: Array, i: Array, f: Array, g: Array, c_prev: Array, tanh_c: Array, out: Array, through: Array) -> None:
-    """Gradients of o, i, f, g at some steps, but for the factor dh or dc: out (4, T, ..., N, H); and dc/dh."""
+    """Gradients of o, i, f, g before activation, without the factors dh and dc: out (4, T, ..., N, H); and dc/dh."""
     do, di, df, dg = out
     np.subtract(1.0, o, out=do)
     np.multiply(do, o, out=do)

@@ -31,7 +31,7 @@ class Initializers:
     embedding : the learned input map (V or D_in, D)
     input : input weights of a cell (D, H)
     recurrent : recurrent weights (H, H)
-    output : output weights (H, O); also draws a table that is input and output map at once
+    output : output weights (H, O); also draws the embedding where it is tied to them
     state : learned initial states, each as a row (1, H)
     """
 
@@ -75,8 +75,8 @@ class Network:
     Parameters
     ----------
     parameters : Parameters
-        With the names that `build_network` gives. Without ``output.W`` the embedding's table, transposed, is the output
-        map too (Press & Wolf 2017).
+        With the names that `build_network` gives. Without ``output.W`` the output weights are the embedding's,
+        transposed (weight tying; Press & Wolf 2017).
     design : Design
 
     Attributes
@@ -157,7 +157,7 @@ class Network:
         """Gradient of the parameters from dL/doutputs (S, ..., N, O); the vector (..., P) that it is written into.
 
         With ``norms=True``, ||dL/dh_t|| stays in ``recurrent.norms["h"]`` (T + 1, ..., N). `step_weights` holds a
-        factor for what each step of the window hands back to the one before it. Frozen parameters have no gradient.
+        factor for the gradient that each step hands back to the one before it. Frozen parameters have no gradient.
         """
         dhs = self.output.backward(doutputs)
         steps, scored = self._shape[0], self._scored
@@ -181,7 +181,7 @@ class Network:
 
 
 def recurrent_names(num_layers: int) -> list[str]:
-    """How the recurrent layers are called, the lowest first."""
+    """Names of the recurrent layers, the lowest first."""
     return ["recurrent"] if num_layers == 1 else [f"recurrent.{layer}" for layer in range(1, num_layers + 1)]
 
 
@@ -210,7 +210,7 @@ def build_network(
         H and O, >= 1.
     rng : numpy Generator, or a sequence of them
         Draws the weights, in float64 whatever the dtype. A sequence makes one network a generator, stacked along a
-        leading axis, each the same as if made alone.
+        leading axis, each identical to the one made alone.
     embedding_dim : int, optional
         Size of the learned input map; without one, one-hot or raw input goes straight into the cell.
     input_size : int, optional
@@ -223,8 +223,8 @@ def build_network(
     learn_initial_state : bool
         Train the state before the first step; it is zero otherwise.
     tie : bool
-        One table for input and output, for tokens with ``output_size == input_size`` and ``embedding_dim ==
-        hidden_size`` (Press & Wolf 2017; Inan, Khosravi & Socher 2017).
+        Weight tying: one matrix for embedding and output, for tokens with ``output_size == input_size`` and
+        ``embedding_dim == hidden_size`` (Press & Wolf 2017; Inan, Khosravi & Socher 2017).
     freeze : str, or sequence of str
         Parameters, or layers with all of theirs, that are not trained: ``"recurrent.Wh"``, ``"embedding"``.
     init : Initializers
@@ -285,7 +285,7 @@ def _draw(target: Array, initializer: Initializer, rng: Generator) -> None:
 
 
 def _check_tie(embedding_dim: int | None, hidden_size: int, input_kind: str, input_size: int, output_size: int) -> None:
-    """Refuse to tie what has not the same sizes."""
+    """Refuse to tie weights whose sizes differ."""
     if input_kind != "tokens" or input_size != output_size:
         given = f"{input_size} {input_kind} in, {output_size} out"
         raise InvalidValue(
@@ -301,7 +301,7 @@ def _check_tie(embedding_dim: int | None, hidden_size: int, input_kind: str, inp
 
 
 def frozen_names(freeze: str | Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """The parameters among `names` that `freeze` means: by their own name, or by their layer's."""
+    """The parameters among `names` that `freeze` gives by their own name or their layer's."""
     wanted = [freeze] if isinstance(freeze, str) else list(freeze)
     known = sorted({name.rpartition(".")[0] for name in names} | {name.partition(".")[0] for name in names})
     for entry in wanted:
