@@ -40,7 +40,7 @@ def sigmoid(x: Array, out: Array) -> Array:
 
 
 def identity(x: Array, out: Array) -> Array:
-    """x itself."""
+    """X itself."""
     return np.positive(x, out=out)
 
 
@@ -77,7 +77,7 @@ def gates(xs: Array, p: Mapping[str, Array], sigmoids: int) -> tuple[Array, Arra
 
 
 def gru(xs: Array, states: list[Array], p: Mapping[str, Array], activation: str) -> Array:
-    """h = (1 - z) n + z h_prev with n = tanh(x Wx_n + b_n + r (h_prev Wh_n + bn)), as `rnn`."""
+    """H = (1 - z) n + z h_prev with n = tanh(x Wx_n + b_n + r (h_prev Wh_n + bn)), as `rnn`."""
     pre, weights = gates(xs, p, 2)
     hs = np.empty(pre.shape[1:], pre.dtype)
     h = states[0]
@@ -92,7 +92,7 @@ def gru(xs: Array, states: list[Array], p: Mapping[str, Array], activation: str)
 
 
 def lstm(xs: Array, states: list[Array], p: Mapping[str, Array], activation: str) -> Array:
-    """c = f c_prev + i g, h = o tanh(c), with the gates in the order o, i, f, g, as `rnn`."""
+    """C = f c_prev + i g, h = o tanh(c), with the gates in the order o, i, f, g, as `rnn`."""
     pre, weights = gates(xs, p, 3)
     hs = np.empty(pre.shape[1:], pre.dtype)
     h, c = states
