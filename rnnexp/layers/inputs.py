@@ -1,4 +1,4 @@
-"""The input map for tokens: an embedding, or one-hot vectors."""
+"""The input layers for tokens: an embedding, or one-hot vectors."""
 
 from collections.abc import Sequence
 from typing import Any

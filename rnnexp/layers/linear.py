@@ -1,4 +1,4 @@
-"""A linear map of every step: the input map for real-valued input, and the output layer."""
+"""A linear map of every step: the embedding of real-valued input, and the output layer."""
 
 from collections.abc import Sequence
 from typing import Any

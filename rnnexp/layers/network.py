@@ -1,4 +1,4 @@
-"""A whole network: input map, recurrent layer, output layer, on one parameter vector."""
+"""A whole network: embedding, recurrent layer, output layer, on one parameter vector."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Initializers:
 
     Attributes
     ----------
-    embedding : the learned input map (V or D_in, D)
+    embedding : the embedding (V or D_in, D)
     input : input weights of a cell (D, H)
     recurrent : recurrent weights (H, H)
     output : output weights (H, O); also draws the embedding where it is tied to them
@@ -70,7 +70,7 @@ class Design:
 
 
 class Network:
-    """input map -> recurrent layer, or a stack of them -> output layer, over windows of a sequence.
+    """embedding -> recurrent layer, or a stack of them -> output layer, over windows of a sequence.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ class Network:
         """Gradient of the parameters from dL/doutputs (S, ..., N, O); the vector (..., P) that it is written into.
 
         With ``norms=True``, ||dL/dh_t|| stays in ``recurrent.norms["h"]`` (T + 1, ..., N). `step_weights` holds a
-        factor for the gradient that each step hands back to the one before it. Frozen parameters have no gradient.
+        factor for the gradient that each step passes back to the one before it. Frozen parameters have no gradient.
         """
         dhs = self.output.backward(doutputs)
         steps, scored = self._shape[0], self._scored
@@ -212,7 +212,7 @@ def build_network(
         Draws the weights, in float64 whatever the dtype. A sequence makes one network a generator, stacked along a
         leading axis, each identical to the one made alone.
     embedding_dim : int, optional
-        Size of the learned input map; without one, one-hot or raw input goes straight into the cell.
+        Size of the embedding; without one, one-hot or raw input goes straight into the cell.
     input_size : int, optional
         Tokens or values per input step; `output_size` when not given.
     input_kind : {"tokens", "values"}

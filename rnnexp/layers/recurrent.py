@@ -206,7 +206,7 @@ class Recurrent(Layer):
         norms : bool
             Also leave ||dL/dh_t|| of every step and sequence in `norms`.
         step_weights : sequence of T floats, optional
-            Factors for the gradient that step t hands back to the state before it; 1 when not given.
+            Factors for the gradient that step t passes back to the state before it; 1 when not given.
         """
         dhs = self._given(dhs)
         if dhs.shape != self._states[0][1:].shape:

@@ -89,7 +89,7 @@ class TimeRNN:
         self.grads, dxs, norms = [np.zeros_like(param) for param in self.params], [], []
         dh_next = np.zeros_like(dhs[-1])  # what later steps hand back to h_t; nothing comes after h_T
         for step, dh in zip(reversed(self.steps), reversed(dhs), strict=True):
-            dh_next = dh + dh_next  # dL/dh_t = share of step t + what step t + 1 hands back
+            dh_next = dh + dh_next  # dL/dh_t = share of step t + what step t + 1 passes back
             norms.append(np.linalg.norm(dh_next, axis=-1).mean())
             dx, dh_next = step.backward(dh_next)  # dh_{t-1} = (dh_t * phi'(pre_t)) Wh^T
             dxs.append(dx)
