@@ -28,7 +28,7 @@ class Initializers:
 
     Attributes
     ----------
-    embedding : the embedding (V or D_in, D)
+    embedding : embedding of tokens or values (V or D_in, D)
     input : input weights of a cell (D, H)
     recurrent : recurrent weights (H, H)
     output : output weights (H, O); also draws the embedding where it is tied to them
