@@ -20,14 +20,14 @@ PATIENCE = 30.0
 UPDATE_PATIENCE = 5.0
 
 _last = -PATIENCE
-_held = False
+_postponed = False
 _waiting: int | None = None
-_came = 0.0
+_waiting_since = 0.0
 _raised: int | None = None
 _before: Callable[[str], object] | None = None
 
 
-def install() -> None:
+def handle_signals() -> None:
     """Let Ctrl-C raise KeyboardInterrupt, and SIGTERM and SIGHUP SystemExit(128 + its number), once.
 
     In the main thread only; SIGHUP stays ignored where it already is, as under `nohup`.
@@ -47,22 +47,22 @@ def before_raising(call: Callable[[str], object] | None) -> None:
 
 @contextmanager
 def postponed() -> Iterator[None]:
-    """Defer interruptions until `check`, so that what is being saved stays consistent."""
-    global _held
-    _held = True
+    """Defer interruptions until `raise_pending`, so that what is being saved stays consistent."""
+    global _postponed
+    _postponed = True
     try:
         yield
-        check()
+        raise_pending()
     finally:
-        _held = False
+        _postponed = False
 
 
-def waiting() -> bool:
+def interruption_pending() -> bool:
     """Whether an interruption is pending."""
     return _waiting is not None
 
 
-def check() -> None:
+def raise_pending() -> None:
     """Raise the pending interruption, or one that was swallowed where it was raised (in a finaliser, for example)."""
     global _waiting
     if _waiting is not None:
@@ -72,7 +72,7 @@ def check() -> None:
         _raise(_raised)
 
 
-def forget() -> None:
+def clear_interruption() -> None:
     """Clear any interruption: it was for work that has ended by now."""
     global _last, _waiting, _raised
     _last, _waiting, _raised = -PATIENCE, None, None
@@ -85,7 +85,7 @@ def is_interruption(error: BaseException | None) -> bool:
     return error is not None and not isinstance(error, Exception)
 
 
-def behind(error: BaseException) -> BaseException:
+def root_cause(error: BaseException) -> BaseException:
     """The cause of an error: the interruption if one was raised, since interrupted code may raise something else."""
     if _raised is None or isinstance(error, KeyboardInterrupt):
         return error
@@ -93,15 +93,15 @@ def behind(error: BaseException) -> BaseException:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> Any:
-    global _waiting, _came
+    global _waiting, _waiting_since
     now = time.monotonic()
     if now - _last < PATIENCE:
         return
-    if not _held:
+    if not _postponed:
         _raise(number)
     if _waiting is None:
-        _waiting, _came = number, now
-    elif now - _came > UPDATE_PATIENCE:
+        _waiting, _waiting_since = number, now
+    elif now - _waiting_since > UPDATE_PATIENCE:
         _waiting = None
         _raise(number)
 
@@ -111,12 +111,12 @@ def _raise(number: int) -> None:
     _last, _raised, interruption = time.monotonic(), number, _interruption(number)
     if _before is not None:
         call, _before = _before, None
-        call(name_of(interruption))
+        call(describe_interruption(interruption))
         _last = time.monotonic()
     raise interruption
 
 
-def name_of(interruption: BaseException) -> str:
+def describe_interruption(interruption: BaseException) -> str:
     """The interruption in the user's words."""
     return "Ctrl-C" if isinstance(interruption, KeyboardInterrupt) else "a signal"
 

@@ -152,12 +152,12 @@ def run_jobs(jobs: Sequence[Job]) -> list[float]:
             for job in jobs:
                 if job.open:
                     job.begin()
-                process.check()
+                process.raise_pending()
             going = [job for job in jobs if job.open]
             if going:
                 _train(going)
     except BaseException as raised:
-        error = process.behind(raised)
+        error = process.root_cause(raised)
         open_jobs = [job for job in jobs if job.open]
         if len(jobs) > 1 and not process.is_interruption(error):
             _run_one_by_one(open_jobs, error)
@@ -178,14 +178,14 @@ class _Pace:
     def due(self, step: int) -> bool:
         """Whether checkpoints are written after update `step`."""
         self.stop()  # every job has its checkpoint
-        self.stopping = process.waiting()
+        self.stopping = process.interruption_pending()
         self.saving = any(job.recorder is not None and job.recorder.saver.due(step) for job in self.jobs)
         return self.saving
 
     def stop(self) -> None:
         """Raise the interruption if one came before the last checkpoint."""
         if self.stopping:
-            process.check()
+            process.raise_pending()
 
 
 def _reports_of_one(run: Run, pace: _Pace) -> Reports:

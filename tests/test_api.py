@@ -1,6 +1,7 @@
 """`import rnnexp`: what a notebook uses, without Hydra and MLflow; and how the package is to be cited."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -70,8 +71,12 @@ def test_every_name_is_there_and_is_that_of_its_room():
 def test_type_checkers_see_the_same_names():
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
-    imported = [alias.name for node in block.body for alias in node.names]
-    assert sorted(imported) == sorted(rnnexp.__all__)
+    modules, *packages = block.body
+    named = [alias.name for alias in modules.names]
+    for node in packages:
+        assert [alias.name for alias in node.names] == ["*"]
+        named += set(importlib.import_module(node.module).__all__) & set(rnnexp.__all__)
+    assert sorted(named) == sorted(rnnexp.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error():

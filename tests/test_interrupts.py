@@ -17,15 +17,15 @@ def clock(monkeypatch):
     monkeypatch.setattr(process.time, "monotonic", lambda: now[0])
     start = {
         "_last": -process.PATIENCE,
-        "_held": False,
+        "_postponed": False,
         "_waiting": None,
-        "_came": 0.0,
+        "_waiting_since": 0.0,
         "_raised": None,
         "_before": None,
     }
     for name, value in start.items():
         monkeypatch.setattr(process, name, value)
-    process.install()
+    process.handle_signals()
     yield now
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -55,17 +55,17 @@ def test_the_first_one_is_raised_and_the_next_ones_are_not(clock, number, error)
 def test_a_postponed_one_waits_for_the_check(number, error):
     reached = []
     with pytest.raises(error), process.postponed():
-        assert not process.waiting()
-        process.check()
+        assert not process.interruption_pending()
+        process.raise_pending()
         send(number)
-        assert process.waiting()
+        assert process.interruption_pending()
         reached.append("the update is whole")
-        process.check()
+        process.raise_pending()
         reached.append("not here")
     assert reached == ["the update is whole"]
-    assert not process.waiting()
+    assert not process.interruption_pending()
     with pytest.raises(error):
-        process.check()  # nothing goes on after it
+        process.raise_pending()  # nothing goes on after it
 
 
 def test_one_that_comes_after_the_last_check_is_raised_at_the_end():
@@ -81,7 +81,7 @@ def test_the_first_of_two_that_wait_is_the_one(clock):
         send(signal.SIGTERM)
         clock[0] += process.UPDATE_PATIENCE - 0.1
         send(signal.SIGINT)
-        process.check()
+        process.raise_pending()
     assert raised.value.code == 143
 
 
@@ -92,7 +92,7 @@ def test_an_update_that_takes_long_is_ended_by_another_one(clock):
         clock[0] += process.UPDATE_PATIENCE + 0.1
         send(signal.SIGINT)
         reached.append("not here")
-    assert reached == [] and not process.waiting()
+    assert reached == [] and not process.interruption_pending()
     send(signal.SIGINT)  # nor does a third one disturb the end
 
 
@@ -107,14 +107,14 @@ def test_one_that_came_while_an_error_ended_the_job_is_raised_by_the_next_check(
     with pytest.raises(ValueError, match="of the training"), process.postponed():
         send(signal.SIGINT)
         raise ValueError("of the training")
-    assert process.waiting()
+    assert process.interruption_pending()
     with pytest.raises(KeyboardInterrupt):
-        process.check()
+        process.raise_pending()
 
 
 def test_other_threads_install_nothing():
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    thread = threading.Thread(target=process.install)
+    thread = threading.Thread(target=process.handle_signals)
     thread.start()
     thread.join()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -124,17 +124,17 @@ def test_an_error_of_code_that_was_broken_off_stands_for_the_interruption():
     """A clean-up that finds a half-made object raises something of its own in the interruption's place."""
     half_made = None
     for number, kind in ((signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)):
-        assert process.behind(error := ValueError("before")) is error
+        assert process.root_cause(error := ValueError("before")) is error
         with pytest.raises(AttributeError) as raised:
             try:
                 send(number)
             finally:
                 half_made.close()
-        told = process.behind(raised.value)
+        told = process.root_cause(raised.value)
         assert type(told) is kind and (kind is KeyboardInterrupt or told.code == 143)
-        assert type(process.behind(SystemExit("refused"))) is kind
+        assert type(process.root_cause(SystemExit("refused"))) is kind
         process._raised, process._last = None, -process.PATIENCE
-    assert process.behind(error := KeyboardInterrupt()) is error
+    assert process.root_cause(error := KeyboardInterrupt()) is error
 
 
 class Finalised:
@@ -145,9 +145,9 @@ class Finalised:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interruption_that_got_lost_in_a_finaliser_is_raised_at_the_next_check():
     with pytest.raises(KeyboardInterrupt), process.postponed():
-        process._held = False  # it comes before anything is held
+        process._postponed = False  # it comes before anything is held
         Finalised()
-        process.check()
+        process.raise_pending()
         pytest.fail("it was lost")
 
 

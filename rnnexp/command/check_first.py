@@ -50,7 +50,7 @@ class CheckFirst(Callback):
         except UserError as error:
             raise SystemExit(error.message()) from None
         except Exception as error:
-            process.check()
+            process.raise_pending()
             told = explain(error, sys.argv[1:])
             if told is None:
                 traceback.print_exc()
@@ -82,5 +82,5 @@ class CheckFirst(Callback):
         except MemoryError as error:
             raise SystemExit(out_of_memory(error).message()) from None
         except Exception:
-            process.check()
+            process.raise_pending()
             return  # the job will raise it again, where its traceback can be read

@@ -59,7 +59,7 @@ def run_to_the_end() -> None:
     try:
         run_command()
     except BaseException as raised:
-        error = process.behind(raised)
+        error = process.root_cause(raised)
         if (code := lifecycle.finish(error)) is None or isinstance(error, KeyboardInterrupt):
             if error is raised:
                 raise
@@ -83,7 +83,7 @@ def main() -> None:
         from rnnexp.command import hydra_speed
 
         hydra_speed.install()
-    process.install()
+    process.handle_signals()
     try:
         run_to_the_end()
     except UserError as error:

@@ -197,8 +197,7 @@ def _by_lag(
     title: str,
 ) -> "Figure":
     """The curves by lag over one another, each the mean of log10 over the runs of one combination."""
-    figure, axes = axes_with(label_text(title, 200), LAG, r"$\log_{10}\,\|dL_T/dh_{T-\mathrm{lag}}\|$")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    figure, axes = axes_with(label_text(title, 200), LAG, r"$\log_{10}\,\|dL_T/dh_{T-\mathrm{lag}}\|$", integer=True)
     own = table.loc[list(curves)]
     settings = [key for key in keys if key != SEED]
     members: dict[tuple[Level, ...], list[str]] = {}

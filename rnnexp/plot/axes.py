@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 BLACK, ORANGE, BLUE, GREEN = "#000000", "#E69F00", "#0072B2", "#009E73"
 
 
-def axes_with(title: str, xlabel: str, ylabel: str) -> tuple["Figure", Any]:
-    """A figure with one pair of axes, titled and labelled."""
+def axes_with(
+    title: str, xlabel: str, ylabel: str, *, integer: bool = False, log: bool = False
+) -> tuple["Figure", Any]:
+    """A figure with one pair of axes, titled and labelled; x can have integer ticks only, y a log scale."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.0), dpi=110, layout="constrained")
@@ -25,13 +27,22 @@ def axes_with(title: str, xlabel: str, ylabel: str) -> tuple["Figure", Any]:
     axes.set_ylabel(ylabel)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
+    if integer:
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    if log:
+        axes.set_yscale("log")
     return figure, axes
+
+
+def legend(axes: Any, **options: Any) -> None:
+    """A legend without a frame."""
+    axes.legend(frameon=False, fontsize=9, **options)
 
 
 def save_figure(figure: "Figure", path: Path) -> None:
     """Write it as PNG."""
     with warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box; a person can do nothing about it here.
+        # A letter that the font lacks is drawn as a box; nothing can be done about it here.
         warnings.filterwarnings("ignore", message=r"Glyph \d+")
         figure.savefig(path)
 
@@ -51,5 +62,5 @@ def loss_figure(history: History, title: str) -> "Figure":
         baseline.loss, color=BLACK, linestyle="--", linewidth=1.0, label=f"{baseline.predictor}: {baseline.loss:.4g}"
     )
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=9)
+    legend(axes)
     return figure

@@ -5,41 +5,55 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from rnnexp.gradients import Study
 from rnnexp.history import History
-from rnnexp.plot.axes import BLACK, BLUE, GREEN, ORANGE, axes_with
+from rnnexp.plot.axes import BLACK, BLUE, GREEN, ORANGE, axes_with, legend
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NORM = r"$\|dL_T/dh_{T-\mathrm{lag}}\|$"
+#: Of the first and the last study.
+EARLY = {"color": ORANGE, "linestyle": ":", "linewidth": 1.6}
+LATE = {"color": BLUE, "linestyle": "-", "linewidth": 1.6}
 LAG = "lag (steps back from the last scored step)"
+
+
+def looks() -> Iterator[dict[str, Any]]:
+    """Line styles that can be told apart in colour and in grey."""
+    for dash in itertools.cycle(("-", "--", ":", "-.")):
+        for color, marker in ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (BLACK, "v")):
+            yield {"color": color, "linestyle": dash, "marker": marker, "markersize": 4, "linewidth": 1.6}
+
+
+def plot_positive(axes: Any, values: NDArray[np.floating], markers: int = 12, *, first: int = 0, **style: Any) -> None:
+    """Values against their index, counted from `first`, where they have a logarithm; a marker on so many of them."""
+    places = np.flatnonzero(np.isfinite(values) & (values > 0))
+    axes.plot(places + first, values[places], markevery=max(1, len(places) // markers), **style)
+
+
+def first_and_last(history: History) -> Iterator[tuple[Study, str, dict[str, Any]]]:
+    """The two studies, each with its label and line style."""
+    for (step, study), look in zip([history.studies[0], history.studies[-1]], (EARLY, LATE), strict=True):
+        yield study, f"after {step} updates", look
 
 
 def norms_figure(history: History, title: str, bptt_length: int | None) -> "Figure":
     """||dL_T/dh_t|| against the lag at the first, middle and last study, on a log scale, and where training cuts it."""
-    figure, axes = axes_with(title, LAG, f"{NORM} (log scale)")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    figure, axes = axes_with(title, LAG, f"{NORM} (log scale)", integer=True)
     chosen = sorted({0, len(history.studies) // 2, len(history.studies) - 1})
     styles = [(ORANGE, ":", "s"), (GREEN, "--", "^"), (BLUE, "-", "o")][-len(chosen) :]
     for index, (color, dash, marker) in zip(chosen, styles, strict=True):
         step, study = history.studies[index]
-        usable = study.norms.usable
-        lags = np.flatnonzero(usable)
-        mean = study.norms.common[usable]
+        lags = np.flatnonzero(study.norms.usable)
         if not len(lags):
             continue
+        look = {"color": color, "linestyle": dash, "marker": marker, "markersize": 4}
+        plot_positive(axes, study.norms.common, 20, label=f"after {step} updates", **look)
+        mean = study.norms.common[lags]
         low, high = study.norms.quantiles(0.05, 0.95)[:, lags]
-        axes.plot(
-            lags,
-            mean,
-            color=color,
-            linestyle=dash,
-            marker=marker,
-            markevery=max(1, len(lags) // 20),
-            markersize=4,
-            label=f"after {step} updates",
-        )
         # A quantile may be zero where the mean is not; the band then ends at the smallest norm shown.
         axes.fill_between(lags, np.maximum(low, mean.min() * 1e-3), high, color=color, alpha=0.15, linewidth=0)
     longest = max((len(study.norms.lags) - 1 for _, study in history.studies), default=0)
@@ -47,7 +61,7 @@ def norms_figure(history: History, title: str, bptt_length: int | None) -> "Figu
         _mark_window(axes, history, bptt_length)
     if axes.lines:
         axes.set_yscale("log")
-        axes.legend(frameon=False, fontsize=9, title="mean; band: 5 to 95 % of the sequences", title_fontsize=8)
+        legend(axes, title="mean; band: 5 to 95 % of the sequences", title_fontsize=8)
     return figure
 
 
@@ -61,16 +75,15 @@ def _mark_window(axes: Any, history: History, bptt_length: int) -> None:
 
 def states_figure(history: History, title: str) -> "Figure":
     """The same at the last study for h and each further state: c of an LSTM, the layers of a stack one by one."""
-    figure, axes = axes_with(title, LAG, r"$\|dL_T/d\,\mathrm{state}_{T-\mathrm{lag}}\|$ (log scale)")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    figure, axes = axes_with(
+        title, LAG, r"$\|dL_T/d\,\mathrm{state}_{T-\mathrm{lag}}\|$ (log scale)", integer=True, log=True
+    )
     study = history.studies[-1][1]
     joint = "h" if len(study.others) == 1 else "all layers together"
     for (name, norms), look in zip({joint: study.norms, **study.others}.items(), looks(), strict=False):
-        lags = np.flatnonzero(norms.usable)
         label = name if name == joint else name.replace("layer", "layer ")
-        axes.plot(lags, norms.common[norms.usable], label=label, markevery=max(1, len(lags) // 12), **look)
-    axes.set_yscale("log")
-    axes.legend(frameon=False, fontsize=9)
+        plot_positive(axes, norms.common, label=label, **look)
+    legend(axes)
     return figure
 
 
@@ -80,13 +93,6 @@ def window_figure(history: History, title: str) -> "Figure":
     axes.plot(*zip(*history.curves["train/bptt_length"], strict=True), color=BLUE, linewidth=1.6)
     axes.set_ylim(bottom=0)
     return figure
-
-
-def looks() -> Iterator[dict[str, Any]]:
-    """Line styles that can be told apart in colour and in grey."""
-    for dash in itertools.cycle(("-", "--", ":", "-.")):
-        for color, marker in ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (BLACK, "v")):
-            yield {"color": color, "linestyle": dash, "marker": marker, "markersize": 4, "linewidth": 1.6}
 
 
 def heat_map(history: History, title: str) -> "Figure":
@@ -117,111 +123,82 @@ def eigenvalue_figure(history: History, title: str) -> "Figure":
     figure, axes = axes_with(title, "real part", "imaginary part")
     angle = np.linspace(0, 2 * np.pi, 200)
     axes.plot(np.cos(angle), np.sin(angle), color=BLACK, linewidth=1.0, label="unit circle")
-    for (step, study), color, marker in zip(
-        [history.studies[0], history.studies[-1]], (ORANGE, BLUE), ("s", "o"), strict=True
-    ):
+    for (study, label, look), marker in zip(first_and_last(history), ("s", "o"), strict=True):
         values = study.eigenvalues[np.isfinite(study.eigenvalues)]
-        axes.scatter(
-            values.real, values.imag, s=22, color=color, marker=marker, alpha=0.8, label=f"after {step} updates"
-        )
+        axes.scatter(values.real, values.imag, s=22, color=look["color"], marker=marker, alpha=0.8, label=label)
     axes.set_aspect("equal", adjustable="datalim")
-    axes.legend(frameon=False, fontsize=9)
+    legend(axes)
     return figure
 
 
 def histogram_figure(history: History, title: str) -> "Figure":
     """Histogram of the hidden units at the first and last study."""
     figure, axes = axes_with(title, "hidden unit h", "share of all units and steps")
-    for (step, study), color, dash in zip(
-        [history.studies[0], history.studies[-1]], (ORANGE, BLUE), (":", "-"), strict=True
-    ):
+    for study, label, look in first_and_last(history):
         counts = study.saturation.counts / max(study.saturation.counts.sum(), 1)
-        label = f"after {step} updates: {study.saturation.saturated_fraction:.0%} beyond ±0.95"
-        axes.stairs(counts, study.saturation.edges, color=color, linestyle=dash, linewidth=1.8, label=label)
-    axes.legend(frameon=False, fontsize=9)
+        label += f": {study.saturation.saturated_fraction:.0%} beyond ±0.95"
+        axes.stairs(counts, study.saturation.edges, label=label, **{**look, "linewidth": 1.8})
+    legend(axes)
     return figure
 
 
 def jacobian_figure(history: History, title: str) -> "Figure":
     """Singular values of the step Jacobian along the trajectory at the last study."""
-    figure, axes = axes_with(title, "step of the sequence", "singular values of dh_t/dh_{t-1} (log scale)")
+    figure, axes = axes_with(title, "step of the sequence", "singular values of dh_t/dh_{t-1} (log scale)", log=True)
     jacobians = history.studies[-1][1].jacobians
     assert jacobians is not None
     values = jacobians.values
-    steps = np.arange(1, len(values) + 1)
     for label, curve, color, dash in (
         ("largest", values[:, 0], ORANGE, "--"),
         ("median", np.median(values, axis=1), BLUE, "-"),
         ("smallest", values[:, -1], GREEN, ":"),
     ):
-        positive = np.isfinite(curve) & (curve > 0)
-        axes.plot(steps[positive], curve[positive], color=color, linestyle=dash, linewidth=1.6, label=label)
+        plot_positive(axes, curve, first=1, color=color, linestyle=dash, linewidth=1.6, label=label)
     axes.axhline(1.0, color=BLACK, linewidth=0.8)
-    axes.set_yscale("log")
-    axes.legend(frameon=False, fontsize=9)
+    legend(axes)
     return figure
 
 
 def lyapunov_figure(history: History, title: str) -> "Figure":
     """Lyapunov exponents of the first and last study, by rank."""
-    figure, axes = axes_with(title, "rank", "Lyapunov exponent (nats per step)")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    for (step, study), color, marker in zip(
-        [history.studies[0], history.studies[-1]], (ORANGE, BLUE), ("s", "o"), strict=True
-    ):
+    figure, axes = axes_with(title, "rank", "Lyapunov exponent (nats per step)", integer=True)
+    for (study, label, look), marker in zip(first_and_last(history), ("s", "o"), strict=True):
         assert study.lyapunov is not None
-        ranks = np.arange(1, len(study.lyapunov) + 1)
-        finite = np.isfinite(study.lyapunov)
-        axes.plot(
-            ranks[finite],
-            study.lyapunov[finite],
-            color=color,
-            marker=marker,
-            markersize=4,
-            label=f"after {step} updates",
-        )
+        ranks = np.flatnonzero(np.isfinite(study.lyapunov))
+        axes.plot(ranks + 1, study.lyapunov[ranks], color=look["color"], marker=marker, markersize=4, label=label)
     axes.axhline(0.0, color=BLACK, linewidth=0.8)
-    axes.legend(frameon=False, fontsize=9)
+    legend(axes)
     return figure
 
 
 def split_figure(history: History, title: str, bptt_length: int | None) -> "Figure":
     """Norm of each parameter's gradient by lag at the last study."""
-    figure, axes = axes_with(title, "lag (steps between a loss and the step it reached)", "norm of the gradient's part")
+    figure, axes = axes_with(
+        title,
+        "lag (steps between a loss and the step it reached)",
+        "norm of the gradient's part",
+        integer=True,
+        log=True,
+    )
     split = history.studies[-1][1].split
     assert split is not None
-    axes.xaxis.get_major_locator().set_params(integer=True)
     for (name, parts), look in zip(split.items(), looks(), strict=False):
-        usable = np.isfinite(parts) & (parts > 0)
-        lags = np.flatnonzero(usable)
-        label = name.removeprefix("recurrent.")
-        axes.plot(lags, parts[usable], label=label, markevery=max(1, len(lags) // 12), **look)
+        plot_positive(axes, parts, label=name.removeprefix("recurrent."), **look)
     if bptt_length is not None and bptt_length < max(len(parts) for parts in split.values()):
         _mark_window(axes, history, bptt_length)
-    axes.set_yscale("log")
-    axes.legend(frameon=False, fontsize=9)
+    legend(axes)
     return figure
 
 
 def total_figure(history: History, title: str) -> "Figure":
     """Norm of the total gradient in each state, of all the losses, at the first and last study."""
-    figure, axes = axes_with(title, "step of the sequence", r"$\|dL/dh_t\|$, all losses (log scale)")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    for (step, study), color, dash in zip(
-        [history.studies[0], history.studies[-1]], (ORANGE, BLUE), (":", "-"), strict=True
-    ):
+    figure, axes = axes_with(
+        title, "step of the sequence", r"$\|dL/dh_t\|$, all losses (log scale)", integer=True, log=True
+    )
+    for study, label, look in first_and_last(history):
         assert study.total_by_time is not None
-        usable = np.isfinite(study.total_by_time) & (study.total_by_time > 0)
-        axes.plot(
-            np.flatnonzero(usable),
-            study.total_by_time[usable],
-            color=color,
-            linestyle=dash,
-            linewidth=1.6,
-            label=f"after {step} updates",
-        )
-    axes.set_yscale("log")
-    axes.legend(frameon=False, fontsize=9)
+        plot_positive(axes, study.total_by_time, label=label, **look)
+    legend(axes)
     return figure
 
 

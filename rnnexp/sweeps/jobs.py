@@ -61,7 +61,7 @@ class RunningJob:
             self.allowed = False
             self.record.status, self.record.reason = "NOT RUN", stop.read_text(encoding="utf-8")
         self.record.save(self.folder)
-        process.install()  # in a worker process nobody has done it yet, nor this:
+        process.handle_signals()  # in a worker process nobody has done it yet, nor this:
         process.outlive_readers()
         self.output = self.folder / str(self.number)
         return self
@@ -87,7 +87,7 @@ class RunningJob:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
         """End the record; True for an error that ends here."""
         job = self.record
-        error = error and process.behind(error)
+        error = error and process.root_cause(error)
         stopped = process.is_interruption(error)
         if error is None:
             if job.status == "RUNNING":
@@ -98,13 +98,13 @@ class RunningJob:
             job.reason = describe_error(error)
             print(job.line, file=sys.stderr, flush=True)
         elif job.status == "RUNNING":  # not one that was told while the record of its whole training was closed
-            job.status, job.reason = "KILLED", f"stopped by {process.name_of(error)}"
+            job.status, job.reason = "KILLED", f"stopped by {process.describe_interruption(error)}"
         try:
             self._write(None if stopped else error)
         except OSError as fault:  # a full disk ends a job's record, not the sweep
             print(f"rnnexp: {job.label}: its record can't be written: {fault.strerror or fault}", file=sys.stderr)
         if stopped and self._alone_stopped(error):
-            process.forget()
+            process.clear_interruption()
             return True
         return error is not None and not stopped
 

@@ -218,7 +218,7 @@ def finish(error: BaseException | None) -> int | None:
     if current is None:
         return None
     if error is not None and process.is_interruption(error):
-        by = process.name_of(error)
+        by = process.describe_interruption(error)
         stop(by)  # again, in case another handler than ours raised it
         code = error.code if isinstance(error, SystemExit) else 128 + signal.SIGINT
         return max(current.finish(f"stopped by {by}"), int(code or 0))

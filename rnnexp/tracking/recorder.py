@@ -106,7 +106,7 @@ class Recorder:
         """End: write the tables and figures, tell MLflow how it ended, and print the summary."""
         self._progress.__exit__(kind, error, traceback)
         try:
-            self._close(error and process.behind(error))
+            self._close(error and process.root_cause(error))
         except Exception as fault:
             if error is None:
                 raise
@@ -263,7 +263,7 @@ def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:
 def reason(error: BaseException, info: RunInfo) -> str:
     """Why a run ended, for its tag."""
     if process.is_interruption(error):
-        return f"stopped by {process.name_of(error)}"
+        return f"stopped by {process.describe_interruption(error)}"
     return redact_text(f"{type(error).__name__}: {error}", info.uri or "")
 
 
@@ -274,7 +274,7 @@ def failure_recorded(info: RunInfo) -> Iterator[None]:
         yield
     except Exception as error:
         recorded = info.job is not None and info.settings["tracking"]["backend"] == "mlflow"
-        if recorded and not process.is_interruption(process.behind(error)):
+        if recorded and not process.is_interruption(process.root_cause(error)):
             with contextlib.suppress(Exception):
                 open_mlflow_run(info).end("FAILED", {"error": reason(error, info)})
         raise

@@ -53,7 +53,7 @@ class Saver:
         """Whether a checkpoint is to be written after update `step`."""
         if self.files is None or not step:
             return False
-        if step == self.steps or process.waiting():
+        if step == self.steps or process.interruption_pending():
             return True
         if self.every is not None:
             return bool(step % self.every == 0)
