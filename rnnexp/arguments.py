@@ -1,8 +1,11 @@
-"""The arguments of the companion commands; errors take the same two lines as those of settings."""
+"""What the companion commands share: a parser, and errors in the same two lines as those of settings."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
+from rnnexp import process
 from rnnexp.checks import UserError
 
 #: MLflow's run statuses.
@@ -19,9 +22,15 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(UserError(f"cannot parse the command line: {message}", hint).message())
 
 
-def with_options(error: UserError) -> UserError:
-    """The error with the tracking setting named by its option here."""
-    told = [
-        text.replace("tracking.uri=", "--uri ").replace("tracking.uri", "--uri") for text in (error.problem, error.hint)
-    ]
-    return UserError(*told)
+@contextmanager
+def command_frame() -> Iterator[None]:
+    """The frame of a companion command: output outlives its readers, and a `UserError` becomes SystemExit.
+
+    The error's two lines name the tracking setting by its option.
+    """
+    process.outlive_readers()
+    try:
+        yield
+    except UserError as error:
+        message = error.message().replace("tracking.uri=", "--uri ").replace("tracking.uri", "--uri")
+        raise SystemExit(message) from None

@@ -33,8 +33,6 @@ class Sweep:
 
     Attributes
     ----------
-    id : str
-    folder : Path
     keys : list of str
         What differs between the jobs.
     overrides : list of str
@@ -102,20 +100,16 @@ def load_sweep(folder: Path) -> Sweep | None:
 
 @dataclass
 class JobRecord:
-    """One job.
+    """The record of one job.
 
     Attributes
     ----------
-    number : int
-    name : str
-    overrides : list of str
     status : str
         RUNNING, FINISHED, FAILED, DIVERGED, KILLED, SKIPPED (it had finished before) or NOT RUN.
     reason : str
         Why it did not finish.
     run : str or None
         MLflow run.
-    host, pid : str, int
     values : dict
         The parameters.
     config : str

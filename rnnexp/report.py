@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnexp import process
-from rnnexp.arguments import FILTER, STATUSES, Parser, with_options
+from rnnexp.arguments import FILTER, STATUSES, Parser, command_frame
 from rnnexp.checks import InvalidValue, UserError, nearest
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def runs(
     filter: str | None = None,  # noqa: A002  # MLflow's own word for it
     name: str | None = None,
 ) -> "pd.DataFrame":
-    """One row a run: its parameters as numbers or truth values where they are such, and the last value of every metric.
+    """One row per run: its parameters, as numbers or booleans where possible, and the last value of every metric.
 
     Parameters
     ----------
@@ -37,10 +37,9 @@ def runs(
     uri : str, optional
         Tracking store; as for ``python -m rnnexp`` in this folder when not given.
     status : str or None
-        MLflow's word for how the run ended; None for all.
+        MLflow's status of the run; None for all.
     sweep : str, optional
-        Only the runs of this sweep, and those for which it skipped a job: its id, the MLflow run id of its parent, or
-        its folder.
+        Only the runs of this sweep, and those for which it skipped a job: its id, its folder, or its parent's run id.
     filter : str, optional
         MLflow filter, such as ``params.task = 'echo'``.
     name : str, optional
@@ -55,7 +54,7 @@ def runs(
     Raises
     ------
     UserError
-        If the store can't be opened, has no such experiment or no such run, or the filter can't be read.
+        If the store can't be opened, has no such experiment or run, or the filter can't be parsed.
     """
     from rnnexp.comparison.recorded_runs import found_runs, reading
     from rnnexp.comparison.tables import runs_table
@@ -65,17 +64,9 @@ def runs(
 
 
 def differing(table: "pd.DataFrame") -> list[str]:
-    """The parameters that have more than one value among the rows.
+    """The parameters with more than one value among the rows of `runs`, in the table's order; ``null`` is a value too.
 
-    Parameters
-    ----------
-    table : DataFrame
-        As `runs` gives it.
-
-    Returns
-    -------
-    list of str
-        In the table's order; ``null`` is a value too. What changes no number, such as ``run_name``, is left out.
+    Settings that do not affect the numbers, such as ``run_name``, are left out.
     """
     from rnnexp.comparison import tables
 
@@ -91,7 +82,7 @@ def curve(run: str, metric: str, *, uri: str | None = None, experiment: str = "r
 
 
 def grouped(table: "pd.DataFrame", keys: Sequence[str], metric: str = LOSS) -> "pd.DataFrame":
-    """One row a combination of the keys' values, over all seeds; see `rnnexp.comparison.effects.grouped`."""
+    """One row per combination of the keys' values, over all seeds; see `rnnexp.comparison.effects.grouped`."""
     from rnnexp.comparison import effects
 
     return effects.grouped(table, keys, metric)
@@ -99,7 +90,6 @@ def grouped(table: "pd.DataFrame", keys: Sequence[str], metric: str = LOSS) -> "
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Compare recorded runs: print means over the seeds, write table, figures and page; SystemExit on a mistake."""
-    process.outlive_readers()
     parser = Parser(
         prog="python -m rnnexp.report",
         description="Compare recorded runs: a table of means over the seeds, figures, and a page with both.",
@@ -120,10 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--uri", help="tracking store; as for python -m rnnexp when not given")
     parser.add_argument("--out", type=Path, default=Path("report"), help="folder for the files (default: ./report)")
-    try:
+    with command_frame():
         _compare(parser.parse_args(arguments))
-    except UserError as error:
-        raise SystemExit(with_options(error).message()) from None
 
 
 def _compare(given: argparse.Namespace) -> None:
@@ -165,10 +153,10 @@ def _compare(given: argparse.Namespace) -> None:
     _print_table(grouped(table, keys, given.metric))
     rest = [key for key in differ if key not in keys and not tables.follows(table, key, keys)]
     print(f"{given.metric}: " + (f"means over {', '.join(rest)}" if rest else "one run each"))
-    told = findings(table, swept, given.metric)
+    sentences = findings(table, swept, given.metric)
     if status is not None and (others := count_others(store, status=status, sweep=given.sweep, query=given.filter)):
-        told.append(f"{others} more are not {status}: --status all includes them")
-    print("\n".join([*told, *map(str, paths)]))
+        sentences.append(f"{others} more are not {status}: --status all includes them")
+    print("\n".join([*sentences, *map(str, paths)]))
 
 
 def _check_metric(table: "pd.DataFrame", metric: str) -> None:

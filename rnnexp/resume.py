@@ -1,4 +1,4 @@
-"""Going on with a run that was stopped: which one is meant, where it stood, and whether it is still the same run."""
+"""Resuming a stopped run: finding it and its checkpoint, and checking that it is still the same run."""
 
 import contextlib
 import re
@@ -17,26 +17,24 @@ from rnnexp.training.checkpoint import CHECKPOINTS_FOLDER, finished_at, lock
 #: Settings that may be others than when the run began: they don't change its numbers.
 MAY_DIFFER = ("resume", "steps", "tracking", "checkpoint", "run_name", "max_jobs", "fail_fast", "skip_finished")
 RUN_ID = re.compile(r"[0-9a-f]{32}")
-#: What this process has locked, until it ends.
+#: Folders that this process has locked, until it ends.
 _locks: dict[Path, int] = {}
 
 
 @dataclass
 class Resumption:
-    """A run to go on with.
+    """A run to resume.
 
     Attributes
     ----------
     settings : dict
-        As the run had them, but for those that may differ and were given now.
-    choices : dict of str to str
+        Those of the run, except for those that may differ and were given now.
     overrides : list of str
         What was changed on the command line when the run began.
-    folder : Path
     run : str or None
-        In MLflow.
+        MLflow run id.
     state : dict
-        What the checkpoint holds.
+        The contents of the checkpoint.
     """
 
     settings: dict[str, Any]
@@ -47,27 +45,18 @@ class Resumption:
     state: dict[str, Any]
 
     def info(self, started_in: Path) -> RunInfo:
-        """What a recorder has to know of the run that goes on."""
+        """The description of the resumed run for its recorder."""
         info = make_run_info(self.settings, self.choices, self.overrides, self.folder, started_in)
         return replace(info, resumed=self.state)
 
 
 def find_run(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -> Resumption:
-    """The run that ``resume`` means.
-
-    Parameters
-    ----------
-    settings : dict
-        As composed from what was typed now.
-    typed : iterable of str
-        The overrides.
-    started_in : Path
-        The working directory.
+    """The run that ``resume`` in the settings names; `typed` are the overrides given now.
 
     Raises
     ------
     UserError
-        If there is no such run or checkpoint, the configuration typed is another one, or nothing is left to do.
+        If there is no such run or checkpoint, the overrides change its numbers, or nothing is left to do.
     """
     from rnnexp.training.checkpoint import Checkpoints
 
@@ -75,7 +64,7 @@ def find_run(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -
     folder = folder_of(wanted, settings, started_in)
     files = Checkpoints(folder / CHECKPOINTS_FOLDER)
     keep_locked(files.folder)
-    path, state = files.load_latest(lambda told: print(f"rnnexp: {told}", file=sys.stderr))
+    path, state = files.load_latest(lambda warning: print(f"rnnexp: {warning}", file=sys.stderr))
     saved = state.get("run")
     if not isinstance(saved, dict) or not all(isinstance(saved.get(key), dict) for key in ("settings", "choices")):
         raise UserError(f"the checkpoint {path} is of no run of this command", "give another run folder")
@@ -98,7 +87,7 @@ def find_run(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -
 
 
 def keep_locked(folder: Path) -> None:
-    """Let no other process go on with the same run; refuse if one does."""
+    """Lock the run for this process; refuse if another one has it."""
     if folder in _locks:
         return
     with contextlib.suppress(BlockingIOError):
@@ -109,7 +98,7 @@ def keep_locked(folder: Path) -> None:
 
 
 def check_run(run: str, uri: str | None, started_in: Path) -> None:
-    """Refuse to go on where the run's record is not, before anything is made there."""
+    """Refuse to resume a run that is not recorded in the store, before anything is created there."""
     from rnnexp.redaction import redact
     from rnnexp.tracking.store import existing_store, tracking_uri
 
@@ -130,7 +119,7 @@ def check_run(run: str, uri: str | None, started_in: Path) -> None:
 
 
 def check_data(found: Resumption, task: Any) -> None:
-    """Refuse to go on with other data than the run began with: the file may have changed under its name."""
+    """Refuse other data than the run began with: the file may have changed under its name."""
     if found.state["run"].get("data", task.digest) != task.digest:
         path = found.settings["task"].get("path")
         hint = "put the file back as it was, or begin a new run"
@@ -138,7 +127,7 @@ def check_data(found: Resumption, task: Any) -> None:
 
 
 def check_steps(steps: int, before: int, state: Mapping[str, Any], finished: int = 0) -> None:
-    """Refuse to go on with a run that has reached its end, and whose record is whole."""
+    """Refuse to resume a run that has reached its end, and whose record is complete."""
     try:
         done = int(state["trainer"]["step"])
     except (KeyError, TypeError, ValueError):
@@ -150,7 +139,7 @@ def check_steps(steps: int, before: int, state: Mapping[str, Any], finished: int
 
 
 def check_unchanged(before: Mapping[str, Any], now: Mapping[str, Any], keys: Iterable[str]) -> None:
-    """Refuse what was typed if it is not what the run had; `InvalidValue` names the first difference."""
+    """Refuse overrides that differ from what the run had; `InvalidValue` names the first difference."""
     for key in keys:
         if key.partition(".")[0].partition("@")[0] in MAY_DIFFER or key.startswith(("hydra.", "hydra/")):
             continue

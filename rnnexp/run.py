@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from rnnexp import process
 from rnnexp.build import build_experiment
@@ -16,8 +16,10 @@ from rnnexp.training import Report, Run, train_together
 Reports = Generator[tuple[int, Report | Exception], bool | None, None]
 
 
-class Account(Protocol):
-    """Accounts for a job from before it is built until its record is closed; a context manager.
+class Account:
+    """Accounts for a job from before it is built until its record is closed; that of a run outside a sweep.
+
+    A context manager; this one lets errors pass.
 
     Attributes
     ----------
@@ -25,44 +27,23 @@ class Account(Protocol):
         Whether the job may run, once the context was entered.
     loss : float
         The final evaluation loss, set by the job.
-    result : float
-        What the launcher gets for it.
     """
-
-    allowed: bool
-    loss: float
-
-    @property
-    def result(self) -> float: ...  # noqa: D102
-
-    def __enter__(self) -> "Account": ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool | None: ...
-
-    def joined(self, info: RunInfo) -> RunInfo:
-        """The job's information completed by what the account knows."""
-        ...
-
-
-class Single:
-    """The account of a run that is no part of a sweep: errors are the caller's."""
 
     allowed, loss = True, math.nan
 
     @property
     def result(self) -> float:
-        """The final evaluation loss."""
+        """What the launcher gets for the job."""
         return self.loss
 
-    def __enter__(self) -> "Single":
-        """Nothing to prepare."""
+    def __enter__(self) -> "Account":
         return self
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        """Let errors pass."""
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool | None:
+        return None
 
     def joined(self, info: RunInfo) -> RunInfo:
-        """The information as it is."""
+        """The job's information completed by what the account knows."""
         return info
 
 
@@ -76,13 +57,13 @@ class Job:
     account : Account, optional
         Of the sweep that the job belongs to.
     experiment : Experiment, optional
-        If it is built already.
+        If it has been built already.
     """
 
     def __init__(
         self, info: Callable[[], RunInfo], account: Account | None = None, experiment: Experiment | None = None
     ) -> None:
-        self.info, self.account, self.experiment = info, account or Single(), experiment
+        self.info, self.account, self.experiment = info, account or Account(), experiment
         self.recorder: Recorder | None = None
         self.open = False
 
@@ -137,7 +118,7 @@ class Job:
 
 
 def run_jobs(jobs: Sequence[Job]) -> list[float]:
-    """Run jobs, stacked as one network if there are several; what each launcher gets for them.
+    """Run jobs, stacked as one network if there are several; the result of each for its launcher.
 
     Raises
     ------
@@ -229,7 +210,7 @@ def _train(going: Sequence[Job]) -> None:
 
 
 def _run_one_by_one(jobs: Sequence[Job], error: BaseException) -> None:
-    """Run again alone those that have not ended: an error of the stack is one job's, and nobody knows whose."""
+    """Run the unfinished jobs again, each alone: an error of the stack is one job's, and it is unknown which."""
     print(f"stacked: {len(jobs)} jobs are run again one by one because one failed: {describe_error(error)}", flush=True)
     for job in jobs:
         if job.recorder is not None:

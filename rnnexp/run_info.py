@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from rnnexp.records import JobRecord, Sweep
 from rnnexp.redaction import redact, redact_setting
-from rnnexp.settings import GROUPS
+from rnnexp.settings import GROUPS, flat
 
 try:
     from yaml import CSafeDumper as SafeDumper
 except ImportError:
     from yaml import SafeDumper  # type: ignore[assignment]
-
-from rnnexp.records import JobRecord, Sweep
-from rnnexp.settings import flat
 
 if TYPE_CHECKING:
     from rnnexp.tasks import Task
@@ -129,25 +127,7 @@ def make_run_info(
     folder: Path,
     started_in: Path,
 ) -> RunInfo:
-    """The description of a run.
-
-    Parameters
-    ----------
-    settings : dict
-        As returned by `check_root`.
-    choices : mapping
-        Of every group.
-    overrides : iterable of str
-        What was changed on the command line.
-    folder : Path
-        Of the run.
-    started_in : Path
-        The working directory that the command was started in.
-
-    Returns
-    -------
-    RunInfo
-    """
+    """The description of a run, without passwords, from settings as `check_root` returns them."""
     uri = settings["tracking"]["uri"]
     if uri:
         settings = {**settings, "tracking": {**settings["tracking"], "uri": redact(uri)}}

@@ -14,19 +14,6 @@ DTYPES = ("float32", "float64")
 BACKENDS = ("mlflow", "none")
 CHECKPOINTS = ("files", "none")
 PORTABLE_CELLS = ("TimeRNN", "TimeGRU", "TimeLSTM")
-GROUPS = (
-    "task",
-    "cell",
-    "bptt",
-    "init",
-    "optimizer",
-    "schedule",
-    "clipping",
-    "regularizer",
-    "gradients",
-    "checkpoint",
-    "tracking",
-)
 
 
 def whole_number(default: int | None, at_least: int) -> Any:
@@ -71,6 +58,7 @@ class Config:
 
 
 ROOT_KEYS = tuple(item.name for item in fields(Config))
+GROUPS = tuple(item.name for item in fields(Config) if item.default is MISSING)
 
 
 def root_rule(key: str) -> str:
@@ -90,11 +78,8 @@ def conf_dir() -> Path:
     """The folder of the YAML files: next to the package in a checkout, inside it when installed."""
     inside = Path(__file__).resolve().parent
     beside = inside.parent / "conf"
-    return (
-        beside
-        if (beside / "config.yaml").is_file() and (inside.parent / "pyproject.toml").is_file()
-        else (inside / "conf")
-    )
+    checkout = (beside / "config.yaml").is_file() and (inside.parent / "pyproject.toml").is_file()
+    return beside if checkout else inside / "conf"
 
 
 def check_root(config: "DictConfig") -> dict[str, Any]:

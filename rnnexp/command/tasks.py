@@ -12,8 +12,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from rnnexp import process
-from rnnexp.arguments import Parser
+from rnnexp.arguments import Parser, command_frame
 from rnnexp.build import build_the_task, component
 from rnnexp.checks import InvalidValue, UserError, integer, one_of, show
 from rnnexp.command.check_first import register
@@ -26,7 +25,6 @@ STREAM_STEPS = 40
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """List the tasks, or explain one and draw a trial; SystemExit with two lines on a user's mistake."""
-    process.outlive_readers()
     parser = Parser(
         prog="python -m rnnexp.tasks",
         description="List the tasks, or explain one of them and draw a trial of it.",
@@ -41,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--config-dir", help="a config folder of your own, with task/<name>.yaml in it")
     given = parser.parse_intermixed_args(arguments)
     register()
-    try:
+    with command_frame():
         if given.steps is not None:
             integer("--steps", given.steps, at_least=1)
         if given.config_dir and not Path(given.config_dir).is_dir():
@@ -50,8 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print("\n".join(listing(given.config_dir)))
         else:
             explain_task(given)
-    except UserError as error:
-        raise SystemExit(error.message()) from None
 
 
 def task_files(config_dir: str | None) -> dict[str, Path]:
@@ -132,10 +128,9 @@ def task_settings(name: str, overrides: Sequence[str], config_dir: str | None) -
         raise
     except Exception as error:
         arguments = [f"task={name}", *overrides, *(["--config-dir", config_dir] if config_dir else [])]
-        told = explain(error, arguments)
-        if told is None:
+        if (refusal := explain(error, arguments)) is None:
             raise
-        raise told from None
+        raise refusal from None
 
 
 def sizes(task: Any) -> str:

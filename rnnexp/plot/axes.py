@@ -21,7 +21,7 @@ def axes_with(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.0), dpi=110, layout="constrained")
-    axes = figure.subplots()
+    axes: Any = figure.subplots()
     axes.set_title(textwrap.fill(title, 70), fontsize=11 if len(title) < 70 else 9)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)

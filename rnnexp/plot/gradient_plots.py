@@ -50,7 +50,7 @@ def norms_figure(history: History, title: str, bptt_length: int | None) -> "Figu
         lags = np.flatnonzero(study.norms.usable)
         if not len(lags):
             continue
-        look = {"color": color, "linestyle": dash, "marker": marker, "markersize": 4}
+        look: dict[str, Any] = {"color": color, "linestyle": dash, "marker": marker, "markersize": 4}
         plot_positive(axes, study.norms.common, 20, label=f"after {step} updates", **look)
         mean = study.norms.common[lags]
         low, high = study.norms.quantiles(0.05, 0.95)[:, lags]

@@ -1,4 +1,4 @@
-"""What a sweep ends with: a table of its jobs, their comparison as files, and where to look at it."""
+"""The summary of a sweep: a table of its jobs, their comparison as files, and where to see it."""
 
 import math
 import sys
@@ -24,19 +24,9 @@ STATUSES = ("FINISHED", "SKIPPED", "FAILED", "DIVERGED", "KILLED", "NOT RUN")
 def summarise(
     sweep: Sweep, records: list[JobRecord], parent: "SweepRun | None", interrupted: str, *, again: bool = True
 ) -> None:
-    """Compare the jobs, end the parent, and print the account.
+    """Compare the jobs, end the parent run if there is one, and print the summary.
 
-    Parameters
-    ----------
-    sweep : Sweep
-    records : list of JobRecord
-        Every job, in order.
-    parent : SweepRun or None
-        None without MLflow.
-    interrupted : str
-        What stopped the sweep from outside, if anything did.
-    again : bool
-        The same command makes the same jobs.
+    `interrupted` is what stopped the sweep from outside; `again` whether the same command makes the same jobs.
     """
     from rnnexp.comparison.effects import kinds_of_loss
 
@@ -91,7 +81,7 @@ def summarise(
 
 
 def next_step(sweep: Sweep, again: bool) -> str:
-    """What a person can do about jobs that did not finish; empty where there is nothing to say."""
+    """What to do about jobs that did not finish; empty if there is nothing to suggest."""
     if again:
         other = " and another hydra.sweep.dir" if sweep.folder_given else ""
         return f"the same command with skip_finished=true{other} runs only what is missing"
@@ -107,7 +97,7 @@ def best_of(records: list[JobRecord]) -> JobRecord | None:
 
 
 def jobs_table(sweep: Sweep, records: list[JobRecord]) -> "pd.DataFrame":
-    """One row a job: its name, status, what differs, and its final metrics."""
+    """One row per job: its name, status, the swept keys, and its final metrics."""
     import pandas as pd
 
     from rnnexp.comparison.effects import CONFIG
@@ -121,7 +111,7 @@ def jobs_table(sweep: Sweep, records: list[JobRecord]) -> "pd.DataFrame":
             "status": record.status,
             CONFIG: record.config,
         }
-        # What is no single value of the configuration (the choice of an initialiser, a recipe) is told as it was typed.
+        # Choices that are not a single value of the configuration (an initialiser, a recipe) are shown as typed.
         chosen = typed(record.overrides)
         row |= {key: record.values.get(key, chosen.get(key)) for key in sweep.keys}
         row |= {name: value for name, value in record.metrics.items() if name.startswith("final/")}
@@ -132,7 +122,7 @@ def jobs_table(sweep: Sweep, records: list[JobRecord]) -> "pd.DataFrame":
 
 
 def comparison_files(sweep: Sweep, records: list[JobRecord], table: "pd.DataFrame") -> list[Path]:
-    """The files that compare the jobs, whose table is given, in the sweep's folder."""
+    """Write the files that compare the jobs into the sweep's folder."""
     from rnnexp.comparison.files import write_comparison
 
     if not any(record.metrics for record in records):

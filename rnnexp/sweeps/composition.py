@@ -4,8 +4,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -30,17 +29,14 @@ def parsed(config: DictConfig) -> list[Override]:
 
 
 def swept_keys(config: DictConfig) -> list[str]:
-    """Keys that a multirun gives more than one value, as written on the command line, without + or ~."""
+    """Keys with more than one value in a multirun, as written on the command line, without + or ~."""
     return [override.get_key_element().lstrip("+~") for override in parsed(config) if override.is_sweep_override()]
 
 
 def known_jobs(config: DictConfig) -> tuple[int, Iterator[list[str]]] | None:
     """How many jobs a multirun has, and each one's overrides; None if only the sweeper will know.
 
-    Raises
-    ------
-    InvalidValue
-        If a key has no value to go through.
+    `InvalidValue` if a key has no values to enumerate.
     """
     if not str(config.hydra.sweeper._target_).endswith(KNOWN_BEFOREHAND):
         return None
@@ -54,12 +50,9 @@ def known_jobs(config: DictConfig) -> tuple[int, Iterator[list[str]]] | None:
 
 
 def trials(config: DictConfig) -> list[list[str]]:
-    """Jobs such as a sweeper may make that chooses the values itself: the ends of each key's values, every choice.
+    """Jobs such as a sweeper that chooses the values itself may make: the ends of each range, every choice.
 
-    Raises
-    ------
-    InvalidValue
-        If a key has no value to choose from.
+    `InvalidValue` if a key has no value to choose from.
     """
     axes = []
     for override in parsed(config):
@@ -93,7 +86,7 @@ def given_as(override: Override) -> str:
 def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> None:
     """Build every job once, those that differ in their seed only together.
 
-    What a class raises that is no refusal is for the job to tell that has it, unless every job does it.
+    Other errors of a class are left for its job to report, unless every job raises one.
 
     Raises
     ------
@@ -123,7 +116,7 @@ def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> None:
 
 
 def check_count(count: int, most: int) -> None:
-    """Refuse more jobs than a person is likely to mean."""
+    """Refuse more jobs than are likely to be intended."""
     if count > most:
         raise UserError(
             f"max_jobs must be >= the number of jobs of this sweep, which is {count}, got {most}",
@@ -131,14 +124,16 @@ def check_count(count: int, most: int) -> None:
         )
 
 
-class Composer:
-    """The jobs of a multirun as plain settings, each composed once: for the check of the sweep, and for its launch.
+class ComposedJob(NamedTuple):
+    """A job as plain values: settings as from `check_root`, choices of every group, overrides other than Hydra's."""
 
-    Parameters
-    ----------
-    master : DictConfig
-        The configuration of the multirun.
-    """
+    settings: dict[str, Any]
+    choices: dict[str, Any]
+    overrides: list[str]
+
+
+class Composer:
+    """The jobs of the multirun `master` as plain settings, each composed once, for its check and its launch."""
 
     def __init__(self, master: DictConfig) -> None:
         self.master = master
@@ -148,7 +143,7 @@ class Composer:
         """The configuration of a job, as Hydra's own launchers compose it."""
         return GlobalHydra.instance().config_loader().load_sweep_config(self.master, list(overrides))
 
-    def job(self, overrides: Sequence[str]) -> "ComposedJob":
+    def job(self, overrides: Sequence[str]) -> ComposedJob:
         """What a job runs."""
         key = tuple(overrides)
         if key not in self._jobs:
@@ -156,25 +151,6 @@ class Composer:
             task = list(config.hydra.overrides.task)
             self._jobs[key] = ComposedJob(check_root(config), dict(config.hydra.runtime.choices), task)
         return self._jobs[key]
-
-
-@dataclass(frozen=True)
-class ComposedJob:
-    """A job as plain values.
-
-    Attributes
-    ----------
-    settings : dict
-        As `check_root` gives them.
-    choices : dict of str to str
-        Of every group.
-    overrides : list of str
-        What the job changes, without what it says to Hydra.
-    """
-
-    settings: dict[str, Any]
-    choices: dict[str, Any]
-    overrides: list[str]
 
 
 _composers: dict[int, Composer] = {}

@@ -1,4 +1,4 @@
-"""What became of each job of a sweep: a small file each in the sweep's folder, whichever process or machine ran it."""
+"""The outcome of each job of a sweep: a small file in the sweep's folder, whichever process or machine ran it."""
 
 import math
 import signal
@@ -21,39 +21,24 @@ from rnnexp.records import (
     Sweep,
     load_sweep,
 )
-from rnnexp.redaction import describe_error
-from rnnexp.run import Job, run_jobs
+from rnnexp.redaction import describe_error, redact_setting, redact_text
+from rnnexp.run import Account, Job, run_jobs
+from rnnexp.run_info import RunInfo, make_run_info
+from rnnexp.settings import check_root
 
 
-class RunningJob:
-    """One job while it runs, recorded whatever becomes of it, and told at once if it fails.
+class RunningJob(Account):
+    """One job of the sweep in `folder`: its outcome is always recorded, and a failure is reported at once.
 
-    As a context manager it lets errors end here, and interruptions pass.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the sweep.
-    number : int
-    overrides : list of str
-
-    Attributes
-    ----------
-    allowed : bool
-        False if the sweep was stopped before it: it is recorded as NOT RUN.
-    loss : float
-        The final evaluation loss.
+    As a context manager it suppresses errors, not interruptions. It is not allowed to run, and recorded as NOT RUN, if
+    the sweep was stopped before it.
     """
 
     def __init__(self, folder: Path, number: int, overrides: list[str]) -> None:
-        from rnnexp.redaction import redact_setting
-
         self.folder, self.number = folder, number
         self.overrides = [redact_setting(text) for text in overrides]
-        self.allowed, self.loss = True, math.nan
 
     def __enter__(self) -> "RunningJob":
-        """Begin the record."""
         self.sweep = load_sweep(self.folder) or Sweep("", self.folder, [], self.overrides)
         self.record = JobRecord(self.number, self.sweep.name(self.overrides), self.overrides)
         stop = self.folder / STOP_FILE
@@ -61,13 +46,13 @@ class RunningJob:
             self.allowed = False
             self.record.status, self.record.reason = "NOT RUN", stop.read_text(encoding="utf-8")
         self.record.save(self.folder)
-        process.handle_signals()  # in a worker process nobody has done it yet, nor this:
+        process.handle_signals()  # not yet done in a worker process, nor is the next
         process.outlive_readers()
         self.output = self.folder / str(self.number)
         return self
 
-    def joined(self, info: Any) -> Any:
-        """What the recorder has to know of the run, and that it is a part of this."""
+    def joined(self, info: RunInfo) -> RunInfo:
+        """The run's information with its sweep and job."""
         self.output = info.folder
         if info.folder != self.folder / str(self.number):
             self._claim(info.folder)
@@ -85,7 +70,6 @@ class RunningJob:
             raise InvalidValue("hydra.sweep.subdir", str(folder), "a folder of its own for each job", hint) from None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
-        """End the record; True for an error that ends here."""
         job = self.record
         error = error and process.root_cause(error)
         stopped = process.is_interruption(error)
@@ -97,7 +81,7 @@ class RunningJob:
             job.status = "DIVERGED" if isinstance(error, Diverged) else "FAILED"
             job.reason = describe_error(error)
             print(job.line, file=sys.stderr, flush=True)
-        elif job.status == "RUNNING":  # not one that was told while the record of its whole training was closed
+        elif job.status == "RUNNING":  # not one interrupted while the record of its complete training was closed
             job.status, job.reason = "KILLED", f"stopped by {process.describe_interruption(error)}"
         try:
             self._write(None if stopped else error)
@@ -109,14 +93,12 @@ class RunningJob:
         return error is not None and not stopped
 
     def _alone_stopped(self, error: BaseException | None) -> bool:
-        """Whether somebody ended this worker's job with SIGTERM, and not the sweep."""
+        """Whether only this worker's job was ended with SIGTERM, not the sweep."""
         by_sigterm = isinstance(error, SystemExit) and error.code == 128 + signal.SIGTERM
         return by_sigterm and self.sweep.elsewhere and not (self.folder / STOP_FILE).exists()
 
     def _write(self, error: BaseException | None) -> None:
-        """The record, what stops the sweep, and the story of an error in the code."""
-        from rnnexp.redaction import redact_text
-
+        """Write the record, the file that stops the sweep, and the traceback of an error in the code."""
         job = self.record
         job.save(self.folder)
         if error is None:
@@ -126,8 +108,8 @@ class RunningJob:
             (self.folder / STOP_FILE).write_text(reason, encoding="utf-8")
         if not isinstance(error, UserError):
             self.output.mkdir(parents=True, exist_ok=True)
-            story = redact_text("".join(traceback.format_exception(error)))
-            (self.output / TRACEBACK_FILE).write_text(story, encoding="utf-8")
+            text = redact_text("".join(traceback.format_exception(error)))
+            (self.output / TRACEBACK_FILE).write_text(text, encoding="utf-8")
 
     @property
     def result(self) -> float:
@@ -137,9 +119,6 @@ class RunningJob:
 
 def run_job(config: Any, hydra_config: Any) -> float:
     """One job as Hydra's launchers run it: composed by Hydra, in this or another process."""
-    from rnnexp.run_info import make_run_info
-    from rnnexp.settings import check_root
-
     overrides = list(hydra_config.overrides.task)
     folder, cwd = Path(hydra_config.runtime.output_dir), Path(hydra_config.runtime.cwd)
     # From where the command was started: with hydra.job.chdir=true the job is somewhere else.

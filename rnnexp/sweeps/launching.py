@@ -1,4 +1,7 @@
-"""The project's own launchers: jobs are composed and run without what Hydra does anew for every one of them."""
+"""The project's own launchers, which skip what Hydra would repeat for every job.
+
+They take what Hydra's `Launcher.setup` is called with, the overrides of each job, and the number of the first one.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,16 +20,7 @@ from rnnexp.sweeps.stacked_jobs import run_stacked
 
 
 class Jobs:
-    """The jobs of a launch, composed when asked for.
-
-    Parameters
-    ----------
-    config : DictConfig
-        Of the multirun.
-    job_overrides : sequence of sequences of str
-    first : int
-        Number of the first job.
-    """
+    """The jobs of a launch, composed on demand; the first has the number `first`."""
 
     def __init__(self, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int) -> None:
         self.composer = composer_of(config)
@@ -38,17 +32,11 @@ class Jobs:
         return len(self.overrides)
 
     def own_overrides(self, index: int) -> list[str]:
-        """What a job changes of the configuration, without what it says to Hydra."""
+        """A job's overrides, except for those of Hydra's own settings."""
         return [o for o in self.overrides[index] if not o.lstrip("+~").startswith(("hydra.", "hydra/"))]
 
     def info(self, index: int) -> RunInfo:
-        """What a recorder has to know of a job; its folder is made.
-
-        Raises
-        ------
-        UserError
-            If the job's configuration is refused.
-        """
+        """The description of a job, whose folder is made; `UserError` if its configuration is refused."""
         overrides = self.overrides[index]
         job, folder = self.composer.job(overrides), self._folder(index)
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +46,7 @@ class Jobs:
     def _folder(self, index: int) -> Path:
         number = self.first + index
         sweep: Any = OmegaConf.to_container(self.composer.master.hydra.sweep, resolve=False)
-        if sweep["subdir"] == "${hydra.job.num}":  # as usual: nothing of the job's own is in it
+        if sweep["subdir"] == "${hydra.job.num}":  # the default, which does not depend on the job
             return self.sweep_folder / str(number)
         config = self.composer.compose(self.overrides[index])
         with open_dict(config.hydra.job):
@@ -71,17 +59,17 @@ class Jobs:
         return RunningJob(self.sweep_folder, self.first + index, self.own_overrides(index))
 
     def run(self, index: int) -> float:
-        """Run a job; what the sweeper gets for it."""
+        """Run a job; its result for the sweeper."""
         return run_jobs([Job(lambda: self.info(index), self.running(index))])[0]
 
 
 def returned(overrides: Sequence[str], loss: float) -> JobReturn:
-    """What a sweeper gets back."""
+    """A job's result as Hydra's sweepers expect it."""
     return JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED, _return_value=loss)
 
 
 def asked_of_hydra(config: DictConfig) -> str:
-    """The first setting by which Hydra is asked to do something for every job; empty if there is none."""
+    """The first setting that has Hydra do something for every job; empty if there is none."""
     for key in ("chdir", "env_set", "env_copy"):
         if config.hydra.job[key]:
             return f"hydra.job.{key}"
@@ -98,16 +86,7 @@ def launch_by_hydra(given: dict[str, Any], job_overrides: Sequence[Sequence[str]
 
 
 def launch_serially(given: dict[str, Any], job_overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
-    """Run jobs one after the other.
-
-    Parameters
-    ----------
-    given : dict
-        What `hydra.plugins.launcher.Launcher.setup` is called with.
-    job_overrides : sequence of sequences of str
-    first : int
-        Number of the first job.
-    """
+    """Run jobs one after the other."""
     if asked_of_hydra(given["config"]):
         return launch_by_hydra(given, job_overrides, first)
     jobs = Jobs(given["config"], job_overrides, first)
@@ -117,23 +96,17 @@ def launch_serially(given: dict[str, Any], job_overrides: Sequence[Sequence[str]
 def launch_stacked(
     given: dict[str, Any], job_overrides: Sequence[Sequence[str]], first: int, n_jobs: Any, max_copies: Any
 ) -> Sequence[JobReturn]:
-    """Run jobs that can share a stacked network together, group after group, the others alone.
+    """Run jobs that can share a stacked network together, one group after the other, and the others alone.
 
     Parameters
     ----------
-    given : dict
-        What `hydra.plugins.launcher.Launcher.setup` is called with.
-    job_overrides : sequence of sequences of str
-    first : int
-        Number of the first job.
     n_jobs : int
-        Worker processes; -1 for one a core.
+        Worker processes; -1 for one per core.
     max_copies : int or None
         Most networks in a stack; None for as many as fit the cache.
     """
-    n_jobs = (
-        -1 if n_jobs == -1 else integer("hydra.launcher.n_jobs", n_jobs, at_least=1, hint="-1 is one for each core")
-    )
+    if n_jobs != -1:
+        n_jobs = integer("hydra.launcher.n_jobs", n_jobs, at_least=1, hint="-1 is one for each core")
     if max_copies is not None:
         max_copies = integer("hydra.launcher.max_copies", max_copies, at_least=1)
     if key := asked_of_hydra(given["config"]):
@@ -145,11 +118,17 @@ def launch_stacked(
     for index in range(len(jobs)):
         try:
             infos[index] = jobs.info(index)
-        except UserError:  # told and recorded by the job itself
+        except UserError:  # reported and recorded by the job itself
             losses[index] = jobs.run(index)
     units = groups(infos)
-    workers = worker_count(n_jobs, len(infos))
-    shared = [unit for group in units for unit in parts(group, workers)]
+    if n_jobs == -1:
+        from joblib import cpu_count
+
+        n_jobs = cpu_count()
+    workers = max(1, min(n_jobs, len(infos)))
+    # Every worker gets its share of a group.
+    sizes = [-(-len(group) // workers) for group in units]
+    shared = [group[at : at + n] for group, n in zip(units, sizes, strict=True) for at in range(0, len(group), n)]
     work = [[(jobs.running(index), infos[index]) for index in unit] for unit in shared]
     for unit, results in zip(shared, run_units(work, workers, max_copies), strict=True):
         losses |= dict(zip(unit, results, strict=True))
@@ -157,7 +136,7 @@ def launch_stacked(
 
 
 def groups(infos: dict[int, RunInfo]) -> list[list[int]]:
-    """Jobs by number in groups that can be trained together; what stands in the way is told."""
+    """Indices of jobs in groups that can be trained together; prints why others can't."""
     together: dict[str, list[int]] = {}
     alone: dict[str, list[int]] = {}
     for index, info in infos.items():
@@ -174,21 +153,6 @@ def groups(infos: dict[int, RunInfo]) -> list[list[int]]:
     for reason, jobs in alone.items():
         print(f"stacked: {len(jobs)} jobs one by one, because of {reason}", flush=True)
     return [*together.values(), *([index] for jobs in alone.values() for index in jobs)]
-
-
-def worker_count(n_jobs: int, jobs: int) -> int:
-    """How many processes are worth starting."""
-    if n_jobs == -1:
-        from joblib import cpu_count
-
-        n_jobs = cpu_count()
-    return max(1, min(n_jobs, jobs))
-
-
-def parts(group: list[int], workers: int) -> list[list[int]]:
-    """A group cut so that every worker has its share."""
-    each = -(-len(group) // workers)
-    return [group[start : start + each] for start in range(0, len(group), each)]
 
 
 def run_units(work: list[list[tuple[RunningJob, RunInfo]]], workers: int, max_copies: int | None) -> list[list[float]]:

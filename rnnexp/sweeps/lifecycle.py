@@ -1,4 +1,4 @@
-"""A sweep from its check before the first job to its account after the last, in the process that was started."""
+"""A sweep, from its check before the first job to its summary after the last, in the process of the command."""
 
 import os
 import shutil
@@ -14,38 +14,22 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from rnnexp import process
-from rnnexp.checks import InvalidValue, UserError, integer
+from rnnexp.checks import InvalidValue, UserError, integer, make_folder
 from rnnexp.records import JOBS_FOLDER, STOP_FILE, JobRecord, Sweep, load_jobs
+from rnnexp.redaction import redact_setting, redact_text
 from rnnexp.sweeps.composition import check_all, check_count, known_jobs, swept_keys, trials
 from rnnexp.sweeps.watching import Watch, watch
 
 #: Beyond so many jobs their own figures are left out unless asked for: drawing them would take longer than small jobs.
 MOST_WITH_FIGURES = 20
-#: Settings of Hydra's sweepers and launchers that count something; below zero, a launcher's is for all cores but some.
-COUNTS = (
-    ("sweeper", "max_batch_size"),
-    ("sweeper", "n_trials"),
-    ("sweeper", "n_jobs"),
-    ("launcher", "n_jobs"),
-    ("launcher", "max_copies"),
-)
+#: Settings of Hydra's sweepers and launchers that count; below zero, a launcher's means all cores but some.
+COUNTS = {"sweeper": ("max_batch_size", "n_trials", "n_jobs"), "launcher": ("n_jobs", "max_copies")}
 #: Seconds that interrupted workers have to close their records.
 PATIENCE = 10.0
 
 
 class RunningSweep:
-    """The sweep of this process.
-
-    Parameters
-    ----------
-    sweep : Sweep
-    jobs : list of list of str
-        Overrides of every job, as far as they are known before they run.
-    recorder : SweepRun or None
-        The parent in MLflow.
-    watch : Watch or None
-        Tells of jobs that are not heard here.
-    """
+    """The sweep of this process: its jobs' overrides as far as they are known, its parent in MLflow, and its watch."""
 
     def __init__(self, sweep: Sweep, jobs: list[list[str]], recorder: Any, watch: Watch | None) -> None:
         self.sweep, self.jobs, self.recorder, self.watch = sweep, jobs, recorder, watch
@@ -53,10 +37,7 @@ class RunningSweep:
     def finish(self, interrupted: str = "") -> int:
         """Account for every job, compare them, end the parent run, and print the table; the exit code.
 
-        Parameters
-        ----------
-        interrupted : str
-            What stopped the sweep from outside; nothing when it came to its end.
+        `interrupted` is what stopped the sweep from outside, if anything.
         """
         from rnnexp.sweeps.account import summarise
 
@@ -81,21 +62,19 @@ class RunningSweep:
         return 0 if all(record.usable for record in records) else 1
 
     def _redact(self) -> None:
-        """Take passwords out of what Hydra keeps of the sweep."""
-        from rnnexp.redaction import redact_text
-
+        """Remove passwords from Hydra's file of the sweep."""
         path = self.sweep.folder / "multirun.yaml"
         with suppress(OSError):
             text = path.read_text(encoding="utf-8")
-            if (told := redact_text(text)) != text:
-                path.write_text(told, encoding="utf-8")
+            if (redacted := redact_text(text)) != text:
+                path.write_text(redacted, encoding="utf-8")
 
 
 current: RunningSweep | None = None
 
 
 def begin(config: DictConfig) -> None:
-    """Check every job of a multirun, and open the record of the whole.
+    """Check every job of a multirun, and open the record of the sweep.
 
     Raises
     ------
@@ -103,8 +82,6 @@ def begin(config: DictConfig) -> None:
         If a job can't be built, there are too many or none of them, or the tracking store can't be used; nothing has
         been created then.
     """
-    from rnnexp.checks import make_folder
-    from rnnexp.redaction import redact_setting
     from rnnexp.tracking.store import open_store, tracking_uri
     from rnnexp.tracking.sweep_run import SweepRun
 
@@ -118,7 +95,7 @@ def begin(config: DictConfig) -> None:
             raise InvalidValue(key, "several values", "one value for the whole sweep", "give each value a sweep")
     tracking, cwd = config.tracking, Path(config.hydra.runtime.cwd)
     uri = tracking_uri(tracking.uri, cwd) if tracking.backend == "mlflow" else None
-    for place, name in COUNTS:
+    for place, name in ((place, name) for place, names in COUNTS.items() for name in names):
         number = config.hydra[place].get(name)
         if number is not None and not (place == "launcher" and isinstance(number, int) and number < 0):
             integer(f"hydra.{place}.{name}", number, at_least=1)
@@ -189,32 +166,23 @@ def stop_workers(folder: Path) -> None:
 
     for number, patience in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, 1.0)):
         for pid in alive():
-            try:
+            with suppress(OSError):
                 os.kill(pid, number)
-            except OSError:
-                continue
         until = time.monotonic() + patience
         while alive() and time.monotonic() < until:
             time.sleep(0.05)
 
 
 def exists(pid: int) -> bool:
-    """Whether a process is there."""
-    try:
+    """Whether there is such a process that may be signalled."""
+    with suppress(OSError):
         os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
+        return True
+    return False
 
 
 def finish(error: BaseException | None) -> int | None:
-    """End the sweep of this process, if there is one; its exit code, or None.
-
-    Parameters
-    ----------
-    error : BaseException or None
-        What came out of Hydra.
-    """
+    """End the sweep of this process, if there is one; its exit code, or None. `error` is what Hydra raised."""
     if current is None:
         return None
     if error is not None and process.is_interruption(error):
@@ -224,7 +192,7 @@ def finish(error: BaseException | None) -> int | None:
         return max(current.finish(f"stopped by {by}"), int(code or 0))
     code = current.finish()
     if error is not None:
-        told = error.problem if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        print(f"rnnexp: the sweep broke off: {told.splitlines()[0]}", file=sys.stderr)
+        reason = error.problem if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        print(f"rnnexp: the sweep broke off: {reason.splitlines()[0]}", file=sys.stderr)
         return 1
     return code

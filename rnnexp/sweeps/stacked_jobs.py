@@ -1,4 +1,4 @@
-"""How many jobs of a sweep are trained as one stacked network."""
+"""Trains jobs of a sweep as one stacked network, as many as are worth it."""
 
 from rnnexp.build import build_experiment
 from rnnexp.run import Job, run_jobs
@@ -13,25 +13,17 @@ MOST_COPIES = 128
 
 
 def run_stacked(jobs: list[tuple[RunningJob, RunInfo]], max_copies: int | None) -> list[float]:
-    """Run jobs that differ in nothing but what can differ in a stack; their losses for a sweeper.
-
-    Parameters
-    ----------
-    jobs : list of (RunningJob, RunInfo)
-    max_copies : int or None
-        Most of them in one stack; None for as many as fit the cache.
-    """
+    """Run jobs that differ only in what may differ in a stack, at most `max_copies` in each; their losses."""
     size = stack_size(jobs[0][1], max_copies) if len(jobs) > 1 else 1
     losses: list[float] = []
     for start in range(0, len(jobs), size):
-        losses += run_jobs(
-            [Job(lambda info=info: info, running) for running, info in jobs[start : start + size]]  # type: ignore[misc]
-        )
+        part = jobs[start : start + size]
+        losses += run_jobs([Job(lambda info=info: info, running) for running, info in part])  # type: ignore[misc]
     return losses
 
 
 def stack_size(info: RunInfo, max_copies: int | None) -> int:
-    """How many networks like that of a job are best trained together."""
+    """How many networks like that of a job are trained together; as many as fit the cache if `max_copies` is None."""
     if max_copies is not None:
         return max_copies
     try:

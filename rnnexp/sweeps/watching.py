@@ -1,4 +1,4 @@
-"""Tells how the jobs of a sweep end whose output goes into files: those of a cluster."""
+"""Reports how jobs of a sweep end whose output goes into files: those of a cluster."""
 
 import sys
 import threading
@@ -8,30 +8,24 @@ from omegaconf import DictConfig
 
 from rnnexp.records import load_jobs
 
-#: Launchers whose jobs don't write to this terminal, by how their class is called.
+#: Launchers whose jobs don't write to this terminal, by the package of their class.
 UNHEARD = ("hydra_plugins.hydra_submitit_launcher.",)
 #: Seconds between two looks at the records.
 PAUSE = 1.0
 
 
 class Watch:
-    """A thread that looks at the record of every job, and tells of each one that ended.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the sweep.
-    """
+    """A thread that reads the records in a sweep's folder, and prints a line for each job that ended."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look_again, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Tell of the last ones, and end."""
+        """Report the last ones, and end."""
         self._over.set()
         self._thread.join()
         self._look()
@@ -41,12 +35,12 @@ class Watch:
             self._look()
 
     def _look(self) -> None:
-        for job in load_jobs(self.folder, apart_from=self._told):
+        for job in load_jobs(self.folder, apart_from=self._reported):
             if job.status != "RUNNING":
-                self._told.add(job.number)
+                self._reported.add(job.number)
                 print(job.line, file=sys.stdout if job.usable else sys.stderr, flush=True)
 
 
 def watch(config: DictConfig, folder: Path) -> Watch | None:
-    """A watch over a multirun's jobs; None if they are heard without one."""
+    """A watch over a multirun's jobs; None if they print their own lines here."""
     return Watch(folder) if str(config.hydra.launcher.get("_target_")).startswith(UNHEARD) else None

@@ -14,8 +14,7 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnexp import process
-from rnnexp.arguments import Parser, with_options
+from rnnexp.arguments import Parser, command_frame
 from rnnexp.checks import InvalidValue, UserError, nearest
 from rnnexp.tracking.store import Store, existing_store, tracking_uri
 
@@ -27,7 +26,6 @@ SMALL = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Start the MLflow UI and say which page shows the runs, or deliver what a store did not take."""
-    process.outlive_readers()
     parser = Parser(prog="python -m rnnexp.tracking", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     ui = commands.add_parser("ui", help="start the MLflow UI, on this machine only, and print the page with the runs")
@@ -44,14 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     late.add_argument("folders", nargs="*", metavar="FOLDER", help="where to look (default: outputs and multirun here)")
     late.add_argument("--uri", help="the store, with its password; the one noted in each outbox when not given")
     given = parser.parse_args(arguments)
-    try:
+    with command_frame():
         if given.command == "sync":
             from rnnexp.tracking.sync import sync_folders
 
             raise SystemExit(sync_folders(given.folders, given.uri))
         raise SystemExit(show(given.uri, given.experiment, given.port, given.open))
-    except UserError as error:
-        raise SystemExit(with_options(error).message()) from None
 
 
 def show(uri: str | None, experiment: str | None, port: int, browse: bool) -> int:
