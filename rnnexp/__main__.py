@@ -8,7 +8,7 @@ import os
 for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-from rnnexp.command.main import main
+from rnnexp.command.entry import main
 
 __all__ = ["main"]
 

@@ -11,15 +11,7 @@ from typing import Any
 
 
 class UserError(Exception):
-    """A mistake that the user can correct, reported in one or two lines without a traceback.
-
-    Parameters
-    ----------
-    problem : str
-        What is wrong, in one line.
-    hint : str
-        What to try; the second line, if not empty.
-    """
+    """A mistake that the user can correct: `problem` and `hint`, a line each, reported without a traceback."""
 
     def __init__(self, problem: str, hint: str = "") -> None:
         problem, hint = one_line(problem), one_line(hint)
@@ -35,19 +27,7 @@ class UserError(Exception):
 
 
 class InvalidValue(UserError, ValueError):
-    """A setting whose value is not allowed.
-
-    Parameters
-    ----------
-    key : str
-        Name of the setting (``learning_rate``).
-    value : object
-        The value given.
-    allowed : str
-        What would be accepted, completing "must be ...".
-    hint : str
-        What to try.
-    """
+    """A setting whose value is not allowed; `allowed` completes "must be ..."."""
 
     def __init__(self, key: str, value: object, allowed: str, hint: str = "") -> None:
         super().__init__(f"{key} must be {allowed}, got {show(value)}", hint)
@@ -105,16 +85,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if not close:
         close = [siblings[name] for name in difflib.get_close_matches(tail, siblings, n=1)]
     if not close:  # lr for learning_rate
-        close = [name for name in siblings.values() if _initials(name) == tail]
+        initials = ["".join(part[:1] for part in name.rpartition(".")[2].split("_")) for name in siblings.values()]
+        close = [name for name, letters in zip(siblings.values(), initials, strict=True) if letters == tail]
     if not close:  # a nested key under the wrong group
         close = [name for name in known if name.rpartition(".")[2] == tail]
     if not close:
         close = difflib.get_close_matches(word, known, n=1, cutoff=0.75)
     return f"did you mean '{close[0]}'?" if close else ""
-
-
-def _initials(name: str) -> str:
-    return "".join(part[:1] for part in name.rpartition(".")[2].split("_"))
 
 
 def integer(key: str, value: Any, *, at_least: int, hint: str = "") -> int:
@@ -134,10 +111,8 @@ def number(
     hint: str = "",
 ) -> float:
     """`value` as a finite float within the given bounds, or `InvalidValue`."""
-    bounds = [
-        f"{sign} {bound:g}" for sign, bound in ((">", above), (">=", at_least), ("<", below)) if bound is not None
-    ]
-    allowed = " ".join(["a number", " and ".join(bounds)]).strip()
+    limits = ((">", above), (">=", at_least), ("<", below))
+    bounds = [f"{sign} {bound:g}" for sign, bound in limits if bound is not None]
     try:
         given = math.nan if isinstance(value, bool) or not isinstance(value, numbers.Real) else float(value)
     except OverflowError:
@@ -148,15 +123,14 @@ def number(
         or (at_least is not None and not given >= at_least)
         or (below is not None and not given < below)
     ):
-        raise InvalidValue(key, value, allowed, hint)
+        raise InvalidValue(key, value, f"a number {' and '.join(bounds)}".strip(), hint)
     return given
 
 
 def one_of(key: str, value: Any, choices: Collection[str]) -> str:
     """`value` if it is one of `choices`, or `InvalidValue` that names them and the nearest."""
     if not isinstance(value, str) or value not in choices:
-        allowed = f"one of {', '.join(choices)}"
-        raise InvalidValue(key, value, allowed, nearest(str(value), choices))
+        raise InvalidValue(key, value, f"one of {', '.join(choices)}", nearest(str(value), choices))
     return value
 
 
@@ -165,12 +139,8 @@ def make_folder(path: Path, key: str = "hydra.run.dir") -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InvalidValue(
-            key,
-            str(path),
-            "a writable folder",
-            f"{error.strerror}; start from another folder, or give {key}=/where/you/may/write",
-        ) from None
+        hint = f"{error.strerror}; start from another folder, or give {key}=/where/you/may/write"
+        raise InvalidValue(key, str(path), "a writable folder", hint) from None
 
 
 def out_of_memory(error: MemoryError) -> UserError:
@@ -213,9 +183,6 @@ def unknown(key: str, known: Iterable[str], value: object = None) -> UserError:
     known = list(known)
     group = key.partition(".")[0] + "."
     here = [name for name in known if name.startswith(group)] or [name for name in known if "." not in name]
-    hint = (
-        (nearest(key, here) if "." in key else "")
-        or nearest(key, known)
-        or f"valid keys: {', '.join(here) or 'nothing'}"
-    )
+    near = (nearest(key, here) if "." in key else "") or nearest(key, known)
+    hint = near or f"valid keys: {', '.join(here) or 'nothing'}"
     return UserError(f"unknown key '{key}', got {key}={show(value)}", hint)

@@ -144,7 +144,7 @@ def outlive_readers() -> None:
         buffer = getattr(stream, "buffer", None)
         raw = getattr(buffer, "raw", buffer)  # with PYTHONUNBUFFERED there is no buffer in between
         if stream is not getattr(sys, f"__{name}__") or type(raw) is not io.FileIO:
-            continue  # replaced by someone else, a Windows console, or absent
+            continue  # replaced, a Windows console, or absent
         stream.flush()
         file = _Lossy(raw.fileno(), "wb", closefd=False)
         lossy = io.TextIOWrapper(
@@ -158,7 +158,7 @@ def outlive_readers() -> None:
 
 
 #: Net new objects that trigger a collection of the youngest generation. With Python's default of 700, a thousand
-#: metric values would now and then trigger a full pass over matplotlib's objects: 40 ms.
+#: metric values would occasionally trigger a full pass over matplotlib's objects: 40 ms.
 OBJECTS = 100_000
 
 _collecting = False

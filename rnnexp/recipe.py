@@ -1,4 +1,4 @@
-"""What the analyses in ``experiments`` share: their arguments, the runs they read, and where figure and table go."""
+"""What the analyses in ``experiments`` share: arguments, recorded runs, and the folder of the figure and the table."""
 
 import argparse
 from dataclasses import dataclass
@@ -15,19 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class RecipeRuns:
-    """The recorded runs of a recipe, and the folder for what is made of them.
-
-    Parameters
-    ----------
-    name : str
-        Of the recipe, and of its MLflow experiment.
-    table : pandas.DataFrame
-        One row a finished run, as from `rnnexp.report.runs`.
-    uri : str or None
-        Of the tracking store; None as for ``python -m rnnexp``.
-    out : Path
-        Folder for the figure and the table.
-    """
+    """The recorded runs of a recipe (one row of `table` each), their store, and the folder for the results."""
 
     name: str
     table: "pd.DataFrame"
@@ -47,27 +35,15 @@ class RecipeRuns:
 
 
 def first_below(curve: "pd.Series", level: float) -> float:
-    """Where a curve first lies below `level`, on its index; NaN if it never does."""
+    """The first index at which a curve is below `level`; NaN if it never is."""
     below = curve.index[curve < level]
     return float(below[0]) if len(below) else float("nan")
 
 
 def recipe_runs(name: str, *, folder: Path, description: str | None = None) -> RecipeRuns:
-    """The arguments of an analysis' command line, and the runs that they name.
+    """The finished runs of the recipe `name`, which is its MLflow experiment; SystemExit with a message if none.
 
-    Parameters
-    ----------
-    name : str
-        Of the recipe, which is the name of its MLflow experiment.
-    folder : Path
-        Where figure and table go unless ``--out`` says otherwise.
-    description : str, optional
-        For ``--help``.
-
-    Raises
-    ------
-    SystemExit
-        With a message and exit code 1 if there is no finished run.
+    The command line names the store (``--uri``) and a folder for figure and table (``--out``, by default `folder`).
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--uri", help="tracking store; as for python -m rnnexp when not given")

@@ -123,7 +123,7 @@ def jobs(name: str, count: int, *arguments: str) -> Readings:
     """So many tiny jobs, in sweeps of the serial launcher in this process, each with another seed."""
     readings = Readings(name, "jobs", 1000)
     each, every = min(JOBS_OF_A_SWEEP, max(20, count // 10)), max(1, count // 100)
-    run_alone, done = launching.run_alone, 0
+    run_alone, done = launching.Jobs.run, 0
 
     def counted(*given: Any) -> float:
         nonlocal done
@@ -132,7 +132,7 @@ def jobs(name: str, count: int, *arguments: str) -> Readings:
             readings.take(done)
         return loss
 
-    launching.run_alone = counted
+    launching.Jobs.run = counted
     try:
         with silenced() as said:
             for start in range(0, count, each):
@@ -145,7 +145,7 @@ def jobs(name: str, count: int, *arguments: str) -> Readings:
                 said.seek(0)
                 said.truncate()
     finally:
-        launching.run_alone = run_alone
+        launching.Jobs.run = run_alone
     return readings
 
 

@@ -51,14 +51,12 @@ class CheckFirst(Callback):
             raise SystemExit(error.message()) from None
         except Exception as error:
             process.raise_pending()
-            told = explain(error, sys.argv[1:])
-            if told is None:
+            if (refusal := explain(error, sys.argv[1:])) is None:
                 traceback.print_exc()
-                raise SystemExit(1) from None
-            raise SystemExit(told.message()) from None
+            raise SystemExit(refusal.message() if refusal else 1) from None
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Build everything once. SystemExit is the one way to stop that Hydra lets out of a callback."""
+        """Build everything once. SystemExit is the only exception that Hydra lets out of a callback."""
         from rnnexp.build import build_experiment
         from rnnexp.tracking.store import check_uri, tracking_uri
 
@@ -75,7 +73,7 @@ class CheckFirst(Callback):
             if found is not None:
                 check_data(found, experiment.task)
             if config.tracking.backend == "mlflow":
-                check_uri(tracking_uri(config.tracking.uri, Path(config.hydra.runtime.cwd)))
+                check_uri(tracking_uri(config.tracking.uri, started_in))
             make_folder(Path(config.hydra.run.dir))
         except UserError as error:
             raise SystemExit(error.message()) from None

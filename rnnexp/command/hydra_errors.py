@@ -30,11 +30,10 @@ def check_flags(arguments: Sequence[str]) -> None:
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
-        told = UserError(
-            f"cannot parse the command line: {message}",
-            "settings are written key=value, without dashes or spaces around the =; python -m rnnexp --help lists them",
+        hint = (
+            "settings are written key=value, without dashes or spaces around the =; python -m rnnexp --help lists them"
         )
-        raise SystemExit(told.message())
+        raise SystemExit(UserError(f"cannot parse the command line: {message}", hint).message())
 
     parser.error = refuse  # type: ignore[method-assign]
     parser.parse_args(list(arguments))

@@ -1,7 +1,7 @@
-"""Makes Hydra 1.3 quicker where a user waits for it. Nothing depends on this file: without it all works, but slower.
+"""Makes Hydra 1.3 quicker where a user waits for it; without this file everything works, but slower.
 
-Listing the choices of every group for ``--help`` copies all that was loaded, once a group; and a sweep composes every
-job from scratch, which takes longer than training a small network.
+Hydra copies all that was loaded once per group to list its choices for ``--help``; and it composes every job of a sweep
+from scratch, which takes longer than training a small network.
 """
 
 import copy
@@ -38,10 +38,7 @@ def group_options(
 
 
 def load_sweep_config(loader: Any, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-    """The configuration of a job: what its choices of groups make of it is composed once, values are written into it.
-
-    Hydra, too, writes single values last, so the result is the same.
-    """
+    """The configuration of a job: composed once per choice of groups; values are set afterwards, as by Hydra."""
     cache = _cache_of(loader, master_config)
     overrides = cache.parsed(sweep_overrides)
     choices = [override for override in overrides if cache.is_choice(override)]

@@ -58,7 +58,7 @@ def task_files(config_dir: str | None) -> dict[str, Path]:
 
 
 def listing(config_dir: str | None) -> list[str]:
-    """Two lines per task: what it is; sizes, baseline, paper."""
+    """Two lines per task: its description; sizes, baseline, paper."""
     lines = []
     for name, path in task_files(config_dir).items():
         config: Any = OmegaConf.to_container(OmegaConf.load(path))
@@ -66,16 +66,13 @@ def listing(config_dir: str | None) -> list[str]:
             task = build_the_task({"output_size": None, **(config if "task" in config else {"task": config})})
         except UserError as error:
             facts = f"{error.problem}; {error.hint}" if error.hint else error.problem
-        except Exception as error:  # an unfinished class of the user's must not hide the other tasks
+        except Exception as error:  # an error in a class of the user's must not hide the other tasks
             facts = f"cannot be built: {error}"
         else:
             facts = f"{sizes(task)}; baseline {task.baseline.loss:.4g} ({task.baseline.predictor}); {task.paper}"
         lines += [f"{name:22}{first_comment(path)}", f"{'':22}{facts}"]
-    lines += [
-        "",
-        "python -m rnnexp.tasks <name> explains one and draws a trial; python -m rnnexp task=<name> trains on it",
-    ]
-    return lines
+    usage = "python -m rnnexp.tasks <name> explains one and draws a trial; python -m rnnexp task=<name> trains on it"
+    return [*lines, "", usage]
 
 
 def explain_task(given: argparse.Namespace) -> None:
@@ -137,10 +134,8 @@ def sizes(task: Any) -> str:
     """The inputs and outputs per step, and the number of steps."""
     from rnnexp.tasks import StreamTask
 
-    def counted(size: int, kind: str) -> str:
-        return "1 value" if (size, kind) == (1, "values") else f"{size} {kind}"
-
-    inside, outside = counted(task.input_size, task.input_kind), counted(task.output_size, task.target_kind)
+    pairs = ((task.input_size, task.input_kind), (task.output_size, task.target_kind))
+    inside, outside = ("1 value" if pair == (1, "values") else f"{pair[0]} {pair[1]}" for pair in pairs)
     return f"{inside} in, {outside} out, {'endless' if isinstance(task, StreamTask) else _steps(task)}"
 
 

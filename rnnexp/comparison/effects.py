@@ -1,4 +1,4 @@
-"""The comparison of many runs: who did best, what mattered, and files that show it. Nothing here needs MLflow."""
+"""Statistics that compare many runs: the best one, and what accounts for the differences. Without MLflow."""
 
 import math
 import numbers
@@ -12,7 +12,7 @@ import pandas as pd
 from rnnexp.records import USABLE
 
 LOSS, DECAY_RATE = "final/eval/loss", "final/gradient/decay_rate"
-#: Column with a hash of all that determines a run's numbers: a run that is repeated counts once.
+#: Column with a hash of all that determines a run's numbers: a repeated run counts once.
 CONFIG = "config"
 #: What is averaged over.
 SEED = "seed"
@@ -57,19 +57,19 @@ def by_levels(found: Sequence[Level]) -> list[tuple[int, float, str]]:
 
 
 def show_level(value: Level) -> str:
-    """A value as a person would write it."""
+    """A value as one would write it."""
     return value if isinstance(value, str) else f"{value:.10g}"
 
 
 def finished(table: pd.DataFrame) -> pd.Series:
-    """Whether each run came to its end."""
+    """Whether each run finished."""
     return table["status"].isin(USABLE) if "status" in table else pd.Series(True, index=table.index)
 
 
 def repeated(table: pd.DataFrame) -> pd.Series:
-    """Whether each run finished and a later one of the same configuration, seed and data did, too.
+    """Whether each run finished, and so did a later one with the same configuration, seed and data.
 
-    Its numbers are the same to the bit: to count both would take one seed for two.
+    Their numbers are the same to the bit: counting both would count one seed twice.
     """
     if CONFIG not in table:
         return pd.Series(False, index=table.index)
@@ -86,7 +86,7 @@ def usable_values(table: pd.DataFrame, metric: str) -> pd.Series:
 
 
 def left_out(table: pd.DataFrame, metric: str) -> str:
-    """How many runs don't count, and why; empty if all do."""
+    """How many runs are left out, and why; empty if none is."""
     missing = table[usable_values(table, metric).isna()]
     statuses = missing["status"] if "status" in missing else ["FINISHED"] * len(missing)
     why = Counter(
@@ -98,7 +98,7 @@ def left_out(table: pd.DataFrame, metric: str) -> str:
 
 
 def without_runs(table: pd.DataFrame, key: str, metric: str) -> list[Level]:
-    """The values of a key of which no run counts, where runs of other values do."""
+    """The values of a key all of whose runs are left out; none if that is so of every value."""
     column, counted = levels(table, key), usable_values(table, metric).notna()
     counting = {value for value, counts in zip(column, counted, strict=True) if counts}
     return sorted(set(column) - counting, key=by_level) if counting else []
@@ -122,16 +122,14 @@ def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
 
 
 def grouped(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> pd.DataFrame:
-    """One row a combination of the keys' values, over all seeds.
+    """One row per combination of the keys' values, over all seeds.
 
     Parameters
     ----------
     table : DataFrame
-        One row a run, with the columns `status`, `metric` and `keys`.
+        One row per run, with the columns `status`, `metric` and `keys`.
     keys : sequence of str
-        What to compare by; ``seed`` among them is ignored.
-    metric : str
-        What to compare.
+        What to compare by; ``seed`` is ignored.
 
     Returns
     -------
@@ -152,9 +150,7 @@ def grouped(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> pd.
         counted = every[~np.isnan(every)]
         mean, half = interval(counted)
         smallest = float(best(counted)) if len(counted) else math.nan
-        rows.append(
-            [*combination, len(counted), mean, mean - half, mean + half, smallest, len(every) - len(counted)],
-        )
+        rows.append([*combination, len(counted), mean, mean - half, mean + half, smallest, len(every) - len(counted)])
     columns = [*keys, "n", "mean", "low", "high", "best", "left_out"]
     return pd.DataFrame(rows, columns=columns, dtype=object).infer_objects()
 
@@ -167,17 +163,17 @@ def explained_variance(table: pd.DataFrame, keys: Sequence[str], metric: str = L
     table : DataFrame
         As for `grouped`.
     keys : sequence of str
-        Each is looked at alone, ``seed`` too.
+        Each is considered alone, ``seed`` too.
     metric : str
         Its logarithm is taken if every value is above 0.
 
     Returns
     -------
     DataFrame
-        By key, what stands out most first: `values`, how many it has; `share`, the sum of squares between the values'
-        means over the total one; `by_chance`, the mean share if the runs were shuffled, (values - 1) / (runs - 1);
-        `best` and `worst`, the values with the best and the worst mean of the metric itself. `share` is NaN where it
-        says nothing: the metric is the same throughout, or every run has a value of the key to itself.
+        By key, the largest effect first: `values`, their number; `share`, the sum of squares between the values' means
+        over the total one; `by_chance`, its mean if the runs were shuffled, (values - 1) / (runs - 1); `best` and
+        `worst`, the values with the best and the worst mean of the metric itself. `share` is NaN if it is meaningless:
+        the metric is constant, or no two runs have the same value of the key.
     """
     counted = usable_values(table, metric).dropna()
     runs = table.loc[counted.index]
@@ -190,19 +186,12 @@ def explained_variance(table: pd.DataFrame, keys: Sequence[str], metric: str = L
         groups = scale.groupby(column, sort=False)
         means = counted.groupby(column, sort=False).mean().sort_values(kind="stable")
         between = float((groups.size() * (groups.mean() - scale.mean()) ** 2).sum())
-        known = not constant and 1 < len(means) < len(counted)
         ends = (means.index[0], means.index[-1]) if len(means) else (NULL, NULL)
         best, worst = ends[::-1] if larger_is_better(metric) else ends
-        rows.append(
-            {
-                "key": key,
-                "values": len(means),
-                "share": between / total if known else math.nan,
-                "by_chance": (len(means) - 1) / (len(counted) - 1) if known else math.nan,
-                "best": best,
-                "worst": worst,
-            }
-        )
+        share, by_chance = math.nan, math.nan
+        if not constant and 1 < len(means) < len(counted):
+            share, by_chance = between / total, (len(means) - 1) / (len(counted) - 1)
+        rows.append([key, len(means), share, by_chance, best, worst])
     found = pd.DataFrame(rows, columns=["key", "values", "share", "by_chance", "best", "worst"]).set_index("key")
     above = (found["share"] - found["by_chance"]).sort_values(ascending=False, kind="stable", na_position="last")
     return found.loc[above.index]
@@ -215,7 +204,7 @@ def metric_label(metric: str, unit: str = "") -> str:
 
 
 def findings(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> list[str]:
-    """What a comparison says, one sentence each: how many runs count, which did best, which key stands out."""
+    """The results of a comparison, a sentence each: how many runs count, which is best, which key matters most."""
     values, name = usable_values(table, metric), metric_label(metric)
     counted = values.dropna()
     lost = left_out(table, metric)
@@ -254,7 +243,7 @@ def findings(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> li
 
 
 def kinds_of_loss(table: pd.DataFrame, metric: str) -> set[str]:
-    """The units of a loss among the runs that count, as far as what else they have recorded tells."""
+    """The units of a loss among the runs that count, as far as their other metrics show them."""
     if not metric.endswith("/loss"):
         return set()
     counted = usable_values(table, metric).notna()
@@ -263,6 +252,6 @@ def kinds_of_loss(table: pd.DataFrame, metric: str) -> set[str]:
 
 
 def unit_of(table: pd.DataFrame, metric: str) -> str:
-    """The unit of a loss, told from what else the runs have recorded; empty if that does not tell."""
+    """The unit of a loss, inferred from the other metrics; empty if that is not possible."""
     kinds = kinds_of_loss(table, metric)
     return kinds.pop() if len(kinds) == 1 else ""

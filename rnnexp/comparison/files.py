@@ -1,4 +1,4 @@
-"""The files that compare many runs: the table, the figures, and the page that holds them all."""
+"""The files that compare many runs: the table, the figures, and a page with both."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,7 +35,7 @@ def write_comparison(
     metric: str = LOSS,
     unit: str = "",
 ) -> list[Path]:
-    """Write ``sweep.csv``, the figures and ``sweep.html``, which holds them all.
+    """Write ``sweep.csv``, the figures (none if no run counts) and ``sweep.html``, which has them all; their paths.
 
     Parameters
     ----------
@@ -45,20 +45,11 @@ def write_comparison(
     curves : mapping of str to Series
         By run id, log10 of the gradient's norm by lag; may lack runs.
     folder : Path
-        Made if need be; files of the same names are replaced.
-    title : str
-        Over the figures and the page.
+        Created if missing; files of the same names are replaced.
     keys : sequence of str
         What differs between the runs; ``seed`` is averaged over.
-    metric : str
-        What is compared.
     unit : str
-        Its unit; that of a loss is told from the other metrics when not given.
-
-    Returns
-    -------
-    list of Path
-        The table, the figures (none if no run counts), the page.
+        Unit of `metric`; that of a loss is inferred from the other metrics when not given.
     """
     keys = list(dict.fromkeys(keys))
     unit = unit or unit_of(table, metric)
@@ -74,7 +65,6 @@ def write_comparison(
         save_figure(figure, folder / name)
     files += [path for path, _ in pictures]
     files.append(folder / "sweep.html")
-    means = grouped(table, keys, metric)
     values = usable_values(table, metric)
     shown = [name for name in dict.fromkeys(["name", "status", *keys, metric, *SHOWN]) if name in table]
     page = render(
@@ -85,7 +75,7 @@ def write_comparison(
         influence=_influence(table, keys, metric),
         scale=f"the logarithm of {metric}" if values.min() > 0 else metric,
         metric=metric_label(metric, unit),
-        means=_cells(means),
+        means=_cells(grouped(table, keys, metric)),
         runs=_cells(table[shown].reset_index(names="run")),
         included=values.notna().to_list(),
     )
@@ -94,7 +84,7 @@ def write_comparison(
 
 
 def _influence(table: pd.DataFrame, keys: Sequence[str], metric: str) -> tuple[list[str], list[list[str]]] | None:
-    """What each key accounts for; None where nothing can be said of any."""
+    """The variance that each key accounts for as a table; None if it is undefined for all."""
     found = explained_variance(table, keys, metric)
     if found["share"].isna().all():
         return None
@@ -106,7 +96,7 @@ def _influence(table: pd.DataFrame, keys: Sequence[str], metric: str) -> tuple[l
 
 
 def _cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """The head and the rows of a table as texts."""
+    """The head and the rows of a table as strings."""
     columns = (table.iloc[:, place] for place in range(table.shape[1]))
     return [str(name) for name in table], [[_cell(value) for value in row] for row in zip(*columns, strict=True)]
 

@@ -18,7 +18,7 @@ MOST_NAMED = 100
 
 
 def reading(uri: str | None, experiment: str, status: str | None = None) -> Store:
-    """The store with an experiment that is there; a `UserError` that says what there is if it can't be read."""
+    """The store with an existing experiment; else a `UserError` that lists the existing ones."""
     full = stores.tracking_uri(uri, Path.cwd())
     where = redact(full)
     elsewhere = "start from the folder where the runs were recorded, or name another experiment or store"
@@ -43,19 +43,18 @@ def reading(uri: str | None, experiment: str, status: str | None = None) -> Stor
 def found_runs(
     store: Store, *, status: str | None, sweep: str | None, query: str | None, name: str | None = None
 ) -> list[Any]:
-    """The runs that match, oldest first; a `UserError` that says what there is if none does.
+    """The runs that match, oldest first; a `UserError` that lists the existing ones if none does.
 
     Parameters
     ----------
-    store : Store
     status : str or None
         One of `STATUSES`; None for all.
     sweep : str or None
-        Id, parent's run id or folder of a sweep: its runs, and those for which it skipped a job.
+        A sweep's id, folder or parent's run id; its runs, and those for which it skipped a job.
     query : str or None
         MLflow filter.
     name : str or None
-        ``%`` in it stands for anything.
+        Name of the runs; ``%`` stands for anything.
     """
     clauses = []
     if status is not None:
@@ -72,7 +71,7 @@ def found_runs(
 
 
 def count_others(store: Store, *, status: str, sweep: str | None, query: str | None) -> int:
-    """How many runs would be found besides, but for their status."""
+    """How many runs match except for their status."""
     return len(_matching(store, [f"attributes.status != '{status}'"], sweep, query))
 
 
@@ -91,12 +90,12 @@ def _matching(store: Store, clauses: list[str], sweep: str | None, query: str | 
             found += _search(store, [f"attributes.run_id IN ({named})", *clauses], query)
         unique = {run.info.run_id: run for run in found}
         found = sorted(unique.values(), key=lambda run: int(run.info.start_time))
-    # What is not tagged at all is a run too, so that MLflow's != can't tell parents apart.
-    return [run for run in found if _is_run(run)]
+    return _without_parents(found)
 
 
-def _is_run(run: Any) -> bool:
-    return bool(run.data.tags.get("rnnexp.kind") != "sweep")
+def _without_parents(found: Sequence[Any]) -> list[Any]:
+    # MLflow's != would also leave out runs without the tag.
+    return [run for run in found if run.data.tags.get("rnnexp.kind") != "sweep"]
 
 
 def _search(store: Store, clauses: Sequence[str] = (), query: str | None = None) -> list[Any]:
@@ -106,9 +105,8 @@ def _search(store: Store, clauses: Sequence[str] = (), query: str | None = None)
     found, token = [], None
     while True:
         try:
-            page = store.client.search_runs(
-                [store.experiment_id], " and ".join(clauses), order_by=["attributes.start_time ASC"], page_token=token
-            )
+            ids, order = [store.experiment_id], ["attributes.start_time ASC"]
+            page = store.client.search_runs(ids, " and ".join(clauses), order_by=order, page_token=token)
         except MlflowException as error:
             if query is None:
                 raise
@@ -120,7 +118,7 @@ def _search(store: Store, clauses: Sequence[str] = (), query: str | None = None)
 
 
 def _sweep_id(store: Store, sweep: str) -> str:
-    """The id of a sweep that is given by it, by its parent run, or by its folder."""
+    """The id of a sweep given by its id, its parent run or its folder."""
     from mlflow.exceptions import MlflowException
 
     number, experiment = sweep, None
@@ -141,11 +139,11 @@ def _sweep_id(store: Store, sweep: str) -> str:
 
 
 def _nothing(store: Store, status: str | None, sweep: str | None, query: str | None, name: str | None) -> UserError:
-    """What was searched, and what there is."""
+    """The error for a search without results: what was searched, and what exists."""
     where = f"there is no {f'{status} ' if status else ''}run in the MLflow experiment {store.experiment}"
     parts = [("of the sweep", sweep), ("of the name", name), ("that matches", query)]
     asked = ", ".join(f"{what} {show(value)}" for what, value in parts if value is not None)
-    there = [run for run in _search(store) if _is_run(run)]
+    there = _without_parents(_search(store))
     if not there:
         hint = "it is empty: start from the folder where the runs were recorded, or name another experiment or store"
         return UserError(f"{where} of {redact(store.uri)}{f', {asked}' if asked else ''}", hint)

@@ -26,7 +26,7 @@ from rnnexp.comparison.effects import (
     without_runs,
 )
 from rnnexp.comparison.key_axis import WIDE, KeyAxis, label_text
-from rnnexp.plot.axes import BLACK, BLUE, axes_with
+from rnnexp.plot.axes import BLACK, BLUE, axes_with, legend
 from rnnexp.plot.gradient_plots import LAG, looks
 
 if TYPE_CHECKING:
@@ -98,9 +98,8 @@ def _by_key(table: pd.DataFrame, keys: Sequence[str], key: str, metric: str, uni
         shift = 0.0 if axis.numeric else min(0.08, 0.6 / len(lines)) * (index - (len(lines) - 1) / 2)
         own = counted[[found == combination for found in of_run]]
         places = [axis.positions[value] + shift for value in levels(own, key)]
-        axes.scatter(
-            places, values[own.index], s=14, color=look["color"], marker=look["marker"], alpha=0.3, linewidths=0
-        )
+        style = {"color": look["color"], "marker": look["marker"], "alpha": 0.3, "linewidths": 0}
+        axes.scatter(places, values[own.index], s=14, **style)
         means = grouped(own, [key], metric)
         known |= bool(means["low"].notna().any())
         cut |= bool((means["low"] < lowest).any())
@@ -175,15 +174,14 @@ def _legend(figure: "Figure", axes: Any, title: str | None = None) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if len(handles) > 3:
         figure.set_size_inches(9.0, 4.4)
-        figure.legend(
-            handles, labels, loc="outside right upper", frameon=False, fontsize=8, title=title, title_fontsize=8
-        )
+        options = {"frameon": False, "fontsize": 8, "title": title, "title_fontsize": 8}
+        figure.legend(handles, labels, loc="outside right upper", **options)
     elif len(handles) > 1:
-        axes.legend(frameon=False, fontsize=9, title=title, title_fontsize=8)
+        legend(axes, title=title, title_fontsize=8)
 
 
 def _note(figure: "Figure", *sentences: str) -> None:
-    """What a reader has to know, in small print below the figure."""
+    """Sentences in small print below the figure."""
     if text := "  ".join(sentence for sentence in sentences if sentence):
         figure.supxlabel(textwrap.fill(label_text(text, 240), 110), fontsize=8, color=GREY)
 
@@ -244,7 +242,7 @@ def _many_curves(
         axes.plot(mean.index, mean, color=paint, linewidth=0.9, alpha=0.8, marker="o" if len(mean) == 1 else "")
     if key is not None and any(isinstance(value, str) for value in shown):
         axes.plot([], [], color=GREY, label=f"{label_text(key)}: no number")
-        axes.legend(frameon=False, fontsize=9)
+        legend(axes)
 
 
 def _colors(figure: "Figure", axes: Any, key: str, numbers: Sequence[float]) -> Any:
@@ -274,16 +272,8 @@ def _by_rate(
     if key is not None and 1 < len(kinds) <= MOST_LINES:
         for kind, look in zip(kinds, _looks(), strict=False):
             own = [value == kind for value in column]
-            axes.scatter(
-                rates[own],
-                values[own],
-                s=26,
-                alpha=0.8,
-                color=look["color"],
-                marker=look["marker"],
-                label=label_text(show_level(kind)),
-                facecolors=look["markerfacecolor"],
-            )
+            style = {"color": look["color"], "marker": look["marker"], "facecolors": look["markerfacecolor"]}
+            axes.scatter(rates[own], values[own], s=26, alpha=0.8, label=label_text(show_level(kind)), **style)
         _legend(figure, axes, label_text(key))
     else:
         axes.scatter(rates, values, s=22, color=BLUE, alpha=0.7)

@@ -1,4 +1,4 @@
-"""HTML pages that stand on their own: Python gives the values, ``templates`` holds the markup and the styles."""
+"""Self-contained HTML pages: Python gives the values, ``templates`` holds the markup and the styles."""
 
 import base64
 from functools import cache
@@ -16,7 +16,7 @@ def data_uri(path: Path) -> str:
 
 @cache
 def _environment() -> "Environment":
-    # Imported late: only a run or a comparison that has come to its end needs it.
+    # Imported late: needed only at the end of a run or a comparison.
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -32,19 +32,8 @@ def _environment() -> "Environment":
 
 
 def render(template: str, /, **values: Any) -> str:
-    """A page from one of the templates; whatever the values hold is shown as text.
+    """A page from a file in ``templates``; all values are escaped, and a missing one is a `jinja2.UndefinedError`.
 
-    Parameters
-    ----------
-    template : str
-        File name in ``templates``.
-    **values
-        `title`, `sentences` and `figures`, pairs of a PNG's path and its caption, for every page; what else the
-        template names.
-
-    Raises
-    ------
-    jinja2.UndefinedError
-        If a value that the template names is missing.
+    Every page needs `title`, `sentences` and `figures`, pairs of a PNG's path and its caption.
     """
     return _environment().get_template(template).render(values)

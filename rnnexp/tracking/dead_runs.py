@@ -15,7 +15,7 @@ WITHOUT_A_WORD = "its process ended without a word"
 
 
 def process_tags() -> dict[str, str]:
-    """Tags that tell this process from every other one: host, pid and, where there is /proc, its start."""
+    """Tags that identify this process: host, pid and, where there is /proc, its start."""
     tags = {"host": socket.gethostname(), "pid": str(os.getpid())}
     if start := process_start(os.getpid()):
         tags["process_start"] = start
@@ -23,13 +23,7 @@ def process_tags() -> dict[str, str]:
 
 
 def process_start(pid: int) -> str:
-    """When a process started: clock ticks since the boot, which boot, and the namespace of its pid.
-
-    Returns
-    -------
-    str
-        Empty if there is no such process any more, or no /proc.
-    """
+    """A process's start in clock ticks since the boot, boot id and pid namespace; empty if gone or without /proc."""
     with contextlib.suppress(OSError, IndexError):
         # The second field, a name in parentheses, may hold anything.
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
@@ -44,18 +38,14 @@ def _boot() -> str:
 
 
 def _namespace() -> str:
-    """Where this process's pids count: containers of one name may share a host name, but not these."""
+    """The namespace of this process's pids: containers may share a host name, but not this."""
     return str(Path("/proc/self/ns/pid").stat().st_ino)
 
 
 def is_gone(tags: Mapping[str, str]) -> bool:
-    """Whether the process with such tags has surely ended.
+    """Whether the process with a run's tags has certainly ended; never true of another host or container.
 
-    Parameters
-    ----------
-    tags : mapping
-        Of a run. Without `process_start` the pid alone has to do; what runs on another host, or in another container,
-        is never said to be gone.
+    Without `process_start` only the pid is compared.
     """
     if tags.get("host") != socket.gethostname() or not tags.get("pid", "").isdecimal():
         return False
@@ -69,9 +59,9 @@ def is_gone(tags: Mapping[str, str]) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    except OSError:  # somebody else's, hidden from /proc
+    except OSError:  # another user's, hidden from /proc
         return False
-    return sys.platform == "linux"  # it only waits to be forgotten
+    return sys.platform == "linux"  # a zombie
 
 
 #: Experiments that this process has looked at: what ends later is found by the next one.
@@ -79,21 +69,16 @@ _seen: set[tuple[str, str]] = set()
 
 
 def end_dead_runs(store: Store) -> list[str]:
-    """Mark the runs of the experiment KILLED that seem to be running, but whose process on this host is gone.
+    """Mark as KILLED the RUNNING runs of the experiment whose process on this host is gone; their ids.
 
-    A process does so once for each experiment, however many runs it starts there.
-
-    Returns
-    -------
-    list of str
-        Their ids.
+    A process does so once per experiment, however many runs it starts there.
     """
     if (store.uri, store.experiment_id) in _seen:
         return []
     _seen.add((store.uri, store.experiment_id))
     running = f"attributes.status = 'RUNNING' and tags.host = '{socket.gethostname()}'"
     ended = []
-    # A store that fails here is told of by the run that is about to be created.
+    # A store that fails here is reported by the run that is about to be created.
     with contextlib.suppress(Exception):
         for run in store.client.search_runs([store.experiment_id], filter_string=running):
             # It may have ended well since the search; now that its process is gone, its status is its last.

@@ -1,4 +1,4 @@
-"""One HTML page for a run: its figures, its numbers, and what they mean in a sentence each."""
+"""The HTML report of a run: its figures, its numbers, and what they mean, a sentence each."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from rnnexp.gradients import Study
 from rnnexp.history import History
 from rnnexp.pages import render
 
-#: A rate that is printed as 0.000 decides nothing.
+#: A smaller rate is printed as 0.000, so its sign is not interpreted.
 ROUNDING = 5e-4
 
 CAPTIONS = {
@@ -27,24 +27,21 @@ CAPTIONS = {
 
 
 def readings(study: Study, bptt_length: int | None) -> list[str]:
-    """What the numbers of a study say, one sentence each."""
-    norms = study.norms
-    sentences = []
-    rate, steps = norms.decay_rate, len(norms.common) - 1
-    fitted = norms.lag_range
+    """The interpretation of a study's numbers, a sentence each."""
+    norms, sentences = study.norms, []
+    rate, steps, fitted = norms.decay_rate, len(norms.common) - 1, norms.lag_range
     if fitted is None:
-        sentences.append(
-            "The gradient is exactly zero or not finite at every lag, or at all but one: it has no decay rate."
-        )
+        nowhere = "exactly zero or not finite at every lag, or at all but one"
+        sentences.append(f"The gradient is {nowhere}: it has no decay rate.")
     else:
         factor = math.log(10.0) / abs(rate) if rate else math.inf
         within = f"(least squares over lags {fitted[0]} to {fitted[1]})"
         if abs(rate) * steps < 0.01:
             sentences.append(f"The norm of the gradient stays the same over {steps} steps {within}.")
         elif rate < 0:
+            halving = f"halves every {norms.half_life:.1f} {within}"
             sentences.append(
-                f"The gradient shrinks by a factor of 10 every {factor:.1f} steps and halves every "
-                f"{norms.half_life:.1f} {within}: it vanishes."
+                f"The gradient shrinks by a factor of 10 every {factor:.1f} steps and {halving}: it vanishes."
             )
         else:
             sentences.append(f"The gradient grows by a factor of 10 every {factor:.1f} steps {within}: it explodes.")
@@ -87,7 +84,7 @@ def readings(study: Study, bptt_length: int | None) -> list[str]:
 
 
 def write_report(history: History, folder: Path, title: str, figures: Sequence[Path], bptt_length: int | None) -> Path:
-    """Write ``gradient_report.html``, which stands on its own; its path."""
+    """Write ``gradient_report.html``, which needs no other file; its path."""
     step, study = history.studies[-1]
     numbers = sorted(study.metrics().items())
     page = render(

@@ -1,4 +1,4 @@
-"""The files that a run leaves in its folder: each whole or not at all, and none of them at the cost of the others."""
+"""The files of a run's folder: each is written completely or not at all, and a failure does not affect the others."""
 
 import contextlib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Opening the tracking store safely: the right database, initialised once, with a clear word when it can't be used."""
+"""Opening the tracking store safely: the right database, initialised once, with a clear error if it can't be used."""
 
 import atexit
 import logging
@@ -24,9 +24,9 @@ SQLITE = "sqlite:///"
 #: Seconds to wait for another process that is writing, when the store is opened and while a run is recorded.
 PATIENCE = 10
 SHORT_PATIENCE = 5
-#: What MLflow shall do while recording, unless the environment says otherwise: a try is short, since others follow.
+#: MLflow's settings while recording, unless the environment has others: attempts are short, since others follow.
 HTTP = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-#: What has to be installed for a driver, where its name is another.
+#: Packages of drivers, where the name differs.
 DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 #: Kinds of file systems, as Linux names them, that no other machine can write to.
 LOCAL_DISKS = ("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "overlay", "tmpfs")
@@ -38,7 +38,7 @@ ELSEWHERE = "record somewhere else: tracking.uri=sqlite:///other.db"
 def tracking_uri(configured: str | None, folder: Path) -> str:
     """The tracking URI: as configured, else MLFLOW_TRACKING_URI, else ``mlflow.db`` in `folder`.
 
-    A database file given by a relative path is meant from `folder`, the one the command was started in.
+    A relative path of a database file is resolved against `folder`, in which the command was started.
     """
     uri = configured or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
     if uri.startswith(SQLITE):
@@ -80,7 +80,7 @@ class Store:
 
 
 def check_uri(uri: str) -> None:
-    """Find out, without MLflow, whether a store can be there.
+    """Check without MLflow whether a store can exist.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def open_store(uri: str, experiment: str) -> Store:
     path = database_file(uri)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Path(f"{path}.lock").touch()  # where that can't be done, the lock would be waited for in vain
+        Path(f"{path}.lock").touch()  # if that fails, waiting for the lock would be in vain
         # Of several processes that open a missing database at once, all but one die in its migration.
         with FileLock(f"{path}.lock", timeout=120):
             _check_database(path)
@@ -134,12 +134,12 @@ def open_store(uri: str, experiment: str) -> Store:
 
 
 def check_now(uri: str, *, failed_before: bool, just_worked: bool = False) -> None:
-    """Find out in a short time, before MLflow tries for long, whether a store that was open can be written now.
+    """Check quickly, before MLflow tries for long, whether a store that was open can be written now.
 
     Raises
     ------
     UserError
-        If a database file is gone, locked or read-only, or nobody listens where the server was.
+        If a database file is gone, locked or read-only, or the server no longer accepts connections.
     """
     if uri.startswith(SQLITE):
         path = database_file(uri)
@@ -179,10 +179,10 @@ def _client(uri: str) -> Any:
 
     _sync_less()
     if uri.startswith(SQLITE):
-        _settle_at_exit(database_file(uri))
+        _checkpoint_at_exit(database_file(uri))
     for noisy in ("alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    for noisy in ("mlflow.store.db.utils", "urllib3.connectionpool"):  # what they tell is raised as well
+    for noisy in ("mlflow.store.db.utils", "urllib3.connectionpool"):  # what they log is raised as well
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     try:
         return MlflowClient(tracking_uri=uri)
@@ -190,22 +190,18 @@ def _client(uri: str) -> Any:
         raise store_error(error, uri) from None
 
 
-def _open(uri: str, experiment: str, artifacts: str | None) -> Store:
+def _open(uri: str, name: str, artifacts: str | None) -> Store:
     client = _client(uri)
     from mlflow.exceptions import MlflowException
 
     try:
-        return _select(client, uri, experiment, artifacts)
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            # By default MLflow puts artifacts under the working directory, whatever the database.
+            location = None if artifacts is None else f"{artifacts}/{quote(name, safe='')}"
+            return Store(client, uri, client.create_experiment(name, artifact_location=location), name)
     except MlflowException as error:
         raise store_error(error, uri) from None
-
-
-def _select(client: Any, uri: str, name: str, artifacts: str | None) -> Store:
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        # MLflow would put artifacts under the working directory, whatever the database: say where, absolutely.
-        location = None if artifacts is None else f"{artifacts}/{quote(name, safe='')}"
-        return Store(client, uri, client.create_experiment(name, artifact_location=location), name)
     if found.lifecycle_stage == "deleted":
         raise UserError(
             f"tracking.experiment must be an experiment that was not deleted, got {name}",
@@ -221,16 +217,15 @@ def database_file(uri: str) -> Path:
 
 
 def _check_database(path: Path, patience: float | None = None) -> None:
-    """Find what is wrong with a database file before MLflow does, which would retry for a minute."""
+    """Check a database file before MLflow does, which would retry for a minute."""
     if path.is_dir():
         raise UserError(f"the tracking database {path} is a folder", ELSEWHERE)
     if not path.exists():
         return
     try:
-        with closing(
-            sqlite3.connect(path, timeout=PATIENCE if patience is None else patience, isolation_level=None)
-        ) as database:
-            database.execute("begin immediate")  # asks for the right to write, and gives it back
+        timeout = PATIENCE if patience is None else patience
+        with closing(sqlite3.connect(path, timeout=timeout, isolation_level=None)) as database:
+            database.execute("begin immediate")  # acquires the write lock, which is released again below
             tables = {row[0] for row in database.execute("select name from sqlite_master where type = 'table'")}
             database.execute("rollback")
     except sqlite3.Error as error:
@@ -240,17 +235,16 @@ def _check_database(path: Path, patience: float | None = None) -> None:
 
 
 def _write_ahead(path: Path) -> None:
-    """Let a new database keep a write-ahead log, for good: a commit then costs a third, and readers never wait."""
+    """Give a new database a write-ahead log, permanently: a commit then costs a third, and readers never wait."""
     with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=SHORT_PATIENCE)) as database:
         database.execute("pragma journal_mode = wal")
 
 
 @cache
 def _sync_less() -> None:
-    """Let this process wait for the disk only when a write-ahead log goes into its database, and let that be seldom.
+    """Wait for the disk only when a write-ahead log is moved into its database, not at each commit; do that rarely.
 
-    A commit then costs no wait. No crash of a program loses anything by that; a power failure may take the last
-    commits, never the database.
+    A crash of the program loses nothing; a power failure may lose the last commits, never the database.
     """
     import sqlalchemy
 
@@ -265,17 +259,15 @@ def _sync_less() -> None:
 
 
 @cache
-def _settle_at_exit(path: Path) -> None:
-    """Let the database file alone be whole when this process ends: what its write-ahead log holds goes into it."""
-    atexit.register(_settle, path.absolute())
+def _checkpoint_at_exit(path: Path) -> None:
+    """Move the contents of the write-ahead log into the database file when this process ends."""
+    uri = f"{path.absolute().as_uri()}?mode=rw"
 
+    def checkpoint() -> None:
+        with suppress(sqlite3.Error, OSError), closing(sqlite3.connect(uri, timeout=1, uri=True)) as database:
+            database.execute("pragma wal_checkpoint(truncate)")
 
-def _settle(path: Path) -> None:
-    with (
-        suppress(sqlite3.Error, OSError),
-        closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", timeout=1, uri=True)) as it,
-    ):
-        it.execute("pragma wal_checkpoint(truncate)")
+    atexit.register(checkpoint)
 
 
 def on_local_disk(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
@@ -289,7 +281,7 @@ def on_local_disk(path: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
 
 
 def _check_driver(uri: str) -> None:
-    """Find out whether the package that speaks with a database is there."""
+    """Check that the driver package of a database is installed."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
@@ -305,7 +297,7 @@ def _check_driver(uri: str) -> None:
 
 
 def _check_server(uri: str) -> None:
-    """Find out at once whether anybody listens; MLflow would try for minutes."""
+    """Check at once that the server accepts connections; MLflow would try for minutes."""
     parts = urlsplit(uri)
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -322,7 +314,7 @@ def _check_server(uri: str) -> None:
 
 
 def store_error(error: Exception, uri: str) -> UserError:
-    """What an error of MLflow's means, without the password of a URI."""
+    """The `UserError` for an error of MLflow's, without the password of a URI."""
     if isinstance(error, UserError):
         return error
     import mlflow

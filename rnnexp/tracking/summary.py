@@ -1,4 +1,4 @@
-"""The lines that a run ends with."""
+"""The last lines that a run prints."""
 
 import math
 
@@ -15,22 +15,20 @@ def losses(history: History) -> list[str]:
         ("accuracy", max, baseline.accuracy, "share of scored steps"),
         ("error", min, baseline.error, f"share of wrong {history.task.error_per}s"),
     ):
-        if name == "error" and _says_the_same(history):
+        if name == "error" and _error_is_redundant(history):
             continue
         if (curve := history.curves.get(f"eval/{name}")) and base is not None:
             rows.append((name.replace("_", " "), curve[-1][1], best(value for _, value in curve), base, meaning))
     lines = [f"{'':20}{'final':>10}{'best':>10}{'baseline':>10}   (baseline: {baseline.predictor})"]
-    lines += [
-        f"{label:20}{_number(final)}{_number(best)}{_number(base)}   {unit}" for label, final, best, base, unit in rows
-    ]
+    lines += [f"{name:20}{''.join(map(_number, numbers))}   {unit}" for name, *numbers, unit in rows]
     if history.task.success and "eval/solved" in history.curves:
         when = "not solved" if history.solved_at is None else f"solved at step {history.solved_at}"
         lines.append(f"{when:19} asked for: {history.task.success}")
     return lines
 
 
-def _says_the_same(history: History) -> bool:
-    """Whether the error at every evaluation is what the accuracy leaves to 1."""
+def _error_is_redundant(history: History) -> bool:
+    """Whether error + accuracy = 1 at every evaluation."""
     errors, right = history.curves.get("eval/error", []), history.curves.get("eval/accuracy", [])
     pairs = zip(errors, right, strict=False)
     return bool(right) and all(math.isclose(error + share, 1.0) for (_, error), (_, share) in pairs)
@@ -42,17 +40,15 @@ def _number(value: float) -> str:
 
 
 def gradient(history: History) -> list[str]:
-    """What the gradient did at the last study."""
+    """The numbers of the last study."""
     if not history.studies:
         return []
     study = history.studies[-1][1]
     norms = study.norms
-    lines = []
+    ratio = "exactly zero or not finite somewhere within"
     if math.isfinite(norms.log10_ratio):
-        ratio = f"||dL_T/dh_0|| / ||dL_T/dh_T|| = 10^{norms.log10_ratio:.2f}"
-        lines.append(f"gradient            {ratio} over {len(norms.common) - 1} steps")
-    else:
-        lines.append(f"gradient            exactly zero or not finite somewhere within {len(norms.common) - 1} steps")
+        ratio = f"||dL_T/dh_0|| / ||dL_T/dh_T|| = 10^{norms.log10_ratio:.2f} over"
+    lines = [f"gradient            {ratio} {len(norms.common) - 1} steps"]
     if math.isfinite(rate := norms.decay_rate):
         verdict = "vanishing" if rate < 0 else "exploding"
         if norms.lag_range and abs(rate) * (norms.lag_range[1] - norms.lag_range[0]) < math.log(2.0):
@@ -72,7 +68,7 @@ def gradient(history: History) -> list[str]:
 
 
 def divergence(history: History) -> list[str]:
-    """When and how a run diverged, and one line of advice; nothing if it did not."""
+    """When and how a run diverged, and one line of advice; empty if it did not."""
     report = history.diverged
     if report is None:
         return []

@@ -227,7 +227,7 @@ def test_the_command_works_without_it(tmp_path):
     code = """
 import sys
 sys.modules["rnnexp.command.hydra_speed"] = None  # as if the file had been deleted
-from rnnexp.command.main import main
+from rnnexp.command.entry import main
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 main()
 assert ConfigLoaderImpl.load_sweep_config.__module__ == ConfigLoaderImpl.__module__

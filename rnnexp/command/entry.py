@@ -46,14 +46,14 @@ def run_command(config: DictConfig) -> float:
 
 
 def quoted(argument: str) -> str:
-    """The argument, its value in quotes if it has letters that Hydra reads in quotes only (all but ASCII)."""
+    """The argument, its value in quotes if it has characters that Hydra accepts in quotes only (all but ASCII)."""
     key, equals, value = argument.partition("=")
     plain = value.isascii() or any(sign in value for sign in "\"',[]{}()$")
     return argument if plain else f'{key}{equals}"{value}"'
 
 
 def run_to_the_end() -> None:
-    """Let Hydra run the command; a sweep is accounted for whatever comes out of it."""
+    """Let Hydra run the command; a sweep gets its summary however that ends."""
     from rnnexp.sweeps import lifecycle
 
     try:
@@ -70,12 +70,12 @@ def run_to_the_end() -> None:
 
 
 def main() -> None:
-    """The entry point: what a person can mend is told in two lines, without a traceback."""
+    """The entry point: the user's mistakes are reported in two lines, without a traceback."""
     process.delay_collection()
     process.outlive_readers()
     traceback_wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on only when asked for the full story
-    if not {"", here := str(Path.cwd())} & set(sys.path):  # for a class in a file here, as python -m has it
+    if not {"", here := str(Path.cwd())} & set(sys.path):  # for a class in a file here, as with python -m
         sys.path.insert(0, here)
     sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     check_flags(sys.argv[1:])
@@ -92,7 +92,6 @@ def main() -> None:
         print("rnnexp: stopped; what was recorded so far is kept", file=sys.stderr)
         raise SystemExit(128 + signal.SIGINT) from None
     except Exception as error:
-        told = None if traceback_wanted else explain(error, sys.argv[1:])
-        if told is None:
+        if traceback_wanted or (refusal := explain(error, sys.argv[1:])) is None:
             raise
-        raise SystemExit(told.message()) from None
+        raise SystemExit(refusal.message()) from None
