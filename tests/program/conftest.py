@@ -38,7 +38,7 @@ def folder(new_folder):
 
 
 #: What pickles the command, or looks at how it was started: it must be started as a person does.
-STARTED_ANEW = ("hydra/launcher=", "hydra/sweeper=", "--")
+STARTED_ANEW = ("hydra/launcher=joblib", "hydra/launcher=submitit", "n_jobs", "hydra/sweeper=", "--")
 
 
 @pytest.fixture(scope="session")
@@ -53,10 +53,10 @@ def warm(tmp_path_factory):
 def command(request):
     """Run `python -m rnnexp` in a folder, as a person would; without importing it anew where that is the same."""
 
-    def run(folder, *arguments, **environment):
+    def run(folder, *arguments, drawn=False, **environment):
         if environment or any(text in argument for argument in arguments for text in STARTED_ANEW):
             return run_command(folder, *arguments, **environment)
-        return request.getfixturevalue("warm").run(folder, *arguments)
+        return request.getfixturevalue("warm").run(folder, *arguments, drawn=drawn)
 
     return run
 
