@@ -91,11 +91,11 @@ module.{name} = broken_off
     ("arguments", "module", "function"),
     [
         ((), "hydra._internal.config_loader_impl", "ConfigLoaderImpl.load_configuration"),
-        ((), "rnnexp.build", "build"),
+        ((), "rnnexp.build", "build_experiment"),
         (SWEEP, "hydra._internal.config_loader_impl", "ConfigLoaderImpl.load_configuration"),
-        (SWEEP, "rnnexp.__main__", "build"),
+        (SWEEP, "rnnexp.run", "build_experiment"),
         (SWEEP, "rnnexp.sweeps.jobs", "JobRecord.save"),
-        ((*SWEEP, "hydra/launcher=stacked"), "rnnexp.sweeps.composition", "Composer.settings"),
+        ((*SWEEP, "hydra/launcher=stacked"), "rnnexp.sweeps.composition", "Composer.job"),
     ],
 )
 def test_an_error_in_what_was_broken_off_is_not_the_story(warm, arguments, module, function, name, code):
@@ -120,16 +120,17 @@ def count(frame, event, argument):
     if calls == {number}:
         sys.setprofile(None)
         os.kill(os.getpid(), signal.SIGINT)
-from rnnexp import interrupts
-install = interrupts.install
+from rnnexp import process
+install = process.install
 def install_and_count():
-    interrupts.install = install
+    process.install = install
     install()
     sys.setprofile(count)
-interrupts.install = install_and_count
+process.install = install_and_count
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("arguments", [(), SWEEP])
 def test_one_that_comes_anywhere_is_told_as_such(warm, arguments):

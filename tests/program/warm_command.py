@@ -166,17 +166,14 @@ def run_once(template):
     """Record a run and draw its figures, so that no child is the first to compose or to draw; then undo it."""
     import logging
 
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
-    from hydra._internal.hydra import Hydra
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.hydra_config import HydraConfig
 
     from rnnexp.__main__ import main
-    from rnnexp.sweeps import composition, jobs, launching, stacked_jobs  # noqa: F401
+    from rnnexp.command.check_first import CheckFirst
+    from rnnexp.sweeps import composition, jobs, launching, stacked_jobs  # noqa: F401  what a sweep imports
 
     started_in, environment, path = Path.cwd(), dict(os.environ), list(sys.path)
-    patched = {Hydra: "get_mode", ConfigLoaderImpl: "get_group_options"}
-    kept = {cls: vars(cls)[name] for cls, name in patched.items()}
     streams = {name: getattr(sys, name) for name in ("stdout", "stderr", "__stdout__", "__stderr__")}
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     thresholds, filters = gc.get_threshold(), list(warnings.filters)
@@ -189,8 +186,6 @@ def run_once(template):
             main()
     for name, stream in streams.items():
         setattr(sys, name, stream)
-    for cls, function in kept.items():
-        setattr(cls, patched[cls], function)
     for number, handler in handlers.items():
         signal.signal(number, handler)
     os.chdir(started_in)
@@ -203,6 +198,7 @@ def run_once(template):
     logging.root.handlers.clear()
     GlobalHydra.instance().clear()
     HydraConfig.instance().cfg = None
+    CheckFirst.prepared = None
 
 
 def child(request):
