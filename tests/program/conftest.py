@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from browsing import chromium_page
+from sweep_helpers import client
 from warm_command import Warm
 
 ROOT = Path(__file__).parents[2]
@@ -71,12 +72,6 @@ def run_command(folder, *arguments, **environment):
         text=True,
         timeout=300,
     )
-
-
-def client(database):
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=f"sqlite:///{database}")
 
 
 @pytest.fixture(scope="session")
