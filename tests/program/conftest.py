@@ -13,11 +13,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def migrated_database(tmp_path_factory):
+def migrated_database(warm):
     """An empty MLflow database: migrating one takes seconds, copying it does not."""
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    client(path).search_experiments()
-    return path
+    return warm.folder / "template-True.db"
 
 
 @pytest.fixture(scope="session")

@@ -83,6 +83,7 @@ class Warm:
         printed = self.folder / f"{self.count}"
         given = {"arguments": arguments, "folder": str(folder), "printed": str(printed)}
         if before and self.fresh is None:
+            shutil.copy(self.folder / "template-True.db", self.folder / "template-False.db")
             self.fresh = Forks(self.folder, used=False)
         forks = self.fresh if before else self.used
         pid = forks.ask(start=given, patience=patience, before=before if drawn else UNDRAWN + before)
