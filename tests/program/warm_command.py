@@ -25,7 +25,9 @@ from matplotlib.figure import Figure
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNgAAAAAgAB5zaMyAAAAABJRU5ErkJggg=="
 )
-Figure.savefig = lambda figure, path, **options: Path(path).write_bytes(PIXEL)
+def savefig(figure, path, **options):
+    path.write(PIXEL) if hasattr(path, "write") else Path(path).write_bytes(PIXEL)
+Figure.savefig = savefig
 """
 
 

@@ -4,7 +4,8 @@
     python tests/tools/mutate.py run faults.json --coverage .coverage --out results.json
     python tests/tools/mutate.py compare before.json after.json
 
-The coverage data must name the tests of every line: `pytest --cov=rnnexp --cov-branch --cov-context=test`.
+The coverage data must name the tests of every line: `pytest --cov=rnnexp --cov-branch --cov-context=test`, with the
+package pytest-cov.
 """
 
 import argparse
@@ -204,10 +205,11 @@ class Copy:
 
 def run(options, faults, out):
     """Try every fault that has no result yet, and write each result at once."""
-    import coverage
+    data = None
+    if options.coverage:
+        import coverage
 
-    data = coverage.CoverageData(options.coverage) if options.coverage else None
-    if data is not None:
+        data = coverage.CoverageData(options.coverage)
         data.read()
     results = json.loads(out.read_text()) if out.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
