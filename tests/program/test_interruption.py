@@ -11,7 +11,14 @@ from resume_runs import Record, runs_in
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("SIGINT", 130),
+        pytest.param("SIGTERM", 143, marks=pytest.mark.thorough),
+        pytest.param("SIGHUP", 129, marks=pytest.mark.thorough),
+    ],
+)
 def test_a_stopped_run_is_killed_and_keeps_its_metrics(folder, recorded, name, code):
     run = subprocess.Popen(
         [sys.executable, "-m", "rnnexp", "steps=10000000", "eval_every=50"],
