@@ -5,6 +5,7 @@ that ``runs:/<run>/model`` finds it too.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -17,23 +18,23 @@ import numpy as np
 
 from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
-from rnnexp.layers import Network, TimeGRU, TimeLSTM, TimeRNN
-from rnnexp.layers.recurrent import Recurrent
+from rnnexp.layers import Network
 from rnnexp.tasks import Task, Text
 from rnnexp.tracking.mlflow_run import MLflowRun, reason_of
+from rnnexp.tracking.model_code import CELLS, DEFAULTS
 
 if TYPE_CHECKING:
     from rnnexp.run_info import RunInfo
 
 #: The model's name in its run, and its folder in the run folder.
 NAME = "model"
-CODE = Path(__file__).with_name("model_code.py")
-#: What the model's code calls the cells.
-CELLS: dict[type[Recurrent], str] = {TimeRNN: "rnn", TimeGRU: "gru", TimeLSTM: "lstm"}
+PACKAGE = Path(__file__).parents[1]
+LAYERS = ("activations", "base", "gates", "gru", "init", "inputs", "linear", "lstm")
+LAYERS += ("network", "parameters", "recurrent", "rnn", "stack")
+#: The files of the package that a model needs.
+SHIPPED = ("checks.py", "tracking/model_code.py", *(f"layers/{name}.py" for name in LAYERS))
 #: What MLflow shall not do unless the environment says so: add the current folder's project files, and draw bars.
 QUIET = ("MLFLOW_UV_AUTO_DETECT", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR")
-#: The form of the description, which the code must know.
-FORM = 1
 #: Steps of the example.
 EXAMPLE_STEPS = 5
 
@@ -85,13 +86,13 @@ def description(network: Network, task: Task) -> dict[str, Any]:
         If the cell is not one of this package's, which alone the code knows, or there are many networks in one.
     """
     design = network.design
-    if design.cell not in CELLS:
+    cell = next((name for name, known in CELLS.items() if known is design.cell), None)
+    if cell is None:
         raise UserError(f"{design.cell.__name__} can't be run without its own code")
     if network.parameters.copies:
         raise UserError("only a single network can be a model", "a stack of copies has one each")
     told: dict[str, Any] = {
-        "form": FORM,
-        "cell": CELLS[design.cell],
+        "cell": cell,
         "activation": str(design.cell_options.get("activation", "tanh")),
         "num_layers": design.num_layers,
         "hidden_size": network.recurrent.layers[0].hidden_size,
@@ -140,31 +141,36 @@ def save_model(network: Network, task: Task, folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    loaded = set(sys.modules)
+    signature, example = _signature(network, told)
     with tempfile.TemporaryDirectory() as place:
-        weights, design = Path(place, "weights.npz"), Path(place, "design.json")
-        np.savez(weights, **network.parameters.values)  # type: ignore[arg-type]
-        design.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
-        signature, example = _signature(network, told)
-        form = mlflow.models.Model()
+        data = Path(place, "network")
+        data.mkdir()
+        np.savez(data / "weights.npz", **network.parameters.values)  # type: ignore[arg-type]
+        (data / "design.json").write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+        package = copy_code(Path(place))
         mlflow.pyfunc.save_model(
             path=folder,
-            mlflow_model=form,
-            python_model=str(CODE),
-            artifacts={"weights": str(weights), "design": str(design)},
+            loader_module=f"{package.name}.tracking.model_code",
+            data_path=str(data),
+            code_paths=[str(package)],
             signature=signature,
             input_example=example,
             pip_requirements=[f"mlflow=={mlflow.__version__}", f"numpy=={np.__version__}"],
         )
-    flavor = form.flavors["python_function"]  # which would tell where things lay on this machine
-    flavor["model_code_path"] = CODE.name
-    for artifact in flavor["artifacts"].values():
-        artifact["uri"] = artifact["path"]
-    form.save(folder / "MLmodel")
-    for name in [name for name in sys.modules if name.startswith("code_model_") and name not in loaded]:
-        del sys.modules[name]  # a sweep would gather one a job
-    for cache in list(folder.rglob("__pycache__")):
-        shutil.rmtree(cache, ignore_errors=True)
+
+
+def copy_code(folder: Path) -> Path:
+    """Copy the files that a model needs into a package in `folder`; the package.
+
+    Its name has a digest of the files, since MLflow puts it on ``sys.path``: models from two versions of this package
+    can be loaded in one process, and neither meets an installed rnnexp.
+    """
+    files = {name: (PACKAGE / name).read_bytes() for name in SHIPPED}
+    package = folder / f"rnnexp_model_{hashlib.sha256(repr(files).encode()).hexdigest()[:8]}"
+    for name, content in files.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_bytes(content)
+    return package
 
 
 def _signature(network: Network, told: dict[str, Any]) -> tuple[Any, Any]:
@@ -173,11 +179,8 @@ def _signature(network: Network, told: dict[str, Any]) -> tuple[Any, Any]:
     from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 
     if "characters" in told:
-        params = [
-            ParamSpec("length", "long", 200),
-            ParamSpec("temperature", "double", 1.0),
-            ParamSpec("seed", "long", 0),
-        ]
+        kinds = {int: "long", float: "double"}
+        params = [ParamSpec(name, kinds[type(value)], value) for name, value in DEFAULTS.items()]
         inputs, outputs = (Schema([ColSpec("string")]) for _ in range(2))
         return ModelSignature(inputs, outputs, ParamSchema(params)), ["".join(told["characters"][:EXAMPLE_STEPS])]
     outputs = Schema([TensorSpec(network.dtype, (-1, -1, told["output_size"]))])
