@@ -46,7 +46,7 @@ def model_wanted(info: "RunInfo") -> bool:
 
 
 def keep_model(info: "RunInfo", experiment: Experiment, run: MLflowRun | None) -> list[str]:
-    """Log a finished run's network if that is wanted; whatever fails is told, and costs the run nothing.
+    """Log a finished run's network if that is wanted; whatever fails is reported, and costs the run nothing.
 
     Returns
     -------
@@ -78,12 +78,12 @@ def keep_model(info: "RunInfo", experiment: Experiment, run: MLflowRun | None) -
 
 
 def description(network: Network, task: Task) -> dict[str, Any]:
-    """What the model's code has to know besides the weights, and what a person may want to: as plain values.
+    """What the model's code needs besides the weights, and what its user may want to know: as plain values.
 
     Raises
     ------
     UserError
-        If the cell is not one of this package's, which alone the code knows, or there are many networks in one.
+        If the cell is not one of this package's, whose code alone is shipped, or there are many networks in one.
     """
     design = network.design
     cell = next((name for name, known in CELLS.items() if known is design.cell), None)
@@ -91,7 +91,7 @@ def description(network: Network, task: Task) -> dict[str, Any]:
         raise UserError(f"{design.cell.__name__} can't be run without its own code")
     if network.parameters.copies:
         raise UserError("only a single network can be a model", "a stack of copies has one each")
-    told: dict[str, Any] = {
+    described: dict[str, Any] = {
         "cell": cell,
         "activation": str(design.cell_options.get("activation", "tanh")),
         "num_layers": design.num_layers,
@@ -107,11 +107,11 @@ def description(network: Network, task: Task) -> dict[str, Any]:
         "output_names": None if task.output_names is None else list(task.output_names),
     }
     if isinstance(task, Text):
-        told |= {"characters": task.characters, "start": task.start}
+        described |= {"characters": task.characters, "start": task.start}
     for name in ("means", "stds"):  # of a table's columns, in whose units inputs and outputs are
         if isinstance(scale := getattr(task, name, None), dict):
-            told[name] = {key: float(value) for key, value in scale.items()}
-    return told
+            described[name] = {key: float(value) for key, value in scale.items()}
+    return described
 
 
 def save_model(network: Network, task: Task, folder: Path) -> None:
@@ -122,18 +122,18 @@ def save_model(network: Network, task: Task, folder: Path) -> None:
     network : Network
         A single one, of this package's cells.
     task : Task
-        What it was trained on.
+        The task it was trained on.
     folder : Path
-        Made anew.
+        Replaced if it exists.
 
     Raises
     ------
     UserError
-        If the network has a cell of a person's own, or many copies.
+        If the network has a cell of the user's own, or many copies.
     OSError, MlflowException
         If it can't be written.
     """
-    told = description(network, task)
+    design = description(network, task)
     for name in QUIET:
         os.environ.setdefault(name, "false")
     import mlflow.pyfunc
@@ -141,12 +141,12 @@ def save_model(network: Network, task: Task, folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    signature, example = _signature(network, told)
+    signature, example = _signature(network, design)
     with tempfile.TemporaryDirectory() as place:
         data = Path(place, "network")
         data.mkdir()
         np.savez(data / "weights.npz", **network.parameters.values)  # type: ignore[arg-type]
-        (data / "design.json").write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+        (data / "design.json").write_text(json.dumps(design, indent=1, ensure_ascii=False), encoding="utf-8")
         package = copy_code(Path(place))
         mlflow.pyfunc.save_model(
             path=folder,
@@ -173,22 +173,22 @@ def copy_code(folder: Path) -> Path:
     return package
 
 
-def _signature(network: Network, told: dict[str, Any]) -> tuple[Any, Any]:
+def _signature(network: Network, design: dict[str, Any]) -> tuple[Any, Any]:
     """What goes in and comes out, batch first, and an example of what goes in."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 
-    if "characters" in told:
+    if "characters" in design:
         kinds = {int: "long", float: "double"}
         params = [ParamSpec(name, kinds[type(value)], value) for name, value in DEFAULTS.items()]
         inputs, outputs = (Schema([ColSpec("string")]) for _ in range(2))
-        return ModelSignature(inputs, outputs, ParamSchema(params)), ["".join(told["characters"][:EXAMPLE_STEPS])]
-    outputs = Schema([TensorSpec(network.dtype, (-1, -1, told["output_size"]))])
-    if told["input_kind"] == "tokens":
-        example = (np.arange(EXAMPLE_STEPS, dtype=np.int64) % told["input_size"])[np.newaxis]
+        return ModelSignature(inputs, outputs, ParamSchema(params)), ["".join(design["characters"][:EXAMPLE_STEPS])]
+    outputs = Schema([TensorSpec(network.dtype, (-1, -1, design["output_size"]))])
+    if design["input_kind"] == "tokens":
+        example = (np.arange(EXAMPLE_STEPS, dtype=np.int64) % design["input_size"])[np.newaxis]
         return ModelSignature(Schema([TensorSpec(example.dtype, (-1, -1))]), outputs), example
-    example = np.zeros((1, EXAMPLE_STEPS, told["input_size"]), network.dtype)
-    return ModelSignature(Schema([TensorSpec(network.dtype, (-1, -1, told["input_size"]))]), outputs), example
+    example = np.zeros((1, EXAMPLE_STEPS, design["input_size"]), network.dtype)
+    return ModelSignature(Schema([TensorSpec(network.dtype, (-1, -1, design["input_size"]))]), outputs), example
 
 
 def log_model(run: MLflowRun, folder: Path, params: dict[str, str]) -> str:
