@@ -29,10 +29,13 @@ if TYPE_CHECKING:
 #: The model's name in its run, and its folder in the run folder.
 NAME = "model"
 PACKAGE = Path(__file__).parents[1]
-LAYERS = ("activations", "base", "gates", "gru", "init", "inputs", "linear", "lstm")
-LAYERS += ("network", "parameters", "recurrent", "rnn", "stack")
 #: The files of the package that a model needs.
-SHIPPED = ("checks.py", "tracking/model_code.py", *(f"layers/{name}.py" for name in LAYERS))
+SHIPPED = (
+    "checks.py",
+    *(f"layers/{name}.py" for name in ("activations", "base", "gates", "gru", "init", "inputs", "linear", "lstm")),
+    *(f"layers/{name}.py" for name in ("network", "parameters", "recurrent", "rnn", "stack")),
+    "tracking/model_code.py",
+)
 #: What MLflow shall not do unless the environment says so: add the current folder's project files, and draw bars.
 QUIET = ("MLFLOW_UV_AUTO_DETECT", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR")
 #: Steps of the example.

@@ -59,7 +59,7 @@ class Model:
             parameters, Design(design["input_kind"], design["input_size"], cell, options, design["num_layers"])
         )
         self.characters: list[str] = design.get("characters", [])
-        self.start: int | None = design.get("start")
+        self.start: int = design.get("start", 0)
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
         """Outputs of every step, or the continuations of prompts; see the top of this file.

@@ -342,10 +342,13 @@ def test_a_store_that_takes_nothing_leaves_the_model_in_the_run_folder(text, tmp
 
 
 ELSEWHERE = """
-import importlib.util
 import sys
 sys.path.insert(0, sys.argv[1])
-if importlib.util.find_spec("rnnexp"):
+try:
+    import rnnexp.layers
+except ImportError:
+    sys.modules.pop("rnnexp", None)  # a mere folder of that name
+else:
     sys.exit("rnnexp is there")
 import mlflow.pyfunc
 import numpy as np
