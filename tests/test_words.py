@@ -74,6 +74,8 @@ WORDS = [
 ]
 #: Modules by what they hold; these names said how they were used.
 MODULES = {"together", "whole", "grouping", "side_by_side", "common", "utils", "misc"}
+#: The first page to read has the classes that the fast layers have.
+TEXTBOOK = "layers/textbook.py"
 #: Every command has its `main`.
 ENTRY_POINT = "main"
 
@@ -142,7 +144,8 @@ def test_no_function_has_the_name_of_a_module():
 def test_no_two_classes_share_a_name():
     classes = definitions(ast.ClassDef)
     assert classes["Network"] == {"layers/network.py"}
-    assert {name: files for name, files in classes.items() if len(files) > 1} == {}
+    shared = {name: files - {TEXTBOOK} for name, files in classes.items()}
+    assert {name: files for name, files in shared.items() if len(files) > 1} == {}
 
 
 def test_no_function_is_called_told():
