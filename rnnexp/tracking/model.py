@@ -29,14 +29,9 @@ if TYPE_CHECKING:
 #: The model's name in its run, and its folder in the run folder.
 NAME = "model"
 PACKAGE = Path(__file__).parents[1]
-#: The files of the package that a model needs.
-SHIPPED = (
-    "checks.py",
-    *(f"layers/{name}.py" for name in ("activations", "base", "gates", "gru", "init", "inputs", "linear", "lstm")),
-    *(f"layers/{name}.py" for name in ("network", "parameters", "recurrent", "rnn", "stack")),
-    "tracking/model_code.py",
-)
-#: What MLflow shall not do unless the environment says so: add the current folder's project files, and draw bars.
+#: Files of its `layers` that a model does not need.
+NOT_SHIPPED = {"__init__", "checking", "criteria", "torch_weights"}
+#: What MLflow does unless the environment forbids it: add the current folder's project files, and draw progress bars.
 QUIET = ("MLFLOW_UV_AUTO_DETECT", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR")
 #: Steps of the example.
 EXAMPLE_STEPS = 5
@@ -168,7 +163,9 @@ def copy_code(folder: Path) -> Path:
     Its name has a digest of the files, since MLflow puts it on ``sys.path``: models from two versions of this package
     can be loaded in one process, and neither meets an installed rnnexp.
     """
-    files = {name: (PACKAGE / name).read_bytes() for name in SHIPPED}
+    layers = (path for path in sorted((PACKAGE / "layers").glob("*.py")) if path.stem not in NOT_SHIPPED)
+    sources = [PACKAGE / "checks.py", *layers, PACKAGE / "tracking" / "model_code.py"]
+    files = {path.relative_to(PACKAGE).as_posix(): path.read_bytes() for path in sources}
     package = folder / f"rnnexp_model_{hashlib.sha256(repr(files).encode()).hexdigest()[:8]}"
     for name, content in files.items():
         (package / name).parent.mkdir(parents=True, exist_ok=True)

@@ -32,6 +32,8 @@ CELLS = [
     (TimeGRU, {}),
     (TimeLSTM, {"forget_bias": 0.3}),
 ]
+#: Folders of a shipped package.
+ROOMS = ("layers", "tracking")
 #: Every pair of choices at least once: inputs, cell, layers, learned initial states, dtype.
 CHOICES = [
     (given, *cell, (1, 3)[(i + j) % 2], bool((i + j // 2) % 2), ("float32", "float64")[(i // 2 + j) % 2])
@@ -201,7 +203,7 @@ def test_the_files_are_plain(text, tmp_path):
     save_model(text[1], text[0], folder := tmp_path / "model")
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     (code,) = (folder / "code").iterdir()
-    assert {name for name in names if name.startswith("code/")} == {f"code/{code.name}/{n}" for n in models.SHIPPED}
+    shipped = {path.relative_to(code).as_posix() for path in code.rglob("*") if path.is_file()}
     assert {"MLmodel", "data/network/weights.npz", "data/network/design.json", "requirements.txt"} <= names
     assert not any(name.endswith((".pkl", ".pyc")) for name in names)
     with zipfile.ZipFile(folder / "data/network/weights.npz") as archive:
@@ -213,10 +215,13 @@ def test_the_files_are_plain(text, tmp_path):
     for name in names - {"data/network/weights.npz"}:
         said = (folder / name).read_text(encoding="utf-8")
         assert str(models.PACKAGE.parent) not in said and str(tmp_path) not in said and "/tmp" not in said, name
-    for name in models.SHIPPED:
+    for name in shipped:
         source = (models.PACKAGE / name).read_bytes()
         assert (code / name).read_bytes() == source
         assert not any(word in source for word in (b"import rnnexp", b"from rnnexp", b"eval(", b"exec(", b"pickle."))
+    load(folder)  # every file that is shipped is used
+    used = {name for name in sys.modules if name.startswith(f"{code.name}.")} - {f"{code.name}.{n}" for n in ROOMS}
+    assert {f"{code.name}.{name.removesuffix('.py').replace('/', '.')}" for name in shipped} == used
 
 
 def test_signatures_say_batch_first(values, loaded, tmp_path):
