@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -91,10 +92,26 @@ def find_run(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -
             now[group] = settings[group]
     now["resume"] = None
     check_steps(now["steps"], before["steps"], state, finished_at(files.folder))
-    run = saved.get("id")
+    run = run_id(folder, saved["overrides"])
     if run is not None and now["tracking"]["backend"] == "mlflow":
         check_run(run, now["tracking"]["uri"], started_in)
     return Resumption(now, saved["choices"], list(saved["overrides"]), folder, run, state)
+
+
+def run_id(folder: Path, overrides: Iterable[str]) -> str | None:
+    """The MLflow run of a folder, by its run log, which is continued; None without MLflow.
+
+    Raises
+    ------
+    UserError
+        If there is no log: the record would not be complete.
+    """
+    from rnnexp.tracking.run_log import RUN_LOG, RunLog
+
+    if not (folder / RUN_LOG).is_file():
+        problem = f"the run in {folder} has no run log ({RUN_LOG}): an earlier version recorded it, or it was deleted"
+        raise UserError(problem, f"begin a new run: {shlex.join(['python', '-m', 'rnnexp', *overrides])}")
+    return RunLog(folder, resumed=True).id
 
 
 def keep_locked(folder: Path) -> None:
