@@ -3,6 +3,7 @@
 A store that fails does not disturb training: what it did not accept is in the run log, and is tried again.
 """
 
+import contextlib
 import getpass
 import math
 import shlex
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,7 @@ class MLflowRun(RunLog):
             except Exception as error:
                 raise store_error(error, store.uri) from None
         elif pauses[store.uri].over:
-            self._try(self._send)
+            self._try()
         # They go with the first metrics: a call costs more than what it carries. Those that are there can't change.
         if new := {key: str(value)[:6000] for key, value in params.items() if key not in self.params}:
             self.put(params=new)
@@ -179,13 +180,13 @@ class MLflowRun(RunLog):
         store = pauses[self.store.uri]
         over = store.over and self._pause.over
         if self.pending and (over or (last and not (self._later and store.failing))):
-            self._try(self._send)
+            self._try()
 
-    def _try(self, call: Callable[[], object]) -> bool:
-        """Whether the call went well; if not, that is reported the first time."""
+    def _try(self) -> None:
+        """Send; a failure is reported the first time."""
         began = time.monotonic()
         try:
-            call()
+            self._send()
         except Exception as error:
             mine = hasattr(error, "error_code") and not of_store(error)
             pause = self._pause if mine else pauses[self.store.uri]
@@ -193,10 +194,9 @@ class MLflowRun(RunLog):
             if not pause.reported:
                 pause.reported = True
                 self._report(error, "this run's data" if mine else "data")
-            return False
-        pauses[self.store.uri].works()
-        self._pause.works()
-        return True
+        else:
+            pauses[self.store.uri].works()
+            self._pause.works()
 
     def _report(self, error: Exception, what: str) -> None:
         try:
@@ -229,7 +229,8 @@ class MLflowRun(RunLog):
         """Delete it, in MLflow too."""
         super().discard()
         if self.id is not None:
-            self._try(lambda: self.store.client.delete_run(self.id))
+            with contextlib.suppress(Exception):
+                self.store.client.delete_run(self.id)
 
 
 def of_store(error: Exception) -> bool:

@@ -23,13 +23,13 @@ from rnnexp.redaction import redact_text
 from rnnexp.run_info import RunInfo
 from rnnexp.tasks import Text
 from rnnexp.tracking import summary
-from rnnexp.tracking.dead_runs import end_dead_runs
+from rnnexp.tracking.dead_runs import end_dead_runs, process_tags
 from rnnexp.tracking.gradient_report import write_report
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.model import keep_model
 from rnnexp.tracking.progress import Quiet, progress_display
 from rnnexp.tracking.run_folder import RunFolder
-from rnnexp.tracking.run_log import RUN_LOG, RunLog, begin_without_mlflow
+from rnnexp.tracking.run_log import RUN_LOG, RunLog
 from rnnexp.tracking.saver import Saver
 from rnnexp.tracking.store import Store, open_store, store_error, tracking_uri
 from rnnexp.training import Report
@@ -242,17 +242,12 @@ def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:
-    """A recorder into the store that the settings name.
-
-    Raises
-    ------
-    UserError
-        If the store can't be used; nothing is left behind in it.
-    """
+    """A recorder into the store that the settings name; if that can't be used, a `UserError`, and nothing is left."""
     if info.settings["tracking"]["backend"] == "mlflow":
         log: RunLog = mlflow_run(info)
     else:
-        log = begin_without_mlflow(info.folder, resumed=info.resumed is not None)
+        log = RunLog(info.folder, resumed=info.resumed is not None)
+        log.put(begin={"uri": None, "tags": process_tags()})
     process.begin_collection()
     return Recorder(experiment, info, log)
 

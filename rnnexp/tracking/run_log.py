@@ -26,7 +26,6 @@ from typing import Any
 from rnnexp.checks import UserError
 from rnnexp.history import Point, is_last_curve
 from rnnexp.json_lines import LineFile, read_lines
-from rnnexp.tracking.dead_runs import process_tags
 
 RUN_LOG = "run.jsonl"
 #: What comes is written, and sent, in batches of so many points or after so many seconds; the parameters sooner.
@@ -208,13 +207,6 @@ class RunLog:
         self._points, self.pending, self._file = [], [], LineFile(self.folder / RUN_LOG, new=True)
         with contextlib.suppress(OSError):
             self._file.path.unlink(missing_ok=True)
-
-
-def begin_without_mlflow(folder: Path, *, resumed: bool) -> RunLog:
-    """The log of a run, or of its continuation, that is only recorded in its folder."""
-    log = RunLog(folder, resumed=resumed)
-    log.put(begin={"uri": None, "tags": process_tags()})
-    return log
 
 
 def milliseconds() -> int:

@@ -8,14 +8,9 @@ from rnnexp.tracking.store import Store
 
 
 def open_run(log: RunLog, store: Store, *, again: bool) -> tuple[Any, Any]:
-    """The MLflow run of a log, created if need be, and where its files go.
+    """The MLflow run of a log, created if need be, and the repository of its files.
 
-    Parameters
-    ----------
-    log : RunLog
-    store : Store
-    again : bool
-        There may have been an earlier try to create it, which was answered too late.
+    With `again`, there may have been an earlier try to create it, which was answered too late.
     """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -51,13 +46,6 @@ def reopen(client: Any, run_id: str, tags: Mapping[str, str]) -> None:
 
 def upload_entries(log: RunLog, client: Any, artifact_repository: Any) -> None:
     """Send the pending entries of a log in order; what was accepted is noted in it, whatever is raised.
-
-    Parameters
-    ----------
-    log : RunLog
-    client : mlflow.MlflowClient
-    artifact_repository : ArtifactRepository
-        Of the run.
 
     Raises
     ------

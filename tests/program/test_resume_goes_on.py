@@ -248,7 +248,9 @@ def test_a_run_without_mlflow_may_be_recorded_there_from_its_resumption_on(warm,
     run_folder = stop(warm, folder, "tracking=none", number=number)
     assert runs_in(folder) == []
     assert warm.run(folder, f"resume={run_folder}", "tracking=mlflow").returncode == 0
-    check_whole(run_folder, run_folder_of(reference), Record(folder), Record(reference))
+    record = Record(folder)
+    record.params["tracking"] = "mlflow"  # which is the choice that the run began with
+    check_whole(run_folder, run_folder_of(reference), record, Record(reference))
 
 
 def test_a_part_without_mlflow_is_recorded_there_by_the_next_one(warm, reference):

@@ -12,7 +12,7 @@ from rnnexp.history import Point
 from rnnexp.json_lines import LineFile, read_lines
 from rnnexp.tracking import run_log
 from rnnexp.tracking.run_folder import RunFolder
-from rnnexp.tracking.run_log import RUN_LOG, RunLog, begin_without_mlflow, is_complete
+from rnnexp.tracking.run_log import RUN_LOG, RunLog, is_complete
 
 
 @pytest.fixture
@@ -82,6 +82,12 @@ def steps_in(folder, name="eval/loss"):
     return [point[3] for entry in entries for point in entry.get("metrics", ()) if point[0] == name]
 
 
+def without_mlflow(folder, resumed):
+    log = RunLog(folder, resumed=resumed)
+    log.put(begin={"uri": None, "tags": {}})
+    return log
+
+
 class Uploaded(RunLog):
     """A log whose first entries are accepted by MLflow when it is uploaded."""
 
@@ -97,14 +103,14 @@ class Uploaded(RunLog):
 def test_metrics_are_in_the_folder_when_their_time_has_come(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(run_log.time, "monotonic", lambda: now[0])
-    kept, path = begin_without_mlflow(tmp_path, resumed=False), tmp_path / RUN_LOG
+    kept, path = without_mlflow(tmp_path, resumed=False), tmp_path / RUN_LOG
     kept.add([Point("eval/loss", 0.1, 1)])
     kept.flush_if_due()
     assert not path.exists()
     now[0] += 1.1
     kept.flush_if_due()  # sooner than the others, so that the parameters are seen
     begin, metrics = read_lines(path)
-    assert begin["begin"]["uri"] is None and begin["begin"]["tags"]["pid"] == str(os.getpid())
+    assert begin == {"begin": {"uri": None, "tags": {}}}
     ((name, value, when, step),) = metrics["metrics"]
     assert (name, value, step) == ("eval/loss", 0.1, 1)
     assert abs(when / 1000 - time.time()) < 60
@@ -127,7 +133,7 @@ def test_metrics_are_in_the_folder_when_their_time_has_come(tmp_path, monkeypatc
 
 
 def test_a_full_disk_is_reported_once_and_nothing_is_lost_if_it_has_room_again(tmp_path, disk, capsys):
-    kept = begin_without_mlflow(tmp_path, resumed=False)
+    kept = without_mlflow(tmp_path, resumed=False)
     disk["left"] = 20
     for step in range(3):
         kept.add(points(step))
@@ -214,11 +220,11 @@ def test_a_log_that_lost_lines_does_not_seem_to_be_ahead(tmp_path):
 
 def test_what_comes_again_in_a_resumed_run_is_dropped(tmp_path):
     last, first = "gradient_by_lag/last", "gradient_by_lag/first"
-    log = begin_without_mlflow(tmp_path, resumed=False)
+    log = without_mlflow(tmp_path, resumed=False)
     log.add([*points(0, 10, 20), *points(1, name="solved_at_step"), *points(0, 1, 2, name=first)])
     log.add(points(0, 1, 2, name=last))
     log.end("FINISHED", {})
-    again = begin_without_mlflow(tmp_path, resumed=True)
+    again = without_mlflow(tmp_path, resumed=True)
     again.add([*points(10, 20, 30), *points(0, 1, 2, name=first), *points(3, name="new")])
     again.add([Point(last, 0.0, 0), Point(last, 5.0, 1), Point(last, 2 / 8, 2), Point(last, 1.0, 3)])
     again.end("FINISHED", {})
@@ -226,7 +232,7 @@ def test_what_comes_again_in_a_resumed_run_is_dropped(tmp_path):
     assert steps_in(tmp_path, "solved_at_step") == [1] and steps_in(tmp_path, "new") == [3]
     assert steps_in(tmp_path, first) == [0, 1, 2]
     assert steps_in(tmp_path, last) == [0, 1, 2, 1, 3]
-    third = begin_without_mlflow(tmp_path, resumed=True)
+    third = without_mlflow(tmp_path, resumed=True)
     third.add([Point(last, 1 / 8, 1), Point(last, 1.0, 3)])  # as it was before the last time
     third.end("FINISHED", {})
     assert steps_in(tmp_path, last) == [0, 1, 2, 1, 3, 1]
@@ -234,7 +240,7 @@ def test_what_comes_again_in_a_resumed_run_is_dropped(tmp_path):
 
 def test_a_new_log_replaces_the_one_that_is_there(tmp_path):
     for step in (1, 2):
-        log = begin_without_mlflow(tmp_path, resumed=False)
+        log = without_mlflow(tmp_path, resumed=False)
         log.add(points(step))
         assert (tmp_path / RUN_LOG).exists() is (step == 2), "nothing is written before it is time"
         log.end("FINISHED", {})
