@@ -53,8 +53,10 @@ class RunLog:
     ----------
     id : str or None
         Of the MLflow run, once it was created.
+    accepted : int
+        How many entries MLflow has accepted.
     pending : list of dict
-        Entries that MLflow has not accepted yet.
+        The others.
     begin, creator : dict
         The last `begin`, and the first one with a store, which creates the run in MLflow; empty without one.
     ended : [status, milliseconds] or None
@@ -79,7 +81,7 @@ class RunLog:
         self.ended: list[Any] | None = None
         self.params: set[str] = set()
         self._file = LineFile(folder / RUN_LOG, new=not resumed)
-        self._accepted = 0
+        self.accepted = 0
         self._points: list[list[Any]] = []
         self._artifacts: list[str] = []
         self._steps: dict[str, int] = {}
@@ -97,7 +99,7 @@ class RunLog:
             for line in lines:
                 if "acknowledged" in line:
                     # A log that lost lines must not seem to be ahead.
-                    self._accepted, self.id = min(line["acknowledged"], len(self.pending)), line["run"]
+                    self.accepted, self.id = min(line["acknowledged"], len(self.pending)), line["run"]
                 else:
                     self._take(line)
                 for name, value, _, step in line.get("metrics", ()):
@@ -109,7 +111,7 @@ class RunLog:
             raise UserError(f"the run log {path} can't be read: {error.strerror or error}") from None
         except (LookupError, TypeError, ValueError, AttributeError):
             raise UserError(f"{path} is not a run log") from None
-        self.pending = self.pending[self._accepted :]
+        self.pending = self.pending[self.accepted :]
 
     def _take(self, entry: Entry) -> None:
         self.pending.append(entry)
@@ -172,12 +174,12 @@ class RunLog:
 
     def accept(self, count: int) -> None:
         """Note that MLflow has accepted so many further entries."""
-        self._accepted += count
+        self.accepted += count
         self.pending = self.pending[count:]
         self._acknowledge(complete=self.ended is not None and not self.pending)
 
     def _acknowledge(self, complete: bool) -> None:
-        self._file.add({"acknowledged": self._accepted, "run": self.id, "complete": complete})
+        self._file.add({"acknowledged": self.accepted, "run": self.id, "complete": complete})
 
     def artifact(self, path: Path) -> None:
         """Keep a file of the folder with the run; it is sent at its end."""

@@ -61,7 +61,7 @@ def upload_entries(log: RunLog, client: Any, artifact_repository: Any) -> None:
         for entries in calls(log.pending):
             first = entries[0]
             if "begin" in first:
-                if first["begin"]["uri"] is not None and first["begin"] is not log.creator:
+                if first["begin"]["uri"] is not None and log.accepted + accepted:  # not the first process
                     reopen(client, str(log.id), first["begin"]["tags"])
             elif "artifacts" in first:
                 for path in (log.folder / name for name in first["artifacts"]):

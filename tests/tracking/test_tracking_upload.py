@@ -209,6 +209,38 @@ def test_a_run_that_could_not_be_created_is_created_once(begin, opened, upload, 
     assert stored(tmp_path, names["doubtful"].info.run_id) == expected((2,))
 
 
+def test_a_run_that_is_resumed_before_it_could_be_created_is_created_with_all_of_it(begin, opened, tmp_path):
+    with broken(tmp_path):
+        first = begin(later=True)
+        first.add(points(1))
+        assert first.end("KILLED", {"error": "stopped by Ctrl-C"}) == ""
+    mlflow_run.pauses.clear()
+    again = begin(resumed=True)
+    record = opened.client.get_run(again.id)
+    assert record.info.status == "RUNNING" and "error" not in record.data.tags
+    again.add(points(1))
+    again.add(points(2))
+    assert again.end("FINISHED", {}) == ""
+    assert len(opened.client.search_runs([opened.experiment_id])) == 1
+    assert stored(tmp_path, again.id) == expected((1, 2))
+    assert waiting(tmp_path) == []
+
+
+def test_a_short_run_costs_three_calls(begin, opened, monkeypatch):
+    called = []
+    for name in [name for name in dir(opened.client) if not name.startswith("_")]:
+        if callable(method := getattr(opened.client, name)):
+            count = lambda *given, name=name, method=method, **more: called.append(name) or method(*given, **more)  # noqa: E731
+            monkeypatch.setattr(opened.client, name, count)
+    run = begin()
+    run.add(points(1))
+    run.flush_if_due()
+    (run.folder / "table.csv").write_text("a,b\n")
+    run.artifact(run.folder / "table.csv")
+    assert run.end("FINISHED", {"note": "whole"}) == ""
+    assert called == ["create_run", "log_batch", "set_terminated"]
+
+
 def test_a_run_that_can_not_be_created_now_is_refused(begin, tmp_path):
     with broken(tmp_path), pytest.raises(UserError, match="is a folder"):
         begin()
