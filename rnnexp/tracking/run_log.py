@@ -33,6 +33,7 @@ RUN_LOG = "run.jsonl"
 BATCH, PATIENCE, SOON = 1000, 5.0, 1.0
 #: What a log ends with of which nothing is to be uploaded.
 COMPLETE = b'"complete":true}\n'
+LOST = "without it the run can't be continued: begin a new one"
 Entry = dict[str, Any]
 
 
@@ -108,9 +109,9 @@ class RunLog:
                     else:
                         self._steps[name] = max(step, self._steps.get(name, -1))
         except OSError as error:
-            raise UserError(f"the run log {path} can't be read: {error.strerror or error}") from None
+            raise UserError(f"the run log {path} can't be read: {error.strerror or error}", LOST) from None
         except (LookupError, TypeError, ValueError, AttributeError):
-            raise UserError(f"{path} is not a run log") from None
+            raise UserError(f"{path} is not a run log", LOST) from None
         self.pending = self.pending[self.accepted :]
 
     def _take(self, entry: Entry) -> None:

@@ -260,10 +260,10 @@ def test_a_folder_without_a_run_log(warm, finished, content):
     (copy / "run.jsonl").unlink()
     if content is not None:
         (copy / "run.jsonl").write_text(content)
-        words = [f"{copy}/run.jsonl is not a run log"]
+        words = [f"{copy}/run.jsonl is not a run log", "begin a new one"]
     else:
         (copy / "metrics.jsonl").touch()
-        words = [f"{copy} has no run log (run.jsonl)", "an earlier version", f"python -m rnnexp steps={STEPS}"]
+        words = [f"{copy} has no run log (run.jsonl)", "an earlier version", "begin a new run: python -m rnnexp "]
     before = everything(folder)
     done = warm.run(folder, f"resume={copy}", f"steps={2 * STEPS}")
     refused(done, *words)
