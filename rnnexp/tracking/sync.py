@@ -160,7 +160,7 @@ def upload_rest(log: RunLog, store: Store) -> str:
         if status != "FINISHED":
             log.put(tags={"error": error or DIED_SILENTLY})
         log.put(end=[status, run.info.end_time or written])
-    elif error == DIED_SILENTLY:  # as somebody concluded from its silence, but it has said how it ended
+    elif error == DIED_SILENTLY and log.ended[0] != "KILLED":  # a wrong conclusion from its silence
         store.client.delete_tag(log.id, "error")
     try:
         upload_entries(log, store.client, artifact_repository)
