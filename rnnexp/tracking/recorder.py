@@ -244,7 +244,7 @@ def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:
     """A recorder into the store that the settings name; if that can't be used, a `UserError`, and nothing is left."""
     if info.settings["tracking"]["backend"] == "mlflow":
-        log: RunLog = mlflow_run(info)
+        log: RunLog = open_mlflow_run(info)
     else:
         log = RunLog(info.folder, resumed=info.resumed is not None)
         log.put(begin={"uri": None, "tags": process_tags()})
@@ -268,11 +268,11 @@ def failure_recorded(info: RunInfo) -> Iterator[None]:
         recorded = info.job is not None and info.settings["tracking"]["backend"] == "mlflow"
         if recorded and not process.is_interruption(process.behind(error)):
             with contextlib.suppress(Exception):
-                mlflow_run(info).end("FAILED", {"error": reason(error, info)})
+                open_mlflow_run(info).end("FAILED", {"error": reason(error, info)})
         raise
 
 
-def mlflow_run(info: RunInfo) -> MLflowRun:
+def open_mlflow_run(info: RunInfo) -> MLflowRun:
     """The run in MLflow, begun or taken up again; a `UserError` if the store can't be used."""
     store = store_of(info)
     command = " ".join(["python -m rnnexp", *info.overrides])
