@@ -75,7 +75,7 @@ def entry(state: Any, name: str, where: str = "") -> Any:
 def array_like(saved: Any, where: str, shape: tuple[int | None, ...], dtype: Any) -> Array:
     """A copy of an array of that shape, None being any number of steps, and of that dtype or one of those kinds."""
     if not isinstance(saved, np.ndarray):
-        raise unfit(f"{where} is no array")
+        raise unfit(f"{where} is not an array")
     right = saved.dtype.kind in dtype if isinstance(dtype, str) else saved.dtype == dtype
     if not right:
         raise unfit(f"{where} holds numbers of type {saved.dtype}, not of the type that is needed here")

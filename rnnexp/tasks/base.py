@@ -1,4 +1,4 @@
-"""What every task gives: batches of sequences, what is scored, and the loss of a predictor that learnt nothing."""
+"""What every task provides: batches of sequences, scored steps, and the loss of a trivial predictor."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,21 +10,26 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import DTypeLike, NDArray
 
+from rnnexp.checks import integer
+
 Array = NDArray[Any]
+
+#: For `Task.solved_below`: the number is 0.
+NONE = float(np.nextafter(0.0, 1.0))
 
 
 @dataclass(slots=True)
 class Batch:
-    """Sequences side by side, time first.
+    """A batch of sequences, time first.
 
     Attributes
     ----------
     inputs : integer array (T, N) of tokens, or float array (T, N, D)
     targets : integer array (T, N) of classes, or float array (T, N, O)
     mask : boolean array (T, N)
-        Which steps are scored; what `targets` holds elsewhere has no meaning.
+        Which steps are scored; `targets` has no meaning elsewhere.
     allowed : boolean array (T, N, O), optional
-        Classes that count as right besides the target, where a task can't tell which one will come.
+        Classes that also count as correct, where the next one can't be predicted.
     """
 
     inputs: Array
@@ -33,7 +38,7 @@ class Batch:
     allowed: Array | None = None
 
     def at(self, index: Any) -> "Batch":
-        """Whatever `index` picks of each array, whose first axes are time and sequence."""
+        """Every array indexed by `index`; the first axes are time and sequence."""
         allowed = None if self.allowed is None else self.allowed[index]
         return Batch(self.inputs[index], self.targets[index], self.mask[index], allowed)
 
@@ -61,7 +66,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A predictor that has learnt nothing worth learning.
+    """A trivial predictor.
 
     Attributes
     ----------
@@ -74,7 +79,7 @@ class Baseline:
     error : float or None
         Its share of wrong answers by the paper's rule, where the task has one.
     exact : bool
-        The numbers have a closed form; otherwise they were computed from drawn data or the task's own.
+        Whether the numbers have a closed form; otherwise they are computed from data.
     """
 
     loss: float
@@ -86,13 +91,13 @@ class Baseline:
 
 @dataclass
 class Place:
-    """Where a batch of streams has got to: arrays that `StreamTask.read` moves on in place."""
+    """The position of a batch of streams: arrays that `StreamTask.read` advances in place."""
 
     arrays: dict[str, Array] = field(default_factory=dict)
 
 
 class Task(ABC):
-    """A source of sequences; it knows nothing of networks.
+    """A source of sequences; it knows nothing about networks.
 
     Attributes
     ----------
@@ -103,20 +108,22 @@ class Task(ABC):
     output_size : int
         Number of classes, or of values predicted per scored step.
     scored : str
-        Which steps count, in words.
+        Which steps are scored, in words.
     paper : str
         Where the task comes from.
     success : str
         The published rule for a solved task, in words; empty where there is none.
+    solved_below : sequence of (str, float)
+        The same rule as numbers of an evaluation and the bounds that they must stay below; empty where there is none.
     error_per : {"step", "sequence"} or None
-        What is right or wrong by the paper's rule: every scored step, or a sequence with all of its scored steps. None
-        where the paper speaks of the loss only.
+        The unit that is right or wrong by the paper's rule: a scored step, or a sequence with all its scored steps.
+        None where the paper reports the loss only.
     floor : float or None
-        The best loss that any predictor can reach, where it is known.
+        The best loss that any predictor can reach, where known.
     digest : str
-        Of data that were read from a file: other data have another one. Empty where everything is drawn.
+        Hash of the data read from a file; empty where everything is drawn.
     input_names, output_names : sequence of str or None
-        What each token or input value, and each class or output value, is called, where they have names.
+        Names of the tokens or input values, and of the classes or output values, where they have any.
     baseline : Baseline
     """
 
@@ -127,6 +134,7 @@ class Task(ABC):
     scored: str
     paper: str = ""
     success: str = ""
+    solved_below: Sequence[tuple[str, float]] = ()
     error_per: str | None = None
     floor: float | None = None
     digest: str = ""
@@ -150,14 +158,14 @@ class Task(ABC):
         outputs : array (S, N, O)
             Logits of classes, or values.
         batch : Batch
-            The same S steps; what is said of steps outside its mask is ignored.
+            The same S steps; steps outside its mask are ignored.
 
         Returns
         -------
         boolean array (S, N)
         """
         if self.target_kind != "classes":
-            raise NotImplementedError(f"{type(self).__name__} has no rule for a wrong value")
+            raise NotImplementedError(f"{type(self).__name__} has no rule for errors")
         answers = outputs.argmax(axis=-1)
         missed: Array = answers != batch.targets
         if batch.allowed is not None:
@@ -165,17 +173,25 @@ class Task(ABC):
         return missed
 
     def solved(self, report: Any) -> bool | None:
-        """Whether the task is solved by the published rule; None without a rule, or where nothing was evaluated.
+        """Whether the task is solved by the published rule; None without a rule or an evaluation.
 
         Parameters
         ----------
         report : Report
             Of `rnnexp.training`: its ``evaluation`` has ``loss``, ``accuracy``, ``error`` and ``absolute_error``.
         """
-        return None
+        if report.evaluation is None or not self.solved_below:
+            return None
+
+        def number(name: str) -> float:
+            if hasattr(report.evaluation, name):
+                return float(getattr(report.evaluation, name))
+            return self.further_metrics(report.evaluation.loss)[name]
+
+        return all(number(name) < bound for name, bound in self.solved_below)
 
     def further_metrics(self, loss: float) -> dict[str, float]:
-        """The evaluation loss in other units that are usual for the task, by name."""
+        """The evaluation loss in the task's other customary units, by name."""
         return {}
 
 
@@ -183,17 +199,17 @@ class EpisodeTask(Task):
     """Sequences with a beginning and an end; the hidden state starts from zero in each."""
 
     def __init__(self, *, eval_sequences: int) -> None:
-        self.eval_sequences = eval_sequences
+        self.eval_sequences = integer("eval_sequences", eval_sequences, at_least=1)
 
     @abstractmethod
     def sample(self, batch_size: int, *, rng: Generator) -> Batch:
         """`batch_size` fresh sequences."""
 
     def sample_copies(self, batch_size: int, *, rngs: Sequence[Generator]) -> Batch | None:
-        """What `sample` gives with each of the generators, side by side: (T, K, N, ...).
+        """The results of `sample` with each generator, stacked: (T, K, N, ...).
 
-        None, unless overridden: a task need not know how to draw for many networks faster than one by one. The same
-        steps must be scored in all of them.
+        None unless overridden, which pays only where drawing for all networks at once is faster. All must score the
+        same steps.
         """
         return None
 
@@ -203,29 +219,74 @@ class EpisodeTask(Task):
 
 
 class StreamTask(Task):
-    """Sequences without an end; the hidden state is carried from one window to the next."""
+    """Endless sequences; the hidden state is carried from one window to the next."""
 
     #: Streams in the evaluation set, and steps in each.
     eval_streams: int = 20
     eval_steps: int = 500
 
+    def check_evaluation(self, eval_streams: int, eval_steps: int, *, at_least: int, hint: str) -> None:
+        """Keep the size of the evaluation set; `at_least` steps leave one to score."""
+        self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
+        self.eval_steps = integer("eval_steps", eval_steps, at_least=at_least, hint=hint)
+
     @abstractmethod
     def begin(self, batch_size: int, *, rng: Generator) -> Place:
-        """The place where `batch_size` streams begin."""
+        """The starting position of `batch_size` streams."""
 
     @abstractmethod
     def read(self, place: Place, steps: int, *, rng: Generator) -> Batch:
-        """The next `steps` steps of all streams; `place` moves on."""
+        """The next `steps` steps of all streams; advances `place`."""
 
     def evaluation(self, *, rng: Generator) -> Batch:
         """The first `eval_steps` steps of `eval_streams` streams."""
         return self.read(self.begin(self.eval_streams, rng=rng), self.eval_steps, rng=rng)
 
 
-def one_step(mask_shape: tuple[int, ...], step: int | Array) -> Array:
-    """A mask (T, N) that scores one step of every sequence: each its own (N,), or the same for all, then read-only.
+class BitStream(StreamTask):
+    """Streams of fair bits; a target depends on bits of up to `reach` steps ago."""
 
-    With the same step for all there may be axes between.
+    input_kind = "tokens"
+    input_size = 2
+    target_kind = "classes"
+    output_size = 2
+
+    def __init__(self, reach: int, eval_streams: int, eval_steps: int, *, hint: str) -> None:
+        self.reach = reach
+        self.check_evaluation(eval_streams, eval_steps, at_least=reach + 1, hint=hint)
+
+    @property
+    def baseline(self) -> Baseline:
+        """A coin flip: ln 2 nats, half of the answers correct."""
+        return Baseline(float(np.log(2.0)), 0.5, "a coin flip", error=0.5)
+
+    def begin(self, batch_size: int, *, rng: Generator) -> Place:
+        """No bit seen yet."""
+        return Place({"bits": np.zeros((self.reach, batch_size), np.int64), "seen": np.zeros(1, np.int64)})
+
+    def read(self, place: Place, steps: int, *, rng: Generator) -> Batch:
+        """Tokens (T, N) and the targets that follow from them; scored once `reach` steps have been read."""
+        past = place.arrays["bits"]
+        bits = np.concatenate([past, rng.integers(2, size=(steps, past.shape[1]))])
+        return self.batch(place, bits, self.targets(bits, steps))
+
+    def batch(self, place: Place, bits: Array, targets: Array) -> Batch:
+        """The batch of new bits, which follow those of the `reach` steps before (reach + T, N); `place` moves on."""
+        steps, seen = len(targets), place.arrays["seen"]
+        mask = np.broadcast_to((seen[0] + np.arange(steps) >= self.reach)[:, np.newaxis], targets.shape)
+        place.arrays["bits"][...] = bits[steps:]
+        seen += steps
+        return Batch(bits[self.reach :], targets, mask)
+
+    def targets(self, bits: Array, steps: int) -> Array:
+        """The targets of the last `steps` of some bits (reach + steps, N)."""
+        raise NotImplementedError
+
+
+def one_step(mask_shape: tuple[int, ...], step: int | Array) -> Array:
+    """A mask (T, N) that scores one step per sequence: its own (N,), or the same for all (then read-only).
+
+    With one step for all, further axes are allowed between T and N.
     """
     if isinstance(step, int):
         return _same_step(mask_shape, step)
@@ -245,8 +306,8 @@ def _same_step(mask_shape: tuple[int, ...], step: int) -> Array:
 def largest_deviation(logits: Array, targets: Array) -> Array:
     """max_c |p_c - [c = target]| for softmax probabilities p of logits (..., O) and classes (...).
 
-    It is 1 - p_target, since no other p_c can exceed that. This is how a rule on the outputs of logistic units
-    ("every error below 0.3") reads for a network with a softmax.
+    It is 1 - p_target, since no other p_c can exceed that. This carries a rule on logistic outputs ("every
+    error below 0.3") over to a softmax.
     """
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float64)
     at_target = np.take_along_axis(shifted, targets[..., np.newaxis], axis=-1)[..., 0]

@@ -1,4 +1,4 @@
-"""The training data as a sequence of chunks, whether it comes as episodes or as a stream."""
+"""The training data, read chunk by chunk from episodes or from a stream."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from rnnexp.tasks.base import Batch, Place, StreamTask, Task
 
 
 class DataIterator:
-    """Where training has got to in its data.
+    """The position of training in its data.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class DataIterator:
     place : Place or None
         Of a stream.
     batch, position : Batch or None, int
-        The current episodes and the step they have got to.
+        The current episodes and the next step to read.
     """
 
     def __init__(self, task: Task, batch_size: int, *, rng: Generator, dtype: DTypeLike) -> None:
@@ -41,13 +41,13 @@ class DataIterator:
 
     @property
     def fresh(self) -> bool:
-        """Whether what comes next begins a new sequence."""
+        """Whether the next chunk begins a new sequence."""
         if self.place is not None:
             return self.position == 0
         return self.batch is None or self.position >= len(self.batch.inputs)
 
     def scored_per_update(self, length: int) -> float:
-        """Scored steps, of all sequences together, that an update has, about, with windows of `length` steps."""
+        """Approximate number of scored steps per update, over the whole batch, with windows of `length` steps."""
         if self.batch is None:
             return float(length * self.batch_size)
         mask = self.batch.mask
@@ -55,7 +55,7 @@ class DataIterator:
         return float(mask.sum() / max(1.0, updates))
 
     def next(self, steps: int | None) -> tuple[Batch, bool]:
-        """At most `steps` further steps (None: to the episode's end), and whether they begin a new sequence."""
+        """Up to `steps` further steps (None: to the end of the episode), and whether they begin a new sequence."""
         task: Any = self.task
         if self.place is not None:
             fresh = self.fresh
@@ -70,7 +70,7 @@ class DataIterator:
         return chunk, start == 0
 
     def state(self) -> dict[str, Any]:
-        """A copy of everything that changes; episodes that have been read to their end are left out.
+        """A copy of everything that changes; episodes read to their end are left out.
 
         Raises
         ------
@@ -84,23 +84,23 @@ class DataIterator:
         return {"rng": generator_state(self.rng), "position": self.position, "place": place, "batch": batch}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from where `state` was taken; `rng` becomes another generator then.
+        """Continue from `state`, including the state of `rng`.
 
         Raises
         ------
         UserError
-            If it does not fit the task and the batch size; nothing has changed then.
+            If it does not fit the task and the batch size; then nothing is changed.
         """
         self.checked(state)()
 
     def checked(self, state: Any) -> Callable[[], None]:
-        """What `restore` still has to do when everything fits."""
+        """The assignments of `restore`, after checking that everything fits."""
         rng = restored_generator(self.rng, entry(state, "rng", "data"), "data/rng")
         position = expected(entry(state, "position", "data"), "data/position", int, at_least=0)
         saved_place, saved_batch = entry(state, "place", "data"), entry(state, "batch", "data")
         if (saved_place is None) != (self.place is None):
-            raise unfit("one of its task and this one is a stream, the other is not")
-        # A place whose arrays have another shape is another task's: what is in it has another meaning.
+            raise unfit("one of the two tasks is a stream, the other is not")
+        # Arrays of another shape belong to another task, where they mean something else.
         place = None if self.place is None else like(vars(self.place), saved_place, "place")
         batch = None if saved_batch is None or place is not None else self._checked_batch(saved_batch, position)
 
@@ -130,7 +130,7 @@ class DataIterator:
         return Batch(inputs, targets, mask, allowed)
 
     def checked_inputs(self, saved: Any, where: str) -> NDArray[Any]:
-        """A copy of inputs of any number of steps that fit the task and the batch size."""
+        """A copy of inputs, of any length, that fit the task and the batch size."""
         if self.task.input_kind == "tokens":
             tokens = array_like(saved, where, (None, self.batch_size), "iu")
             check_range(tokens, self.task.input_size, where)
@@ -138,7 +138,7 @@ class DataIterator:
         return array_like(saved, where, (None, self.batch_size, self.task.input_size), self._kinds(saved))
 
     def _kinds(self, saved: Any) -> Any:
-        """The dtype of real numbers here; whole ones are not cast."""
+        """The dtype of real numbers here; integers are not cast."""
         whole = isinstance(saved, np.ndarray) and saved.dtype.kind in "biu"
         return "biu" if whole else np.dtype(self.dtype)
 

@@ -23,8 +23,8 @@ class Recall(EpisodeTask):
         target            c
 
     The symbol and every distractor are drawn uniformly. Only the last step is scored, by cross-entropy over the K
-    symbols. To answer, the network must carry the symbol over `lag` steps; to be taught to, its gradient must travel
-    back as far. The task is this project's own, the simplest of the long-lag family that begins with Hochreiter &
+    symbols. To answer, the network must carry the symbol over `lag` steps; to learn to, its gradient must travel back
+    as far. The task is this project's own, the simplest of the long-lag family that begins with Hochreiter &
     Schmidhuber 1997, section 5.
 
     Parameters
@@ -44,6 +44,7 @@ class Recall(EpisodeTask):
     scored = "the last step"
     paper = "this project's own; compare Hochreiter & Schmidhuber 1997, section 5"
     success = "a loss below 0.05 (this project's own rule)"
+    solved_below = (("loss", 0.05),)
     error_per = "sequence"
     floor = 0.0
 
@@ -55,12 +56,12 @@ class Recall(EpisodeTask):
         distractors: int = 2,
         eval_sequences: int = 500,
     ) -> None:
-        super().__init__(eval_sequences=integer("eval_sequences", eval_sequences, at_least=1))
+        super().__init__(eval_sequences=eval_sequences)
         self.output_size = integer("output_size", 4 if output_size is None else output_size, at_least=2)
         self.lag = integer("lag", lag, at_least=1)
         self.distractors = integer("distractors", distractors, at_least=1)
         self.input_size = self.output_size + self.distractors + 1
-        # Of each step: how many symbols there are to choose from, and the first of them; the question leaves no choice.
+        # For each step: the number of symbols to choose from, and the first of them; at the question there is only one.
         steps = [
             (self.output_size, 0),
             *[(self.distractors, self.output_size)] * (self.lag - 1),
@@ -71,13 +72,13 @@ class Recall(EpisodeTask):
 
     @property
     def baseline(self) -> Baseline:
-        """Guessing: ln K nats, one answer in K right."""
+        """Guessing: ln K nats, one answer in K correct."""
         share = 1.0 / self.output_size
         return Baseline(float(np.log(self.output_size)), share, "a uniform guess", error=1.0 - share)
 
     def sample(self, batch_size: int, *, rng: Generator) -> Batch:
         """Tokens (lag + 1, N): 0..K-1 are the symbols, then the distractors, and the last one is the question."""
-        # One draw for all: at small batches the price is that of a call.
+        # One draw for all steps: at small batch sizes the cost is that of the call.
         return self._tokens(rng.random((self.lag + 1, batch_size)), self._choices, self._first)
 
     def sample_copies(self, batch_size: int, *, rngs: Sequence[Generator]) -> Batch:
@@ -97,8 +98,3 @@ class Recall(EpisodeTask):
         targets = np.zeros(inputs.shape, np.int64)
         targets[-1] = inputs[0]
         return Batch(inputs, targets, one_step(inputs.shape, -1))
-
-    def solved(self, report: Any) -> bool | None:
-        """By `success`, on the evaluation set."""
-        evaluation = report.evaluation
-        return None if evaluation is None else bool(evaluation.loss < 0.05)

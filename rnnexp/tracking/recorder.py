@@ -255,7 +255,7 @@ def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:
     UserError
         If the store can't be used; nothing is left behind in it.
     """
-    run = mlflow_run(info) if info.settings["tracking"]["backend"] == "mlflow" else None
+    run = open_mlflow_run(info) if info.settings["tracking"]["backend"] == "mlflow" else None
     process.begin_collection()
     return Recorder(experiment, info, run)
 
@@ -276,11 +276,11 @@ def failure_recorded(info: RunInfo) -> Iterator[None]:
         recorded = info.job is not None and info.settings["tracking"]["backend"] == "mlflow"
         if recorded and not process.is_interruption(process.behind(error)):
             with contextlib.suppress(Exception):
-                mlflow_run(info).end("FAILED", {"error": reason(error, info)})
+                open_mlflow_run(info).end("FAILED", {"error": reason(error, info)})
         raise
 
 
-def mlflow_run(info: RunInfo) -> MLflowRun:
+def open_mlflow_run(info: RunInfo) -> MLflowRun:
     """The run in MLflow, begun or taken up again; a `UserError` if the store can't be used."""
     store = store_of(info)
     command = " ".join(["python -m rnnexp", *info.overrides])

@@ -1,4 +1,4 @@
-"""The data of many networks side by side: K windows (T, N, ...) as one (T, K, N, ...)."""
+"""The data of stacked networks: K windows (T, N, ...) as one (T, K, N, ...)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ Array = NDArray[Any]
 
 @dataclass
 class Joined:
-    """What K networks read next.
+    """The next window of K networks.
 
     Attributes
     ----------
     inputs : array (T, K, N, ...)
     scored : slice or index array
-        The steps that are scored.
+        The scored steps.
     targets, mask : arrays (S, K, N, ...)
         At these steps.
     first : Drawn
-        Of the first network; in all but the numbers it is like the others'.
+        The first network's window; the others differ in their numbers only.
     """
 
     inputs: Array
@@ -40,17 +40,18 @@ class Joined:
     def of(cls, drawn: Sequence[Drawn]) -> "Joined":
         """Windows that `fit_together`."""
         scored, _ = scored_part(drawn[0].chunk.mask)
-        inputs = stacked([one.chunk.inputs for one in drawn])
+        inputs = stack_arrays([one.chunk.inputs for one in drawn])
         targets, mask = (
-            stacked(one) for one in ([d.chunk.targets[scored] for d in drawn], [d.chunk.mask[scored] for d in drawn])
+            stack_arrays(one)
+            for one in ([d.chunk.targets[scored] for d in drawn], [d.chunk.mask[scored] for d in drawn])
         )
         return cls(inputs, scored, targets, mask, drawn[0])
 
 
 def draw_episodes(trainers: Sequence[Trainer]) -> Joined | None:
-    """The trainers' next episodes, drawn all at once; None if the task can't, or if they are not read whole.
+    """The trainers' next episodes, drawn at once; None if the task can't do that, or if they are not read whole.
 
-    Each trainer's generator is used as if it drew for itself.
+    Each trainer's generator advances as if it had drawn alone.
     """
     data, segment = trainers[0].data, trainers[0].bptt.segment(rng=trainers[0].truncation)
     task = data.task
@@ -75,11 +76,11 @@ def draw_episodes(trainers: Sequence[Trainer]) -> Joined | None:
 
 @cache
 def _draws_copies(task: type[EpisodeTask]) -> bool:
-    """Whether a task's `sample_copies` goes with its `sample`: a subclass may have overridden the one alone."""
+    """Whether a task's `sample_copies` matches its `sample`: a subclass may have overridden only the latter."""
     return next("sample_copies" in vars(kind) for kind in task.__mro__ if {"sample", "sample_copies"} & set(vars(kind)))
 
 
-def stacked(arrays: Sequence[Array]) -> Array:
+def stack_arrays(arrays: Sequence[Array]) -> Array:
     """K arrays (T, ...) as one (T, K, ...)."""
     first = arrays[0]
     joined = np.empty((first.shape[0], len(arrays), *first.shape[1:]), first.dtype)
@@ -89,7 +90,7 @@ def stacked(arrays: Sequence[Array]) -> Array:
 
 
 def fit_together(drawn: Sequence[Drawn]) -> bool:
-    """Whether some windows can be laid side by side: one shape, one place in the sequence, the same steps scored."""
+    """Whether windows can be stacked: same shape, same position in the sequence, same scored steps."""
     first = drawn[0]
     shapes, fresh = (first.chunk.inputs.shape, first.chunk.targets.shape), first.fresh
     for one in drawn:
@@ -103,5 +104,5 @@ def same_steps(masks: Sequence[Array]) -> bool:
     others = [mask for mask in masks if mask is not masks[0]]
     if not others:
         return True
-    any_scored = np.logical_or.reduce(stacked([masks[0], *others]), axis=-1)
+    any_scored = np.logical_or.reduce(stack_arrays([masks[0], *others]), axis=-1)
     return bool((any_scored == any_scored[:, :1]).all())

@@ -238,5 +238,5 @@ assert ConfigLoaderImpl.load_sweep_config.__module__ == ConfigLoaderImpl.__modul
             [sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300
         )
         assert (done.returncode == 0) == ("hidden_size=0,1" not in arguments), done.stderr
-    assert "in the job hidden_size=0" in done.stderr
+    assert "in the job steps=2 hidden_size=0" in done.stderr
     assert len(list(tmp_path.glob("multirun/*/*/[01]/config.yaml"))) == 2
