@@ -42,3 +42,13 @@ def pairwise(*, allowed=None, **axes):
     rows = pairs(*map(list, named), allowed=fits)
     values = [tuple(value for _, value in row) for row in rows]
     return pytest.mark.parametrize(tuple(axes), values, ids=["-".join(name for name, _ in row) for row in rows])
+
+
+def thorough_after_first(rows):
+    """The rows as parameters of a test, named by their values; one that brings no new value is marked thorough."""
+    seen, parameters = set(), []
+    for row in rows:
+        new = set(enumerate(row)) - seen
+        seen |= new
+        parameters.append(pytest.param(*row, id="-".join(map(str, row)), marks=() if new else pytest.mark.thorough))
+    return parameters

@@ -54,8 +54,8 @@ MISTAKES += [
 
 
 @pytest.mark.parametrize(("arguments", "named"), MISTAKES, ids=lambda value: " ".join(value))
-def test_a_mistake_is_refused_and_leaves_nothing(tmp_path, command, arguments, named):
-    refused(command(tmp_path, "-m", *arguments), *named)
+def test_a_mistake_is_refused_and_leaves_nothing(tmp_path, warm, arguments, named):
+    refused(warm.run(tmp_path, "-m", *arguments), *named)
     assert list(tmp_path.iterdir()) == []
 
 
