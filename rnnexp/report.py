@@ -1,11 +1,11 @@
-"""Recorded runs as tables, for whoever compares them; ``python -m rnnexp.report`` compares them at once."""
+"""Recorded runs as tables; ``python -m rnnexp.report`` compares them."""
 
 import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rnnexp import process
 from rnnexp.arguments import FILTER, STATUSES, Parser, with_options
@@ -14,13 +14,7 @@ from rnnexp.checks import InvalidValue, UserError, nearest
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rnnexp.tracking.store import Store
-
 LOSS = "final/eval/loss"
-#: Columns of `runs` beside parameters and metrics.
-ABOUT = ("name", "status", "sweep")
-#: As MLflow keeps them.
-TRUTH = {"True": True, "False": False}
 #: Rows of the printed table.
 MOST_ROWS = 50
 
@@ -64,33 +58,10 @@ def runs(
         If the store can't be opened, has no such experiment or no such run, or the filter can't be read.
     """
     from rnnexp.comparison.recorded_runs import found_runs, reading
+    from rnnexp.comparison.tables import runs_table
 
-    return _table(found_runs(reading(uri, experiment, status), status=status, sweep=sweep, query=filter, name=name))
-
-
-def _table(found: Sequence[Any]) -> "pd.DataFrame":
-    import pandas as pd
-
-    rows = [
-        {
-            "run": run.info.run_id,
-            "name": run.info.run_name,
-            "status": run.info.status,
-            "sweep": run.data.tags.get("rnnexp.sweep"),
-            **run.data.params,
-            **run.data.metrics,
-        }
-        for run in found
-    ]
-    table = pd.DataFrame(rows).set_index("run")
-    for key in {key for run in found for key in run.data.params}:
-        column = table[key].replace("null", None)
-        if (texts := set(column.dropna())) and texts <= TRUTH.keys():
-            table[key] = column.map(TRUTH)
-            continue
-        numbers = pd.to_numeric(column, errors="coerce")
-        table[key] = numbers if numbers.notna().equals(column.notna()) else column
-    return table
+    store = reading(uri, experiment, status)
+    return runs_table(found_runs(store, status=status, sweep=sweep, query=filter, name=name))
 
 
 def differing(table: "pd.DataFrame") -> list[str]:
@@ -106,37 +77,17 @@ def differing(table: "pd.DataFrame") -> list[str]:
     list of str
         In the table's order; ``null`` is a value too. What changes no number, such as ``run_name``, is left out.
     """
-    from rnnexp.comparison.effects import levels
+    from rnnexp.comparison import tables
 
-    parameters = _parameters(table)
-    # A run that was killed before its parameters were stored differs in nothing that is known.
-    known = table[table[parameters].notna().any(axis=1)]
-    return [key for key in parameters if len(set(levels(known, key))) > 1]
-
-
-def _parameters(table: "pd.DataFrame") -> list[str]:
-    """The columns that are parameters and change numbers; metrics have a slash in their names."""
-    from rnnexp.comparison.effects import CONFIG
-    from rnnexp.run_info import NO_MATTER
-
-    left_out = {*ABOUT, *NO_MATTER, CONFIG, "solved_at_step"}
-    return [str(key) for key in table if "/" not in str(key) and key not in left_out]
+    return tables.differing(table)
 
 
 def curve(run: str, metric: str, *, uri: str | None = None, experiment: str = "rnnexp") -> "pd.Series":
     """A metric of one run by MLflow step (the update, or for `gradient_by_lag/...` the lag), in order."""
     from rnnexp.comparison.recorded_runs import reading
+    from rnnexp.comparison.tables import curve_of
 
     return curve_of(reading(uri, experiment), run, metric)
-
-
-def curve_of(store: "Store", run: str, metric: str) -> "pd.Series":
-    """The same from an open store."""
-    import pandas as pd
-
-    history = store.client.get_metric_history(run, metric)
-    points = sorted((point.step, point.value) for point in history)
-    return pd.Series([value for _, value in points], index=[step for step, _ in points], name=metric, dtype=float)
 
 
 def grouped(table: "pd.DataFrame", keys: Sequence[str], metric: str = LOSS) -> "pd.DataFrame":
@@ -158,12 +109,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--sweep", metavar="ID", help="only the runs of this sweep: its folder, its parent's run id, or its id"
     )
-    parser.add_argument("--filter", metavar="TEXT", help="only runs that MLflow finds by this; " + FILTER)
+    parser.add_argument("--filter", metavar="TEXT", help="only runs that match this MLflow filter; " + FILTER)
     parser.add_argument(
-        "--status", default="FINISHED", help="FINISHED (default), another of MLflow's words, or all; only finished "
-        "runs enter means, the others are counted"
+        "--status", default="FINISHED", help="FINISHED (default), another MLflow status, or all; means are over "
+        "finished runs only, the others are counted"
     )  # fmt: skip
-    parser.add_argument("--metric", default=LOSS, help=f"what is compared (default: {LOSS})")
+    parser.add_argument("--metric", default=LOSS, help=f"metric to compare (default: {LOSS})")
     parser.add_argument(
         "--by", nargs="+", metavar="KEY", help="keys to compare by (default: all that differ); means are over the rest"
     )
@@ -176,36 +127,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _compare(given: argparse.Namespace) -> None:
-    from rnnexp.comparison.effects import CONFIG, findings
+    from rnnexp.comparison import tables
+    from rnnexp.comparison.effects import findings
     from rnnexp.comparison.files import write_comparison
     from rnnexp.comparison.recorded_runs import count_others, found_runs, reading
 
     word = given.status.upper()
     if word not in (*STATUSES, "ALL"):
         allowed, near = f"one of {', '.join((*STATUSES, 'all'))}", nearest(word, STATUSES)
-        raise InvalidValue("--status", given.status, allowed, near or "FINISHED is what it is when not given")
+        raise InvalidValue("--status", given.status, allowed, near or "the default is FINISHED")
     given.status = "all" if word == "ALL" else word
     given.by = [key for text in given.by or [] for key in text.split(",") if key]
     status = None if given.status == "all" else given.status
     store = reading(given.uri, given.experiment, status)
     process.begin_collection()
     found = found_runs(store, status=status, sweep=given.sweep, query=given.filter)
-    table = _table(found)
-    table[CONFIG] = [run.data.tags.get("rnnexp.config_hash", "") for run in found]
-    diverged = [run.info.status == "FAILED" and "diverged" in run.data.tags for run in found]
-    table.loc[diverged, "status"] = "DIVERGED"
+    table = tables.compared_table(found)
     _check_metric(table, given.metric)
-    differ = differing(table)
-    parameters = [key for key in _parameters(table) if key != "seed"]
+    differ = tables.differing(table)
+    parameters = [key for key in tables.parameter_names(table) if key != "seed"]
     for key in given.by:
         if key not in parameters:
             hint = nearest(key, parameters) or f"they differ in {', '.join(differ) or 'nothing'}"
             raise InvalidValue("--by", key, "parameters of these runs other than seed, which is averaged over", hint)
-    # A group's settings differ wherever its choice does, and say nothing more.
-    keys = list(given.by or [key for key in differ if key != "seed" and not _follows(table, key, differ)])
+    keys = list(given.by or tables.deciding(table))
     lags = "gradient_by_lag/last"
     drawn = [str(run) for run in table.index[table[lags].notna()]] if lags in table else []
-    curves = {run: curve_of(store, run, lags) for run in drawn}
+    curves = {run: tables.curve_of(store, run, lags) for run in drawn}
     title = f"{given.experiment}: {given.status} runs" + (f" of sweep {given.sweep}" if given.sweep else "")
     title += f" with {given.filter}" if given.filter else ""
     swept = [*keys, *(["seed"] if "seed" in differ else [])]
@@ -215,24 +163,12 @@ def _compare(given: argparse.Namespace) -> None:
         why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         raise InvalidValue("--out", str(given.out), "a folder that can be written", why) from None
     _print_table(grouped(table, keys, given.metric))
-    rest = [key for key in differ if key not in keys and not _follows(table, key, keys)]
+    rest = [key for key in differ if key not in keys and not tables.follows(table, key, keys)]
     print(f"{given.metric}: " + (f"means over {', '.join(rest)}" if rest else "one run each"))
     told = findings(table, swept, given.metric)
     if status is not None and (others := count_others(store, status=status, sweep=given.sweep, query=given.filter)):
-        told.append(f"{others} more did not end as {status}: --status all counts them, too")
+        told.append(f"{others} more are not {status}: --status all includes them")
     print("\n".join([*told, *map(str, paths)]))
-
-
-def _follows(table: "pd.DataFrame", key: str, keys: Sequence[str]) -> bool:
-    """Whether a key is settled by another among `keys`: a group's setting by its choice, any by the recipe."""
-    from rnnexp.comparison.effects import levels
-
-    return any(
-        choice in keys
-        and choice != key
-        and len({*zip(levels(table, choice), levels(table, key), strict=True)}) == len({*levels(table, choice)})
-        for choice in ("experiment", key.partition(".")[0])
-    )
 
 
 def _check_metric(table: "pd.DataFrame", metric: str) -> None:
@@ -241,7 +177,7 @@ def _check_metric(table: "pd.DataFrame", metric: str) -> None:
         return
     finals = [name for name in metrics if name.startswith("final/")] or metrics
     near = "" if metric == LOSS else nearest(metric, metrics)
-    others = f"--metric takes another of theirs: {', '.join(finals)}" if finals else "they have recorded nothing"
+    others = f"choose another with --metric: {', '.join(finals)}" if finals else "they recorded no metrics"
     counts = ", ".join(f"{count} {word}" for word, count in Counter(table["status"]).items())
     raise UserError(f"none of these runs ({counts}) has the metric {metric}", near or others)
 

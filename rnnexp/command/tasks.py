@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(error.message()) from None
 
 
-def files(config_dir: str | None) -> dict[str, Path]:
+def task_files(config_dir: str | None) -> dict[str, Path]:
     """The YAML file of every task by name, the user's own first."""
     folders = [Path(config_dir)] if config_dir else []
     found = {path.stem: path for folder in [conf_dir(), *folders] for path in (folder / "task").glob("*.yaml")}
@@ -64,7 +64,7 @@ def files(config_dir: str | None) -> dict[str, Path]:
 def listing(config_dir: str | None) -> list[str]:
     """Two lines per task: what it is; sizes, baseline, paper."""
     lines = []
-    for name, path in files(config_dir).items():
+    for name, path in task_files(config_dir).items():
         config: Any = OmegaConf.to_container(OmegaConf.load(path))
         try:
             task = build_the_task({"output_size": None, **(config if "task" in config else {"task": config})})
@@ -89,10 +89,10 @@ def explain_task(given: argparse.Namespace) -> None:
     from rnnexp.tasks import EpisodeTask, trial_text
     from rnnexp.training import Streams
 
-    known = files(given.config_dir)
+    known = task_files(given.config_dir)
     one_of("the task", given.name, list(known))
     path = known[given.name]
-    root = settings(given.name, given.settings, given.config_dir)
+    root = task_settings(given.name, given.settings, given.config_dir)
     cls, chosen = component("task", root["task"])
     print(f"task={given.name}: {first_comment(path)}\n")
     print(f"{inspect.getdoc(cls) or ''}\n")
@@ -119,7 +119,7 @@ def explain_task(given: argparse.Namespace) -> None:
         print(f"\nfigure      {file.resolve()}")
 
 
-def settings(name: str, overrides: Sequence[str], config_dir: str | None) -> dict[str, Any]:
+def task_settings(name: str, overrides: Sequence[str], config_dir: str | None) -> dict[str, Any]:
     """The whole configuration for a task, its root keys checked."""
     own = [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"] if config_dir else []
     wrong = next((override for override in overrides if "=" not in override), None)

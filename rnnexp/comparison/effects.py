@@ -90,7 +90,7 @@ def left_out(table: pd.DataFrame, metric: str) -> str:
     missing = table[usable_values(table, metric).isna()]
     statuses = missing["status"] if "status" in missing else ["FINISHED"] * len(missing)
     why = Counter(
-        "the same as a later one" if again else f"without {metric}" if status in USABLE else str(status)
+        "repeated later" if again else f"without {metric}" if status in USABLE else str(status)
         for status, again in zip(statuses, repeated(table)[missing.index], strict=True)
     )
     listed = ", ".join(f"{count} {reason}" for reason, count in sorted(why.items()))
@@ -219,7 +219,7 @@ def findings(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> li
     values, name = usable_values(table, metric), metric_label(metric)
     counted = values.dropna()
     lost = left_out(table, metric)
-    all_of_them = "The one run counts." if len(table) == 1 else f"All {len(table)} runs count."
+    all_of_them = "The only run is included." if len(table) == 1 else f"All {len(table)} runs are included."
     sentences = [f"{lost}." if lost else all_of_them]
     if counted.empty:
         return [*sentences, f"No run that finished has a {name}: there is nothing to compare."]
@@ -227,12 +227,12 @@ def findings(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> li
     run = table.index[place]
     called = f"{table['name'].iloc[place]} ({run})" if "name" in table else str(run)
     extreme = "Largest" if larger_is_better(metric) else "Smallest"
-    sentences.append(f"{extreme} {name}: {values.iloc[place]:.6g}, by {called}.")
+    sentences.append(f"{extreme} {name}: {values.iloc[place]:.6g}, in {called}.")
     for key in keys:
         if key != SEED and (missing := without_runs(table, key, metric)):
             few = ", ".join(show_level(value) for value in missing[:MOST_NAMED])
             others = f" and {len(missing) - MOST_NAMED} others" if len(missing) > MOST_NAMED else ""
-            sentences.append(f"No run with {key}={few}{others} counts.")
+            sentences.append(f"All runs with {key}={few}{others} were left out.")
     if counted.min() == counted.max():
         return [*sentences, f"The {name} is the same in all of them."] if len(counted) > 1 else sentences
     ranked = explained_variance(table, [key for key in keys if key != SEED], metric)
@@ -242,14 +242,14 @@ def findings(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> li
         means = grouped(table, [str(key)], metric).set_index(str(key))["mean"]
         best, worst = (f"{key}={show_level(row[end])} ({means[row[end]]:.4g})" for end in ("best", "worst"))
         sentences.append(
-            f"{key} mattered most: its values account for {row['share']:.0%} of the variance (shuffled runs would give "
-            f"{row['by_chance']:.0%}); the mean is best at {best}, worst at {worst}."
+            f"{key} mattered most: its values account for {row['share']:.0%} of the variance ("
+            f"{row['by_chance']:.0%} if shuffled); the mean is best at {best}, worst at {worst}."
         )
     elif above.notna().any():
-        aside = " beside the seed" if SEED in keys else ""
-        sentences.append(f"No key{aside} accounts for more of the variance than it would if the runs were shuffled.")
+        aside = " other than the seed" if SEED in keys else ""
+        sentences.append(f"No key{aside} accounts for more of the variance than expected by chance.")
     if len(kinds_of_loss(table, metric)) > 1:
-        sentences.append("Beware: some runs have a loss in nats, others a squared error; compare them task by task.")
+        sentences.append("Caution: some losses are in nats and others are squared errors; compare them task by task.")
     return sentences
 
 

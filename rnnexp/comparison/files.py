@@ -5,10 +5,24 @@ from pathlib import Path
 
 import pandas as pd
 
-from rnnexp.comparison.effects import LOSS, unit_of
-from rnnexp.comparison.page import page
+from rnnexp.comparison.effects import (
+    DECAY_RATE,
+    LOSS,
+    NULL,
+    explained_variance,
+    findings,
+    grouped,
+    level,
+    metric_label,
+    unit_of,
+    usable_values,
+)
 from rnnexp.comparison.sweep_figures import comparison_figures
+from rnnexp.pages import render
 from rnnexp.plot.axes import save_figure
+
+#: Metrics beside the compared one in the table of the page; ``sweep.csv`` has all.
+SHOWN = ("final/eval/loss", "final/eval/accuracy", "final/eval/error", DECAY_RATE, "final/gradient/log10_ratio")
 
 
 def write_comparison(
@@ -60,5 +74,45 @@ def write_comparison(
         save_figure(figure, folder / name)
     files += [path for path, _ in pictures]
     files.append(folder / "sweep.html")
-    files[-1].write_text(page(table, pictures, title=title, keys=keys, metric=metric, unit=unit), encoding="utf-8")
+    means = grouped(table, keys, metric)
+    values = usable_values(table, metric)
+    shown = [name for name in dict.fromkeys(["name", "status", *keys, metric, *SHOWN]) if name in table]
+    page = render(
+        "sweep.html",
+        title=title,
+        sentences=findings(table, keys, metric),
+        figures=pictures,
+        influence=_influence(table, keys, metric),
+        scale=f"the logarithm of {metric}" if values.min() > 0 else metric,
+        metric=metric_label(metric, unit),
+        means=_cells(means),
+        runs=_cells(table[shown].reset_index(names="run")),
+        included=values.notna().to_list(),
+    )
+    files[-1].write_text(page, encoding="utf-8")
     return files
+
+
+def _influence(table: pd.DataFrame, keys: Sequence[str], metric: str) -> tuple[list[str], list[list[str]]] | None:
+    """What each key accounts for; None where nothing can be said of any."""
+    found = explained_variance(table, keys, metric)
+    if found["share"].isna().all():
+        return None
+    rows = found[["share", "by_chance", "best", "worst"]].reset_index()
+    for name in ("share", "by_chance"):
+        rows[name] = [f"{value:.1%}" if value == value else "" for value in rows[name]]
+    rows.columns = pd.Index(["key", "share of the variance", "if shuffled", "best value", "worst value"])
+    return _cells(rows)
+
+
+def _cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """The head and the rows of a table as texts."""
+    columns = (table.iloc[:, place] for place in range(table.shape[1]))
+    return [str(name) for name in table], [[_cell(value) for value in row] for row in zip(*columns, strict=True)]
+
+
+def _cell(value: object) -> str:
+    shown = level(value)
+    if isinstance(shown, float) or (isinstance(shown, int) and abs(shown) >= 10**10):
+        return f"{shown:.6g}"
+    return "" if shown == NULL and value != NULL else str(shown)

@@ -1,4 +1,4 @@
-"""Finds recorded runs in a store, for whoever compares them. Nothing is created."""
+"""Find recorded runs in a store. Nothing is created."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def reading(uri: str | None, experiment: str, status: str | None = None) -> Stor
     where = redact(full)
     elsewhere = "start from the folder where the runs were recorded, or name another experiment or store"
     missing = f"there is no {f'{status} ' if status else ''}run in the MLflow experiment {experiment} of {where}"
-    if full.startswith(stores.SQLITE) and not stores._database(full).is_file():
+    if full.startswith(stores.SQLITE) and not stores.database_file(full).is_file():
         raise UserError(f"{missing}: there is no such file", elsewhere)
     client = stores.existing_store(full).client
     from mlflow.exceptions import MlflowException

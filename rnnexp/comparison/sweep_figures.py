@@ -61,7 +61,9 @@ def comparison_figures(
         figures[name] = (_by_key(table, keys, key, metric, unit, title), caption)
     drawn = {run: curves[run] for run in values.dropna().index if run in curves and len(curves[run])}
     if drawn:
-        caption = "log10 of the norm of the last scored loss's gradient in each earlier state, after training."
+        caption = (
+            "log10 of the gradient norm of the last scored loss with respect to each earlier state, after training."
+        )
         figures["gradient_by_lag.png"] = (_by_lag(table, drawn, keys, ranked, metric, title), caption)
     rates = usable_values(table, DECAY_RATE)
     if metric != DECAY_RATE and (rates.notna() & values.notna()).any():
@@ -117,10 +119,10 @@ def _by_key(table: pd.DataFrame, keys: Sequence[str], key: str, metric: str, uni
         figure,
         f"Means of the runs (faint), 95 % intervals (Student's t){'; some reach beyond the axis' if cut else ''}."
         if known
-        else "One run at each point, so there are no intervals.",
+        else "One run per point, hence no intervals.",
         f"Over all settings of the other keys: {', '.join(others)}." if pooled else "",
         left_out(table, metric),
-        f"{CROSS} no run counts there." if lost else "",
+        f"{CROSS} all runs there were left out." if lost else "",
     )
     return figure
 
@@ -219,7 +221,7 @@ def _by_lag(
     _note(
         figure,
         f"Mean over the runs{' of each setting' if settings else ''}"
-        f"{', as far back as none of their gradients is zero' if ends else ''}.",
+        f"{', up to the last lag at which none of their gradients is zero' if ends else ''}.",
         left_out(table, metric),
     )
     return figure
@@ -295,7 +297,7 @@ def _by_rate(
         axes.text(0.0, 0.02, text, transform=axes.get_xaxis_transform(), ha=side, va="bottom", fontsize=9, color=GREY)
     if values.min() > 0 and values.max() / values.min() > WIDE_METRIC:
         axes.set_yscale("log")
-    missing = f"{without} of the runs that count have no decay rate." if without else ""
+    missing = f"{without} of the included runs have no decay rate." if without else ""
     _note(figure, missing, left_out(table, metric))
     return figure
 

@@ -1,5 +1,11 @@
-"""The network: one file per layer, each with a hand-written forward and backward pass."""
+"""The network: one file per layer, each with a hand-written forward and backward pass.
 
+Begin with `textbook`: backpropagation through time on one page, in plain NumPy. The other files are the same made fast.
+
+Imports in this package are relative, since a recorded model ships it under another name.
+"""
+
+from . import textbook
 from .activations import ACTIVATIONS, activation, diff_relu, diff_sigmoid, diff_tanh, relu, sigmoid
 from .checking import check_cell
 from .criteria import CRITERIA, MeanSquaredError, SoftmaxCrossEntropy
@@ -67,5 +73,6 @@ __all__ = [
     "relu",
     "save_weights",
     "sigmoid",
+    "textbook",
     "to_state_dict",
 ]

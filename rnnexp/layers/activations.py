@@ -32,7 +32,7 @@ def sigmoid(x: Array, out: Array | None = None) -> Array:
 
 
 def identity(x: Array, out: Array | None = None) -> Array:
-    """X itself."""
+    """x itself."""
     return np.positive(x, out=out)
 
 

@@ -1,4 +1,4 @@
-"""What every layer over a window shares: its arrays, its buffers, and the products over all steps at once."""
+"""What all layers over a window share: their arrays, their buffers, and the products over all steps at once."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
 
-#: Numbers that are worked on at a time in passes over all steps, so that they stay in the cache between the passes.
+#: Numbers per block in passes over all steps, so that a block stays in the cache between the passes.
 BLOCK = 2**14
-#: Numbers of a long sum that are taken at a time.
+#: Numbers per partial sum of a long sum.
 PART = 2**13
 WIDE = (np.dtype(np.float64), np.dtype(np.complex128), np.dtype(np.longdouble))
 
@@ -29,7 +29,7 @@ def time_blocks(steps: Array) -> list[slice]:
 
 
 def rows(sequence: Array) -> Array:
-    """Every step of every sequence as a row: (T, ..., N, D) -> (..., T * N, D)."""
+    """Every step of every sequence of the batch as a row: (T, ..., N, D) -> (..., T * N, D)."""
     steps, batch, features = sequence.shape[0], sequence.shape[-2], sequence.shape[-1]
     if sequence.ndim == 3:
         return sequence.reshape(steps * batch, features)
@@ -39,19 +39,19 @@ def rows(sequence: Array) -> Array:
 
 
 def product(left: Array, right: Array, out: Array) -> Array:
-    """Left @ right, written into `out`."""
+    """left @ right, written into `out`."""
     if _single(left, right, out):
         return left.dot(right, out)
     return np.matmul(left, right, out)
 
 
 def transposed(weight: Array) -> Array:
-    """W^T of each matrix (..., fan_in, fan_out), laid out anew: small products with a mere view take twice the time."""
-    return np.ascontiguousarray(weight.swapaxes(-1, -2))
+    """W^T of each matrix (..., fan_in, fan_out) as a contiguous copy: small products with a view take twice as long."""
+    return np.ascontiguousarray(weight.mT)
 
 
 def _single(left: Array, right: Array, out: Array) -> bool:
-    """Whether `dot` can do it: one network, and an `out` of the factors' own dtype that lies in one piece."""
+    """Whether `dot` can do it: one network, and a contiguous `out` of the factors' own dtype."""
     return left.ndim <= 2 and right.ndim == 2 and left.dtype is right.dtype is out.dtype and out.flags.c_contiguous
 
 
@@ -78,8 +78,8 @@ def whole_window(xs: Array, weight: Array, bias: Array | None, out: Array) -> Ar
 
 
 def weight_gradient(xs: Array, dys: Array, out: Array) -> Array:
-    """DW = sum over steps and batch of x^T dy, in one product: (T, ..., N, D), (T, ..., N, H) -> (..., D, H)."""
-    return product(rows(xs).swapaxes(-1, -2), rows(dys), out)
+    """dW = sum over steps and batch of x^T dy, in one product: (T, ..., N, D), (T, ..., N, H) -> (..., D, H)."""
+    return product(rows(xs).mT, rows(dys), out)
 
 
 def bias_gradient(dys: Array, out: Array) -> Array:
@@ -90,12 +90,12 @@ def bias_gradient(dys: Array, out: Array) -> Array:
 
 @lru_cache(maxsize=64)
 def ones(count: int, dtype: np.dtype[Any]) -> Array:
-    """So many of them, to be read only."""
+    """A vector (count,) of ones, shared: not to be written into."""
     return np.ones(count, dtype)
 
 
 def mean_over_scored(values: Array, weights: Array | float) -> Any:
-    """Weighted sum over steps and batch, (T, ..., N) -> (...): each network's numbers side by side, then summed."""
+    """Weighted sum over steps and batch, (T, ..., N) -> (...): the numbers of each network contiguous, then summed."""
     weighted = np.multiply(values, weights, dtype=np.result_type(values.dtype, np.float64))
     if weighted.ndim == 2:
         return np.add.reduce(weighted.reshape(-1))
@@ -129,7 +129,7 @@ def _sum_of_squares(vectors: Array, dtype: np.dtype[Any]) -> Any:
 
 
 class Steps:
-    """Buffers over time that live from window to window, and one view per step made once for each buffer.
+    """Buffers over time that are kept from window to window, with one view per step, made once for each buffer.
 
     A buffer is (T, ...), or (slabs, T, ...) where one step has several quantities that are computed as one array.
     """
@@ -199,7 +199,7 @@ class Layer:
     grads : sequence of arrays, optional
         Where `backward` writes the gradients; made like `params` when not given.
     batch_first : bool
-        Sequences come and go as (N, T, ...) instead of (T, ..., N, ...).
+        Take and return sequences as (N, T, ...) instead of (T, ..., N, ...).
     reuse : bool
         Return the layer's own buffers, which the next call overwrites, instead of copies.
     """
@@ -222,7 +222,7 @@ class Layer:
         self._steps = Steps()
 
     def _given(self, sequence: ArrayLike, features: bool = True) -> Array:
-        """A sequence as it came, with time first."""
+        """A sequence that the caller gave, with time first."""
         array = np.asarray(sequence)
         return array.swapaxes(0, -2 if features else -1) if self.batch_first else array
 
@@ -232,7 +232,7 @@ class Layer:
         return result if self.reuse else result.copy()
 
     def drop(self, steps: int) -> None:
-        """Forget the oldest `steps` steps of the window, so that a longer past can be kept while new steps come."""
+        """Forget the oldest `steps` steps of the window, to make room for new ones while the rest is kept."""
 
 
 def one_step_sum(value: Array, like: Array) -> Array:
@@ -241,8 +241,15 @@ def one_step_sum(value: Array, like: Array) -> Array:
     return value.sum(axis=tuple(range(extra))) if extra else value
 
 
+def overwrite(grads: list[Array], values: Sequence[Array]) -> list[Array]:
+    """Write the gradients of one step into the arrays `grads`; the same list."""
+    for grad, value in zip(grads, values, strict=True):
+        grad[...] = one_step_sum(value, grad)
+    return grads
+
+
 def common_dtype(array: Array, params: Sequence[Array]) -> np.dtype[Any]:
-    """What `array` and the parameters have in common."""
+    """The dtype to which `array` and the parameters are promoted."""
     dtype = array.dtype
     return dtype if all(param.dtype is dtype for param in params) else np.result_type(array, *params)
 

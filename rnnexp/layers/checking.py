@@ -1,4 +1,4 @@
-"""A gradient check for a recurrent layer, one's own above all."""
+"""A gradient check for recurrent layers, your own above all."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def check_cell(
     tolerance: float = 1e-10,
     **options: Any,
 ) -> None:
-    """Compare what `cell` says its gradients are with complex-step derivatives along random directions, in float64.
+    """Compare the gradients of `cell` with complex-step derivatives along random directions, in float64.
 
     The derivative of f along v is Im f(x + i h v) / h, exact to rounding (Squire & Trapp 1998), so `step` must let
     complex numbers pass: no ``abs``, no ``float``, comparisons by the real part only.

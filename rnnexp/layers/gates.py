@@ -1,4 +1,4 @@
-"""What layers with gates share: parameters (..., G, fan_in, fan_out), one matrix a gate, and whole-window products.
+"""What the gated layers share: parameters (..., G, fan_in, fan_out), one matrix a gate, and whole-window products.
 
 The gates of a step are one array whose slabs are contiguous, so that one call of tanh, or one product, does all of
 them; a window's are (G, T, ..., N, H), so that each gate's steps are contiguous too.
@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 
 def only_tanh(activation: str) -> None:
-    """Refuse any activation but tanh: the gates are there so that it need not be changed."""
+    """Refuse any activation but tanh: gated layers are defined with it."""
     if activation != "tanh":
         raise InvalidValue(
             "activation", activation, "tanh in a cell with gates", "cell=rnn also takes relu, identity and sigmoid"
@@ -24,7 +24,7 @@ def only_tanh(activation: str) -> None:
 
 
 def per_gate(x: Array, weight: Array) -> Array:
-    """X W_g of one step for every gate g: (..., N, D), (..., G, D, H) -> (..., G, N, H)."""
+    """x W_g of one step for every gate g: (..., N, D), (..., G, D, H) -> (..., G, N, H)."""
     product: Array = x[..., np.newaxis, :, :] @ weight
     return product
 
@@ -47,22 +47,22 @@ def gate_inputs(xs: Array, Wx: Array, b: Array, out: Array, sigmoids: int) -> No
         whole_window(xs, weight, bias, out=pre)
 
 
-def gate_gradients(xs: Array, deltas: list[Array], dWx: Array) -> None:
-    """Gradients of one weight matrix a gate, from the gates' own gradients, each (T, ..., N, H)."""
-    for gate, delta in enumerate(deltas):
-        weight_gradient(xs, delta, out=dWx[..., gate, :, :])
+def gate_gradients(xs: Array, dgates: list[Array], dWx: Array) -> None:
+    """dWx_g = sum over steps and batch of x^T dgate_g, for dgates (T, ..., N, H) each -> dWx (..., G, D, H)."""
+    for gate, dgate in enumerate(dgates):
+        weight_gradient(xs, dgate, out=dWx[..., gate, :, :])
 
 
-def gate_biases(deltas: list[Array], db: Array) -> None:
-    """Gradients of one bias a gate."""
-    for gate, delta in enumerate(deltas):
-        bias_gradient(delta, out=db[..., gate, :])
+def gate_biases(dgates: list[Array], db: Array) -> None:
+    """db_g = sum over steps and batch of dgate_g, for dgates (T, ..., N, H) each -> db (..., G, H)."""
+    for gate, dgate in enumerate(dgates):
+        bias_gradient(dgate, out=db[..., gate, :])
 
 
-def input_gradient(deltas: list[Array], Wx: Array, out: Array, work: Array) -> Array:
-    """Sum over the gates of delta_g Wx_g^T for all steps: out (T, ..., N, D), `work` shaped like it."""
-    for gate, delta in enumerate(deltas):
-        whole_window(delta, Wx[..., gate, :, :].swapaxes(-1, -2), None, out=work if gate else out)
+def input_gradient(dgates: list[Array], Wx: Array, out: Array, work: Array) -> Array:
+    """Sum over the gates of dgate_g Wx_g^T for all steps: out (T, ..., N, D), `work` shaped like it."""
+    for gate, dgate in enumerate(dgates):
+        whole_window(dgate, Wx[..., gate, :, :].mT, None, out=work if gate else out)
         if gate:
             np.add(out, work, out=out)
     return out

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .activations import sigmoid
-from .base import as_parameter, bias_gradient, check_shapes, one_step_sum, time_blocks, transposed
+from .base import as_parameter, bias_gradient, check_shapes, overwrite, time_blocks, transposed
 from .gates import (
     all_gates,
     gate_biases,
@@ -56,7 +56,7 @@ class GRU:
         _check(self.params)
 
     def forward(self, x: ArrayLike, h_prev: ArrayLike) -> Array:
-        """X (..., N, D), h_prev (..., N, H) -> h (..., N, H)."""
+        """x (..., N, D), h_prev (..., N, H) -> h (..., N, H)."""
         Wx, Wh, b, bn = self.params
         x, h_prev = np.asarray(x), np.asarray(h_prev)
         inputs = per_gate(x, Wx) + b[..., np.newaxis, :]
@@ -69,29 +69,20 @@ class GRU:
         h: Array = (1.0 - z) * n + z * h_prev
         return h
 
-    def backward(self, dh: ArrayLike) -> tuple[Array, Array]:
+    def backward(self, dh_next: ArrayLike) -> tuple[Array, Array]:
         """dL/dh (..., N, H) -> dL/dx (..., N, D), dL/dh_prev (..., N, H)."""
         Wx, Wh, _, _ = self.params
         x, h_prev, r, z, n, reset = self.cache
-        dh = np.asarray(dh)
+        dh = np.asarray(dh_next)
         dn = dh * (1.0 - z) * (1.0 - n * n)
         dreset = dn * r
         dr = dn * reset * r * (1.0 - r)
         dz = dh * (h_prev - n) * z * (1.0 - z)
         dinputs, dhidden = np.stack([dr, dz, dn], axis=-3), np.stack([dr, dz, dreset], axis=-3)
-        for grad, value in zip(
-            self.grads,
-            (
-                x[..., np.newaxis, :, :].swapaxes(-1, -2) @ dinputs,
-                h_prev[..., np.newaxis, :, :].swapaxes(-1, -2) @ dhidden,
-                dinputs.sum(axis=-2),
-                dreset.sum(axis=-2),
-            ),
-            strict=True,
-        ):
-            grad[...] = one_step_sum(value, grad)
-        dx = (dinputs @ Wx.swapaxes(-1, -2)).sum(axis=-3)
-        return dx, dh * z + (dhidden @ Wh.swapaxes(-1, -2)).sum(axis=-3)
+        dWx, dWh = x[..., np.newaxis, :, :].mT @ dinputs, h_prev[..., np.newaxis, :, :].mT @ dhidden
+        overwrite(self.grads, (dWx, dWh, dinputs.sum(axis=-2), dreset.sum(axis=-2)))
+        dx, dh_prev = (dinputs @ Wx.mT).sum(axis=-3), dh * z + (dhidden @ Wh.mT).sum(axis=-3)
+        return dx, dh_prev
 
 
 class TimeGRU(Recurrent):
@@ -142,81 +133,80 @@ class TimeGRU(Recurrent):
 
     def step_back(self, x: Array, state: State, dstate: State) -> tuple[Array, State, list[Array]]:
         """Back through one step, as `GRU` goes."""
-        one = GRU(*self.params[:4])
-        one.forward(x, *state)
-        dx, dh_prev = one.backward(*dstate)
-        return dx, (dh_prev,), one.grads
+        cell = GRU(*self.params[:4])
+        cell.forward(x, *state)
+        dx, dh_prev = cell.backward(*dstate)
+        return dx, (dh_prev,), cell.grads
 
     def _check_input(self, xs: Array) -> None:
         if xs.shape[-1] != self.params[0].shape[-2]:
             check_shapes("TimeGRU", xs=(xs, (self.params[0].shape[-2],)))
 
     def _forward(self, first: int) -> None:
+        """The formulas of `GRU`: the inputs of all steps at once, then the recurrence."""
         Wx, Wh, b, bn = self.params[:4]
-        steps, shape, dtype = len(self._xs), self._states[0].shape[1:], self._dtype
-        inputs = self._steps("gates", (steps, *shape), dtype, slabs=3)[:, first:]
-        self._steps("reset", (steps, *shape), dtype)
-        gate_inputs(self._xs[first:], Wx, b, out=inputs, sigmoids=2)
-        weights = half_for_sigmoids(all_gates(Wh), 2)
-        second = np.broadcast_to(bn[..., np.newaxis, :], shape)
-        hidden, work = np.empty((3, *shape), dtype), np.empty(shape, dtype)
+        xs, shape = self._xs, self._states[0].shape[1:]
+        gates = self._steps("gates", (len(xs), *shape), self._dtype, slabs=3)
+        self._steps("reset", (len(xs), *shape), self._dtype)
+        gate_inputs(xs[first:], Wx, b, out=gates[:, first:], sigmoids=2)
+        weights, bias = half_for_sigmoids(all_gates(Wh), 2), np.broadcast_to(bn[..., np.newaxis, :], shape)
+        hidden, work = np.empty((3, *shape), self._dtype), np.empty(shape, self._dtype)
         hidden_rz, hidden_n = hidden[:2], hidden[2]
-        views = self._steps.views
-        hs, resets = views("h"), views("reset")
-        gates_rz, gates_r, gates_z, gates_n = (views("gates", *part) for part in ((0, 2), (0,), (1,), (2,)))
+        each_h, each_reset = self._steps.views("h"), self._steps.views("reset")
+        each_rz, each_r, each_z, each_n = (self._steps.views("gates", *part) for part in ((0, 2), (0,), (1,), (2,)))
         matmul, add, multiply, tanh, subtract = np.matmul, np.add, np.multiply, np.tanh, np.subtract
-        for t in range(first, steps):
-            h_prev, h, rz, n, reset = hs[t], hs[t + 1], gates_rz[t], gates_n[t], resets[t]
+        for t in range(first, len(xs)):
+            h_prev, h, rz, n, reset = each_h[t], each_h[t + 1], each_rz[t], each_n[t], each_reset[t]
             matmul(h_prev, weights, hidden)
             add(rz, hidden_rz, rz)
             tanh(rz, rz)
             multiply(rz, 0.5, rz)
             add(rz, 0.5, rz)
-            add(hidden_n, second, reset)
-            multiply(gates_r[t], reset, work)
+            add(hidden_n, bias, reset)
+            multiply(each_r[t], reset, work)
             add(n, work, n)
             tanh(n, n)
             subtract(h_prev, n, h)
-            multiply(h, gates_z[t], h)
+            multiply(h, each_z[t], h)
             add(h, n, h)
 
     def _backward(self, dhs: Array, dstates: list[Array], step_weights: Sequence[float] | None) -> Array:
+        """dh_{t-1} = z_t dh_t + sum_g dgates_t Wh_g^T + dhs_{t-1}; then the gradients of all steps at once."""
         Wx, Wh, _, _ = self.params[:4]
         xs, hs, dh = self._xs, self._states[0], dstates[0]
-        steps, shape = len(xs), hs.shape[1:]
-        r, z, n = self._steps("gates", (steps, *shape), self._dtype, slabs=3)
-        reset = self._steps("reset", (steps, *shape), self._dtype)
-        # The gradients of r, z, (h Wh_n + bn) and n at every step, but for the factor dh.
-        deltas = self._steps("deltas", (steps, *shape), dh.dtype, slabs=4)
-        dr, dz, dreset, dn = deltas
+        shape = hs.shape[1:]
+        r, z, n = self._gates()
+        reset = self._steps("reset", (len(xs), *shape), self._dtype)
+        # The gradients of r, z, (h_prev Wh_n + bn) and n of all steps; the factor dh_t comes in the recurrence.
+        dgates = self._steps("dgates", (len(xs), *shape), dh.dtype, slabs=4)
+        dr, dz, dreset, dn = dgates
         for block in time_blocks(hs[1:]):
-            _slopes(r[block], z[block], n[block], reset[block], hs[:-1][block], deltas[:, block])
-        work = np.empty((3, *shape), dh.dtype)
-        part_r, part_z, part_n = work
-        views = self._steps.views
-        dhidden, each, back, update = views("dh"), views("deltas"), views("deltas", 0, 3), views("gates", 1)
-        weights = transposed(all_gates(Wh))
+            _slopes(r[block], z[block], n[block], reset[block], hs[:-1][block], dgates[:, block])
+        back, work = transposed(all_gates(Wh)), np.empty((3, *shape), dh.dtype)
+        work_r, work_z, work_n = work
+        each_dh, each_z = self._steps.views("dh"), self._steps.views("gates", 1)
+        each_dgates, each_dhidden = self._steps.views("dgates"), self._steps.views("dgates", 0, 3)
         dh[-1] = dhs[-1]
         matmul, add, multiply, incoming = np.matmul, np.add, np.multiply, self._each_incoming(dhs)
-        for t in range(steps - 1, -1, -1):
-            later, delta, earlier = dhidden[t + 1], each[t], dhidden[t]
-            multiply(later, delta, delta)
-            matmul(back[t], weights, work)
-            multiply(later, update[t], earlier)
-            add(earlier, part_r, earlier)
-            add(earlier, part_z, earlier)
-            add(earlier, part_n, earlier)
+        for t in range(len(xs) - 1, -1, -1):
+            dh_t, dgates_t, dh_prev = each_dh[t + 1], each_dgates[t], each_dh[t]
+            multiply(dh_t, dgates_t, dgates_t)
+            matmul(each_dhidden[t], back, work)
+            multiply(dh_t, each_z[t], dh_prev)
+            add(dh_prev, work_r, dh_prev)
+            add(dh_prev, work_z, dh_prev)
+            add(dh_prev, work_n, dh_prev)
             if step_weights is not None:
-                multiply(earlier, step_weights[t], earlier)
+                multiply(dh_prev, step_weights[t], dh_prev)
             if t:
-                add(earlier, incoming[t - 1], earlier)
+                add(dh_prev, incoming[t - 1], dh_prev)
         dWx, dWh, db, dbn = self.grads[:4]
         gate_gradients(xs, [dr, dz, dn], dWx)
         gate_gradients(hs[:-1], [dr, dz, dreset], dWh)
         gate_biases([dr, dz, dn], db)
         bias_gradient(dreset, out=dbn)
-        dxs, part = (self._steps(name, xs.shape, dh.dtype) for name in ("dxs", "part"))
-        return input_gradient([dr, dz, dn], Wx, dxs, part)
+        dxs, work = (self._steps(name, xs.shape, dh.dtype) for name in ("dxs", "work"))
+        return input_gradient([dr, dz, dn], Wx, dxs, work)
 
     def drop(self, steps: int) -> None:
         """Forget the oldest `steps` steps of the window; the later ones become its first."""
@@ -243,7 +233,7 @@ class TimeGRU(Recurrent):
 
 
 def _slopes(r: Array, z: Array, n: Array, reset: Array, h_prev: Array, out: Array) -> None:
-    """Gradients of r, z, (h Wh_n + bn) and n at some steps, but for the factor dh: out (4, T, ..., N, H)."""
+    """Gradients of r, z, (h_prev Wh_n + bn) and n before activation, without the factor dh: out (4, T, ..., N, H)."""
     dr, dz, dreset, dn = out
     np.subtract(1.0, z, out=dz)
     np.multiply(n, n, out=dn)

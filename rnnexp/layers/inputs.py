@@ -1,4 +1,4 @@
-"""The input map for tokens: a learned table, or one-hot vectors."""
+"""The input layers for tokens: an embedding, or one-hot vectors."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ LARGE_SUMS, FEW_RUNS = 2**14, 16
 
 
 class TimeEmbedding(Layer):
-    """A row of a table for each token: x_t = W[token_t].
+    """The embedding of each token, a row of a table: x_t = W[token_t].
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A linear map of every step: the input map for real-valued input, and the output layer."""
+"""A linear map of every step: the embedding of real-valued input, and the output layer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -49,7 +49,7 @@ class TimeLinear(Layer):
         if len(self.params) == 2:
             bias_gradient(dys, out=self.grads[1])
         dxs = self._steps("dxs", self._xs.shape, common_dtype(dys, [W]))
-        return self._returned(whole_window(dys, W.swapaxes(-1, -2), None, out=dxs))
+        return self._returned(whole_window(dys, W.mT, None, out=dxs))
 
     def drop(self, steps: int) -> None:
         """Forget the oldest `steps` steps of the window."""

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks import number
 from .activations import sigmoid
-from .base import as_parameter, check_shapes, one_step_sum, time_blocks, transposed
+from .base import as_parameter, check_shapes, overwrite, time_blocks, transposed
 from .gates import (
     all_gates,
     gate_biases,
@@ -56,47 +56,39 @@ class LSTM:
         _check(self.params)
 
     def forward(self, x: ArrayLike, h_prev: ArrayLike, c_prev: ArrayLike) -> tuple[Array, Array]:
-        """X (..., N, D), h_prev and c_prev (..., N, H) -> h and c (..., N, H)."""
+        """x (..., N, D), h_prev and c_prev (..., N, H) -> h and c (..., N, H)."""
         Wx, Wh, b = self.params
         x, h_prev, c_prev = np.asarray(x), np.asarray(h_prev), np.asarray(c_prev)
         pre = per_gate(x, Wx) + per_gate(h_prev, Wh) + b[..., np.newaxis, :]
         o, i, f = (sigmoid(pre[..., gate, :, :]) for gate in range(3))
         g = np.tanh(pre[..., 3, :, :])
         c = f * c_prev + i * g
-        squashed = np.tanh(c)
-        self.cache = (x, h_prev, c_prev, o, i, f, g, squashed)
-        return o * squashed, c
+        tanh_c = np.tanh(c)
+        self.cache = (x, h_prev, c_prev, o, i, f, g, tanh_c)
+        return o * tanh_c, c
 
-    def backward(self, dh: ArrayLike, dc: ArrayLike) -> tuple[Array, Array, Array]:
+    def backward(self, dh_next: ArrayLike, dc_next: ArrayLike) -> tuple[Array, Array, Array]:
         """dL/dh and dL/dc (..., N, H) -> dL/dx (..., N, D), dL/dh_prev, dL/dc_prev (..., N, H).
 
-        dL/dc is what later steps add to it; what reaches c through h is added here.
+        dL/dc given is the part that comes from the next step; the part that comes through h is added here.
         """
         Wx, Wh, _ = self.params
-        x, h_prev, c_prev, o, i, f, g, squashed = self.cache
-        at_h: Array = np.asarray(dh)
-        at_c: Array = np.asarray(dc) + at_h * o * (1.0 - squashed * squashed)
+        x, h_prev, c_prev, o, i, f, g, tanh_c = self.cache
+        dh: Array = np.asarray(dh_next)
+        dc: Array = np.asarray(dc_next) + dh * o * (1.0 - tanh_c * tanh_c)
         dpre = np.stack(
             [
-                at_h * squashed * o * (1.0 - o),
-                at_c * g * i * (1.0 - i),
-                at_c * c_prev * f * (1.0 - f),
-                at_c * i * (1.0 - g * g),
+                dh * tanh_c * o * (1.0 - o),
+                dc * g * i * (1.0 - i),
+                dc * c_prev * f * (1.0 - f),
+                dc * i * (1.0 - g * g),
             ],
             axis=-3,
         )
-        for grad, value in zip(
-            self.grads,
-            (
-                x[..., np.newaxis, :, :].swapaxes(-1, -2) @ dpre,
-                h_prev[..., np.newaxis, :, :].swapaxes(-1, -2) @ dpre,
-                dpre.sum(axis=-2),
-            ),
-            strict=True,
-        ):
-            grad[...] = one_step_sum(value, grad)
-        dx, dh_prev = ((dpre @ W.swapaxes(-1, -2)).sum(axis=-3) for W in (Wx, Wh))
-        return dx, dh_prev, at_c * f
+        dWx, dWh = x[..., np.newaxis, :, :].mT @ dpre, h_prev[..., np.newaxis, :, :].mT @ dpre
+        overwrite(self.grads, (dWx, dWh, dpre.sum(axis=-2)))
+        dx, dh_prev, dc_prev = (dpre @ Wx.mT).sum(axis=-3), (dpre @ Wh.mT).sum(axis=-3), dc * f
+        return dx, dh_prev, dc_prev
 
 
 class TimeLSTM(Recurrent):
@@ -119,7 +111,7 @@ class TimeLSTM(Recurrent):
 
     Notes
     -----
-    ``norms["c"]`` is of the whole gradient in c_t, what reaches it through h_t included.
+    ``norms["c"]`` is ||dL/dc_t|| of the whole gradient, including the part that comes through h_t.
     """
 
     state_names: ClassVar[tuple[str, ...]] = ("h", "c")
@@ -150,7 +142,7 @@ class TimeLSTM(Recurrent):
         }
 
     def initial_values(self) -> dict[str, Array]:
-        """The forget gate's bias."""
+        """b: zero but for the forget gate's bias."""
         return {"b": np.array([[0.0], [0.0], [self.forget_bias], [0.0]])}
 
     @property
@@ -164,95 +156,92 @@ class TimeLSTM(Recurrent):
 
     def step_back(self, x: Array, state: State, dstate: State) -> tuple[Array, State, list[Array]]:
         """Back through one step, as `LSTM` goes."""
-        one = LSTM(*self.params[:3])
-        one.forward(x, *state)
-        dx, *earlier = one.backward(*dstate)
-        return dx, tuple(earlier), one.grads
+        cell = LSTM(*self.params[:3])
+        cell.forward(x, *state)
+        dx, dh_prev, dc_prev = cell.backward(*dstate)
+        return dx, (dh_prev, dc_prev), cell.grads
 
     def _check_input(self, xs: Array) -> None:
         if xs.shape[-1] != self.params[0].shape[-2]:
             check_shapes("TimeLSTM", xs=(xs, (self.params[0].shape[-2],)))
 
     def _forward(self, first: int) -> None:
+        """The formulas of `LSTM`: the inputs of all steps at once, then the recurrence."""
         Wx, Wh, b = self.params[:3]
-        steps, shape, dtype = len(self._xs), self._states[0].shape[1:], self._dtype
-        inputs = self._steps("gates", (steps, *shape), dtype, slabs=4)[:, first:]
-        self._steps("squashed", (steps, *shape), dtype)
-        gate_inputs(self._xs[first:], Wx, b, out=inputs, sigmoids=3)
+        xs, shape = self._xs, self._states[0].shape[1:]
+        gates = self._steps("gates", (len(xs), *shape), self._dtype, slabs=4)
+        self._steps("tanh_c", (len(xs), *shape), self._dtype)
+        gate_inputs(xs[first:], Wx, b, out=gates[:, first:], sigmoids=3)
         weights = half_for_sigmoids(all_gates(Wh), 3)
-        hidden, work = np.empty((4, *shape), dtype), np.empty(shape, dtype)
-        views = self._steps.views
-        hs, cs, squashed = views("h"), views("c"), views("squashed")
-        gates, sigmoids = views("gates"), views("gates", 0, 3)
-        gates_o, gates_i, gates_f, gates_g = (views("gates", gate) for gate in range(4))
+        hidden, work = np.empty((4, *shape), self._dtype), np.empty(shape, self._dtype)
+        each_h, each_c, each_tanh_c = (self._steps.views(name) for name in ("h", "c", "tanh_c"))
+        each_gates, each_oif = self._steps.views("gates"), self._steps.views("gates", 0, 3)
+        each_o, each_i, each_f, each_g = (self._steps.views("gates", gate) for gate in range(4))
         matmul, add, multiply, tanh = np.matmul, np.add, np.multiply, np.tanh
-        for t in range(first, steps):
-            gate, half, c, squash = gates[t], sigmoids[t], cs[t + 1], squashed[t]
-            matmul(hs[t], weights, hidden)
-            add(gate, hidden, gate)
-            tanh(gate, gate)
-            multiply(half, 0.5, half)
-            add(half, 0.5, half)
-            multiply(gates_f[t], cs[t], c)
-            multiply(gates_i[t], gates_g[t], work)
+        for t in range(first, len(xs)):
+            gates_t, oif, c, tanh_c = each_gates[t], each_oif[t], each_c[t + 1], each_tanh_c[t]
+            matmul(each_h[t], weights, hidden)
+            add(gates_t, hidden, gates_t)
+            tanh(gates_t, gates_t)
+            multiply(oif, 0.5, oif)
+            add(oif, 0.5, oif)
+            multiply(each_f[t], each_c[t], c)
+            multiply(each_i[t], each_g[t], work)
             add(c, work, c)
-            tanh(c, squash)
-            multiply(gates_o[t], squash, hs[t + 1])
+            tanh(c, tanh_c)
+            multiply(each_o[t], tanh_c, each_h[t + 1])
 
     def _backward(self, dhs: Array, dstates: list[Array], step_weights: Sequence[float] | None) -> Array:
+        """dc_t += dh_t o_t (1 - tanh(c_t)^2), dc_{t-1} = dc_t f_t, dh_{t-1} = sum_g dgates_t Wh_g^T + dhs_{t-1}.
+
+        Then the gradients of all steps at once.
+        """
         Wx, Wh, _ = self.params[:3]
         xs, (hs, cs), (dh, dc) = self._xs, self._states, dstates
-        steps, shape = len(xs), hs.shape[1:]
+        shape = hs.shape[1:]
         o, i, f, g = self._gates()
-        squashed = self._steps("squashed", (steps, *shape), self._dtype)
-        # The gradients of o, i, f, g at every step, but for the factor dh or dc; and dc/dh.
-        deltas = self._steps("deltas", (steps, *shape), dh.dtype, slabs=4)
-        through = self._steps("through", (steps, *shape), dh.dtype)
+        tanh_c = self._steps("tanh_c", (len(xs), *shape), self._dtype)
+        # The gradients of o, i, f, g of all steps, and dc/dh; the factors dh_t and dc_t come in the recurrence.
+        dgates = self._steps("dgates", (len(xs), *shape), dh.dtype, slabs=4)
+        through = self._steps("through", (len(xs), *shape), dh.dtype)
         for block in time_blocks(hs[1:]):
             gates = o[block], i[block], f[block], g[block]
-            _slopes(*gates, cs[:-1][block], squashed[block], deltas[:, block], through[block])
-        work, step_work = np.empty((4, *shape), dh.dtype), np.empty(shape, dh.dtype)
-        part_o, part_i, part_f, part_g = work
-        views = self._steps.views
-        dhidden, dcell, each, forget, throughs = (
-            views("dh"),
-            views("dc"),
-            views("deltas"),
-            views("gates", 2),
-            views("through"),
-        )
-        each_o, each_ifg = views("deltas", 0), views("deltas", 1, 4)
-        weights = transposed(all_gates(Wh))
+            _slopes(*gates, cs[:-1][block], tanh_c[block], dgates[:, block], through[block])
+        back, work, step_work = transposed(all_gates(Wh)), np.empty((4, *shape), dh.dtype), np.empty(shape, dh.dtype)
+        work_o, work_i, work_f, work_g = work
+        each_dh, each_dc, each_through = (self._steps.views(name) for name in ("dh", "dc", "through"))
+        each_dgates, each_do, each_difg = (self._steps.views("dgates", *part) for part in ((), (0,), (1, 4)))
+        each_f = self._steps.views("gates", 2)
         dh[-1], dc[-1] = dhs[-1], 0.0
         matmul, add, multiply, incoming = np.matmul, np.add, np.multiply, self._each_incoming(dhs)
-        for t in range(steps - 1, -1, -1):
-            dh_t, dc_t, delta_o, delta_ifg = dhidden[t + 1], dcell[t + 1], each_o[t], each_ifg[t]
-            multiply(dh_t, throughs[t], step_work)
+        for t in range(len(xs) - 1, -1, -1):
+            dh_t, dc_t, do, difg = each_dh[t + 1], each_dc[t + 1], each_do[t], each_difg[t]
+            dh_prev, dc_prev = each_dh[t], each_dc[t]
+            multiply(dh_t, each_through[t], step_work)
             add(dc_t, step_work, dc_t)
-            multiply(dh_t, delta_o, delta_o)
-            multiply(dc_t, delta_ifg, delta_ifg)
-            multiply(dc_t, forget[t], dcell[t])
-            matmul(each[t], weights, work)
-            earlier = dhidden[t]
-            add(part_o, part_i, earlier)
-            add(earlier, part_f, earlier)
-            add(earlier, part_g, earlier)
+            multiply(dh_t, do, do)
+            multiply(dc_t, difg, difg)
+            multiply(dc_t, each_f[t], dc_prev)
+            matmul(each_dgates[t], back, work)
+            add(work_o, work_i, dh_prev)
+            add(dh_prev, work_f, dh_prev)
+            add(dh_prev, work_g, dh_prev)
             if step_weights is not None:
-                multiply(earlier, step_weights[t], earlier)
-                multiply(dcell[t], step_weights[t], dcell[t])
+                multiply(dh_prev, step_weights[t], dh_prev)
+                multiply(dc_prev, step_weights[t], dc_prev)
             if t:
-                add(earlier, incoming[t - 1], earlier)
+                add(dh_prev, incoming[t - 1], dh_prev)
         dWx, dWh, db = self.grads[:3]
-        gate_gradients(xs, list(deltas), dWx)
-        gate_gradients(hs[:-1], list(deltas), dWh)
-        gate_biases(list(deltas), db)
-        dxs, part = (self._steps(name, xs.shape, dh.dtype) for name in ("dxs", "part"))
-        return input_gradient(list(deltas), Wx, dxs, part)
+        gate_gradients(xs, list(dgates), dWx)
+        gate_gradients(hs[:-1], list(dgates), dWh)
+        gate_biases(list(dgates), db)
+        dxs, work = (self._steps(name, xs.shape, dh.dtype) for name in ("dxs", "work"))
+        return input_gradient(list(dgates), Wx, dxs, work)
 
     def drop(self, steps: int) -> None:
         """Forget the oldest `steps` steps of the window; the later ones become its first."""
         super().drop(steps)
-        for name in ("gates", "squashed"):
+        for name in ("gates", "tanh_c"):
             self._steps.drop(name, steps)
 
     def slopes(self) -> Array:
@@ -273,12 +262,12 @@ class TimeLSTM(Recurrent):
         return [self.params[1][..., 3, :, :]]
 
 
-def _slopes(o: Array, i: Array, f: Array, g: Array, c_prev: Array, squashed: Array, out: Array, through: Array) -> None:
-    """Gradients of o, i, f, g at some steps, but for the factor dh or dc: out (4, T, ..., N, H); and dc/dh."""
+def _slopes(o: Array, i: Array, f: Array, g: Array, c_prev: Array, tanh_c: Array, out: Array, through: Array) -> None:
+    """Gradients of o, i, f, g before activation, without the factors dh and dc: out (4, T, ..., N, H); and dc/dh."""
     do, di, df, dg = out
     np.subtract(1.0, o, out=do)
     np.multiply(do, o, out=do)
-    np.multiply(do, squashed, out=do)
+    np.multiply(do, tanh_c, out=do)
     np.subtract(1.0, i, out=di)
     np.multiply(di, i, out=di)
     np.multiply(di, g, out=di)
@@ -288,7 +277,7 @@ def _slopes(o: Array, i: Array, f: Array, g: Array, c_prev: Array, squashed: Arr
     np.multiply(g, g, out=dg)
     np.subtract(1.0, dg, out=dg)
     np.multiply(dg, i, out=dg)
-    np.multiply(squashed, squashed, out=through)
+    np.multiply(tanh_c, tanh_c, out=through)
     np.subtract(1.0, through, out=through)
     np.multiply(through, o, out=through)
 

@@ -1,4 +1,4 @@
-"""A whole network: input map, recurrent layer, output layer, on one parameter vector."""
+"""A whole network: embedding, recurrent layer, output layer, on one parameter vector."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,10 +28,10 @@ class Initializers:
 
     Attributes
     ----------
-    embedding : the learned input map (V or D_in, D)
+    embedding : embedding of tokens or values (V or D_in, D)
     input : input weights of a cell (D, H)
     recurrent : recurrent weights (H, H)
-    output : output weights (H, O); also draws a table that is input and output map at once
+    output : output weights (H, O); also draws the embedding where it is tied to them
     state : learned initial states, each as a row (1, H)
     """
 
@@ -70,13 +70,13 @@ class Design:
 
 
 class Network:
-    """input map -> recurrent layer, or a stack of them -> output layer, over windows of a sequence.
+    """embedding -> recurrent layer, or a stack of them -> output layer, over windows of a sequence.
 
     Parameters
     ----------
     parameters : Parameters
-        With the names that `build_network` gives. Without ``output.W`` the embedding's table, transposed, is the output
-        map too (Press & Wolf 2017).
+        With the names that `build_network` gives. Without ``output.W`` the output weights are the embedding's,
+        transposed (weight tying; Press & Wolf 2017).
     design : Design
 
     Attributes
@@ -101,7 +101,7 @@ class Network:
         arrays = self._arrays("output")
         self.tied = "W" not in arrays
         if self.tied:
-            table = parameters.values["embedding.W"].swapaxes(-1, -2)
+            table = parameters.values["embedding.W"].mT
             arrays = {**arrays, "W": table, "grads": [np.zeros_like(table), *arrays["grads"]]}
         self.output = TimeLinear(**arrays)
         self._scored: Any = slice(None)
@@ -157,7 +157,7 @@ class Network:
         """Gradient of the parameters from dL/doutputs (S, ..., N, O); the vector (..., P) that it is written into.
 
         With ``norms=True``, ||dL/dh_t|| stays in ``recurrent.norms["h"]`` (T + 1, ..., N). `step_weights` holds a
-        factor for what each step of the window hands back to the one before it. Frozen parameters have no gradient.
+        factor for the gradient that each step passes back to the one before it. Frozen parameters have no gradient.
         """
         dhs = self.output.backward(doutputs)
         steps, scored = self._shape[0], self._scored
@@ -174,14 +174,14 @@ class Network:
             self.embedding.backward(dxs)
         grads = self.parameters.grads
         if self.tied:
-            grads["embedding.W"] += self.output.grads[0].swapaxes(-1, -2)
+            grads["embedding.W"] += self.output.grads[0].mT
         for name in self.design.frozen:
             grads[name][...] = 0.0
         return self.parameters.gradient
 
 
 def recurrent_names(num_layers: int) -> list[str]:
-    """How the recurrent layers are called, the lowest first."""
+    """Names of the recurrent layers, the lowest first."""
     return ["recurrent"] if num_layers == 1 else [f"recurrent.{layer}" for layer in range(1, num_layers + 1)]
 
 
@@ -210,9 +210,9 @@ def build_network(
         H and O, >= 1.
     rng : numpy Generator, or a sequence of them
         Draws the weights, in float64 whatever the dtype. A sequence makes one network a generator, stacked along a
-        leading axis, each the same as if made alone.
+        leading axis, each identical to the one made alone.
     embedding_dim : int, optional
-        Size of the learned input map; without one, one-hot or raw input goes straight into the cell.
+        Size of the embedding; without one, one-hot or raw input goes straight into the cell.
     input_size : int, optional
         Tokens or values per input step; `output_size` when not given.
     input_kind : {"tokens", "values"}
@@ -223,8 +223,8 @@ def build_network(
     learn_initial_state : bool
         Train the state before the first step; it is zero otherwise.
     tie : bool
-        One table for input and output, for tokens with ``output_size == input_size`` and ``embedding_dim ==
-        hidden_size`` (Press & Wolf 2017; Inan, Khosravi & Socher 2017).
+        Weight tying: one matrix for embedding and output, for tokens with ``output_size == input_size`` and
+        ``embedding_dim == hidden_size`` (Press & Wolf 2017; Inan, Khosravi & Socher 2017).
     freeze : str, or sequence of str
         Parameters, or layers with all of theirs, that are not trained: ``"recurrent.Wh"``, ``"embedding"``.
     init : Initializers
@@ -285,7 +285,7 @@ def _draw(target: Array, initializer: Initializer, rng: Generator) -> None:
 
 
 def _check_tie(embedding_dim: int | None, hidden_size: int, input_kind: str, input_size: int, output_size: int) -> None:
-    """Refuse to tie what has not the same sizes."""
+    """Refuse to tie weights whose sizes differ."""
     if input_kind != "tokens" or input_size != output_size:
         given = f"{input_size} {input_kind} in, {output_size} out"
         raise InvalidValue(
@@ -301,7 +301,7 @@ def _check_tie(embedding_dim: int | None, hidden_size: int, input_kind: str, inp
 
 
 def frozen_names(freeze: str | Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """The parameters among `names` that `freeze` means: by their own name, or by their layer's."""
+    """The parameters among `names` that `freeze` gives by their own name or their layer's."""
     wanted = [freeze] if isinstance(freeze, str) else list(freeze)
     known = sorted({name.rpartition(".")[0] for name in names} | {name.partition(".")[0] for name in names})
     for entry in wanted:

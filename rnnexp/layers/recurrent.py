@@ -1,4 +1,4 @@
-"""What every recurrent layer over a window shares: its state, its start, and what the gradient statistics ask of it."""
+"""What all recurrent layers over a window share: state, initial state, and what the gradient statistics need."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -202,11 +202,11 @@ class Recurrent(Layer):
         Parameters
         ----------
         dhs : array (T, ..., N, H)
-            The loss's derivative in each state, apart from what later states add.
+            The loss's derivative with respect to each output state, without the part that comes through later states.
         norms : bool
             Also leave ||dL/dh_t|| of every step and sequence in `norms`.
         step_weights : sequence of T floats, optional
-            Factors for what step t hands back to the state before it; 1 when not given.
+            Factors for the gradient that step t passes back to the state before it; 1 when not given.
         """
         dhs = self._given(dhs)
         if dhs.shape != self._states[0][1:].shape:
@@ -221,7 +221,7 @@ class Recurrent(Layer):
         return self._returned(dxs)
 
     def _each_incoming(self, dhs: Array) -> list[Array]:
-        """The steps of dL/dhs, as views that live as long as the same buffer comes."""
+        """The steps of dL/dhs as views, kept while the same buffer is given."""
         if self._incoming[0] is not dhs:
             self._incoming = dhs, list(dhs)
         return self._incoming[1]
@@ -239,7 +239,7 @@ class Recurrent(Layer):
     def _backward(self, dhs: Array, dstates: list[Array], step_weights: Sequence[float] | None) -> Array:
         """Fill `dstates`, each (T + 1, ..., N, H), and the gradients of the layer's own parameters; dL/dxs.
 
-        Here, what reaches a further state through h of the same step is not counted in its ``dstates``.
+        Here the ``dstates`` of a further state leave out the part that comes through h of the same step.
         """
         dxs = self._steps("dxs", self._xs.shape, dstates[0].dtype)
         for array in (*dstates, *self.grads[: self._own]):
@@ -263,7 +263,7 @@ class Recurrent(Layer):
         for name in self.state_names:
             self._steps.drop(name, steps)
 
-    # What the gradient statistics ask of the last window, time first whatever `batch_first` says.
+    # What the gradient statistics need of the last window, time first whatever `batch_first` says.
 
     @property
     def states(self) -> Array:
@@ -275,7 +275,7 @@ class Recurrent(Layer):
         return tuple(states[step] for states in self._states)
 
     def slopes(self) -> Array:
-        """Phi' of every unit at every step of the last window, (T, ..., N, H); empty if there is no one activation."""
+        """phi' of every unit at every step of the last window, (T, ..., N, H); empty if there is no one activation."""
         return np.empty(0)
 
     def gates(self) -> dict[str, Array]:
@@ -292,7 +292,7 @@ class Recurrent(Layer):
         return (dhs, *(np.zeros_like(dhs) for _ in self.state_names[1:]))
 
     def steps_back(self, dstates: State) -> tuple[Array, State, list[Array]]:
-        """Every step on its own: what `step_back` gives for all steps of the last window, nothing handed on.
+        """Every step on its own: `step_back` at all steps of the last window, with nothing passed between steps.
 
         Parameters
         ----------
@@ -313,14 +313,14 @@ class Recurrent(Layer):
         return dxs, earlier, [*summed, *starts[: len(self._start)]]
 
     def jacobians(self, sequence: int = 0) -> Array:
-        """D state_t / d state_{t-1} of one sequence of the last window: (T, ..., S, S), rows the earlier state's units.
+        """d state_t / d state_{t-1} of one sequence of the last window: (T, ..., S, S), rows the earlier state's units.
 
         S is H times the number of states; they lie one after the other.
         """
         return self._step_derivatives(sequence)[0]
 
     def input_jacobians(self, sequence: int = 0) -> Array:
-        """D state_t / d x_t of one sequence of the last window: (T, ..., D, S), rows the input's features."""
+        """d state_t / d x_t of one sequence of the last window: (T, ..., D, S), rows the input's features."""
         return self._step_derivatives(sequence)[1]
 
     def _step_derivatives(self, sequence: int) -> tuple[Array, Array]:

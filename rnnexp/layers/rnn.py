@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import textbook
 from .activations import activation as find_activation
 from .base import (
     as_parameter,
     bias_gradient,
     check_shapes,
-    one_step_sum,
+    overwrite,
     time_blocks,
     transposed,
     weight_gradient,
@@ -22,8 +23,8 @@ from .recurrent import Recurrent, State
 Array = NDArray[Any]
 
 
-class RNN:
-    """One step: h = phi(x Wx + h_prev Wh + b).
+class RNN(textbook.RNN):
+    """One step: h = phi(x Wx + h_prev Wh + b). The textbook's, with any activation.
 
     Parameters
     ----------
@@ -39,31 +40,21 @@ class RNN:
     """
 
     def __init__(self, Wx: ArrayLike, Wh: ArrayLike, b: ArrayLike, *, activation: str = "tanh") -> None:
-        self.params = [as_parameter(array) for array in (Wx, Wh, b)]
-        self.grads = [np.zeros_like(array) for array in self.params]
-        self.activation = find_activation(activation)
+        super().__init__(*(as_parameter(array) for array in (Wx, Wh, b)))
         _check(self.params)
+        self.activation = find_activation(activation)
+        self.phi, self.dphi = self.activation.forward, self.activation.derivative  # type: ignore[method-assign]
 
     def forward(self, x: ArrayLike, h_prev: ArrayLike) -> Array:
-        """X (..., N, D), h_prev (..., N, H) -> h (..., N, H)."""
-        Wx, Wh, b = self.params
-        x, h_prev = np.asarray(x), np.asarray(h_prev)
-        h = self.activation.forward(x @ Wx + h_prev @ Wh + b[..., np.newaxis, :])
-        self.cache = (x, h_prev, h)
-        return h
+        """x (..., N, D), h_prev (..., N, H) -> h (..., N, H)."""
+        return super().forward(np.asarray(x), np.asarray(h_prev))
 
-    def backward(self, dh: ArrayLike) -> tuple[Array, Array]:
+    def backward(self, dh_next: ArrayLike) -> tuple[Array, Array]:
         """dL/dh (..., N, H) -> dL/dx (..., N, D), dL/dh_prev (..., N, H)."""
-        Wx, Wh, _ = self.params
-        x, h_prev, h = self.cache
-        dpre = np.asarray(dh) * self.activation.derivative(h)
-        for grad, value in zip(
-            self.grads,
-            (x.swapaxes(-1, -2) @ dpre, h_prev.swapaxes(-1, -2) @ dpre, dpre.sum(axis=-2)),
-            strict=True,
-        ):
-            grad[...] = one_step_sum(value, grad)
-        return dpre @ Wx.swapaxes(-1, -2), dpre @ Wh.swapaxes(-1, -2)
+        grads = self.grads
+        dx, dh_prev = super().backward(np.asarray(dh_next))
+        self.grads = overwrite(grads, self.grads)
+        return dx, dh_prev
 
 
 class TimeRNN(Recurrent):
@@ -82,8 +73,8 @@ class TimeRNN(Recurrent):
 
     Notes
     -----
-    Werbos 1990, "Backpropagation through time", with the products that do not depend on the recurrence taken over
-    all steps at once.
+    Werbos 1990, "Backpropagation through time"; `textbook.TimeRNN` with the products that do not depend on the
+    recurrence taken over all steps at once.
     """
 
     def __init__(
@@ -112,72 +103,69 @@ class TimeRNN(Recurrent):
 
     def step(self, x: Array, state: State) -> State:
         """One step, as `RNN` takes it."""
-        return (self._one_step().forward(x, *state),)
+        return (RNN(*self.params[:3], activation=self.activation_name).forward(x, *state),)
 
     def step_back(self, x: Array, state: State, dstate: State) -> tuple[Array, State, list[Array]]:
         """Back through one step, as `RNN` goes."""
-        one = self._one_step()
-        one.forward(x, *state)
-        dx, dh_prev = one.backward(*dstate)
-        return dx, (dh_prev,), one.grads
-
-    def _one_step(self) -> RNN:
-        return RNN(*self.params[:3], activation=self.activation_name)
+        cell = RNN(*self.params[:3], activation=self.activation_name)
+        cell.forward(x, *state)
+        dx, dh_prev = cell.backward(*dstate)
+        return dx, (dh_prev,), cell.grads
 
     def _check_input(self, xs: Array) -> None:
         if xs.shape[-1] != self.params[0].shape[-2]:
             check_shapes("TimeRNN", xs=(xs, (self.params[0].shape[-2],)))
 
     def _forward(self, first: int) -> None:
+        """h_t = phi(x_t Wx + b + h_{t-1} Wh): the inputs of all steps at once, then the recurrence."""
         Wx, Wh, b = self.params[:3]
         xs, hs = self._xs, self._states[0]
         whole_window(xs[first:], Wx, b, out=hs[first + 1 :])
-        states, work = self._steps.views("h"), np.empty_like(hs[0])
+        work = np.empty_like(hs[0])
+        each_h, times = self._steps.views("h"), self._steps.products("h", Wh, work)
         add, phi = np.add, self.activation.forward
-        times = self._steps.products("h", Wh, work)
-        for h_prev_times, h in zip(times[first : len(xs)], states[first + 1 :], strict=False):
-            h_prev_times(Wh, work)
+        for t in range(first, len(xs)):
+            h = each_h[t + 1]
+            times[t](Wh, work)
             add(h, work, h)
             phi(h, h)
 
     def _backward(self, dhs: Array, dstates: list[Array], step_weights: Sequence[float] | None) -> Array:
+        """dpre_t = dh_t phi'(h_t), dh_{t-1} = dpre_t Wh^T + dhs_{t-1}; then the gradients of all steps at once."""
         Wx, Wh, _ = self.params[:3]
         xs, hs, dh = self._xs, self._states[0], dstates[0]
         dpre = self._steps("dpre", hs[1:].shape, dh.dtype)
-        for block in time_blocks(dpre):
+        for block in time_blocks(dpre):  # phi'(h_t) of all steps; the factor dh_t comes in the recurrence
             self.activation.derivative(hs[1:][block], out=dpre[block])
+        back = transposed(Wh)
+        each_dh, each_dpre, times = (
+            self._steps.views("dh"),
+            self._steps.views("dpre"),
+            self._steps.products("dpre", back, dh[0]),
+        )
         dh[-1] = dhs[-1]
-        dhidden, dinputs, incoming = self._steps.views("dh"), self._steps.views("dpre"), self._each_incoming(dhs)
-        add, multiply, last, back = np.add, np.multiply, len(xs), transposed(Wh)
-        times = self._steps.products("dpre", back, dh[0])
-        backwards = slice(last - 1, None, -1)
-        for t, delta, delta_times, h, h_prev in zip(
-            range(last - 1, -1, -1),
-            dinputs[backwards],
-            times[backwards],
-            dhidden[last:0:-1],
-            dhidden[backwards],
-            strict=True,
-        ):
-            multiply(h, delta, delta)
-            delta_times(back, h_prev)
+        add, multiply, incoming = np.add, np.multiply, self._each_incoming(dhs)
+        for t in range(len(xs) - 1, -1, -1):
+            dpre_t, dh_prev = each_dpre[t], each_dh[t]
+            multiply(each_dh[t + 1], dpre_t, dpre_t)
+            times[t](back, dh_prev)
             if step_weights is not None:
-                multiply(h_prev, step_weights[t], h_prev)
+                multiply(dh_prev, step_weights[t], dh_prev)
             if t:
-                add(h_prev, incoming[t - 1], h_prev)
+                add(dh_prev, incoming[t - 1], dh_prev)
         weight_gradient(xs, dpre, out=self.grads[0])
         weight_gradient(hs[:-1], dpre, out=self.grads[1])
         bias_gradient(dpre, out=self.grads[2])
         self._flow = (dh[1:], dpre)
         dxs = self._steps("dxs", xs.shape, dh.dtype)
-        return whole_window(dpre, Wx.swapaxes(-1, -2), None, out=dxs)
+        return whole_window(dpre, Wx.mT, None, out=dxs)
 
     def flow(self) -> tuple[Array, Array]:
         """dL/dh_t, and the same before the activation, for t = 1 to T, left by `backward`: (T, ..., N, H) each."""
         return self._flow
 
     def slopes(self) -> Array:
-        """phi'(.) of every unit at every step of the last window: (T, ..., N, H)."""
+        """phi' of every unit at every step of the last window: (T, ..., N, H)."""
         return self.activation.derivative(self.states[1:])
 
 

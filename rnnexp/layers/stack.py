@@ -16,8 +16,8 @@ Array = NDArray[Any]
 class Stack(Layer):
     """Recurrent layers, each fed with the states of the one below; the top one's are the output.
 
-    It answers as a single `Recurrent` layer does. Its state is that of all layers, the lowest first; a norm is that of
-    the gradient in all layers' h (or c) together, since the past may reach the loss by way of any of them.
+    It has the interface of a single `Recurrent` layer. Its state is that of all layers, the lowest first; a norm is
+    that of the gradient in all layers' h (or c) together, since the past may reach the loss through any of them.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class Stack(Layer):
 
     @property
     def states(self) -> Array:
-        """Output states of all layers side by side, (T + 1, ..., N, L * H), the one before the first step included."""
+        """Output states of all layers, concatenated: (T + 1, ..., N, L * H), the one before the first step included."""
         return np.concatenate([layer.states for layer in self.layers], axis=-1)
 
     def state_before(self, step: int) -> State:
@@ -127,11 +127,11 @@ class Stack(Layer):
         return tuple(array for layer in self.layers for array in layer.state_before(step))
 
     def slopes(self) -> Array:
-        """Phi' of all layers' units side by side, (T, ..., N, L * H)."""
+        """phi' of the units of all layers, concatenated: (T, ..., N, L * H)."""
         return np.concatenate([layer.slopes() for layer in self.layers], axis=-1)
 
     def gates(self) -> dict[str, Array]:
-        """Every gate of all layers' units side by side, each (T, ..., N, L * H)."""
+        """Every gate of the units of all layers, concatenated: each (T, ..., N, L * H)."""
         each = [layer.gates() for layer in self.layers]
         return {name: np.concatenate([gates[name] for gates in each], axis=-1) for name in each[0]}
 
@@ -155,7 +155,7 @@ class Stack(Layer):
         return dxs, tuple(earlier), grads
 
     def jacobians(self, sequence: int = 0) -> Array:
-        """D state_t / d state_{t-1} of one sequence of the last window: (T, ..., S, S), S over all layers."""
+        """d state_t / d state_{t-1} of one sequence of the last window: (T, ..., S, S), S over all layers."""
         blocks = []
         for at, layer in enumerate(self.layers):
             # This layer's earlier state reaches its own next one, and within the step those of the layers above.
@@ -165,7 +165,7 @@ class Stack(Layer):
         return np.concatenate(blocks, axis=-2)
 
     def input_jacobians(self, sequence: int = 0) -> Array:
-        """D state_t / d x_t of one sequence of the last window: (T, ..., D, S), S over all layers."""
+        """d state_t / d x_t of one sequence of the last window: (T, ..., D, S), S over all layers."""
         return np.concatenate(self._upwards(0, self.layers[0].input_jacobians(sequence), sequence), axis=-1)
 
     def _upwards(self, at: int, block: Array, sequence: int) -> list[Array]:

@@ -1,12 +1,9 @@
 """The adding problem, in the four variants found in the literature."""
 
-from typing import Any
-
 from numpy.random import Generator
 
-from rnnexp.checks import integer, one_of
-from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask
-from rnnexp.tasks.marked import draw_inputs, draw_lengths, missed, training_lengths, with_answers
+from rnnexp.tasks.base import NONE, Array, Baseline, Batch
+from rnnexp.tasks.marked import MarkedNumbers, draw_inputs, with_answers
 
 #: For each variant: its paper, its rule for a solved task, the smallest T, and the reason for that.
 VARIANTS = {
@@ -37,7 +34,7 @@ VARIANTS = {
 }
 
 
-class Adding(EpisodeTask):
+class Adding(MarkedNumbers):
     """Add the two marked numbers of a long sequence.
 
     One trial of the default variant, for length 6::
@@ -78,20 +75,14 @@ class Adding(EpisodeTask):
         Sequences in the evaluation set.
     """
 
-    input_kind = "values"
-    input_size = 2
-    target_kind = "values"
-    output_size = 1
-    scored = "the last step"
-    floor = 0.0
+    variants = VARIANTS
 
     def __init__(self, *, variant: str = "arjovsky", length: int = 100, eval_sequences: int = 500) -> None:
-        super().__init__(eval_sequences=integer("eval_sequences", eval_sequences, at_least=1))
-        self.variant = one_of("variant", variant, VARIANTS)
-        self.paper, self.success, shortest, why = VARIANTS[self.variant]
-        self.length = integer("length", length, at_least=shortest, hint=why)
-        self.input_names = ("marker", "value") if self.variant == "pascanu" else ("value", "marker")
-        self.error_per = "sequence" if self.variant in ("hochreiter", "pascanu") else None
+        super().__init__(variant, length, eval_sequences)
+        # Hochreiter & Schmidhuber: over the latest 2000 sequences of training; the average error is taken as
+        # absolute. Pascanu et al.: over 10,000 fresh sequences.
+        bounds = {"hochreiter": (("error", NONE), ("absolute_error", 0.01)), "pascanu": (("error", 0.01),)}
+        self.solved_below = bounds.get(self.variant, (("loss", 0.01),))
 
     @property
     def baseline(self) -> Baseline:
@@ -111,36 +102,7 @@ class Adding(EpisodeTask):
             return Baseline(1.0 / 24.0, None, "always the mean, 0.5", 0.6**2)
         return Baseline(1.0 / 6.0, None, "always the mean, 1")
 
-    def sample(self, batch_size: int, *, rng: Generator) -> Batch:
-        """Inputs (T, N, 2), targets (T, N, 1); a sequence shorter than the longest ends in zeros."""
-        return self._draw(training_lengths(self.variant, self.length, batch_size, rng), rng)
-
-    def evaluation(self, *, rng: Generator) -> Batch:
-        """`eval_sequences` fresh sequences, each with its own length where lengths vary."""
-        return self._draw(draw_lengths(self.variant, self.length, self.eval_sequences, rng), rng)
-
-    def wrong(self, outputs: Array, batch: Batch) -> Array:
-        """Where |output - target| >= 0.04 (hochreiter), or its square > 0.04 (pascanu); the others have no rule."""
-        if self.error_per is None:
-            return super().wrong(outputs, batch)
-        return missed(self.variant, outputs, batch)
-
-    def solved(self, report: Any) -> bool | None:
-        """By `success`, on the evaluation set.
-
-        The rule of Hochreiter & Schmidhuber refers to training: the latest 2000 sequences correct and an average error
-        below 0.01, taken here to be an absolute error. That of Pascanu et al. refers to 10,000 fresh sequences.
-        """
-        evaluation = report.evaluation
-        if evaluation is None:
-            return None
-        if self.variant == "hochreiter":
-            return bool(evaluation.error == 0 and evaluation.absolute_error < 0.01)
-        if self.variant == "pascanu":
-            return bool(evaluation.error < 0.01)
-        return bool(evaluation.loss < 0.01)
-
-    def _draw(self, lengths: Array, rng: Generator) -> Batch:
+    def draw(self, lengths: Array, rng: Generator) -> Batch:
         """Sequences of the given lengths (N,)."""
         lowest = -1.0 if self.variant == "hochreiter" else 0.0
         inputs, x, y = draw_inputs(self.variant, self.length, lengths, rng, lowest=lowest, neutral=0.0)

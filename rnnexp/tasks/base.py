@@ -10,7 +10,12 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import DTypeLike, NDArray
 
+from rnnexp.checks import integer
+
 Array = NDArray[Any]
+
+#: For `Task.solved_below`: the number is 0.
+NONE = float(np.nextafter(0.0, 1.0))
 
 
 @dataclass(slots=True)
@@ -108,6 +113,8 @@ class Task(ABC):
         Where the task comes from.
     success : str
         The published rule for a solved task, in words; empty where there is none.
+    solved_below : sequence of (str, float)
+        The same rule as numbers of an evaluation and the bounds that they must stay below; empty where there is none.
     error_per : {"step", "sequence"} or None
         The unit that is right or wrong by the paper's rule: a scored step, or a sequence with all its scored steps.
         None where the paper reports the loss only.
@@ -127,6 +134,7 @@ class Task(ABC):
     scored: str
     paper: str = ""
     success: str = ""
+    solved_below: Sequence[tuple[str, float]] = ()
     error_per: str | None = None
     floor: float | None = None
     digest: str = ""
@@ -172,7 +180,15 @@ class Task(ABC):
         report : Report
             Of `rnnexp.training`: its ``evaluation`` has ``loss``, ``accuracy``, ``error`` and ``absolute_error``.
         """
-        return None
+        if report.evaluation is None or not self.solved_below:
+            return None
+
+        def number(name: str) -> float:
+            if hasattr(report.evaluation, name):
+                return float(getattr(report.evaluation, name))
+            return self.further_metrics(report.evaluation.loss)[name]
+
+        return all(number(name) < bound for name, bound in self.solved_below)
 
     def further_metrics(self, loss: float) -> dict[str, float]:
         """The evaluation loss in the task's other customary units, by name."""
@@ -183,7 +199,7 @@ class EpisodeTask(Task):
     """Sequences with a beginning and an end; the hidden state starts from zero in each."""
 
     def __init__(self, *, eval_sequences: int) -> None:
-        self.eval_sequences = eval_sequences
+        self.eval_sequences = integer("eval_sequences", eval_sequences, at_least=1)
 
     @abstractmethod
     def sample(self, batch_size: int, *, rng: Generator) -> Batch:
@@ -209,6 +225,11 @@ class StreamTask(Task):
     eval_streams: int = 20
     eval_steps: int = 500
 
+    def check_evaluation(self, eval_streams: int, eval_steps: int, *, at_least: int, hint: str) -> None:
+        """Keep the size of the evaluation set; `at_least` steps leave one to score."""
+        self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
+        self.eval_steps = integer("eval_steps", eval_steps, at_least=at_least, hint=hint)
+
     @abstractmethod
     def begin(self, batch_size: int, *, rng: Generator) -> Place:
         """The starting position of `batch_size` streams."""
@@ -220,6 +241,46 @@ class StreamTask(Task):
     def evaluation(self, *, rng: Generator) -> Batch:
         """The first `eval_steps` steps of `eval_streams` streams."""
         return self.read(self.begin(self.eval_streams, rng=rng), self.eval_steps, rng=rng)
+
+
+class BitStream(StreamTask):
+    """Streams of fair bits; a target depends on bits of up to `reach` steps ago."""
+
+    input_kind = "tokens"
+    input_size = 2
+    target_kind = "classes"
+    output_size = 2
+
+    def __init__(self, reach: int, eval_streams: int, eval_steps: int, *, hint: str) -> None:
+        self.reach = reach
+        self.check_evaluation(eval_streams, eval_steps, at_least=reach + 1, hint=hint)
+
+    @property
+    def baseline(self) -> Baseline:
+        """A coin flip: ln 2 nats, half of the answers correct."""
+        return Baseline(float(np.log(2.0)), 0.5, "a coin flip", error=0.5)
+
+    def begin(self, batch_size: int, *, rng: Generator) -> Place:
+        """No bit seen yet."""
+        return Place({"bits": np.zeros((self.reach, batch_size), np.int64), "seen": np.zeros(1, np.int64)})
+
+    def read(self, place: Place, steps: int, *, rng: Generator) -> Batch:
+        """Tokens (T, N) and the targets that follow from them; scored once `reach` steps have been read."""
+        past = place.arrays["bits"]
+        bits = np.concatenate([past, rng.integers(2, size=(steps, past.shape[1]))])
+        return self.batch(place, bits, self.targets(bits, steps))
+
+    def batch(self, place: Place, bits: Array, targets: Array) -> Batch:
+        """The batch of new bits, which follow those of the `reach` steps before (reach + T, N); `place` moves on."""
+        steps, seen = len(targets), place.arrays["seen"]
+        mask = np.broadcast_to((seen[0] + np.arange(steps) >= self.reach)[:, np.newaxis], targets.shape)
+        place.arrays["bits"][...] = bits[steps:]
+        seen += steps
+        return Batch(bits[self.reach :], targets, mask)
+
+    def targets(self, bits: Array, steps: int) -> Array:
+        """The targets of the last `steps` of some bits (reach + steps, N)."""
+        raise NotImplementedError
 
 
 def one_step(mask_shape: tuple[int, ...], step: int | Array) -> Array:

@@ -1,7 +1,5 @@
 """Copying memory: ten symbols over a long silence, in the variants of two papers."""
 
-from typing import Any
-
 import numpy as np
 from numpy.random import Generator
 
@@ -55,10 +53,11 @@ class CopyingMemory(EpisodeTask):
     output_names = input_names[:-1]
 
     def __init__(self, *, variant: str = "arjovsky", length: int = 50, eval_sequences: int = 500) -> None:
-        super().__init__(eval_sequences=integer("eval_sequences", eval_sequences, at_least=1))
+        super().__init__(eval_sequences=eval_sequences)
         self.variant = one_of("variant", variant, PAPERS)
         self.paper = PAPERS[self.variant]
         self.length = integer("length", length, at_least=1)
+        self.solved_below = (("loss", 0.1 * self.baseline.loss),)
 
     @property
     def baseline(self) -> Baseline:
@@ -77,8 +76,3 @@ class CopyingMemory(EpisodeTask):
         last = -PLACES if self.variant == "arjovsky" else None
         inputs[-PLACES - 1 : last] = DELIMITER
         return Batch(inputs, targets, np.ones(inputs.shape, bool))
-
-    def solved(self, report: Any) -> bool | None:
-        """By `success`: the papers plot the loss against that of a network without memory."""
-        evaluation = report.evaluation
-        return None if evaluation is None else bool(evaluation.loss < 0.1 * self.baseline.loss)

@@ -1,7 +1,5 @@
 """Influence balancing: one parameter whose short-term effect has the wrong sign."""
 
-from typing import Any
-
 import numpy as np
 from numpy.random import Generator
 
@@ -38,6 +36,7 @@ class InfluenceBalancing(StreamTask):
     scored = "every step (in the evaluation set, the second half)"
     paper = "Tallec & Ollivier 2017, section 6.1"
     success = "a loss below 0.01 (this project's own rule)"
+    solved_below = (("loss", 0.01),)
     floor = 0.0
 
     def __init__(self, *, eval_steps: int = 400) -> None:
@@ -62,8 +61,3 @@ class InfluenceBalancing(StreamTask):
         batch = self.read(self.begin(1, rng=rng), self.eval_steps, rng=rng)
         batch.mask[: self.eval_steps // 2] = False
         return batch
-
-    def solved(self, report: Any) -> bool | None:
-        """By `success`, on the evaluation set."""
-        evaluation = report.evaluation
-        return None if evaluation is None else bool(evaluation.loss < 0.01)

@@ -1,12 +1,10 @@
 """The two-sequence or latch problem: a sign at the beginning, noise, and the question at the end."""
 
-from typing import Any
-
 import numpy as np
 from numpy.random import Generator
 
 from rnnexp.checks import InvalidValue, integer, number, one_of
-from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask, one_step
+from rnnexp.tasks.base import NONE, Array, Baseline, Batch, EpisodeTask, one_step
 
 HS97 = "Hochreiter & Schmidhuber 1997, section 5.3"
 
@@ -85,13 +83,16 @@ class Latch(EpisodeTask):
         noise: float | None = None,
         eval_sequences: int = 256,
     ) -> None:
-        super().__init__(eval_sequences=integer("eval_sequences", eval_sequences, at_least=1))
+        super().__init__(eval_sequences=eval_sequences)
         self.variant = one_of("variant", variant, VARIANTS)
         self.paper, self.answers, self.success = VARIANTS[self.variant]
         self.informative = integer("informative", informative, at_least=1)
         self.length = integer("length", length, at_least=2)
         if self.length <= self.informative:
             raise InvalidValue("length", length, f"> informative, which is {informative}", "noise follows the sign")
+        self.solved_below = [("error", WRONG_IN_3B if self.variant == "3b" else NONE)]
+        if self.variant in MEAN_ERROR:
+            self.solved_below.append(("absolute_error", MEAN_ERROR[self.variant]))
         self.noise = INPUT_NOISE if noise is None else number("noise", noise, at_least=0)
 
     @property
@@ -121,14 +122,6 @@ class Latch(EpisodeTask):
         if self.variant != "bengio":
             missed = off > 0.1 if self.variant == "3c" else off >= 0.2
         return missed
-
-    def solved(self, report: Any) -> bool | None:
-        """By `success`, on the evaluation set: for 3a and 3b the second of the paper's two criteria."""
-        evaluation = report.evaluation
-        if evaluation is None:
-            return None
-        few = evaluation.error < WRONG_IN_3B if self.variant == "3b" else evaluation.error == 0
-        return bool(few and evaluation.absolute_error < MEAN_ERROR.get(self.variant, np.inf))
 
     def _draw(self, count: int, rng: Generator, target_noise: float) -> Batch:
         """Fresh sequences, padded to the longest."""

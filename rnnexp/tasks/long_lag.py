@@ -1,12 +1,10 @@
 """The long time lag problem: the first symbol of a sequence is also its last one."""
 
-from typing import Any
-
 import numpy as np
 from numpy.random import Generator
 
 from rnnexp.checks import integer, one_of
-from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask, largest_deviation
+from rnnexp.tasks.base import NONE, Array, Baseline, Batch, EpisodeTask, largest_deviation
 
 SUCCESS = {
     "2a": "no sequence wrong (an output that is off by 0.25 or more at any step)",
@@ -44,9 +42,11 @@ class LongLag(EpisodeTask):
     scored = "every step"
     paper = "Hochreiter & Schmidhuber 1997, section 5.2"
     error_per = "sequence"
+    # 10,000 successive sequences in the paper
+    solved_below = (("error", NONE),)
 
     def __init__(self, *, variant: str = "2a", lag: int = 10, eval_sequences: int = 500) -> None:
-        super().__init__(eval_sequences=integer("eval_sequences", eval_sequences, at_least=1))
+        super().__init__(eval_sequences=eval_sequences)
         self.variant = one_of("variant", variant, SUCCESS)
         self.success = SUCCESS[self.variant]
         self.lag = integer("lag", lag, at_least=2, hint="at least one symbol separates the first from its return")
@@ -79,11 +79,6 @@ class LongLag(EpisodeTask):
         if self.variant == "2b":
             missed &= batch.targets >= self.lag - 1
         return missed
-
-    def solved(self, report: Any) -> bool | None:
-        """By `success`, on the evaluation set (10,000 successive sequences there)."""
-        evaluation = report.evaluation
-        return None if evaluation is None else bool(evaluation.error == 0)
 
     def _with(self, first: Array, rng: Generator) -> Batch:
         """The sequences that begin with some symbols (N,)."""

@@ -1,7 +1,6 @@
 """The Mackey-Glass series: a chaotic signal driven by its own delayed value."""
 
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -58,6 +57,7 @@ class MackeyGlass(StreamTask):
     scored = "every step from step `tau` on: the value `horizon` steps ahead"
     paper = "Mackey & Glass 1977; Jaeger & Haas 2004"
     success = "root of the squared error below 2 % of the series' standard deviation (this project's own rule)"
+    solved_below = (("nrmse", 0.02),)
     floor = 0.0
 
     def __init__(
@@ -78,10 +78,8 @@ class MackeyGlass(StreamTask):
         if not isinstance(squash, bool):
             raise InvalidValue("squash", squash, "true or false")
         self.squash = squash
-        self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
-        self.eval_steps = integer(
-            "eval_steps", eval_steps, at_least=self.tau + 1, hint="fewer than tau + 1 steps leave nothing to score"
-        )
+        hint = "fewer than tau + 1 steps leave nothing to score"
+        self.check_evaluation(eval_streams, eval_steps, at_least=self.tau + 1, hint=hint)
 
     @property
     def baseline(self) -> Baseline:
@@ -153,7 +151,3 @@ class MackeyGlass(StreamTask):
     def further_metrics(self, loss: float) -> dict[str, float]:
         """Root of the squared error over the standard deviation of the series."""
         return {"nrmse": float(np.sqrt(loss / self._variance))}
-
-    def solved(self, report: Any) -> bool | None:
-        """``nrmse`` of the evaluation set below 0.02."""
-        return None if report.evaluation is None else self.further_metrics(report.evaluation.loss)["nrmse"] < 0.02

@@ -1,16 +1,60 @@
 """Long sequences of numbers of which two are marked: what the adding and multiplication problems share."""
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.random import Generator
 
-from rnnexp.tasks.base import Array, Batch, one_step
+from rnnexp.checks import integer, one_of
+from rnnexp.tasks.base import Array, Batch, EpisodeTask, one_step
 
 
-def missed(variant: str, outputs: Array, batch: Batch) -> Array:
-    """Where |output - target| >= 0.04 (hochreiter), or its square > 0.04 (pascanu): boolean (S, N)."""
-    off = np.abs(outputs[..., 0] - batch.targets[..., 0])
-    wrong: Array = off >= 0.04 if variant == "hochreiter" else off**2 > 0.04
-    return wrong
+class MarkedNumbers(EpisodeTask):
+    """A number to be computed from the two marked ones of a sequence.
+
+    Attributes
+    ----------
+    variants : dict of str to tuple
+        Of each variant: its paper, its rule for a solved task, the shortest T, and why it can't be shorter.
+    """
+
+    input_kind = "values"
+    input_size = 2
+    target_kind = "values"
+    output_size = 1
+    scored = "the last step"
+    floor = 0.0
+    variants: ClassVar[dict[str, tuple[str, str, int, str]]]
+
+    def __init__(self, variant: str, length: int, eval_sequences: int) -> None:
+        super().__init__(eval_sequences=eval_sequences)
+        self.variant = one_of("variant", variant, self.variants)
+        self.paper, self.success, shortest, why = self.variants[self.variant]
+        self.length = integer("length", length, at_least=shortest, hint=why)
+        self.input_names = ("marker", "value") if self.variant == "pascanu" else ("value", "marker")
+        self.error_per = "sequence" if self.variant in ("hochreiter", "pascanu") else None
+
+    def sample(self, batch_size: int, *, rng: Generator) -> Batch:
+        """Inputs (T, N, 2), targets (T, N, 1); a sequence shorter than the longest ends in zeros."""
+        # In the variant pascanu the sequences of a training batch all have one length.
+        count = 1 if self.variant == "pascanu" else batch_size
+        return self.draw(np.broadcast_to(draw_lengths(self.variant, self.length, count, rng), batch_size), rng)
+
+    def evaluation(self, *, rng: Generator) -> Batch:
+        """`eval_sequences` fresh sequences, each with its own length where lengths vary."""
+        return self.draw(draw_lengths(self.variant, self.length, self.eval_sequences, rng), rng)
+
+    def draw(self, lengths: Array, rng: Generator) -> Batch:
+        """Sequences of the given lengths (N,)."""
+        raise NotImplementedError
+
+    def wrong(self, outputs: Array, batch: Batch) -> Array:
+        """Where |output - target| >= 0.04 (hochreiter), or its square > 0.04 (pascanu); the others have no rule."""
+        if self.error_per is None:
+            return super().wrong(outputs, batch)
+        off = np.abs(outputs[..., 0] - batch.targets[..., 0])
+        missed: Array = off >= 0.04 if self.variant == "hochreiter" else off**2 > 0.04
+        return missed
 
 
 def draw_lengths(variant: str, length: int, count: int, rng: Generator) -> Array:
@@ -18,11 +62,6 @@ def draw_lengths(variant: str, length: int, count: int, rng: Generator) -> Array
     if variant not in ("hochreiter", "pascanu"):
         return np.full(count, length)
     return rng.integers(length, length + length // 10 + (variant == "hochreiter"), size=count)
-
-
-def training_lengths(variant: str, length: int, count: int, rng: Generator) -> Array:
-    """The same for a training batch, whose sequences all have one length in the variant ``pascanu``."""
-    return np.broadcast_to(draw_lengths(variant, length, 1 if variant == "pascanu" else count, rng), count)
 
 
 def draw_places(variant: str, length: int, lengths: Array, rng: Generator) -> tuple[Array, Array]:

@@ -1,13 +1,10 @@
 """The multiplication problem: adding's harder sibling, whose target is a product."""
 
-from typing import Any
-
 import numpy as np
 from numpy.random import Generator
 
-from rnnexp.checks import integer, one_of
-from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask
-from rnnexp.tasks.marked import draw_inputs, draw_lengths, missed, training_lengths, with_answers
+from rnnexp.tasks.base import Array, Baseline, Batch
+from rnnexp.tasks.marked import MarkedNumbers, draw_inputs, with_answers
 
 #: For each variant: its paper, its rule for a solved task, the smallest T, and the reason for that.
 VARIANTS = {
@@ -26,7 +23,7 @@ VARIANTS = {
 }
 
 
-class Multiplication(EpisodeTask):
+class Multiplication(MarkedNumbers):
     """Multiply the two marked numbers of a long sequence.
 
     One trial of the default variant, for T = 11::
@@ -60,20 +57,14 @@ class Multiplication(EpisodeTask):
         Sequences in the evaluation set.
     """
 
-    input_kind = "values"
-    input_size = 2
-    target_kind = "values"
-    output_size = 1
-    scored = "the last step"
-    error_per = "sequence"
-    floor = 0.0
+    variants = VARIANTS
 
     def __init__(self, *, variant: str = "hochreiter", length: int = 100, eval_sequences: int = 500) -> None:
-        super().__init__(eval_sequences=integer("eval_sequences", eval_sequences, at_least=1))
-        self.variant = one_of("variant", variant, VARIANTS)
-        self.paper, self.success, shortest, why = VARIANTS[self.variant]
-        self.length = integer("length", length, at_least=shortest, hint=why)
-        self.input_names = ("marker", "value") if self.variant == "pascanu" else ("value", "marker")
+        super().__init__(variant, length, eval_sequences)
+        # Hochreiter & Schmidhuber: over the latest 2000 sequences of training, wrong at an error of 0.04 (these details
+        # from memory); of the paper's two bounds, 140 and 13 wrong sequences, the stricter one counts here. Pascanu et
+        # al.: over 10,000 fresh sequences.
+        self.solved_below = (("error", 13 / 2000 if self.variant == "hochreiter" else 0.01),)
 
     @property
     def baseline(self) -> Baseline:
@@ -95,31 +86,7 @@ class Multiplication(EpisodeTask):
         error = 1.0 - below(mean + allowance) + below(mean - allowance)
         return Baseline((1.0 + 2.0 * single) / 9.0 - mean**2, None, f"always the mean, {mean:.4g}", error)
 
-    def sample(self, batch_size: int, *, rng: Generator) -> Batch:
-        """Inputs (T, N, 2), targets (T, N, 1); a sequence shorter than the longest ends in zeros."""
-        return self._draw(training_lengths(self.variant, self.length, batch_size, rng), rng)
-
-    def evaluation(self, *, rng: Generator) -> Batch:
-        """`eval_sequences` fresh sequences, each with its own length."""
-        return self._draw(draw_lengths(self.variant, self.length, self.eval_sequences, rng), rng)
-
-    def wrong(self, outputs: Array, batch: Batch) -> Array:
-        """Where |output - target| >= 0.04 (hochreiter), or its square > 0.04 (pascanu)."""
-        return missed(self.variant, outputs, batch)
-
-    def solved(self, report: Any) -> bool | None:
-        """By `success`, on the evaluation set.
-
-        The rule of Hochreiter & Schmidhuber refers to the latest 2000 training sequences, a sequence being wrong at an
-        error of 0.04 (these details from memory); of the paper's two bounds, 140 and 13 wrong sequences, the stricter
-        one is used here. That of Pascanu et al. refers to 10,000 fresh sequences.
-        """
-        evaluation = report.evaluation
-        if evaluation is None:
-            return None
-        return bool(evaluation.error < (13 / 2000 if self.variant == "hochreiter" else 0.01))
-
-    def _draw(self, lengths: Array, rng: Generator) -> Batch:
+    def draw(self, lengths: Array, rng: Generator) -> Batch:
         """Sequences of the given lengths (N,)."""
         inputs, x, y = draw_inputs(self.variant, self.length, lengths, rng, lowest=0.0, neutral=1.0)
         return with_answers(inputs, lengths, x * y)

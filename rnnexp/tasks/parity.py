@@ -1,12 +1,10 @@
 """Parity: one bit of memory that every input may flip."""
 
-from typing import Any
-
 import numpy as np
 from numpy.random import Generator
 
 from rnnexp.checks import integer
-from rnnexp.tasks.base import Baseline, Batch, EpisodeTask
+from rnnexp.tasks.base import NONE, Baseline, Batch, EpisodeTask
 
 
 class Parity(EpisodeTask):
@@ -39,12 +37,13 @@ class Parity(EpisodeTask):
     scored = "every step"
     paper = "NPFL114 Deep learning (course), sequence classification"
     success = "no sequence has a wrong step (this project's own rule)"
+    solved_below = (("error", NONE),)
     error_per = "sequence"
     floor = 0.0
     output_names = ("even", "odd")
 
     def __init__(self, *, length: int = 50, eval_sequences: int = 500) -> None:
-        super().__init__(eval_sequences=integer("eval_sequences", eval_sequences, at_least=1))
+        super().__init__(eval_sequences=eval_sequences)
         self.length = integer("length", length, at_least=2, hint="the parity of one bit is the bit")
 
     @property
@@ -56,7 +55,3 @@ class Parity(EpisodeTask):
         """Tokens (T, N) and the parities of their prefixes."""
         bits = rng.integers(2, size=(self.length, batch_size))
         return Batch(bits, bits.cumsum(axis=0) % 2, np.ones(bits.shape, bool))
-
-    def solved(self, report: Any) -> bool | None:
-        """No sequence of the evaluation set with a wrong step."""
-        return None if report.evaluation is None else bool(report.evaluation.error == 0)

@@ -1,13 +1,12 @@
 """Reber's grammar, plain and embedded: predict the next symbol of a string."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 
-from rnnexp.checks import InvalidValue, integer
-from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask
+from rnnexp.checks import InvalidValue
+from rnnexp.tasks.base import NONE, Array, Baseline, Batch, EpisodeTask
 
 SYMBOLS = ("B", "T", "S", "X", "P", "V", "E")
 #: Coin flips drawn at once.
@@ -66,10 +65,12 @@ class Reber(EpisodeTask):
     target_kind = "classes"
     scored = "every step: the symbol that comes next"
     success = "in no string is the most active output of any step an illegal next symbol"
+    # of the training and test sets in the paper
+    solved_below = (("error", NONE),)
     error_per = "sequence"
 
     def __init__(self, *, embedded: bool = False, eval_sequences: int = 500) -> None:
-        super().__init__(eval_sequences=integer("eval_sequences", eval_sequences, at_least=1))
+        super().__init__(eval_sequences=eval_sequences)
         if not isinstance(embedded, bool):
             raise InvalidValue("embedded", embedded, "true or false")
         self.embedded = embedded
@@ -138,10 +139,6 @@ class Reber(EpisodeTask):
         inputs = np.where(mask, self._chain.symbol[path[:-1]], 0)
         targets = np.where(mask, self._class_of[path[1:]], 0)
         return Batch(inputs, targets, mask, self._legal[path[:-1]])
-
-    def solved(self, report: Any) -> bool | None:
-        """No string of the evaluation set wrong (in the paper, of the training and test sets)."""
-        return None if report.evaluation is None else bool(report.evaluation.error == 0)
 
 
 @dataclass(frozen=True)

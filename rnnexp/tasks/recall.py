@@ -44,6 +44,7 @@ class Recall(EpisodeTask):
     scored = "the last step"
     paper = "this project's own; compare Hochreiter & Schmidhuber 1997, section 5"
     success = "a loss below 0.05 (this project's own rule)"
+    solved_below = (("loss", 0.05),)
     error_per = "sequence"
     floor = 0.0
 
@@ -55,7 +56,7 @@ class Recall(EpisodeTask):
         distractors: int = 2,
         eval_sequences: int = 500,
     ) -> None:
-        super().__init__(eval_sequences=integer("eval_sequences", eval_sequences, at_least=1))
+        super().__init__(eval_sequences=eval_sequences)
         self.output_size = integer("output_size", 4 if output_size is None else output_size, at_least=2)
         self.lag = integer("lag", lag, at_least=1)
         self.distractors = integer("distractors", distractors, at_least=1)
@@ -97,8 +98,3 @@ class Recall(EpisodeTask):
         targets = np.zeros(inputs.shape, np.int64)
         targets[-1] = inputs[0]
         return Batch(inputs, targets, one_step(inputs.shape, -1))
-
-    def solved(self, report: Any) -> bool | None:
-        """By `success`, on the evaluation set."""
-        evaluation = report.evaluation
-        return None if evaluation is None else bool(evaluation.loss < 0.05)

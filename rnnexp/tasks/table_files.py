@@ -108,7 +108,7 @@ def malformed(path: str, why: str) -> InvalidValue:
     return InvalidValue("path", path, "a table with as many fields in every line as names in the first", why.strip())
 
 
-def records(text: str, separator: str) -> Iterator[tuple[int, int]]:
+def read_records(text: str, separator: str) -> Iterator[tuple[int, int]]:
     """The line, from 1, on which each record begins, and its number of fields; quoted ones may hold line breaks."""
     reader, line = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True), 0
     for record in reader:
@@ -120,7 +120,7 @@ def fault(text: str, separator: str, count: int) -> str:
     """The first record with more than `count` fields, or else the quote that is never closed, in words."""
     line = 0
     try:
-        for line, fields in records(text, separator):
+        for line, fields in read_records(text, separator):
             if fields > count:
                 return f"line {line} has {fields} fields, the first line has {count}"
     except csv.Error as error:
@@ -131,7 +131,7 @@ def fault(text: str, separator: str, count: int) -> str:
 def place_of(text: str, separator: str, row: int) -> str:
     """The line on which data row `row` begins."""
     try:
-        return f"line {next(islice(records(text, separator), row + 1, None))[0]}"
+        return f"line {next(islice(read_records(text, separator), row + 1, None))[0]}"
     except csv.Error:  # a field of more than 128 KB
         return f"row {row + 1}"
 

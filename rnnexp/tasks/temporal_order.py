@@ -1,13 +1,12 @@
 """Temporal order: which of two symbols stood at each of two or three far apart places."""
 
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 
 from rnnexp.checks import InvalidValue, integer, one_of
-from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask, largest_deviation, one_step
+from rnnexp.tasks.base import NONE, Array, Baseline, Batch, EpisodeTask, largest_deviation, one_step
 
 #: Of each variant: its paper, its rule for a solved task, the shortest T, and why it can't be shorter.
 VARIANTS = {
@@ -88,9 +87,12 @@ class TemporalOrder(EpisodeTask):
         longest: int | None = None,
         eval_sequences: int = 500,
     ) -> None:
-        super().__init__(eval_sequences=integer("eval_sequences", eval_sequences, at_least=1))
+        super().__init__(eval_sequences=eval_sequences)
         self.variant = one_of("variant", variant, VARIANTS)
         self.paper, self.success, shortest, why = VARIANTS[self.variant]
+        # Hochreiter & Schmidhuber: of the latest 2000 training sequences; their further condition, an average error
+        # below 0.1, is omitted, since it concerns logistic outputs. Pascanu et al.: of 10,000 fresh sequences.
+        self.solved_below = (("error", NONE if self.variant == "hochreiter" else 0.01),)
         self.length = integer("length", length, at_least=shortest, hint=why)
         if longest is not None and self.variant != "pascanu":
             raise InvalidValue(
@@ -134,18 +136,6 @@ class TemporalOrder(EpisodeTask):
             missed: Array = largest_deviation(outputs, batch.targets) >= 0.3
             return missed
         return super().wrong(outputs, batch)
-
-    def solved(self, report: Any) -> bool | None:
-        """By `success`, on the evaluation set.
-
-        The rule of Hochreiter & Schmidhuber refers to the latest 2000 training sequences; their further condition, an
-        average error below 0.1, is omitted, since it concerns logistic outputs. That of Pascanu et al. refers to 10,000
-        fresh sequences.
-        """
-        evaluation = report.evaluation
-        if evaluation is None:
-            return None
-        return bool(evaluation.error == 0 if self.variant == "hochreiter" else evaluation.error < 0.01)
 
     def _lengths(self, count: int, rng: Generator) -> Array:
         """Steps of `count` sequences of ``pascanu`` (N,)."""

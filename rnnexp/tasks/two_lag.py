@@ -6,10 +6,10 @@ import numpy as np
 from numpy.random import Generator
 
 from rnnexp.checks import InvalidValue, integer, number
-from rnnexp.tasks.base import Baseline, Batch, Place, StreamTask
+from rnnexp.tasks.base import Baseline, Batch, BitStream, Place
 
 
-class TwoLag(StreamTask):
+class TwoLag(BitStream):
     """Predict a coin whose bias is set by two past bits.
 
     A stream, for lags 1 and 3 with weights 0.5 and -0.25::
@@ -39,10 +39,6 @@ class TwoLag(StreamTask):
         Streams in the evaluation set and steps in each.
     """
 
-    input_kind = "tokens"
-    input_size = 2
-    target_kind = "classes"
-    output_size = 2
     scored = "every step from step `second_lag` on"
     paper = 'R2RT 2016, "Recurrent neural networks in TensorFlow I"'
     success = "the loss is closer to that of both bits than to that of the first alone (this project's own rule)"
@@ -63,14 +59,11 @@ class TwoLag(StreamTask):
         )
         self.first_weight = _weight("first_weight", first_weight, 0.0)
         self.second_weight = _weight("second_weight", second_weight, self.first_weight)
-        self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
-        self.eval_steps = integer(
-            "eval_steps",
-            eval_steps,
-            at_least=self.second_lag + 1,
-            hint="fewer than second_lag + 1 steps leave nothing to score",
-        )
-        self.floor = self.floors()["both"]
+        hint = "fewer than second_lag + 1 steps leave nothing to score"
+        super().__init__(self.second_lag, eval_streams, eval_steps, hint=hint)
+        floors = self.floors()
+        self.floor = floors["both"]
+        self.solved_below = (("loss", (floors["first"] + floors["both"]) / 2),)
 
     def floors(self) -> dict[str, float]:
         """The best loss, in nats, given none of the bits, the first, the second, or both.
@@ -93,31 +86,15 @@ class TwoLag(StreamTask):
         ones = 0.5 + (self.first_weight + self.second_weight) / 2
         return Baseline(self.floors()["none"], max(ones, 1.0 - ones), "the share of ones, regardless of the input")
 
-    def begin(self, batch_size: int, *, rng: Generator) -> Place:
-        """No bit seen yet."""
-        return Place({"bits": np.zeros((self.second_lag, batch_size), np.int64), "seen": np.zeros(1, np.int64)})
-
     def read(self, place: Place, steps: int, *, rng: Generator) -> Batch:
         """Tokens (T, N) and, as targets, the biased coins."""
-        past, seen = place.arrays["bits"], place.arrays["seen"]
-        count = past.shape[1]
+        past = place.arrays["bits"]
         # Both draws of a step together: reading a stream in pieces then gives the same stream.
-        drawn = rng.random((steps, 2, count))
+        drawn = rng.random((steps, 2, past.shape[1]))
         bits = np.concatenate([past, (drawn[:, 0] < 0.5).astype(np.int64)])
         first = bits[self.second_lag - self.first_lag :][:steps]
         ones = 0.5 + self.first_weight * first + self.second_weight * bits[:steps]
-        targets = (drawn[:, 1] < ones).astype(np.int64)
-        mask = np.broadcast_to((seen[0] + np.arange(steps) >= self.second_lag)[:, np.newaxis], (steps, count))
-        past[...] = bits[steps:]
-        seen += steps
-        return Batch(bits[self.second_lag :], targets, mask)
-
-    def solved(self, report: Any) -> bool | None:
-        """Below half-way between the floors "first" and "both"."""
-        if report.evaluation is None:
-            return None
-        floors = self.floors()
-        return bool(report.evaluation.loss < (floors["first"] + floors["both"]) / 2)
+        return self.batch(place, bits, (drawn[:, 1] < ones).astype(np.int64))
 
 
 def _weight(key: str, value: float, other: float) -> float:

@@ -1,15 +1,10 @@
 """Delayed XOR: two past bits have to be kept and compared."""
 
-from typing import Any
-
-import numpy as np
-from numpy.random import Generator
-
 from rnnexp.checks import integer
-from rnnexp.tasks.base import Baseline, Batch, Place, StreamTask
+from rnnexp.tasks.base import Array, BitStream
 
 
-class Xor(StreamTask):
+class Xor(BitStream):
     """Say at every step whether the bits of `lag` and of twice `lag` steps ago differ.
 
     A stream, for lag = 2::
@@ -31,45 +26,19 @@ class Xor(StreamTask):
         Streams in the evaluation set and steps in each.
     """
 
-    input_kind = "tokens"
-    input_size = 2
-    target_kind = "classes"
-    output_size = 2
     scored = "every step from step 2 * `lag` on"
     paper = 'Engelken 2023, "Gradient flossing"'
     success = "fewer than 1 in 100 steps wrong (this project's own rule)"
+    solved_below = (("error", 0.01),)
     error_per = "step"
     floor = 0.0
 
     def __init__(self, *, lag: int = 3, eval_streams: int = 20, eval_steps: int = 500) -> None:
         self.lag = integer("lag", lag, at_least=1)
-        self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
-        self.eval_steps = integer(
-            "eval_steps",
-            eval_steps,
-            at_least=2 * self.lag + 1,
-            hint="fewer than 2 * lag + 1 steps leave nothing to score",
-        )
+        hint = "fewer leave no step to score: it is 2 * lag + 1"
+        super().__init__(2 * self.lag, eval_streams, eval_steps, hint=hint)
 
-    @property
-    def baseline(self) -> Baseline:
-        """A coin flip: ln 2 nats, half of the answers right."""
-        return Baseline(float(np.log(2.0)), 0.5, "a coin flip", error=0.5)
-
-    def begin(self, batch_size: int, *, rng: Generator) -> Place:
-        """No bit seen yet."""
-        return Place({"bits": np.zeros((2 * self.lag, batch_size), np.int64), "seen": np.zeros(1, np.int64)})
-
-    def read(self, place: Place, steps: int, *, rng: Generator) -> Batch:
-        """Tokens (T, N) and whether the tokens of `lag` and of 2 * `lag` steps before differ."""
-        past, seen = place.arrays["bits"], place.arrays["seen"]
-        bits = np.concatenate([past, rng.integers(2, size=(steps, past.shape[1]))])
-        targets = bits[self.lag :][:steps] ^ bits[:steps]
-        mask = np.broadcast_to((seen[0] + np.arange(steps) >= 2 * self.lag)[:, np.newaxis], targets.shape)
-        past[...] = bits[steps:]
-        seen += steps
-        return Batch(bits[2 * self.lag :], targets, mask)
-
-    def solved(self, report: Any) -> bool | None:
-        """Fewer than 1 in 100 scored steps of the evaluation set wrong."""
-        return None if report.evaluation is None else bool(report.evaluation.error < 0.01)
+    def targets(self, bits: Array, steps: int) -> Array:
+        """Whether the tokens of `lag` and of 2 * `lag` steps before differ."""
+        differ: Array = bits[self.lag :][:steps] ^ bits[:steps]
+        return differ

@@ -1,36 +1,28 @@
-"""One HTML page for a run: its figures, its numbers, and what they say in a sentence each."""
+"""One HTML page for a run: its figures, its numbers, and what they mean in a sentence each."""
 
-import base64
 import math
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 from rnnexp.gradients import Study
 from rnnexp.history import History
-
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #111; }
-table { border-collapse: collapse; } td, th { padding: .15rem .8rem .15rem 0; text-align: left; }
-td:nth-child(2) { text-align: right; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; } figure { margin: 1.5rem 0; } figcaption { color: #444; }
-"""
+from rnnexp.pages import render
 
 #: A rate that is printed as 0.000 decides nothing.
 ROUNDING = 5e-4
 
 CAPTIONS = {
     "loss.png": "Loss on training windows and on held-out sequences.",
-    "gradient_by_lag.png": "Norm of the gradient of the last scored loss in the state of each earlier step.",
-    "gradient_by_state.png": "The same norm for each state: c beside h in an LSTM, or layer by layer in a stack.",
-    "bptt_length.png": "How far back the gradient of an update could go.",
-    "gradient_over_training.png": "The same norm over the course of training.",
-    "gradient_by_time.png": "Norm of the gradient of all losses together in each step's state, as training sees it.",
-    "gradient_split.png": "How much of each weight matrix's gradient comes from how far back, all losses together.",
+    "gradient_by_lag.png": "Gradient norm of the last scored loss with respect to the state at each earlier step.",
+    "gradient_by_state.png": "The same norm for each state: h and c of an LSTM, or each layer of a stack.",
+    "bptt_length.png": "How many steps the gradient of each update was propagated back.",
+    "gradient_over_training.png": "The same norm during training.",
+    "gradient_by_time.png": "Gradient norm of the summed losses with respect to each step's state, as in training.",
+    "gradient_split.png": "How much of each weight matrix's gradient comes from each lag, over all losses.",
     "eigenvalues.png": "Eigenvalues of the recurrent weights: beyond the circle a linear recurrence would explode.",
-    "step_jacobians.png": "How much one step can stretch (largest) and squeeze (smallest) a gradient.",
-    "hidden_units.png": "Where the hidden units are; near -1 and 1 tanh is flat and lets little gradient pass.",
-    "lyapunov.png": "Mean growth rates of small disturbances, and of the gradient; above zero is chaos.",
+    "step_jacobians.png": "Largest and smallest factor by which one step can stretch or shrink a gradient.",
+    "hidden_units.png": "Distribution of the hidden units; near -1 and 1, tanh is flat and passes little gradient.",
+    "lyapunov.png": "Mean growth rates of small perturbations and of the gradient; above zero is chaos.",
 }
 
 
@@ -42,90 +34,72 @@ def readings(study: Study, bptt_length: int | None) -> list[str]:
     fitted = norms.lag_range
     if fitted is None:
         sentences.append(
-            "The gradient is exactly zero, or not finite, at all lags but at most one: it has no decay rate."
+            "The gradient is exactly zero or not finite at every lag, or at all but one: it has no decay rate."
         )
     else:
         factor = math.log(10.0) / abs(rate) if rate else math.inf
-        within = f"(least squares over the lags {fitted[0]} to {fitted[1]})"
+        within = f"(least squares over lags {fitted[0]} to {fitted[1]})"
         if abs(rate) * steps < 0.01:
-            sentences.append(f"The gradient keeps its size over {steps} steps {within}.")
+            sentences.append(f"The norm of the gradient stays the same over {steps} steps {within}.")
         elif rate < 0:
             sentences.append(
-                f"The gradient loses a factor 10 every {factor:.1f} steps and halves every {norms.half_life:.1f} "
-                f"{within}: it vanishes."
+                f"The gradient shrinks by a factor of 10 every {factor:.1f} steps and halves every "
+                f"{norms.half_life:.1f} {within}: it vanishes."
             )
         else:
-            sentences.append(f"The gradient gains a factor 10 every {factor:.1f} steps {within}: it explodes.")
+            sentences.append(f"The gradient grows by a factor of 10 every {factor:.1f} steps {within}: it explodes.")
         if not norms.usable.all():
             lost = int((~norms.usable).sum())
             sentences.append(f"At {lost} of {steps + 1} lags it is exactly zero or not finite; these are left out.")
         sentences.append(
-            f"It stays above a thousandth of its size at the last step as far back as {norms.horizon} of {steps} steps."
+            f"Its norm stays above a thousandth of that at the last step for {norms.horizon} of {steps} steps back."
         )
     if math.isfinite(study.seen_by_window):
-        window = "The whole sequence" if bptt_length is None else f"The window of {bptt_length}"
-        sentences.append(f"{window} sees {study.seen_by_window:.0%} of it (share of the summed norms).")
+        window = "The whole sequence" if bptt_length is None else f"The window of {bptt_length} steps"
+        sentences.append(f"{window} covers {study.seen_by_window:.0%} of it (share of the summed norms).")
     if study.bias is not None and math.isfinite(study.bias.relative_error):
         cosine = f"{study.bias.cosine:.3f}" if math.isfinite(study.bias.cosine) else "undefined"
         sentences.append(
-            f"The gradient that training uses has a cosine of {cosine} with the full one, and differs from it by "
-            f"{study.bias.relative_error:.0%} of its norm."
+            f"The gradient used in training has a cosine similarity of {cosine} to the full gradient, and a relative "
+            f"error of {study.bias.relative_error:.0%}."
         )
     if study.window.window is not None:
         sentences.append(
-            f"By its estimated decay (beta = {study.window.beta:.3f}) a window of {study.window.window} steps would "
-            "keep the bias under the tolerance."
+            f"At the estimated decay (beta = {study.window.beta:.3f}), a window of {study.window.window} steps would "
+            "keep the bias below the tolerance."
         )
     bound = study.pascanu_bound
     if math.isfinite(bound) and math.isfinite(rate):
-        meaning = "sufficient for vanishing" if bound < -ROUNDING else "so it does not decide"
+        meaning = "which is sufficient for vanishing" if bound < -ROUNDING else "which is inconclusive"
         sentences.append(
-            f"Pascanu's bound on the growth per step is {bound:+.3f}, {meaning}; the measured rate is {rate:+.3f}."
+            f"Pascanu's bound on the growth rate per step is {bound:+.3f}, {meaning}; the measured rate is {rate:+.3f}."
         )
     passing = study.saturation.mean_slope
     saturated = f"{study.saturation.saturated_fraction:.0%} of the units are saturated (|h| > 0.95)"
-    passed = f"; the activation lets {passing:.0%} of the gradient pass on average" if math.isfinite(passing) else ""
+    passed = f"; on average the activation passes {passing:.0%} of the gradient" if math.isfinite(passing) else ""
     sentences.append(f"{saturated}{passed}.")
     if study.lyapunov is not None and math.isfinite(leading := float(study.lyapunov[0])):
-        side = "unstable: small disturbances grow" if leading > 0 else "stable: small disturbances die out"
+        side = "unstable: small perturbations grow" if leading > 0 else "stable: small perturbations die out"
         if abs(leading) < ROUNDING:
-            side = "neutral: small disturbances keep their size"
+            side = "neutral: small perturbations keep their size"
         sentences.append(f"The leading Lyapunov exponent is {leading:+.3f} nats per step, {side}.")
     return sentences
 
 
 def write_report(history: History, folder: Path, title: str, figures: Sequence[Path], bptt_length: int | None) -> Path:
-    """Write ``gradient_report.html``, complete in itself; its path."""
+    """Write ``gradient_report.html``, which stands on its own; its path."""
     step, study = history.studies[-1]
-    rows = "\n".join(
-        f"<tr><td>{escape(name)}</td><td>{value:.6g}</td></tr>"
-        for name, value in sorted(study.metrics().items())
-        if math.isfinite(value)
+    numbers = sorted(study.metrics().items())
+    page = render(
+        "gradient_report.html",
+        title=title,
+        step=step,
+        sequences=study.norms.per_sequence.shape[1],
+        sentences=readings(study, bptt_length),
+        figures=[(path, CAPTIONS[path.name]) for path in figures],
+        numbers=[(name, value) for name, value in numbers if math.isfinite(value)],
+        undefined=[name for name, value in numbers if not math.isfinite(value)],
     )
-    undefined = sorted(name for name, value in study.metrics().items() if not math.isfinite(value))
-    note = f"<p>Not defined here: {escape(', '.join(undefined))}.</p>" if undefined else ""
-    sentences = "\n".join(f"<li>{escape(sentence)}</li>" for sentence in readings(study, bptt_length))
-    pictures = "\n".join(
-        f'<figure><img alt="{escape(CAPTIONS[path.name])}" '
-        f'src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}">'
-        f"<figcaption>{escape(CAPTIONS[path.name])}</figcaption></figure>"
-        for path in figures
-    )
-    page = f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>
-<h1>{escape(title)}</h1>
-<p>What the gradient does after {step} updates, on {study.norms.per_sequence.shape[1]} held-out sequences.</p>
-<ul>
-{sentences}
-</ul>
-{pictures}
-<h2>Numbers</h2>
-<table>
-{rows}
-</table>
-{note}
-</html>
-"""
     path = folder / "gradient_report.html"
     path.write_text(page, encoding="utf-8")
     return path

@@ -95,7 +95,7 @@ def check_uri(uri: str) -> None:
             "MLflow no longer writes to plain folders: try tracking.uri=sqlite:///mlflow.db",
         )
     elif uri.startswith(SQLITE):
-        _check_database(_database(uri))
+        _check_database(database_file(uri))
     else:
         _check_driver(uri)
 
@@ -114,7 +114,7 @@ def open_store(uri: str, experiment: str) -> Store:
         os.environ.setdefault(name, value)
     if not uri.startswith(SQLITE):
         return _open(uri, experiment, None)
-    path = _database(uri)
+    path = database_file(uri)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         Path(f"{path}.lock").touch()  # where that can't be done, the lock would be waited for in vain
@@ -142,7 +142,7 @@ def check_now(uri: str, *, failed_before: bool, just_worked: bool = False) -> No
         If a database file is gone, locked or read-only, or nobody listens where the server was.
     """
     if uri.startswith(SQLITE):
-        path = _database(uri)
+        path = database_file(uri)
         if not path.exists():
             raise UserError(f"there is no tracking database {path} any more")
         if not just_worked or path.is_dir():
@@ -160,9 +160,9 @@ def existing_store(uri: str) -> Store:
         If there is none, or it can't be used.
     """
     check_uri(uri)
-    if uri.startswith(SQLITE) and not _database(uri).exists():
+    if uri.startswith(SQLITE) and not database_file(uri).exists():
         raise UserError(
-            f"there is no tracking database {_database(uri)}",
+            f"there is no tracking database {database_file(uri)}",
             "start from the folder where the runs were recorded, or name the database: sqlite:///where/it/is.db",
         )
     return Store(_client(uri), uri, "", "")
@@ -179,7 +179,7 @@ def _client(uri: str) -> Any:
 
     _sync_less()
     if uri.startswith(SQLITE):
-        _settle_at_exit(_database(uri))
+        _settle_at_exit(database_file(uri))
     for noisy in ("alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for noisy in ("mlflow.store.db.utils", "urllib3.connectionpool"):  # what they tell is raised as well
@@ -215,7 +215,8 @@ def _select(client: Any, uri: str, name: str, artifacts: str | None) -> Store:
     return Store(client, uri, found.experiment_id, name)
 
 
-def _database(uri: str) -> Path:
+def database_file(uri: str) -> Path:
+    """The file of an SQLite database, given by its URI."""
     return Path(unquote(uri.removeprefix(SQLITE).partition("?")[0]))
 
 

@@ -17,7 +17,7 @@ from rnnexp.training.evaluation import Evaluation, evaluate_copies
 from rnnexp.training.loop import Run
 from rnnexp.training.network_state import kept_buffers, layers_of, put_back_window
 from rnnexp.training.optimizers import Optimizer
-from rnnexp.training.stacked_data import Joined, draw_episodes, fit_together, same_steps, stacked
+from rnnexp.training.stacked_data import Joined, draw_episodes, fit_together, same_steps, stack_arrays
 from rnnexp.training.trainer import UNSCORED_WINDOWS, Drawn, Report, Trainer, extended, update_ratios
 
 Array = NDArray[Any]
@@ -119,7 +119,7 @@ class StackedTrainer:
         # A new sequence forgets the window.
         if self.trainers[0].data.fresh or not len(self.trainers[0].inputs):
             return np.empty(0)
-        inputs = stacked([trainer.inputs for trainer in self.trainers])
+        inputs = stack_arrays([trainer.inputs for trainer in self.trainers])
         states = [layer.state for layer in self.network.recurrent.layers]
         with np.errstate(all="ignore"):
             self.network.forward(inputs, scored=slice(0, 0))

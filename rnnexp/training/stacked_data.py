@@ -40,9 +40,10 @@ class Joined:
     def of(cls, drawn: Sequence[Drawn]) -> "Joined":
         """Windows that `fit_together`."""
         scored, _ = scored_part(drawn[0].chunk.mask)
-        inputs = stacked([one.chunk.inputs for one in drawn])
+        inputs = stack_arrays([one.chunk.inputs for one in drawn])
         targets, mask = (
-            stacked(one) for one in ([d.chunk.targets[scored] for d in drawn], [d.chunk.mask[scored] for d in drawn])
+            stack_arrays(one)
+            for one in ([d.chunk.targets[scored] for d in drawn], [d.chunk.mask[scored] for d in drawn])
         )
         return cls(inputs, scored, targets, mask, drawn[0])
 
@@ -79,7 +80,7 @@ def _draws_copies(task: type[EpisodeTask]) -> bool:
     return next("sample_copies" in vars(kind) for kind in task.__mro__ if {"sample", "sample_copies"} & set(vars(kind)))
 
 
-def stacked(arrays: Sequence[Array]) -> Array:
+def stack_arrays(arrays: Sequence[Array]) -> Array:
     """K arrays (T, ...) as one (T, K, ...)."""
     first = arrays[0]
     joined = np.empty((first.shape[0], len(arrays), *first.shape[1:]), first.dtype)
@@ -103,5 +104,5 @@ def same_steps(masks: Sequence[Array]) -> bool:
     others = [mask for mask in masks if mask is not masks[0]]
     if not others:
         return True
-    any_scored = np.logical_or.reduce(stacked([masks[0], *others]), axis=-1)
+    any_scored = np.logical_or.reduce(stack_arrays([masks[0], *others]), axis=-1)
     return bool((any_scored == any_scored[:, :1]).all())

@@ -87,7 +87,7 @@ def test_a_sweep_is_compared_in_one_command(here, tmp_path):
     means = grouped(runs(), ["hidden_size"]).set_index("hidden_size")
     for line, width in zip(lines[1:3], (4, 6), strict=True):
         assert line.split()[:3] == [str(width), "2", f"{means.loc[width, 'mean']:.6g}"]
-    assert f"{LOSS}: means over seed" in done.stdout and "All 4 runs count." in done.stdout
+    assert f"{LOSS}: means over seed" in done.stdout and "All 4 runs are included." in done.stdout
     for name in FILES:
         assert str(tmp_path / "report" / name) in done.stdout
     read = pd.read_csv(tmp_path / "report" / "sweep.csv", index_col="run")
@@ -138,11 +138,11 @@ def test_repeats_count_once_failures_not_and_settings_of_a_group_are_no_keys(her
     rows = [line.split() for line in out.splitlines()[:3]]
     assert rows[0][:3] == ["cell", "hidden_size", "n"]
     assert rows[1] == ["lstm", "4", "1", "0.5", "0.5", "1"] and rows[2] == ["rnn", "8", "1", "0.25", "0.25", "1"]
-    assert "2 of 4 runs left out: 1 FAILED, 1 the same as a later one." in out
+    assert "2 of 4 runs left out: 1 FAILED, 1 repeated later." in out
     main(["other", "--out", str(tmp_path)])
     out = capsys.readouterr().out
-    assert "1 of 3 runs left out: 1 the same as a later one." in out
-    assert "1 more did not end as FINISHED: --status all counts them, too" in out
+    assert "1 of 3 runs left out: 1 repeated later." in out
+    assert "1 more are not FINISHED: --status all includes them" in out
     assert {path.name for path in tmp_path.iterdir()} >= {"loss_by_cell.png", "loss_by_hidden_size.png"}
     assert not (tmp_path / "gradient_by_lag.png").exists()
 
@@ -180,7 +180,7 @@ def test_a_long_table_shows_the_best(here, tmp_path, capsys, monkeypatch):
         (["--status", "KILLED"], ["no KILLED run", "4 FINISHED"]),
         (["--status", "finishd"], ["--status must be one of", "did you mean 'FINISHED'?"]),
         (["--metric", "final/eval/los"], ["has the metric final/eval/los", "did you mean 'final/eval/loss'?"]),
-        (["--metric", "x"], ["has the metric x", "--metric takes another", "final/eval/accuracy"]),
+        (["--metric", "x"], ["has the metric x", "choose another with --metric", "final/eval/accuracy"]),
         (["--by", "hiden_size"], ["--by", "hiden_size", "did you mean 'hidden_size'?"]),
         (["--by", "seed"], ["--by", "other than seed"]),
         (["--uri", "sqlite:///sub/none.db"], ["sub/none.db", "no such file"]),

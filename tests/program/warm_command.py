@@ -219,10 +219,10 @@ def child(request):
         sys.argv = ["rnnexp", *given["arguments"]]
         warnings.filterwarnings("error", category=UserWarning, module="hydra")
         from rnnexp.__main__ import main
-        from rnnexp.tracking import journal, mlflow_run
+        from rnnexp.tracking import mlflow_run, run_log
 
-        journal.PATIENCE = mlflow_run.PATIENCE = request["patience"]
-        mlflow_run.SOON = min(1.0, request["patience"])
+        run_log.PATIENCE = mlflow_run.SHORTEST_PAUSE = request["patience"]
+        run_log.SOON = min(1.0, request["patience"])
         exec(request["before"], {})
         main()
         code = 0

@@ -1,6 +1,7 @@
 import dataclasses
 import math
 import re
+from html import unescape
 
 import numpy as np
 import pytest
@@ -41,48 +42,50 @@ def first(norms, **more):
 def test_a_gradient_that_vanishes(rate):
     steps, half = math.log(10.0) / -rate, math.log(2.0) / -rate
     assert first(geometric(rate)) == (
-        f"The gradient loses a factor 10 every {steps:.1f} steps and halves every {half:.1f} "
-        "(least squares over the lags 0 to 30): it vanishes."
+        f"The gradient shrinks by a factor of 10 every {steps:.1f} steps and halves every {half:.1f} "
+        "(least squares over lags 0 to 30): it vanishes."
     )
 
 
 def test_the_numbers_of_a_known_decay():
     sentence = first(geometric(-math.log(10.0) / 7))
-    assert "loses a factor 10 every 7.0 steps" in sentence
+    assert "shrinks by a factor of 10 every 7.0 steps" in sentence
     assert "halves every 2.1 (" in sentence  # 7 log10(2)
 
 
 @pytest.mark.parametrize("rate", [2.5, 0.3, 0.01])
 def test_a_gradient_that_explodes(rate):
     assert first(geometric(rate)) == (
-        f"The gradient gains a factor 10 every {math.log(10.0) / rate:.1f} steps "
-        "(least squares over the lags 0 to 30): it explodes."
+        f"The gradient grows by a factor of 10 every {math.log(10.0) / rate:.1f} steps "
+        "(least squares over lags 0 to 30): it explodes."
     )
 
 
 @pytest.mark.parametrize("rate", [0.0, 1e-6, -1e-6, 3e-4, -3e-4])
 def test_a_gradient_that_keeps_its_size(rate):
     assert first(geometric(rate)) == (
-        "The gradient keeps its size over 30 steps (least squares over the lags 0 to 30)."
+        "The norm of the gradient stays the same over 30 steps (least squares over lags 0 to 30)."
     )
 
 
 def test_what_is_flat_over_a_few_steps_is_not_over_many():
-    assert "keeps its size over 30 steps" in first(geometric(-3e-4, 31))
+    assert "stays the same over 30 steps" in first(geometric(-3e-4, 31))
     assert "vanishes" in first(geometric(-3e-4, 101))
 
 
 @pytest.mark.parametrize("norms", [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [INF, INF], [1.0, INF, INF]])
 def test_a_gradient_without_a_rate(norms):
     found = readings(study_of(norms), 2)
-    assert found[0] == "The gradient is exactly zero, or not finite, at all lags but at most one: it has no decay rate."
+    assert (
+        found[0] == "The gradient is exactly zero or not finite at every lag, or at all but one: it has no decay rate."
+    )
     assert not any(re.search("vanish|explode|thousandth|measured rate|nan|inf ", sentence) for sentence in found)
 
 
 def test_lags_without_a_norm_are_told():
     found = readings(study_of([1.0, 0.1, 0.01, 0.0, 0.0]), 2)
     assert found[0] == (
-        "The gradient loses a factor 10 every 1.0 steps and halves every 0.3 (least squares over the lags 0 to 2): "
+        "The gradient shrinks by a factor of 10 every 1.0 steps and halves every 0.3 (least squares over lags 0 to 2): "
         "it vanishes."
     )
     assert found[1] == "At 2 of 5 lags it is exactly zero or not finite; these are left out."
@@ -91,21 +94,21 @@ def test_lags_without_a_norm_are_told():
 
 def test_only_the_lags_that_all_sequences_reach_count():
     found = readings(study_of([[1.0, 1.0], [0.1, 0.1], [0.01, 0.01], [9.0, NAN]]), 2)
-    assert "over the lags 0 to 2" in found[0]
-    assert found[1].endswith("as far back as 2 of 2 steps.")
+    assert "over lags 0 to 2" in found[0]
+    assert found[1].endswith("for 2 of 2 steps back.")
 
 
 def test_the_horizon():
     found = readings(study_of(geometric(math.log(0.9), 101)), 2)
-    assert "It stays above a thousandth of its size at the last step as far back as 65 of 100 steps." in found
+    assert "Its norm stays above a thousandth of that at the last step for 65 of 100 steps back." in found
 
 
 def test_the_share_that_the_window_sees():
     norms = [3.0, 1.0, 0.5, 0.5]
     found = readings(study_of(norms, seen_by_window=0.8), 2)
-    assert "The window of 2 sees 80% of it (share of the summed norms)." in found
+    assert "The window of 2 steps covers 80% of it (share of the summed norms)." in found
     found = readings(study_of(norms, seen_by_window=1.0), None)
-    assert "The whole sequence sees 100% of it (share of the summed norms)." in found
+    assert "The whole sequence covers 100% of it (share of the summed norms)." in found
     assert not any("share of" in sentence for sentence in readings(study_of(norms, seen_by_window=NAN), 2))
 
 
@@ -121,8 +124,8 @@ def test_the_share_that_the_window_sees():
 def test_the_truncation_bias(bias, expected):
     cosine, error = expected
     assert (
-        f"The gradient that training uses has a cosine of {cosine} with the full one, and differs from it by {error} "
-        "of its norm."
+        f"The gradient used in training has a cosine similarity of {cosine} to the full gradient, and a relative "
+        f"error of {error}."
     ) in readings(study_of([1.0, 0.5], bias=bias), 2)
 
 
@@ -134,7 +137,7 @@ def test_without_a_bias_there_is_no_sentence_of_it(bias):
 def test_the_window_that_would_be_enough():
     found = readings(study_of([1.0, 0.5], window=AdaptiveWindow(0.8764, np.array([0.01]), 17)), 2)
     assert (
-        "By its estimated decay (beta = 0.876) a window of 17 steps would keep the bias under the tolerance." in found
+        "At the estimated decay (beta = 0.876), a window of 17 steps would keep the bias below the tolerance." in found
     )
     none = readings(study_of([1.0, 0.5], window=AdaptiveWindow(1.1, np.array([NAN]), None)), 2)
     assert not any("tolerance" in sentence for sentence in none)
@@ -142,13 +145,12 @@ def test_the_window_that_would_be_enough():
 
 def test_the_bound():
     found = readings(study_of(geometric(-0.25), pascanu_bound=-0.125), 2)
-    assert (
-        "Pascanu's bound on the growth per step is -0.125, sufficient for vanishing; the measured rate is -0.250."
-        in found
-    )
+    bound = "Pascanu's bound on the growth rate per step is"
+    assert f"{bound} -0.125, which is sufficient for vanishing; the measured rate is -0.250." in found
     found = readings(study_of(geometric(-0.25), pascanu_bound=0.5), 2)
     assert (
-        "Pascanu's bound on the growth per step is +0.500, so it does not decide; the measured rate is -0.250." in found
+        "Pascanu's bound on the growth rate per step is +0.500, which is inconclusive; the measured rate is -0.250."
+        in found
     )
     for without in (study_of(geometric(-0.25), pascanu_bound=NAN), study_of([0.0, 0.0])):
         assert not any("Pascanu" in sentence for sentence in readings(without, 2))
@@ -156,7 +158,7 @@ def test_the_bound():
 
 def test_saturation():
     assert (
-        "25% of the units are saturated (|h| > 0.95); the activation lets 60% of the gradient pass on average."
+        "25% of the units are saturated (|h| > 0.95); on average the activation passes 60% of the gradient."
         in readings(study_of([1.0, 0.5]), 2)
     )
 
@@ -208,12 +210,21 @@ def test_the_page_is_of_the_last_study(tmp_path):
     page = path.read_text(encoding="utf-8")
     assert path.parent == tmp_path
     assert "<title>a &lt; b &amp; c</title>" in page
-    assert "after 40 updates, on 1 held-out sequences" in page
+    assert "after 40 updates, on 1 held-out sequence." in page
     assert "it vanishes" in page
     assert "it explodes" not in page
     assert f"<td>gradient/decay_rate</td><td>{-0.5:.6g}</td>" in page
     assert "Not defined here: gradient/truncation_cosine, gradient/truncation_relative_error." in page
     assert "<td>gradient/truncation_cosine</td>" not in page
+
+
+@pytest.mark.parametrize("text", ["{{ x }}", "{{ 7 * 7 }}", "{% raw %}", "{% include 'base.html' %}", "{# x #}"])
+def test_what_looks_like_a_template_stays_text(text, tmp_path):
+    history = History(Recall(), 1)
+    history.add(Report(0, study=study_of(geometric(-0.1), gates={text: 0.5, f"{text} none": NAN})))
+    page = unescape(write_report(history, tmp_path, text, [], 2).read_text(encoding="utf-8"))
+    assert f"<title>{text}</title>" in page and f"<h1>{text}</h1>" in page
+    assert f"{text}</td><td>0.5</td>" in page and f"{text} none" in page.rpartition("Not defined here: ")[2]
 
 
 def test_a_title_from_outside_stays_text(tmp_path):

@@ -1,0 +1,153 @@
+"""Means, intervals and shares of the variance worked out anew, and what the findings say."""
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from compared_runs import LOSS, NAN, table_of
+
+from rnnexp.comparison.effects import (
+    explained_variance,
+    findings,
+    grouped,
+    left_out,
+    level,
+    unit_of,
+    usable_values,
+)
+from rnnexp.report import grouped as grouped_of_report
+
+#: Student's t for 95 %, from a printed table, by degrees of freedom.
+T = {1: 12.706, 2: 4.303, 3: 3.182, 5: 2.571}
+
+
+def test_means_and_intervals_are_those_worked_out_by_hand():
+    table = table_of([1.0, 2.0, 6.0, 0.5, 0.7], hidden_size=[4, 4, 4, 8, 8], seed=[0, 1, 2, 0, 1])
+    means = grouped(table, ["hidden_size", "seed"])
+    assert list(means.columns) == ["hidden_size", "n", "mean", "low", "high", "best", "left_out"]
+    assert means["hidden_size"].tolist() == [4, 8] and means["n"].tolist() == [3, 2]
+    # 1, 2, 6: mean 3, squared deviations 4 + 1 + 9 = 14, so s = sqrt(7), and sqrt(7 / 3) is the error of the mean
+    half = [T[2] * math.sqrt(7 / 3), T[1] * 0.1]
+    assert means["mean"].tolist() == pytest.approx([3.0, 0.6])
+    assert means["low"].tolist() == pytest.approx([3 - half[0], 0.6 - half[1]], abs=1e-3)
+    assert means["high"].tolist() == pytest.approx([3 + half[0], 0.6 + half[1]], abs=1e-3)
+    assert means["best"].tolist() == [1.0, 0.5] and means["left_out"].tolist() == [0, 0]
+    pd.testing.assert_frame_equal(grouped_of_report(table, ["hidden_size"]), means)
+
+
+def test_the_best_accuracy_is_the_largest():
+    table = table_of([1.0, 2.0]).assign(**{"final/eval/accuracy": [0.3, 0.9]})
+    assert grouped(table, [], "final/eval/accuracy")["best"].tolist() == [0.9]
+    assert findings(table, [], "final/eval/accuracy")[1].startswith("Largest final/eval/accuracy: 0.9, in run 1 (r1)")
+
+
+def test_runs_that_did_not_finish_or_have_no_number_are_left_out_and_counted():
+    table = table_of([1.0, 3.0, 100.0, NAN, math.inf, 5.0], key=["a", "a", "a", "a", "b", "b"])
+    table["status"] = ["FINISHED", "SKIPPED", "DIVERGED", "FINISHED", "FINISHED", "KILLED"]
+    means = grouped(table, ["key"]).set_index("key")
+    assert means.loc["a", ["n", "mean", "left_out"]].tolist() == [2, 2.0, 2]
+    assert means.loc["b", ["n", "left_out"]].tolist() == [0, 2]
+    assert means.loc["b", ["mean", "low", "high", "best"]].isna().all()
+    assert left_out(table, LOSS) == "4 of 6 runs left out: 1 DIVERGED, 1 KILLED, 2 without final/eval/loss"
+    assert usable_values(table, LOSS).dropna().index.tolist() == ["r0", "r1"]
+    assert usable_values(table, "no/such").isna().all()
+
+
+def test_missing_values_and_null_are_one_group_after_all_others():
+    table = table_of([1.0, 2.0, 3.0, 4.0, 5.0], bptt_length=[20, None, "null", 5.0, np.int64(20)])
+    means = grouped(table, ["bptt_length"])
+    assert means["bptt_length"].tolist() == [5, 20, "null"] and means["n"].tolist() == [1, 2, 2]
+
+
+def test_any_value_becomes_a_number_or_a_text():
+    values = [3, 3.0, 0.5, True, np.bool_(False), "x", None, NAN, pd.NA, math.inf, ["a", "b"], {"a": 1}, np.float32(2)]
+    expected = [3, 3, 0.5, "true", "false", "x", "null", "null", "null", "inf", "['a', 'b']", "{'a': 1}", 2]
+    assert [level(value) for value in values] == expected
+    assert grouped(table_of([1.0, 2.0], freeze=[["a"], ["a"]]), ["freeze"])["n"].tolist() == [2]
+
+
+def test_no_key_is_one_group_of_all():
+    assert grouped(table_of([1.0, 2.0]), [])["n"].tolist() == [2]
+    assert grouped(table_of([1.0, 2.0]), ["seed"]).columns[0] == "n"
+
+
+def test_the_share_of_the_variance_is_that_worked_out_by_hand():
+    # On the scale of ln: 0 1 | 4 5. Means 0.5 and 4.5, overall 2.5; between 4 * 2^2 = 16, in all 16 + 4 * 0.5^2 = 17.
+    losses = np.exp([0.0, 1.0, 4.0, 5.0])
+    table = table_of(losses, hidden_size=[8, 8, 4, 4], seed=[0, 1, 0, 1])
+    found = explained_variance(table, ["seed", "hidden_size"])
+    assert found.index.tolist() == ["hidden_size", "seed"]
+    assert found["share"].tolist() == pytest.approx([16 / 17, 1 / 17])
+    assert found["by_chance"].tolist() == pytest.approx([1 / 3, 1 / 3])
+    assert found.loc["hidden_size", ["values", "best", "worst"]].tolist() == [2, 8, 4]
+    # With a loss of zero there is no logarithm: 0, 1 | 4, 5 themselves.
+    plain = table_of([0.0, 1.0, 4.0, 5.0], hidden_size=[8, 8, 4, 4])
+    assert explained_variance(plain, ["hidden_size"])["share"].tolist() == pytest.approx([16 / 17])
+
+
+def test_what_chance_gives_is_the_mean_share_over_all_shuffles():
+    losses = np.array([0.2, 0.9, 0.4, 1.3, 0.1])
+    shares = [
+        explained_variance(table_of(losses[list(order)], key=["a", "a", "b", "b", "c"]), ["key"])["share"].iloc[0]
+        for order in itertools.permutations(range(5))
+    ]
+    assert np.mean(shares) == pytest.approx((3 - 1) / (5 - 1))
+
+
+@pytest.mark.parametrize(
+    ("losses", "key"),
+    [([0.1, 0.1, 0.1], [1, 1, 2]), ([1.0, 2.0, 3.0], [1, 2, 3]), ([1.0, 2.0], [1, 1]), ([1.0], [1]), ([NAN], [1])],
+)
+def test_a_share_that_says_nothing_is_not_given(losses, key):
+    found = explained_variance(table_of(losses, key=key), ["key"])
+    assert found[["share", "by_chance"]].isna().all(axis=None)
+
+
+def test_the_findings_name_the_best_run_and_the_key_that_stands_out():
+    table = table_of(np.exp([0.0, 1.0, 4.0, 5.0]), hidden_size=[8, 8, 4, 4], cell=["rnn", "lstm"] * 2)
+    first, best, mattered = findings(table, ["cell", "hidden_size"])
+    assert first == "All 4 runs are included."
+    assert best == "Smallest final evaluation loss: 1, in run 0 (r0)."
+    assert mattered.startswith(
+        "hidden_size mattered most: its values account for 94% of the variance (33% if shuffled)"
+    )
+    assert "best at hidden_size=8 (1.859), worst at hidden_size=4 (101.5)" in mattered
+    alike = findings(table_of([0.5, 0.7, 0.7, 0.5], cell=["rnn", "rnn", "lstm", "lstm"]), ["cell"])
+    assert alike[-1] == "No key accounts for more of the variance than expected by chance."
+    assert findings(table_of([0.5, 0.5]), [])[-1] == "The final evaluation loss is the same in all of them."
+    assert findings(table_of([NAN]), [])[-1].startswith("No run that finished has a final evaluation loss")
+    table = table_of([0.5, 0.7, 0.7, 0.5], cell=["rnn", "rnn", "lstm", "lstm"], seed=[0, 1, 1, 0])
+    aside = "No key other than the seed accounts for more of the variance than expected by chance."
+    assert findings(table, ["cell", "seed"])[-1] == aside
+
+
+def test_losses_of_two_kinds_are_not_compared_without_a_word():
+    table = table_of([0.5, 0.7, 0.7, 0.9], task=["recall", "recall", "adding", "adding"])
+    assert unit_of(table, "final/eval/loss") == "" and "Caution" not in findings(table, ["task"])[-1]
+    table["final/eval/accuracy"] = [0.5, 0.6, math.nan, math.nan]
+    assert unit_of(table, "final/eval/loss") == "nats per scored step"
+    table["final/eval/absolute_error"] = [math.nan, math.nan, 0.1, 0.2]
+    assert unit_of(table, "final/eval/loss") == ""
+    assert findings(table, ["task"])[-1].startswith("Caution: some losses are in nats and others are squared errors")
+    assert "Caution" not in findings(table, ["task"], "final/eval/accuracy")[-1]
+
+
+def test_the_unit_of_a_loss_is_told_from_the_other_metrics():
+    classes = table_of([1.0]).assign(**{"final/eval/accuracy": 0.5})
+    assert unit_of(classes, LOSS) == "nats per scored step"
+    assert unit_of(table_of([1.0]).assign(**{"final/eval/absolute_error": 0.5}), LOSS) == "squared error"
+    assert unit_of(table_of([1.0]), LOSS) == unit_of(classes, "final/eval/accuracy") == ""
+
+
+def test_a_configuration_that_ran_twice_counts_once():
+    """Its numbers are the same to the bit: two of them are one seed, and no sample."""
+    table = table_of([1.0, 1.0, 2.0, 9.0, 5.0], hidden_size=[4, 4, 4, 4, 8], seed=[0, 0, 1, 2, 0])
+    table["config"] = ["a", "a", "b", "c", ""]
+    table.loc["r3", "status"] = "DIVERGED"
+    means = grouped(table, ["hidden_size"]).set_index("hidden_size")
+    assert means.loc[4, "n"] == 2 and means.loc[4, "mean"] == 1.5 and means.loc[4, "left_out"] == 2
+    assert means.loc[4, "high"] == pytest.approx(1.5 + T[1] * math.sqrt(0.5) / math.sqrt(2), rel=1e-4)
+    assert left_out(table, LOSS) == "2 of 5 runs left out: 1 DIVERGED, 1 repeated later"
+    assert usable_values(table, LOSS).isna().tolist() == [True, False, False, True, False]

@@ -1,0 +1,96 @@
+import base64
+import re
+from html.parser import HTMLParser
+
+import pytest
+from jinja2 import UndefinedError
+
+from rnnexp.pages import data_uri, render
+
+HOSTILE = ["<script>alert('x')</script> & \"q\"", "{{ 7 * 7 }}", "{% raw %}", "{# gone #}", '" onerror="x']
+EMPTY = {"title": "t", "sentences": [], "figures": []}
+GRADIENT = {"step": 0, "sequences": 2, "numbers": [], "undefined": []}
+SWEEP = {"influence": None, "scale": "", "metric": "", "means": ([], []), "runs": ([], [["a"]]), "included": [True]}
+PAGES = [("gradient_report.html", GRADIENT), ("sweep.html", SWEEP)]
+
+
+class Reader(HTMLParser):
+    """What a browser finds in a page: tags with their attributes, and the texts."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.texts = [], []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(bytes(range(256)))
+    return path
+
+
+def test_a_picture_is_embedded_whole(picture):
+    kind, _, data = data_uri(picture).partition(",")
+    assert kind == "data:image/png;base64" and base64.b64decode(data) == picture.read_bytes()
+
+
+@pytest.mark.parametrize(("template", "values"), PAGES)
+def test_a_page_has_its_title_its_sentences_and_its_figures(template, values, picture):
+    page = Reader(render(template, title="a title", sentences=["one", "two"], figures=[(picture, "it")], **values))
+    assert page.texts.count("a title") == 2 and {"one", "two", "it"} <= set(page.texts)
+    assert [attributes for tag, attributes in page.tags if tag == "img"] == [{"alt": "it", "src": data_uri(picture)}]
+    assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in page.tags
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize(("template", "values"), PAGES)
+def test_whatever_a_value_holds_is_text(template, values, hostile, picture):
+    filled = {
+        "numbers": [(hostile, 1.0)],
+        "undefined": [hostile],
+        "scale": hostile,
+        "metric": hostile,
+        "influence": ([hostile], [[hostile]]),
+        "means": ([hostile], [[hostile]]),
+        "runs": ([hostile], [[hostile]]),
+        "included": [True],
+    }
+    common = {"title": hostile, "sentences": [hostile], "figures": [(picture, hostile)]}
+    page = Reader(render(template, **common, **values | {name: filled[name] for name in filled if name in values}))
+    plain = Reader(render(template, **{**common, "title": "", "sentences": [""], "figures": [(picture, "")]}, **values))
+    assert "".join(page.texts).count(hostile) == (6 if template == "gradient_report.html" else 12)
+    assert {tag for tag, _ in page.tags} - {tag for tag, _ in plain.tags} <= {"h2", "p", "tr", "td", "th"}
+    assert [attributes["alt"] for tag, attributes in page.tags if tag == "img"] == [hostile]
+    assert not any("onerror" in attributes for _, attributes in page.tags)
+
+
+@pytest.mark.parametrize(("template", "values"), PAGES)
+def test_a_value_that_was_forgotten_is_an_error(template, values):
+    render(template, **EMPTY, **values)
+    for missing in (*EMPTY, *values):
+        if missing == "scale":  # named only where there is an influence
+            continue
+        with pytest.raises(UndefinedError, match=missing):
+            render(template, **{name: value for name, value in (EMPTY | values).items() if name != missing})
+
+
+def test_rows_that_are_not_included_are_marked():
+    runs = (["run"], [["a"], ["b"], ["c"]])
+    page = render("sweep.html", **EMPTY, **{**SWEEP, "runs": runs, "included": [True, False, True]})
+    assert re.findall(r'<tr class="out"><td>(.*?)</td>', page) == ["b"]
+    assert re.findall(r"<tr><td>(.*?)</td>", page) == ["a", "c"]
+
+
+def test_a_wide_table_scrolls_in_its_box():
+    for template, values in PAGES:
+        page = render(template, **EMPTY, **values)
+        assert page.count("<table") == page.count('<div class="wide"><table') > 0
+        assert ".wide { overflow-x: auto; }" in page
