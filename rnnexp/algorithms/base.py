@@ -8,7 +8,7 @@ from numpy.random import Generator
 
 from rnnexp.gradients import Window
 from rnnexp.layers import Network
-from rnnexp.state import unfit
+from rnnexp.state import matching
 from rnnexp.tasks import DataIterator, Task
 
 
@@ -72,15 +72,14 @@ class Truncation(ABC):
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from where `state` was taken, after `begin`.
+        """Continue from where `state` was taken, after `begin`.
 
         Raises
         ------
         UserError
             If it does not fit; nothing may have changed then.
         """
-        if state:
-            raise unfit(f"another kind of bptt than {type(self).__name__} wrote it")
+        matching({}, state, "bptt")
 
     def windows(self, steps: int, *, rng: Generator) -> list[Window]:
         """How a sequence of so many steps would be cut now."""

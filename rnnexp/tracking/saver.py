@@ -11,7 +11,7 @@ from typing import Any
 
 from rnnexp import process
 from rnnexp.checks import UserError
-from rnnexp.training.checkpoint import CHECKPOINTS_FOLDER, FINISHED_FILE, Checkpoints, lock
+from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, FINISHED_FILE, Checkpoints, lock
 from rnnexp.training.trainer import Trainer
 
 #: Seconds between checkpoints when no number of updates is given.

@@ -8,7 +8,8 @@ from contextlib import closing
 
 import numpy as np
 
-from rnnexp.training.checkpoint import Checkpoints, load
+from rnnexp.training.checkpoint import load
+from rnnexp.training.checkpoint_folder import Checkpoints
 
 STEPS = 80
 SMALL = (

@@ -17,7 +17,8 @@ from resume_runs import (
     runs_in,
 )
 
-from rnnexp.training.checkpoint import Checkpoints, load, read_about
+from rnnexp.training.checkpoint import load, read_about
+from rnnexp.training.checkpoint_folder import Checkpoints
 
 #: What a child does first: take the database away in the middle.
 BREAKS = f"""
@@ -53,7 +54,7 @@ def stop(warm, folder, *arguments, at=30, number=signal.SIGINT, **how):
 
 def test_checkpoints_come_at_the_interval_and_at_the_end(warm):
     folder = warm.new_folder()
-    seen = "from rnnexp.training.checkpoint import Checkpoints as C; write = C.write; "
+    seen = "from rnnexp.training.checkpoint_folder import Checkpoints as C; write = C.write; "
     seen += "C.write = lambda self, step, *more, **how: print('written', step) or write(self, step, *more, **how)"
     done = warm.run(folder, *SMALL, "steps=20", "checkpoint.every=7", before=seen)
     assert [line for line in done.stdout.splitlines() if "written" in line] == [f"written {n}" for n in (7, 14, 20)]

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from rnnexp.checks import UserError
 from rnnexp.layers import TimeGRU, TimeLSTM, build_network
 from rnnexp.tasks import Echo, Recall, Sine
 from rnnexp.training import SGD, Adam, AdamW, RMSProp, prepare
-from rnnexp.training.checkpoint import Checkpoints, load, read_about, save
+from rnnexp.training.checkpoint import load, read_about, save
+from rnnexp.training.checkpoint_folder import Checkpoints
 
 
 def a_trainer(task=None, *, seed=0, updates=3, optimizer=None, bptt=None, batch_size=3, dtype=np.float32, **settings):
@@ -47,7 +49,9 @@ def names(folder):
 def same(one, other):
     """Whether two states hold the same, bit for bit, arrays in the same order in memory."""
     if isinstance(one, dict):
-        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+        return isinstance(other, dict) and list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return isinstance(other, list) and len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, np.ndarray):
         equal = (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
         return equal and np.argsort(one.strides).tolist() == np.argsort(other.strides).tolist()
@@ -87,8 +91,29 @@ def test_a_state_comes_back_as_it_was(tmp_path):
     assert read_about(tmp_path / "a.npz") == {"loss": 0.1}
 
 
+def test_arrays_in_lists_are_packed_and_come_back_in_order(tmp_path):
+    rng = np.random.default_rng(0)
+    parts = [np.float32(rng.random((2, 3))), rng.integers(9, size=4), np.zeros((0, 2)), np.array(1.5), np.array([True])]
+    parts += [np.asfortranarray(rng.random((3, 2, 4)))]
+    state = {"z": [{"b": array, "a": [array, {"deep": array}]} for array in parts] * 200, "a": [1, [None, {}], []]}
+    save(tmp_path / "a.npz", state)
+    with zipfile.ZipFile(tmp_path / "a.npz") as opened:
+        assert len(opened.namelist()) == 4 + 2  # one for each type of number, the plain values and the checksum
+    back = load(tmp_path / "a.npz")
+    assert same(back, state)
+    back["z"][0]["b"][...] = 7.0
+    assert same(back["z"][0]["a"][0], parts[0])
+
+
 def test_no_name_is_taken(tmp_path):
-    state = {"sha256": np.ones(3), "!sha256": np.ones(4), "!plain.json": np.ones(5), "plain.json": {"!sha256": 1}}
+    state = {
+        "!<f8": np.ones(6),
+        "packed": [np.ones(7)],
+        "sha256": np.ones(3),
+        "!sha256": np.ones(4),
+        "!plain.json": np.ones(5),
+        "plain.json": {"!sha256": 1},
+    }
     save(tmp_path / "a.npz", state)
     assert same(load(tmp_path / "a.npz"), state)
 
@@ -109,7 +134,7 @@ def test_the_same_state_makes_the_same_file_which_numpy_reads(tmp_path):
         assert np.array_equal(arrays["parameters/recurrent.Wh"], weights)
 
 
-@pytest.mark.parametrize("thing", [object(), {1, 2}, np.array(["text"]), np.array([None]), {1: 2}, [np.zeros(2)]])
+@pytest.mark.parametrize("thing", [object(), {1, 2}, np.array(["text"]), np.array([None]), {1: 2}, [{1}]])
 def test_what_is_no_array_and_no_plain_value_is_not_written(thing, tmp_path):
     save(tmp_path / "a.npz", {"before": 1})
     with pytest.raises(TypeError, match="part"):
