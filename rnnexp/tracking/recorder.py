@@ -94,7 +94,7 @@ class Recorder:
             "data": self.info.data,
         }
         loss = None if report.evaluation is None else report.evaluation.loss
-        self.saver.told |= self._journal.told
+        self.saver.warned |= self._journal.told
         self.saver.save(trainer, {"run": about, "history": self.history.state()}, loss)
 
     def __exit__(

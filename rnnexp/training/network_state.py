@@ -61,12 +61,16 @@ def hidden_template(network: Network, batch_size: int) -> State:
     }
 
 
+def starts_of(network: Network) -> dict[str, bool]:
+    """Whether the last window of each recurrent layer began with a sequence."""
+    return {name: layer._from_start for name, layer in layers_of(network).items() if isinstance(layer, Recurrent)}
+
+
 def window_state(network: Network, inputs: Array) -> State:
     """The last window: its inputs, and what every layer keeps of it."""
     all_layers = layers_of(network)
     layers = {name: {key: np.copy(kept) for key, kept in kept_buffers(own).items()} for name, own in all_layers.items()}
-    starts = {name: own._from_start for name, own in all_layers.items() if isinstance(own, Recurrent)}
-    return {"inputs": inputs.copy("K"), "layers": layers, "from_start": starts}
+    return {"inputs": inputs.copy("K"), "layers": layers, "from_start": starts_of(network)}
 
 
 def window_template(network: Network, inputs: Array) -> State:

@@ -93,7 +93,13 @@ def test_a_state_comes_back_as_it_was(tmp_path):
 
 def test_arrays_in_lists_are_packed_and_come_back_in_order(tmp_path):
     rng = np.random.default_rng(0)
-    parts = [np.float32(rng.random((2, 3))), rng.integers(9, size=4), np.zeros((0, 2)), np.array(1.5), np.array([True])]
+    parts = [
+        np.float32(rng.random((2, 3))),
+        rng.integers(9, size=4),
+        np.ones((4, 2))[:0],
+        np.array(1.5),
+        np.array([True]),
+    ]
     parts += [np.asfortranarray(rng.random((3, 2, 4)))]
     state = {"z": [{"b": array, "a": [array, {"deep": array}]} for array in parts] * 200, "a": [1, [None, {}], []]}
     save(tmp_path / "a.npz", state)
