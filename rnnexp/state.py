@@ -23,10 +23,6 @@ class Shaped:
     def __init__(self, shape: tuple[int | None, ...] | None, *types: Any) -> None:
         self.shape, self.types = shape, types
 
-    def admits(self, dtype: np.dtype[Any]) -> bool:
-        """Whether numbers may have this type; of a type given as a dtype, the byte order counts too."""
-        return any(dtype == one if isinstance(one, np.dtype) else np.issubdtype(dtype, one) for one in self.types)
-
 
 @dataclass(frozen=True)
 class Maybe:
@@ -145,7 +141,7 @@ def _of_type(kind: Any, saved: Any, where: str) -> Any:
 def _matching_array(template: Shaped, saved: Any, where: str) -> Array:
     if not isinstance(saved, np.ndarray):
         raise unfit(f"{where} is not an array")
-    if not template.admits(saved.dtype):
+    if not any(saved.dtype == t if isinstance(t, np.dtype) else np.issubdtype(saved.dtype, t) for t in template.types):
         raise unfit(f"{where} holds numbers of type {saved.dtype}, which is not the type needed here")
     shape = saved.shape if template.shape is None else template.shape
     if len(saved.shape) != len(shape) or any(m not in (n, None) for n, m in zip(saved.shape, shape, strict=True)):

@@ -78,7 +78,7 @@ class DataIterator:
         """
         batch = None
         if self.batch is not None and not self.fresh:
-            batch = {name: copied(getattr(self.batch, name)) for name in BATCH}
+            batch = {name: copied(getattr(self.batch, name)) for name in Batch.__slots__}
         place = None if self.place is None else copied(vars(self.place), "place")
         return {"rng": generator_state(self.rng), "position": self.position, "place": place, "batch": batch}
 
@@ -139,10 +139,6 @@ class DataIterator:
         """Refuse tokens that the task does not have."""
         if self.task.input_kind == "tokens":
             check_range(inputs, self.task.input_size, where)
-
-
-#: The arrays of a batch.
-BATCH = ("inputs", "targets", "mask", "allowed")
 
 
 def check_range(tokens: NDArray[Any], size: int, where: str) -> None:

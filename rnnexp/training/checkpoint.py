@@ -25,9 +25,6 @@ Array = NDArray[Any]
 VERSION = 2
 #: Bytes that the plain values of a state may take, written out.
 PLAIN_BYTES = 2**26
-#: `load` allocates about twice a file's size if `save` wrote it; whatever is in it, never more than so many times its
-#: size, and so many bytes for the reading itself.
-SPREAD, READING = 40, 2**18
 #: Members beside the arrays of the state; an exclamation mark is quoted in their names.
 TEXT, DIGEST = "!plain.json", "!sha256"
 
@@ -36,7 +33,7 @@ class OtherVersion(UserError):
     """The checkpoint is whole, but of another format."""
 
 
-def save(path: str | os.PathLike[str], state: State, about: State | None = None, *, settle: bool = True) -> None:
+def save(path: str | os.PathLike[str], state: State, *, settle: bool = True) -> None:
     """Write a state as one .npz file: whole, or not at all.
 
     An array's name is the path to it, as in ``np.load(path)["parameters/recurrent.Wh"]``; those in lists are packed
@@ -48,8 +45,6 @@ def save(path: str | os.PathLike[str], state: State, about: State | None = None,
         What is there is replaced in one step, when all of the new file is on the disk.
     state : dict
         Nested dicts and lists of arrays and plain values, as `Trainer.state` gives.
-    about : dict of plain values, optional
-        What `read_about` gives back.
     settle : bool
         Wait until it is on the disk, so that a power failure leaves the one before it or this one.
 
@@ -62,7 +57,7 @@ def save(path: str | os.PathLike[str], state: State, about: State | None = None,
     """
     path = Path(path)
     arrays: dict[str, list[Array]] = {}
-    plain = {"version": VERSION, "about": copied(about or {}), "state": _encoded(copied(state), arrays)}
+    plain = {"version": VERSION, "state": _encoded(copied(state), arrays)}
     text = np.frombuffer(json.dumps(plain).encode(), np.uint8)
     size = sum(array.nbytes for parts in arrays.values() for array in parts)
     if size > LARGEST or len(text) > PLAIN_BYTES:
@@ -78,7 +73,7 @@ def save(path: str | os.PathLike[str], state: State, about: State | None = None,
 
 
 def load(path: str | os.PathLike[str]) -> State:
-    """The state that `save` wrote.
+    """The state that `save` wrote; about twice the file's size is allocated.
 
     Raises
     ------
@@ -86,15 +81,7 @@ def load(path: str | os.PathLike[str]) -> State:
         If the file can't be read, or is not what was written, down to the last bit; an `OtherVersion` if another
         version of rnnexp wrote it.
     """
-    return _read(Path(path))[0]
-
-
-def read_about(path: str | os.PathLike[str]) -> State:
-    """What `save` was told about the state; errors as for `load`."""
-    return _read(Path(path))[1]
-
-
-def _read(path: Path) -> tuple[State, State]:
+    path = Path(path)
     try:
         return _checked(path)
     except OSError as error:
@@ -106,8 +93,8 @@ def _read(path: Path) -> tuple[State, State]:
     )
 
 
-def _checked(path: Path) -> tuple[State, State]:
-    """State and `about` of a file, or a `ValueError`."""
+def _checked(path: Path) -> State:
+    """The state in a file, or a `ValueError`."""
     arrays = read_arrays(path, packed=False)
     written, text = arrays.pop(DIGEST, None), arrays.pop(TEXT, None)
     if written is None or text is None or text.dtype != np.uint8 or text.ndim != 1 or len(text) > PLAIN_BYTES:
@@ -122,12 +109,9 @@ def _checked(path: Path) -> tuple[State, State]:
         )
     if any(array.dtype.kind not in "biufc" for array in arrays.values()):
         raise ValueError("an array in it holds no numbers")
-    state, about = plain.get("state"), plain.get("about")
-    if not (isinstance(state, dict) and isinstance(about, dict)):
-        raise ValueError("it holds no state")
-    if any(map(len, left.values())):
-        raise ValueError("it holds more numbers than its state")
-    return state, about
+    if not isinstance(state := plain.get("state"), dict) or any(map(len, left.values())):
+        raise ValueError("it holds no state, or more than a state")
+    return state
 
 
 def _encoded(value: Any, arrays: dict[str, list[Array]], path: tuple[str, ...] | None = ()) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 from rnnexp.checks import UserError, integer
 from rnnexp.state import State
-from rnnexp.training.checkpoint import OtherVersion, load, read_about, remove, replace_file, save, settle_folder
+from rnnexp.training.checkpoint import OtherVersion, load, remove, replace_file, save, settle_folder
 
 #: Where a run's folder has its checkpoints.
 CHECKPOINTS_FOLDER = "checkpoints"
@@ -52,7 +52,8 @@ class Checkpoints:
         step : int
         state : dict
         loss : float, optional
-            On the evaluation set, at this step; the lowest one makes the best checkpoint. Of two equal ones, the first.
+            On the evaluation set, at this step; added to the state. The lowest makes the best checkpoint, of two equal
+            ones the first.
         settle : bool
             See `save`.
 
@@ -73,7 +74,7 @@ class Checkpoints:
         except OSError as error:
             problem = f"the folder {self.folder} can't be made: {error.strerror or error}"
             raise UserError(problem, "give another folder for the checkpoints") from error
-        save(path, state, {"step": int(step), "loss": loss}, settle=settle)
+        save(path, {**state, "loss": loss}, settle=settle)
         if loss is not None and loss < self._lowest():
             self._make_best(path, settle)
             self._best_loss = loss
@@ -115,7 +116,7 @@ class Checkpoints:
         """The best loss so far; infinite without a best checkpoint that can be read."""
         if self._best_loss is None and self.best.is_file():
             with contextlib.suppress(UserError):
-                loss = read_about(self.best).get("loss")
+                loss = load(self.best).get("loss")
                 self._best_loss = float(loss) if isinstance(loss, int | float) else None
         return math.inf if self._best_loss is None else self._best_loss
 

@@ -1,6 +1,6 @@
 """A run recorded when checkpoints had another format is still read, and refused in two lines where it is resumed.
 
-The fixture is a run of commit 4dcae88 with steps=60 checkpoint.every=20 hidden_size=4 tracking.figures=false: its folder,
+The fixture is a run of commit 4dcae88 with steps=60 checkpoint.every=20 hidden_size=4 tracking.figures=false: folder,
 artifacts and database, the latter as SQL with a placeholder for the folder, without the name of a machine or person.
 """
 

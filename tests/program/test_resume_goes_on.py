@@ -17,7 +17,7 @@ from resume_runs import (
     runs_in,
 )
 
-from rnnexp.training.checkpoint import load, read_about
+from rnnexp.training.checkpoint import load
 from rnnexp.training.checkpoint_folder import Checkpoints
 
 #: What a child does first: take the database away in the middle.
@@ -61,7 +61,8 @@ def test_checkpoints_come_at_the_interval_and_at_the_end(warm):
     names = {path.name for path in (run_folder_of(folder) / "checkpoints").iterdir()}
     assert names == {"step-000000014.npz", "step-000000020.npz", "best.npz", "finished"}
     lowest = min(Record(folder).curves()["eval/loss"][1:], key=lambda point: point[1])
-    assert read_about(run_folder_of(folder) / "checkpoints" / "best.npz") == {"step": 20, "loss": lowest[1]}
+    best = load(run_folder_of(folder) / "checkpoints" / "best.npz")
+    assert (best["trainer"]["step"], best["loss"]) == (20, lowest[1])
 
 
 def test_a_command_that_is_stopped_says_how_to_go_on_and_that_works(warm, reference):
