@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from omegaconf import DictConfig
-
 from rnnexp.checks import InvalidValue, check_known, check_memory
-from rnnexp.settings import ROOT_KEYS, check_root
+from rnnexp.settings import ROOT_KEYS
 
 #: What a class must have to stand in a group.
 NEEDED = {
@@ -30,8 +28,8 @@ MOST = 10**8
 WEIGHTS = ("embedding", "input", "recurrent", "output", "state")
 
 
-def build_experiment(config: DictConfig | Mapping[str, Any]) -> Any:
-    """The experiment that a configuration describes: as Hydra composes it, or as `check_root` gives it.
+def build_experiment(settings: Mapping[str, Any]) -> Any:
+    """The experiment that settings describe, as `rnnexp.settings.check_root` gives them.
 
     Returns
     -------
@@ -49,7 +47,7 @@ def build_experiment(config: DictConfig | Mapping[str, Any]) -> Any:
     from rnnexp.tasks import StreamTask
     from rnnexp.training import Streams
 
-    root: dict[str, Any] = check_root(config) if isinstance(config, DictConfig) else dict(config)
+    root = dict(settings)
     task = build_the_task(root)
     if root["bptt_length"] is not None and root["bptt_length"] > MOST:
         allowed = f"a whole number <= {MOST}, or null"

@@ -3,6 +3,8 @@
 import re
 from urllib.parse import unquote, urlsplit
 
+from rnnexp.checks import UserError
+
 #: Passwords in a URI: before the host, or among what follows a question mark.
 #: Hydra writes a backslash before some signs.
 IN_NETLOC = re.compile(r"(\\?://)[^/\s?#]*@")
@@ -32,3 +34,8 @@ def redact_setting(text: str) -> str:
     """``key=value`` without the password that a URI may hold."""
     key, equals, value = text.partition("=")
     return f"{key}{equals}{redact(value)}" if "://" in value else text
+
+
+def describe_error(error: BaseException) -> str:
+    """An error in words, without a password."""
+    return redact_text(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")

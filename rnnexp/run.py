@@ -1,31 +1,251 @@
-"""One job, however it was launched: build, train, record."""
+"""Running a job, however it was launched: build, train, record. Several jobs may be trained as one stacked network."""
+
+import math
+import sys
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Protocol
 
 from rnnexp import process
 from rnnexp.build import build_experiment
 from rnnexp.experiment import Experiment
+from rnnexp.redaction import describe_error
 from rnnexp.run_info import RunInfo
-from rnnexp.tracking.recorder import failure_recorded, finished_before, open_recorder
+from rnnexp.tracking.recorder import Recorder, failure_recorded, finished_before, open_recorder
+from rnnexp.training import Report, Run, train_together
+
+Reports = Generator[tuple[int, Report | Exception], bool | None, None]
 
 
-def train_and_record(info: RunInfo, experiment: Experiment | None = None) -> float:
-    """Build unless that is done, train, record; the final evaluation loss."""
-    with failure_recorded(info):
-        experiment = experiment or build_experiment(info.settings)
-    info = info.of(experiment.task)
-    if info.settings["skip_finished"] and (loss := finished_before(info)) is not None:
-        return loss
+class Account(Protocol):
+    """Accounts for a job from before it is built until its record is closed; a context manager.
 
-    training = experiment.run()
-    if info.resumed is not None:
-        training.trainer.restore(info.resumed["trainer"])
-    # From before the run is there until after its end is told: no interruption may leave it RUNNING.
-    with process.postponed(), open_recorder(info, experiment) as recorder:
-        process.check()
-        for report in training.reports():
-            recorder.record(report)
-            stopping = process.waiting()  # one that comes later waits for the next update, and its checkpoint
-            recorder.save_if_due(training.trainer, report)
-            if stopping:
+    Attributes
+    ----------
+    allowed : bool
+        Whether the job may run, once the context was entered.
+    loss : float
+        The final evaluation loss, set by the job.
+    result : float
+        What the launcher gets for it.
+    """
+
+    allowed: bool
+    loss: float
+
+    @property
+    def result(self) -> float: ...  # noqa: D102
+
+    def __enter__(self) -> "Account": ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool | None: ...
+
+    def joined(self, info: RunInfo) -> RunInfo:
+        """The job's information completed by what the account knows."""
+        ...
+
+
+class Single:
+    """The account of a run that is no part of a sweep: errors are the caller's."""
+
+    allowed, loss = True, math.nan
+
+    @property
+    def result(self) -> float:
+        """The final evaluation loss."""
+        return self.loss
+
+    def __enter__(self) -> "Single":
+        """Nothing to prepare."""
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        """Let errors pass."""
+
+    def joined(self, info: RunInfo) -> RunInfo:
+        """The information as it is."""
+        return info
+
+
+class Job:
+    """A job from before it is built until its record is closed.
+
+    Parameters
+    ----------
+    info : callable
+        Makes the `RunInfo`; an error that it raises is the job's.
+    account : Account, optional
+        Of the sweep that the job belongs to.
+    experiment : Experiment, optional
+        If it is built already.
+    """
+
+    def __init__(
+        self, info: Callable[[], RunInfo], account: Account | None = None, experiment: Experiment | None = None
+    ) -> None:
+        self.info, self.account, self.experiment = info, account or Single(), experiment
+        self.recorder: Recorder | None = None
+        self.open = False
+
+    def prepare(self) -> None:
+        """Build the job, unless it may not run or an earlier run has finished it already."""
+        self.account.__enter__()
+        self.open = True
+        try:
+            if not self.account.allowed:
+                self.close()
+                return
+            info = self.account.joined(self.info())
+            with failure_recorded(info):
+                experiment = self.experiment or build_experiment(info.settings)
+            self.joined = info.of(experiment.task)
+            if info.settings["skip_finished"] and (loss := finished_before(self.joined)) is not None:
+                self.account.loss = loss
+                self.close()
+                return
+            self.experiment, self.run = experiment, experiment.run()
+            if info.resumed is not None:
+                self.run.trainer.restore(info.resumed["trainer"])
+        except BaseException as error:
+            self.close(error)
+
+    def begin(self) -> None:
+        """Begin the record."""
+        assert self.experiment is not None
+        try:
+            self.recorder = open_recorder(self.joined, self.experiment)
+            self.recorder.__enter__()
+        except BaseException as error:
+            self.close(error)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End the record; an error is raised again unless the account takes it."""
+        self.open = False
+        try:
+            if self.recorder is not None:
+                recorder, self.recorder = self.recorder, None
+                recorder.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
+                if error is None:
+                    recorder.raise_if_diverged()
+                    self.account.loss = recorder.final_loss
+            if error is not None:
+                raise error
+        except BaseException as fault:
+            if not self.account.__exit__(type(fault), fault, fault.__traceback__):
+                raise
+        else:
+            self.account.__exit__(None, None, None)
+
+
+def run_jobs(jobs: Sequence[Job]) -> list[float]:
+    """Run jobs, stacked as one network if there are several; what each launcher gets for them.
+
+    Raises
+    ------
+    BaseException
+        An interruption, or what an account does not take.
+    """
+    try:
+        for job in jobs:
+            job.prepare()
+        # From before a record is there until after its end is written: no interruption may leave a run RUNNING.
+        with process.postponed():
+            for job in jobs:
+                if job.open:
+                    job.begin()
                 process.check()
-    recorder.raise_if_diverged()
-    return recorder.final_loss
+            going = [job for job in jobs if job.open]
+            if going:
+                _train(going)
+    except BaseException as raised:
+        error = process.behind(raised)
+        open_jobs = [job for job in jobs if job.open]
+        if len(jobs) > 1 and not process.is_interruption(error):
+            _run_one_by_one(open_jobs, error)
+        elif not open_jobs or not _close_all(open_jobs, error):
+            if error is not raised:
+                raise error from raised
+            raise
+    return [job.account.result for job in jobs]
+
+
+class _Pace:
+    """When checkpoints are due, and when an interruption ends the training: after the next checkpoint."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs = jobs
+        self.saving = self.stopping = False
+
+    def due(self, step: int) -> bool:
+        """Whether checkpoints are written after update `step`."""
+        self.stop()  # every job has its checkpoint
+        self.stopping = process.waiting()
+        self.saving = any(job.recorder is not None and job.recorder.saver.due(step) for job in self.jobs)
+        return self.saving
+
+    def stop(self) -> None:
+        """Raise the interruption if one came before the last checkpoint."""
+        if self.stopping:
+            process.check()
+
+
+def _reports_of_one(run: Run, pace: _Pace) -> Reports:
+    for report in run.reports():
+        pace.due(report.step)
+        yield 0, report
+        pace.stop()
+
+
+def _train(going: Sequence[Job]) -> None:
+    pace = _Pace(going)
+    reports: Reports
+    if len(going) == 1:
+        reports = _reports_of_one(going[0].run, pace)
+    else:
+        reports = train_together([job.run for job in going], up_to_date=pace.due)
+    ended: bool | None = None
+    while True:
+        try:
+            index, report = reports.send(ended)
+        except StopIteration:
+            break
+        job, ended = going[index], False
+        if isinstance(report, Exception):
+            job.close(report)
+            continue
+        assert job.recorder is not None
+        try:
+            job.recorder.record(report)
+            if pace.saving and not report.diverged:
+                job.recorder.save(job.run.trainer, report)
+        except Exception as error:  # of this job alone
+            job.close(error)
+            ended = True
+            continue
+        if report.diverged or report.step >= job.run.steps:
+            job.close()
+    for job in going:
+        if job.open:  # resumed after its last update
+            job.close()
+
+
+def _run_one_by_one(jobs: Sequence[Job], error: BaseException) -> None:
+    """Run again alone those that have not ended: an error of the stack is one job's, and nobody knows whose."""
+    print(f"stacked: {len(jobs)} jobs are run again one by one because one failed: {describe_error(error)}", flush=True)
+    for job in jobs:
+        if job.recorder is not None:
+            job.recorder.discard()
+    for job in jobs:
+        run_jobs([Job(job.info, job.account)])
+
+
+def _close_all(jobs: Sequence[Job], error: BaseException) -> bool:
+    """Close the records that are still open; whether all accounts took the error."""
+    taken = True
+    for job in jobs:
+        try:
+            job.close(error)
+        except BaseException as fault:
+            taken = False
+            if fault is not error:
+                print(f"rnnexp: {type(fault).__name__}: {fault}", file=sys.stderr)
+    return taken

@@ -29,7 +29,7 @@ def test_the_import_alone_loads_nothing_of_the_rooms():
     loaded = python(
         "import rnnexp, sys; print('numpy' in sys.modules, sorted(m for m in sys.modules if 'rnnexp' in m))"
     )
-    assert loaded.split(maxsplit=1) == ["False", "['rnnexp']\n"]
+    assert loaded.split(maxsplit=1) == ["False", "['rnnexp', 'rnnexp.version']\n"]
 
 
 def test_a_training_and_its_figures_need_neither_hydra_nor_mlflow():

@@ -1,131 +1,161 @@
-"""Imports point one way, as rnnexp/README.md says."""
+"""Imports go down the staircase, as rnnexp/README.md says: at load time, inside functions, and for type checkers."""
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1] / "rnnexp"
-COMMANDS = ("tasks.__main__", "tracking.__main__")
 
-#: The house from its foundation to its roof: a unit may import, when it is loaded, those of earlier rows only.
-FLOORS = [
-    {"checks", "settings", "interrupts", "collector", "json_lines", "output"},
-    {"npz", "arguments"},
-    {"tasks", "layers"},
-    {"gradients"},
-    {"training"},
-    {"experiment"},
-    {"config"},
-    {"build", "hydra_errors"},
-    {"sweeps"},
-    {"resume"},
-    {"tracking"},
-    {"report"},
-    {"plot", "study"},
-    {"__main__", *COMMANDS},
+#: From the cellar up. A unit is a room or a module at the top of the package; it imports only units before it.
+STAIRCASE = [
+    *("version", "checks", "json_lines", "npz", "process", "settings", "redaction", "arguments", "state"),
+    *("layers", "tasks", "gradients", "algorithms", "training", "experiment", "build", "history", "plot"),
+    *("records", "run_info", "pages", "tracking", "comparison", "report", "recipe", "resume", "run"),
+    *("sweeps", "command", "__init__", "__main__"),
 ]
-FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in sorted(units)}
-#: These import nothing above themselves, not even inside a function.
-NOTEBOOK_ROOMS = {unit for units in FLOORS[: FLOOR["experiment"] + 1] for unit in units}
+#: These load NumPy and nothing else from outside, but for readers of files, when they read.
+NUMPY_ROOMS = STAIRCASE[: STAIRCASE.index("training") + 1]
+READERS = {"pandas", "pyarrow", "safetensors", "sklearn"}
 #: Who may import what, inside a function or not.
 OUTSIDE = {
-    "hydra": {"__main__", "config", "build", "hydra_errors", "sweeps", "tasks.__main__"},
-    "omegaconf": {"__main__", "config", "build", "hydra_errors", "sweeps", "tasks.__main__"},
-    "mlflow": {"tracking", "report"},
-    "matplotlib": {"tracking", "plot", "study"},
+    "hydra": {"settings", "sweeps", "command"},
+    "omegaconf": {"settings", "sweeps", "command"},
+    "mlflow": {"tracking", "comparison", "report"},
+    "matplotlib": {"plot", "comparison", "recipe"},
+    "jinja2": {"pages"},
 }
+MOST_LINES = 350
+
+
+def sources():
+    """Module name and syntax tree of every file."""
+    for path in sorted(ROOT.rglob("*.py")):
+        name = ".".join(["rnnexp", *path.relative_to(ROOT).with_suffix("").parts])
+        yield name.removesuffix(".__init__"), path, ast.parse(path.read_text(encoding="utf-8"))
+
+
+SOURCES = list(sources())
+MODULES = {name for name, _, _ in SOURCES}
 
 
 def unit_of(module):
-    """The room or module of `rnnexp` that a dotted name belongs to; the package itself has none."""
-    parts = module.split(".")[1:]
-    if ".".join(parts) in COMMANDS:
-        return ".".join(parts)
-    return parts[0] if parts else None
+    """The room or top module that a dotted name belongs to."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
 
 
-def imports(tree, module):
-    """(imported module, whether at load time) of a file; those for type checkers alone are left out."""
-
-    def visit(node, loading):
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
-                continue
-            if isinstance(child, ast.Import):
-                yield from ((alias.name, loading) for alias in child.names)
-            elif isinstance(child, ast.ImportFrom):
-                assert child.level == 0, f"{module} has a relative import"
-                submodules = child.module == "rnnexp"
-                yield from ((f"rnnexp.{a.name}" if submodules else child.module, loading) for a in child.names)
-            else:
-                yield from visit(child, loading and not isinstance(child, ast.FunctionDef | ast.Lambda))
-
-    return list(visit(tree, True))
+def imported(node, module, is_package):
+    """The modules that an import statement names, a module of a package rather than the package."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    base = node.module or ""
+    if node.level:
+        parts = module.split(".")
+        parts = parts[: len(parts) - node.level + is_package]
+        base = ".".join([*parts, *([node.module] if node.module else [])])
+    inside = [f"{base}.{alias.name}" for alias in node.names]
+    return [name if name in MODULES else base for name in inside] or [base]
 
 
-def all_imports():
-    for path in sorted(ROOT.rglob("*.py")):
-        module = ".".join(["rnnexp", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for imported, loading in imports(tree, module):
-            yield module, imported, loading
+def imports(tree, module, is_package=False):
+    """(imported module, relative) for every import statement, wherever it stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for name in imported(node, module, is_package):
+                yield name, bool(getattr(node, "level", 0))
 
 
-FOUND = list(all_imports())
+FOUND = [
+    (module, name, relative)
+    for module, path, tree in SOURCES
+    for name, relative in imports(tree, module, path.name == "__init__.py")
+]
+OWN = [(module, name, relative) for module, name, relative in FOUND if name.split(".")[0] == "rnnexp"]
 
 
-def test_the_reading_of_imports_sees_what_there_is():
+def test_the_reading_of_imports_sees_all_of_them():
     tree = ast.parse(
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a\nimport rnnexp.b.c\n"
-        "class K:\n    import d\ndef f():\n    from rnnexp import e\n    if x:\n        import g\n"
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a\nimport rnnexp.checks\n"
+        "class K:\n    import d\ndef f():\n    from rnnexp import process\n    if x:\n        from ..checks import y\n"
+        "        from .base import z\n"
     )
-    found = imports(tree, "rnnexp.x")
-    assert found == [
-        ("typing", True),
-        ("rnnexp.b.c", True),
-        ("d", True),
-        ("rnnexp.e", False),
-        ("g", False),
-    ]
-    assert ("rnnexp.tracking.recorder", "rnnexp.experiment", True) in FOUND
+    found = dict(imports(tree, "rnnexp.layers.rnn"))
+    assert set(found) == {"typing", "a", "rnnexp.checks", "d", "rnnexp.process", "rnnexp.layers.base"}
+    assert ("rnnexp.command.check_first", "rnnexp.sweeps.lifecycle", False) in FOUND
+    assert ("rnnexp.layers.rnn", "rnnexp.layers.base", True) in FOUND
 
 
-def test_every_room_has_its_floor():
-    units = {unit_of(module) for module, _, _ in FOUND} - {None}
+def test_every_unit_has_its_step():
     there = {path.stem if path.is_file() else path.name for path in ROOT.iterdir() if path.suffix in ("", ".py")}
-    assert units <= set(FLOOR), "give a new room its floor here and in rnnexp/README.md"
-    assert {unit.partition(".")[0] for unit in FLOOR} <= there
+    assert there - {"__pycache__"} == set(STAIRCASE), "give a new room its step here and in rnnexp/README.md"
+    assert len(STAIRCASE) == len(set(STAIRCASE))
 
 
-@pytest.mark.parametrize("unit", FLOOR)
-def test_what_is_imported_when_loaded_lies_below(unit):
-    for module, imported, loading in FOUND:
-        other = unit_of(imported) if imported.split(".")[0] == "rnnexp" else None
-        if unit_of(module) == unit and loading and other not in (None, "__version__", unit):
-            assert FLOOR[other] < FLOOR[unit], f"{module} imports {imported}"
+@pytest.mark.parametrize("unit", STAIRCASE)
+def test_every_import_goes_down(unit):
+    for module, name, _ in OWN:
+        other = unit_of(name)
+        if unit_of(module) == unit and other != unit:
+            assert STAIRCASE.index(other) < STAIRCASE.index(unit), f"{module} imports {name}"
 
 
-@pytest.mark.parametrize("unit", sorted(NOTEBOOK_ROOMS))
-def test_a_notebooks_rooms_import_nothing_above_them_at_any_time(unit):
-    for module, imported, _ in FOUND:
-        other = unit_of(imported) if imported.split(".")[0] == "rnnexp" else None
-        if unit_of(module) == unit and other not in (None, unit):
-            assert FLOOR[other] < FLOOR[unit], f"{module} imports {imported}"
+def test_no_module_reaches_itself():
+    # An __init__ collects its room: what imports a name from the room's __init__ is not a part of it.
+    graph = {module: {name for source, name, _ in OWN if source == module and name != module} for module in MODULES}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_relative_imports_are_those_of_the_layers():
+    """A recorded model ships that room under another name."""
+    assert {unit_of(module) for module, _, relative in FOUND if relative} == {"layers"}
+    assert all(relative for module, _, relative in OWN if unit_of(module) == "layers")
+
+
+def test_nothing_is_imported_by_a_name_that_this_test_cannot_read():
+    """But for public names looked up when first used, a person's classes, the tasks' command, and scikit-learn."""
+    allowed = {"rnnexp", "rnnexp.build", "rnnexp.tasks.__main__", "rnnexp.tasks.digits"}
+    names = {"import_module", "__import__", "run_module", "run_path"}
+    users = {
+        module
+        for module, _, tree in SOURCES
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.Name) and node.id in names) or (isinstance(node, ast.Attribute) and node.attr in names)
+    }
+    assert users <= allowed
 
 
 @pytest.mark.parametrize("package", OUTSIDE)
 def test_big_packages_stay_in_their_rooms(package):
-    users = {unit_of(module) for module, imported, _ in FOUND if imported.split(".")[0] == package}
+    users = {unit_of(module) for module, name, _ in FOUND if name.split(".")[0] == package}
     assert users
     assert users <= OUTSIDE[package]
 
 
+@pytest.mark.parametrize("unit", NUMPY_ROOMS)
+def test_the_rooms_of_a_notebook_load_numpy_alone(unit):
+    import sys
+
+    for module, path, tree in SOURCES:
+        if unit_of(module) != unit or path.name == "__main__.py":
+            continue
+        loaded = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = {name.split(".")[0] for node in loaded for name in imported(node, module, False)}
+        outside = names - set(sys.stdlib_module_names) - {"rnnexp"}
+        assert outside <= {"numpy", *READERS, *(OUTSIDE.keys() if unit == "settings" else ())}, module
+
+
+def test_files_stay_short():
+    long = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path, _ in SOURCES}
+    assert {module: lines for module, lines in long.items() if lines > MOST_LINES} == {}
+
+
 def test_the_page_on_the_rooms_names_every_one_and_every_file_it_names_is_there():
     page = (ROOT / "README.md").read_text(encoding="utf-8")
-    for unit in FLOOR:
-        assert f"`{unit}`" in page or unit in COMMANDS, f"rnnexp/README.md has nothing on {unit}"
+    for unit in set(STAIRCASE) - {"__init__", "version"}:
+        assert f"`{unit}`" in page, f"rnnexp/README.md has nothing on {unit}"
     for name in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.(?:py|yaml|ipynb))`", page):
         assert (ROOT.parent / name).exists() or (ROOT / name).exists(), name
     picture = (ROOT / "house.svg").read_text(encoding="utf-8")

@@ -6,10 +6,10 @@ import sys
 CODE = """
 import gc, sys
 sys.argv[1:] = ["steps=1", "tracking=none"]
-from rnnexp import __main__, collector
+from rnnexp import __main__, process
 seen = []
-begin = collector.begin
-collector.begin = lambda: (seen.append(gc.isenabled()), begin())
+begin = process.begin_collection
+process.begin_collection = lambda: (seen.append(gc.isenabled()), begin())
 __main__.main()
 seen += [gc.isenabled(), gc.get_freeze_count() > 10_000]
 print(*seen, file=sys.stderr)
@@ -25,14 +25,14 @@ def test_the_collector_rests_while_the_command_starts_and_then_leaves_alone_what
 def test_what_comes_later_is_collected(tmp_path):
     code = """
 import gc
-from rnnexp import collector
-collector.wait()
-collector.begin()
+from rnnexp import process
+process.delay_collection()
+process.begin_collection()
 frozen = gc.get_freeze_count()
-collector.wait()
-collector.begin()
+process.delay_collection()
+process.begin_collection()
 assert 0 < gc.get_freeze_count() <= frozen and gc.isenabled()
-collector.wait()  # a second command in the same process
+process.delay_collection()  # a second command in the same process
 assert gc.isenabled()
 cycle = []
 cycle.append(cycle)

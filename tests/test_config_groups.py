@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from rnnexp.build import build_experiment
 from rnnexp.command.check_first import register
 from rnnexp.run_info import RunInfo
-from rnnexp.settings import GROUPS, conf_dir
+from rnnexp.settings import GROUPS, check_root, conf_dir
 
 CONF = conf_dir()
 register()
@@ -62,7 +62,7 @@ def test_every_choice_builds_trains_and_is_reproducible(choice, composed):
         for _ in range(2):
             config = composed(choice, *WITH.get(choice, []))
             config.dtype, config.batch_size = dtype, 3
-            experiment = build_experiment(config)
+            experiment = build_experiment(check_root(config))
             reports = list(experiment.reports())
             assert [report.step for report in reports] == [0, 1, 2, 3]
             assert not reports[-1].diverged
@@ -90,7 +90,7 @@ def test_every_choice_builds_trains_and_is_reproducible(choice, composed):
 )
 def test_every_cell_goes_with_every_part(cell, extra, composed):
     task = "echo" if "num_layers=2" in extra or "bptt_stride=2" in extra else "recall"
-    reports = list(build_experiment(composed(f"task={task}", f"cell={cell}", *extra)).reports())
+    reports = list(build_experiment(check_root(composed(f"task={task}", f"cell={cell}", *extra))).reports())
     assert reports[-1].step == 3
     metrics = reports[-1].study.metrics()
     assert np.isfinite(metrics["gradient/decay_rate"])
@@ -104,7 +104,7 @@ def test_every_cell_goes_with_every_part(cell, extra, composed):
 def test_every_initialiser_can_be_chosen_for_every_kind_of_weights(slot, name, composed):
     if name in ("identity", "sparse") and slot != "recurrent":
         pytest.skip("for square matrices")
-    experiment = build_experiment(composed(f"initializer@init.{slot}={name}"))
+    experiment = build_experiment(check_root(composed(f"initializer@init.{slot}={name}")))
     assert len(list(experiment.reports())) == 4
 
 

@@ -3,15 +3,14 @@
 import contextlib
 import math
 import os
-from types import SimpleNamespace
+from dataclasses import dataclass
 
 import pytest
-import rnnexp.config
 
-import rnnexp.__main__ as program
+import rnnexp.run
 from rnnexp.checks import InvalidValue, UserError
 from rnnexp.records import STOP_FILE, UNUSABLE_LOSS, Diverged, JobRecord, Sweep, load_jobs, load_sweep
-from rnnexp.sweeps.jobs import RunningJob, run_job
+from rnnexp.sweeps.jobs import RunningJob
 from rnnexp.sweeps.lifecycle import RunningSweep
 
 
@@ -119,20 +118,8 @@ def test_a_label_has_number_and_name():
 
 
 @pytest.fixture
-def hydra_config(tmp_path):
-    (tmp_path / "5").mkdir()
-    return SimpleNamespace(
-        sweep=SimpleNamespace(dir=str(tmp_path)),
-        job=SimpleNamespace(num=5),
-        overrides=SimpleNamespace(task=["seed=1", "steps=3"]),
-        runtime=SimpleNamespace(output_dir=str(tmp_path / "5"), cwd=str(tmp_path), choices={}),
-    )
-
-
-@pytest.fixture
-def outcome(monkeypatch, hydra_config, tmp_path):
-    """What becomes of a job whose training does as it is told."""
-    from dataclasses import dataclass
+def outcome(monkeypatch, tmp_path):
+    """What becomes of a job whose training is replaced."""
 
     @dataclass
     class Info:
@@ -143,13 +130,25 @@ def outcome(monkeypatch, hydra_config, tmp_path):
         def recorded_in(self, experiment):
             return self
 
-    def run(train, **named):
+    class Replaced(rnnexp.run.Job):
+        def prepare(self):
+            self.account.__enter__()
+            self.open = True
+            try:
+                if self.account.allowed:
+                    self.account.loss = self.train(self.account.joined(self.info()))
+                self.close()
+            except BaseException as error:
+                self.close(error)
+
+    def run(train, number=5, **named):
         a_sweep(tmp_path, keys=["seed"], **named).save()
-        monkeypatch.setattr(rnnexp.config, "check_root", lambda config: {})
-        monkeypatch.setattr(rnnexp.config, "run_info", lambda settings, choices, overrides, folder, cwd: Info(folder))
-        monkeypatch.setattr(program, "train_and_record", train)
         monkeypatch.setattr("signal.signal", lambda *arguments: None)
-        return run_job(None, hydra_config)
+        running = RunningJob(tmp_path, number, ["seed=1", "steps=3"])
+        (tmp_path / f"{number}").mkdir(exist_ok=True)
+        job = Replaced(lambda: Info(tmp_path / f"{number}"), running)
+        job.train = train
+        return rnnexp.run.run_jobs([job])[0]
 
     return run
 
@@ -197,10 +196,9 @@ def test_a_job_that_fails_is_told_and_does_not_stop_the_next(outcome, tmp_path, 
     assert not (tmp_path / STOP_FILE).exists()
 
 
-def test_after_a_failure_with_fail_fast_the_next_job_does_not_run(outcome, tmp_path, hydra_config):
+def test_after_a_failure_with_fail_fast_the_next_job_does_not_run(outcome, tmp_path):
     outcome(raises(ValueError("no")), fail_fast=True)
-    hydra_config.job.num = 6
-    assert outcome(raises(AssertionError("it ran"))) == UNUSABLE_LOSS
+    assert outcome(raises(AssertionError("it ran")), number=6) == UNUSABLE_LOSS
     job = load_jobs(tmp_path)[1]
     assert job.status == "NOT RUN"
     assert job.reason == "fail_fast=true, and job 5 (seed=1) FAILED"

@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 
 from rnnexp.build import build_experiment
 from rnnexp.command.check_first import register
-from rnnexp.settings import conf_dir
+from rnnexp.settings import check_root, conf_dir
 from rnnexp.tasks import EpisodeTask
 from rnnexp.training import Streams, train
 
@@ -37,7 +37,7 @@ def example_table(folder: Path) -> Path:
 def times(overrides: list[str], updates: int) -> tuple[float, float]:
     """Seconds of drawing the data of so many updates, and of training on as many."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        experiment = build_experiment(compose("config", overrides=overrides))
+        experiment = build_experiment(check_root(compose("config", overrides=overrides)))
     task, rng = experiment.task, Streams(1).data
     began = time.perf_counter()
     if isinstance(task, EpisodeTask):
@@ -77,7 +77,9 @@ def main() -> None:
             overrides = [f"task={name}", f"hidden_size={HIDDEN_SIZE}", f"batch_size={BATCH_SIZE}", "embedding_dim=null"]
             overrides += [f"task.path={table}"] if name == "table" else []
             with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-                episodes = isinstance(build_experiment(compose("config", overrides=overrides)).task, EpisodeTask)
+                episodes = isinstance(
+                    build_experiment(check_root(compose("config", overrides=overrides))).task, EpisodeTask
+                )
             overrides.append(f"bptt_length={'null' if episodes else STREAM_STEPS}")
             both = [times(overrides, options.updates) for _ in range(options.rounds)]
             drawing, training = (statistics.median(column) for column in zip(*both, strict=True))

@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 
 from rnnexp.build import build_experiment
 from rnnexp.command.check_first import register
-from rnnexp.settings import conf_dir
+from rnnexp.settings import check_root, conf_dir
 from rnnexp.training import StackedTrainer, train_together
 
 
@@ -26,7 +26,7 @@ def experiments(count: int, overrides: list[str]) -> list[Any]:
     built = []
     for seed in range(count):
         config.seed = seed
-        built.append(build_experiment(config))
+        built.append(build_experiment(check_root(config)))
     return built
 
 

@@ -4,7 +4,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hydra.core.config_store import ConfigStore
 from hydra.experimental.callback import Callback
@@ -14,6 +14,10 @@ from rnnexp import process
 from rnnexp.checks import UserError, make_folder, out_of_memory
 from rnnexp.command.hydra_errors import explain
 from rnnexp.settings import Config, check_root
+
+if TYPE_CHECKING:
+    from rnnexp.experiment import Experiment
+    from rnnexp.resume import Resumption
 
 
 def register() -> None:
@@ -28,14 +32,14 @@ class CheckFirst(Callback):
 
     Attributes
     ----------
-    prepared : list
-        What was built for the check, for the job to take: it has not been used.
+    prepared : Experiment or None
+        What was built for the check; the job uses it.
     resumption : Resumption or None
-        The earlier run that this one goes on with.
+        The earlier run that is resumed.
     """
 
-    prepared: ClassVar[list[Any]] = []
-    resumption: ClassVar[Any] = None
+    prepared: "ClassVar[Experiment | None]" = None
+    resumption: "ClassVar[Resumption | None]" = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check every job before the first, and open the record of the sweep."""
@@ -67,9 +71,9 @@ class CheckFirst(Callback):
                 settings = found.settings
                 OmegaConf.set_readonly(config.hydra, False)
                 config.hydra.run.dir = str(found.folder)
-            self.prepared[:] = [build_experiment(settings)]
+            CheckFirst.prepared = experiment = build_experiment(settings)
             if found is not None:
-                check_data(found, self.prepared[0].task)
+                check_data(found, experiment.task)
             if config.tracking.backend == "mlflow":
                 check_uri(tracking_uri(config.tracking.uri, Path(config.hydra.runtime.cwd)))
             make_folder(Path(config.hydra.run.dir))

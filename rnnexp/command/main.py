@@ -3,15 +3,11 @@
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import hydra
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.hydra import Hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.object_type import ObjectType
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -32,17 +28,19 @@ def run_command(config: DictConfig) -> float:
         from rnnexp.sweeps.jobs import run_job
 
         return run_job(config, HydraConfig.get())
-    from rnnexp.run import train_and_record
-    from rnnexp.run_info import make_run_info
+    from rnnexp.run import Job, run_jobs
+    from rnnexp.run_info import RunInfo, make_run_info
 
-    hydra_config, prepared = HydraConfig.get(), CheckFirst.prepared.pop() if CheckFirst.prepared else None
-    started_in = Path(hydra_config.runtime.cwd)
-    try:
+    def info() -> RunInfo:
+        hydra_config = HydraConfig.get()
+        started_in, folder = Path(hydra_config.runtime.cwd), Path(hydra_config.runtime.output_dir)
         if CheckFirst.resumption is not None:
-            return train_and_record(CheckFirst.resumption.info(started_in), prepared)
-        folder = Path(hydra_config.runtime.output_dir)
+            return CheckFirst.resumption.info(started_in)
         choices, overrides = hydra_config.runtime.choices, hydra_config.overrides.task
-        return train_and_record(make_run_info(check_root(config), choices, overrides, folder, started_in), prepared)
+        return make_run_info(check_root(config), choices, overrides, folder, started_in)
+
+    try:
+        return run_jobs([Job(info, experiment=CheckFirst.prepared)])[0]
     except UserError as error:
         raise SystemExit(error.message()) from None
 
@@ -52,30 +50,6 @@ def quoted(argument: str) -> str:
     key, equals, value = argument.partition("=")
     plain = value.isascii() or any(sign in value for sign in "\"',[]{}()$")
     return argument if plain else f'{key}{equals}"{value}"'
-
-
-def compose_once(arguments: Sequence[str]) -> None:
-    """Spare the first of Hydra's two compositions, made only to read `hydra.mode`, where nothing can have set it."""
-    if not any("hydra" in argument or argument.startswith(("--", "+", "experiment=")) for argument in arguments):
-        Hydra.get_mode = lambda self, config_name, overrides: None  # type: ignore[method-assign]
-
-
-def list_choices_faster() -> None:
-    """Let Hydra look for a group's choices where they are, not in a copy of all it has loaded, one a group."""
-    by_hydra = ConfigLoaderImpl.get_group_options
-
-    def options(
-        self: Any,
-        group_name: str,
-        results_filter: ObjectType | None = ObjectType.CONFIG,
-        config_name: str | None = None,
-        overrides: list[str] | None = None,
-    ) -> list[str]:
-        if config_name is None and not overrides:
-            return list(self.repository.get_group_options(group_name, results_filter))
-        return by_hydra(self, group_name, results_filter, config_name, overrides)
-
-    ConfigLoaderImpl.get_group_options = options  # type: ignore[method-assign]
 
 
 def run_to_the_end() -> None:
@@ -105,8 +79,10 @@ def main() -> None:
         sys.path.insert(0, here)
     sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     check_flags(sys.argv[1:])
-    compose_once(sys.argv[1:])
-    list_choices_faster()
+    with suppress(ModuleNotFoundError):
+        from rnnexp.command import hydra_speed
+
+        hydra_speed.install()
     process.install()
     try:
         run_to_the_end()

@@ -4,7 +4,6 @@ import math
 import signal
 import sys
 import traceback
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from rnnexp.records import (
     Sweep,
     load_sweep,
 )
+from rnnexp.redaction import describe_error
+from rnnexp.run import Job, run_jobs
 
 
 class RunningJob:
@@ -129,38 +130,9 @@ class RunningJob:
             (self.output / TRACEBACK_FILE).write_text(story, encoding="utf-8")
 
     @property
-    def usable_loss(self) -> float:
+    def result(self) -> float:
         """The loss for a sweeper; `UNUSABLE_LOSS` if there is none."""
         return self.loss if math.isfinite(self.loss) else UNUSABLE_LOSS
-
-
-def describe_error(error: BaseException) -> str:
-    """An error in words, without a password."""
-    from rnnexp.redaction import redact_text
-
-    return redact_text(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
-
-
-def run_alone(running: RunningJob, info: Callable[[], Any]) -> float:
-    """One job, whatever becomes of it.
-
-    Parameters
-    ----------
-    running : RunningJob
-    info : callable
-        Makes the `RunInfo`; a job whose configuration is refused fails as any other.
-
-    Returns
-    -------
-    float
-        The final evaluation loss; `UNUSABLE_LOSS` if there is none.
-    """
-    from rnnexp.run import train_and_record
-
-    with running:
-        if running.allowed:
-            running.loss = train_and_record(running.joined(info()))
-    return running.usable_loss
 
 
 def run_job(config: Any, hydra_config: Any) -> float:
@@ -173,4 +145,4 @@ def run_job(config: Any, hydra_config: Any) -> float:
     # From where the command was started: with hydra.job.chdir=true the job is somewhere else.
     running = RunningJob((cwd / hydra_config.sweep.dir).resolve(), int(hydra_config.job.num), overrides)
     choices = hydra_config.runtime.choices
-    return run_alone(running, lambda: make_run_info(check_root(config), choices, overrides, folder, cwd))
+    return run_jobs([Job(lambda: make_run_info(check_root(config), choices, overrides, folder, cwd), running)])[0]

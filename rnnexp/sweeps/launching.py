@@ -2,20 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rnnexp.checks import UserError, integer
-from rnnexp.run_info import make_run_info
+from rnnexp.run import Job, run_jobs
+from rnnexp.run_info import RunInfo, make_run_info
 from rnnexp.sweeps.composition import composer_of
-from rnnexp.sweeps.jobs import RunningJob, run_alone
+from rnnexp.sweeps.jobs import RunningJob
 from rnnexp.sweeps.stacked_groups import obstacle, stack_key, what_differs
-
-if TYPE_CHECKING:
-    from rnnexp.run_info import RunInfo
+from rnnexp.sweeps.stacked_jobs import run_stacked
 
 
 class Jobs:
@@ -43,7 +41,7 @@ class Jobs:
         """What a job changes of the configuration, without what it says to Hydra."""
         return [o for o in self.overrides[index] if not o.lstrip("+~").startswith(("hydra.", "hydra/"))]
 
-    def info(self, index: int) -> "RunInfo":
+    def info(self, index: int) -> RunInfo:
         """What a recorder has to know of a job; its folder is made.
 
         Raises
@@ -52,34 +50,29 @@ class Jobs:
             If the job's configuration is refused.
         """
         overrides = self.overrides[index]
-        settings, (base, _) = self.composer.settings(overrides), self.composer.base(overrides)
-        folder = self._folder(index, base)
+        job, folder = self.composer.job(overrides), self._folder(index)
         folder.mkdir(parents=True, exist_ok=True)
-        choices, started_in = dict(base.hydra.runtime.choices), Path(base.hydra.runtime.cwd)
-        info: RunInfo = make_run_info(settings, choices, self.own_overrides(index), folder, started_in)
-        return info
+        started_in = Path(self.composer.master.hydra.runtime.cwd)
+        return make_run_info(job.settings, job.choices, job.overrides, folder, started_in)
 
-    def _folder(self, index: int, base: DictConfig) -> Path:
-        number, own = self.first + index, self.own_overrides(index)
-        sweep: Any = OmegaConf.to_container(base.hydra.sweep, resolve=False)
+    def _folder(self, index: int) -> Path:
+        number = self.first + index
+        sweep: Any = OmegaConf.to_container(self.composer.master.hydra.sweep, resolve=False)
         if sweep["subdir"] == "${hydra.job.num}":  # as usual: nothing of the job's own is in it
             return self.sweep_folder / str(number)
         config = self.composer.compose(self.overrides[index])
-        layout = config.hydra.job.config.override_dirname
         with open_dict(config.hydra.job):
             config.hydra.job.num = number
             config.hydra.job.id = f"{config.hydra.job.name}_{number}"
-            config.hydra.job.override_dirname = get_overrides_dirname(
-                overrides=self.composer.parsed(own),
-                kv_sep=layout.kv_sep,
-                item_sep=layout.item_sep,
-                exclude_keys=layout.exclude_keys,
-            )
         return self.sweep_folder / str(config.hydra.sweep.subdir)
 
     def running(self, index: int) -> RunningJob:
         """The record of a job."""
         return RunningJob(self.sweep_folder, self.first + index, self.own_overrides(index))
+
+    def run(self, index: int) -> float:
+        """Run a job; what the sweeper gets for it."""
+        return run_jobs([Job(lambda: self.info(index), self.running(index))])[0]
 
 
 def returned(overrides: Sequence[str], loss: float) -> JobReturn:
@@ -118,10 +111,7 @@ def launch_serially(given: dict[str, Any], job_overrides: Sequence[Sequence[str]
     if asked_of_hydra(given["config"]):
         return launch_by_hydra(given, job_overrides, first)
     jobs = Jobs(given["config"], job_overrides, first)
-    return [
-        returned(jobs.overrides[index], run_alone(jobs.running(index), lambda index=index: jobs.info(index)))  # type: ignore[misc]
-        for index in range(len(jobs))
-    ]
+    return [returned(jobs.overrides[index], jobs.run(index)) for index in range(len(jobs))]
 
 
 def launch_stacked(
@@ -156,7 +146,7 @@ def launch_stacked(
         try:
             infos[index] = jobs.info(index)
         except UserError:  # told and recorded by the job itself
-            losses[index] = run_alone(jobs.running(index), lambda index=index: jobs.info(index))  # type: ignore[misc]
+            losses[index] = jobs.run(index)
     units = groups(infos)
     workers = worker_count(n_jobs, len(infos))
     shared = [unit for group in units for unit in parts(group, workers)]
@@ -166,7 +156,7 @@ def launch_stacked(
     return [returned(jobs.overrides[index], losses[index]) for index in range(len(jobs))]
 
 
-def groups(infos: "dict[int, RunInfo]") -> list[list[int]]:
+def groups(infos: dict[int, RunInfo]) -> list[list[int]]:
     """Jobs by number in groups that can be trained together; what stands in the way is told."""
     together: dict[str, list[int]] = {}
     alone: dict[str, list[int]] = {}
@@ -201,15 +191,11 @@ def parts(group: list[int], workers: int) -> list[list[int]]:
     return [group[start : start + each] for start in range(0, len(group), each)]
 
 
-def run_units(
-    work: "list[list[tuple[RunningJob, RunInfo]]]", workers: int, max_copies: int | None
-) -> list[list[float]]:
+def run_units(work: list[list[tuple[RunningJob, RunInfo]]], workers: int, max_copies: int | None) -> list[list[float]]:
     """Run groups of jobs here, or in worker processes; the losses of each group."""
-    from rnnexp.sweeps.stacked_jobs import run_together
-
     if workers == 1:
-        return [run_together(unit, max_copies) for unit in work]
+        return [run_stacked(unit, max_copies) for unit in work]
     from joblib import Parallel, delayed
 
-    run: Callable[..., Any] = delayed(run_together)
+    run: Callable[..., Any] = delayed(run_stacked)
     return list(Parallel(n_jobs=workers, backend="loky")(run(unit, max_copies) for unit in work))

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from rnnexp import process
 from rnnexp.checks import InvalidValue, UserError, integer
 from rnnexp.records import JOBS_FOLDER, STOP_FILE, JobRecord, Sweep, load_jobs
-from rnnexp.sweeps.composition import check_all, check_count, combinations, compose_faster, swept_keys, trials
+from rnnexp.sweeps.composition import check_all, check_count, known_jobs, swept_keys, trials
 from rnnexp.sweeps.watching import Watch, watch
 
 #: Beyond so many jobs their own figures are left out unless asked for: drawing them would take longer than small jobs.
@@ -109,7 +109,6 @@ def begin(config: DictConfig) -> None:
     from rnnexp.tracking.sweep_run import SweepRun
 
     global current
-    compose_faster()
     keys, jobs = swept_keys(config), []
     if config.resume is not None or "resume" in keys:
         hint = "give it without -m; skip_finished=true with the command of a sweep runs what is missing of it"
@@ -123,7 +122,7 @@ def begin(config: DictConfig) -> None:
         number = config.hydra[place].get(name)
         if number is not None and not (place == "launcher" and isinstance(number, int) and number < 0):
             integer(f"hydra.{place}.{name}", number, at_least=1)
-    known, most = combinations(config), integer("max_jobs", config.max_jobs, at_least=1)
+    known, most = known_jobs(config), integer("max_jobs", config.max_jobs, at_least=1)
     if known is None:
         check_count(config.hydra.sweeper.get("n_trials") or 1, most)
         check_all(config, trials(config))

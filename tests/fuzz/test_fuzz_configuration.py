@@ -18,7 +18,7 @@ from rnnexp.build import build_experiment
 from rnnexp.checks import UserError, out_of_memory
 from rnnexp.command import hydra_errors
 from rnnexp.command.check_first import register
-from rnnexp.settings import GROUPS, conf_dir
+from rnnexp.settings import GROUPS, check_root, conf_dir
 
 resource = pytest.importorskip("resource")
 
@@ -137,7 +137,7 @@ def outcome(choices, overrides, files):
     if steps is not None and steps > 2:
         OmegaConf.update(config, "steps", 2)
     try:
-        experiment = build_experiment(config)
+        experiment = build_experiment(check_root(config))
     except UserError as error:
         return error.message()
     except MemoryError as error:

@@ -95,7 +95,7 @@ module.{name} = broken_off
         (SWEEP, "hydra._internal.config_loader_impl", "ConfigLoaderImpl.load_configuration"),
         (SWEEP, "rnnexp.__main__", "build"),
         (SWEEP, "rnnexp.sweeps.jobs", "JobRecord.save"),
-        ((*SWEEP, "hydra/launcher=stacked"), "rnnexp.sweeps.composition", "Composer.settings"),
+        ((*SWEEP, "hydra/launcher=stacked"), "rnnexp.sweeps.composition", "Composer.job"),
     ],
 )
 def test_an_error_in_what_was_broken_off_is_not_the_story(warm, arguments, module, function, name, code):
