@@ -12,7 +12,7 @@ import pytest
 from rnnexp.algorithms import AdaptiveBPTT, TruncatedBPTT
 from rnnexp.checks import UserError
 from rnnexp.layers import TimeGRU, TimeLSTM, build_network
-from rnnexp.tasks import Echo, Recall, Sine
+from rnnexp.tasks import Echo, Parity, Recall, Sine
 from rnnexp.training import SGD, Adam, AdamW, RMSProp, prepare
 from rnnexp.training.checkpoint import load, save
 from rnnexp.training.checkpoint_folder import Checkpoints
@@ -388,6 +388,53 @@ def test_whatever_is_missing_or_wrong_is_refused_and_changes_nothing(task):
                 assert wrong is None or type(wrong) is type(value) or isinstance(value, float | None), (path, wrong)
                 other.restore(before)
     assert cases > 500 and refused > 0.8 * cases
+
+
+def changed(state, path, change):
+    """The state with one leaf changed."""
+    *parents, last = path
+    at = state
+    for key in parents:
+        at = at[key]
+    at[last] = change(at[last])
+    return state
+
+
+def put(array, value):
+    array.flat[0] = value
+    return array
+
+
+DATA = ("parts", "data")
+VALUES = {
+    "a step before the first": (("step",), lambda step: -1, "step is -1"),
+    "a token that is none": ((*DATA, "batch", "inputs"), lambda a: put(a, 99), "data/batch/inputs holds"),
+    "a negative token": ((*DATA, "batch", "inputs"), lambda a: put(a, -1), "data/batch/inputs holds -1"),
+    "a class that is none": ((*DATA, "batch", "targets"), lambda a: a + 99, "data/batch/targets holds"),
+    "a position at the end": ((*DATA, "position"), lambda at: 12, "data/position is 12 in episodes of 12 steps"),
+    "a position before the beginning": ((*DATA, "position"), lambda at: -1, "data/position is -1"),
+    "a mask of fewer steps": ((*DATA, "batch", "mask"), lambda a: a[1:], "differ in their number of steps"),
+    "targets of more steps": ((*DATA, "batch", "targets"), lambda a: a.repeat(2, 0), "differ in their number of steps"),
+    "a window's token that is none": (("window", "inputs"), lambda a: put(a, 99), "window/inputs holds"),
+    "a window of no steps": (("window", "inputs"), lambda a: a[:0], "window/inputs is empty"),
+    "a window of fewer steps": (("window", "inputs"), lambda a: a[1:], "window/layers/"),
+    "states of fewer steps": (("window", "layers", "recurrent", "h"), lambda a: a[1:], "window/layers/recurrent/h has"),
+    "an origin that is a number": (("window", "from_start", "recurrent"), int, "window/from_start/recurrent is"),
+    "another optimizer": (("optimizer", "kind"), lambda kind: "SGD", "its optimizer is SGD, here it is Adam"),
+    "a slot that is missing": (("optimizer", "slots"), lambda s: dict([*s.items()][1:]), "optimizer/slots/"),
+    "a slot that is a number": (("optimizer", "slots"), lambda s: {**s, "more": 1}, "optimizer/slots/more has no"),
+}
+
+
+@pytest.mark.parametrize(("path", "change", "problem"), VALUES.values(), ids=VALUES)
+def test_values_that_could_not_be_used_are_refused_and_change_nothing(path, change, problem):
+    trainer = a_trainer(Parity(length=12), updates=4)
+    before = trainer.state()
+    assert len(before["parts"]["data"]["batch"]["inputs"]) == 12 and len(before["window"]["inputs"]) == 5
+    with pytest.raises(UserError, match=f"the checkpoint does not fit: .*{problem}"):
+        trainer.restore(changed(trainer.state(), path, change))
+    assert same(trainer.state(), before)
+    trainer.restore(before)
 
 
 def test_a_component_that_refuses_leaves_the_others_as_they_were():
