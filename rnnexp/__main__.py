@@ -3,8 +3,8 @@
 # ruff: noqa: E402  # the first lines have to come before NumPy
 import os
 
-#: One thread for products of matrices: with several, OpenBLAS may round a large one in another way than a worker of a
-#: sweep does, which has fewer. Who would rather have them sets these.
+#: One thread for matrix products: with several, OpenBLAS may round a large product differently than a sweep's worker
+#: with fewer threads. Variables that are already set are kept.
 for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
     os.environ.setdefault(_name, "1")
 

@@ -1,4 +1,4 @@
-"""From a configuration to plain Python objects, every value checked where it arrives."""
+"""From a configuration to plain Python objects, each value checked by its constructor."""
 
 import importlib
 import inspect
@@ -10,7 +10,7 @@ from typing import Any
 from rnnexp.checks import InvalidValue, check_known, check_memory
 from rnnexp.settings import ROOT_KEYS
 
-#: What a class must have to stand in a group.
+#: Methods that a class of each group must have.
 NEEDED = {
     "task": ("baseline", "evaluation"),
     "cell": ("parameter_shapes", "step", "step_back"),
@@ -22,7 +22,7 @@ NEEDED = {
     "regularizer": ("check", "__call__"),
     "gradients": ("select", "__call__"),
 }
-#: Settings of a task, or endings of their names, that count what is drawn at the start: more would never end.
+#: Task settings (or endings of their names) that count what is drawn at the start; larger values would never finish.
 COUNTS = ("alphabet", "horizon", "lag", "length", "sequences", "steps", "streams", "substeps")
 MOST = 10**8
 WEIGHTS = ("embedding", "input", "recurrent", "output", "state")
@@ -40,9 +40,9 @@ def build_experiment(settings: Mapping[str, Any]) -> Any:
     UserError
         Naming the first key whose value can't be used.
     MemoryError
-        If the sizes can't fit into the memory; `rnnexp.checks.out_of_memory` tells it.
+        If the sizes can't fit into memory; `rnnexp.checks.out_of_memory` makes a message of it.
     """
-    # NumPy is imported late, so that --help and most refusals answer at once.
+    # NumPy is imported late, so that --help and most errors appear at once.
     from rnnexp.experiment import Experiment
     from rnnexp.tasks import StreamTask
     from rnnexp.training import Streams
@@ -58,7 +58,7 @@ def build_experiment(settings: Mapping[str, Any]) -> Any:
             "bptt_length",
             None,
             f"a whole number >= 1 for task {type(task).__name__}",
-            "it is a stream, which has no end: try bptt_length=20",
+            "the task is an endless stream: try bptt_length=20",
         )
     streams = Streams(root["seed"])
     network = build_the_network(root, task, streams.init)
@@ -96,7 +96,7 @@ def build_experiment(settings: Mapping[str, Any]) -> Any:
 
 
 def build_the_task(root: dict[str, Any]) -> Any:
-    """The task that the group `task` describes, with the output size asked for."""
+    """The task that the group `task` describes, with the requested output size."""
     for key, value in root["task"].items():
         if key.rpartition("_")[2] in COUNTS and isinstance(value, int) and value > MOST:
             raise InvalidValue(f"task.{key}", value, f"a whole number <= {MOST}")
@@ -119,7 +119,7 @@ def build_the_network(root: dict[str, Any], task: Any, rng: Any) -> Any:
     init = Initializers(**{name: named(f"init.{name}", weights[name], dtype) for name in WEIGHTS if name in weights})
     cell: Any
     cell, cell_options = component("cell", root["cell"])
-    # What the network passes itself is no setting.
+    # Arguments that the network passes itself are not settings.
     own = {*cell.parameter_shapes(1, 1), "stateful", "batch_first", "grads", "reuse"}
     check_known("cell", cell_options, [key for key in parameters_of(cell) if key not in own])
     freeze = () if root["freeze"] is None else root["freeze"]
@@ -152,12 +152,12 @@ def build_the_network(root: dict[str, Any], task: Any, rng: Any) -> Any:
 
 
 def as_list(value: Any) -> list[Any]:
-    """A list as it is, anything else as the only item of one."""
+    """A list unchanged, anything else as a list of one item."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def named(prefix: str, settings: Any, dtype: str) -> Any:
-    """An initialiser whose refusals name its place in the configuration, that of numbers too large included."""
+    """An initialiser whose errors name its key in the configuration, also for numbers too large for `dtype`."""
     import numpy as np
 
     initializer = construct(prefix, settings)
@@ -199,7 +199,7 @@ def component(prefix: str, settings: Any) -> tuple[type, dict[str, Any]]:
 
 
 def construct(prefix: str, settings: Any, **context: Any) -> Any:
-    """An object of the class that `settings` names, made from its settings and from what of `context` it takes."""
+    """An object of the class that `settings` names, from its settings and whatever it takes of `context`."""
     cls, given = component(prefix, settings)
     accepted = parameters_of(cls)
     known = [key for key in accepted if key not in context]
@@ -221,5 +221,5 @@ def parameters_of(cls: type) -> dict[str, inspect.Parameter]:
 
 
 def under(prefix: str, error: InvalidValue) -> InvalidValue:
-    """The error with its key as written on the command line; root keys have no prefix."""
+    """The error with its full key, as on the command line; root keys have no prefix."""
     return error if error.key in ROOT_KEYS else error.under(prefix)

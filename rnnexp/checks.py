@@ -1,4 +1,4 @@
-"""One message form for every value that a person gives: key, value, what is allowed, what to try."""
+"""One form of error message for all user input: key, value, what is allowed, what to try."""
 
 import difflib
 import math
@@ -11,14 +11,14 @@ from typing import Any
 
 
 class UserError(Exception):
-    """Something that the person who started the program can mend: told in a line or two, without a traceback.
+    """A mistake that the user can correct, reported in one or two lines without a traceback.
 
     Parameters
     ----------
     problem : str
         What is wrong, in one line.
     hint : str
-        What to try; printed on a second line when not empty.
+        What to try; the second line, if not empty.
     """
 
     def __init__(self, problem: str, hint: str = "") -> None:
@@ -35,14 +35,14 @@ class UserError(Exception):
 
 
 class InvalidValue(UserError, ValueError):
-    """A value that a person gave is not one that the component can use.
+    """A setting whose value is not allowed.
 
     Parameters
     ----------
     key : str
-        Name of the setting, as the person wrote it (``learning_rate``).
+        Name of the setting (``learning_rate``).
     value : object
-        What was given.
+        The value given.
     allowed : str
         What would be accepted, completing "must be ...".
     hint : str
@@ -57,12 +57,12 @@ class InvalidValue(UserError, ValueError):
         return type(self), (self.key, self.value, self.allowed, self.hint)
 
     def under(self, prefix: str) -> "InvalidValue":
-        """The same error with the key as it is written on the command line: ``prefix.key``."""
+        """The same error with the full key, as on the command line: ``prefix.key``."""
         return InvalidValue(f"{prefix}.{self.key}", self.value, self.allowed, self.hint)
 
 
 def one_line(text: str, width: int = 2000) -> str:
-    """A text whose parts may come from a file: no more than `width` characters of it, on one line that prints."""
+    """Untrusted text as one printable line of at most `width` characters."""
     text = text if len(text) <= width else f"{text[: width - 3]}..."
     if text.isprintable():
         return text
@@ -70,7 +70,7 @@ def one_line(text: str, width: int = 2000) -> str:
 
 
 def show(value: Any, width: int = 80) -> str:
-    """A value as a person would write it: no more than `width` characters of it, on one line."""
+    """A value as written on the command line: one line of at most `width` characters."""
     if value is None or isinstance(value, bool):
         text = {None: "null", True: "true", False: "false"}[value]
     elif isinstance(value, str):
@@ -80,13 +80,13 @@ def show(value: Any, width: int = 80) -> str:
     else:
         try:
             text = " ".join(repr(value).split())
-        except ValueError:  # Python writes no integers of more than a few thousand digits
-            text = "a number of too many digits"
+        except ValueError:  # Python refuses to print integers of several thousand digits
+            text = "a number with too many digits"
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
 def _numeric(text: str) -> bool:
-    """Whether a string reads like a number: it is then shown in quotes, to tell it from one."""
+    """Whether a string looks like a number; it is then shown in quotes."""
     try:
         float(text)
     except ValueError:
@@ -98,7 +98,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """``did you mean 'x'?`` for the known word nearest to `word`, or an empty string."""
     known = list(known)
     prefix, dot, tail = word.rpartition(".")
-    # Beside its group's other keys, only the last part counts: a shared prefix makes everything look near.
+    # Within a group only the last part is compared: the shared prefix makes all keys look similar.
     siblings = {name.removeprefix(prefix + dot): name for name in known if name.startswith(prefix + dot)}
     # learning_rate for optimizer.learning_rate
     close = [] if dot else [name for name in known if name.rpartition(".")[2] == tail]
@@ -106,7 +106,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
         close = [siblings[name] for name in difflib.get_close_matches(tail, siblings, n=1)]
     if not close:  # lr for learning_rate
         close = [name for name in siblings.values() if _initials(name) == tail]
-    if not close:  # a nested key written with another group's name
+    if not close:  # a nested key under the wrong group
         close = [name for name in known if name.rpartition(".")[2] == tail]
     if not close:
         close = difflib.get_close_matches(word, known, n=1, cutoff=0.75)
@@ -118,7 +118,7 @@ def _initials(name: str) -> str:
 
 
 def integer(key: str, value: Any, *, at_least: int, hint: str = "") -> int:
-    """`value` as an int, or `InvalidValue` when it is no whole number or too small."""
+    """`value` as an int, or `InvalidValue` if it is not a whole number or is too small."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < at_least:
         raise InvalidValue(key, value, f"a whole number >= {at_least}", hint)
     return int(value)
@@ -161,20 +161,20 @@ def one_of(key: str, value: Any, choices: Collection[str]) -> str:
 
 
 def make_folder(path: Path, key: str = "hydra.run.dir") -> None:
-    """Make the folder that a setting names; `InvalidValue` if that is not allowed."""
+    """Make the folder that a setting names; `InvalidValue` if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidValue(
             key,
             str(path),
-            "a folder that can be written",
+            "a writable folder",
             f"{error.strerror}; start from another folder, or give {key}=/where/you/may/write",
         ) from None
 
 
 def out_of_memory(error: MemoryError) -> UserError:
-    """The refusal of sizes that do not fit into the memory."""
+    """The error for sizes that do not fit into memory."""
     return UserError(
         f"not enough memory: {error or 'the sizes are too large'}",
         "try a smaller hidden_size, output_size or batch_size",
@@ -182,14 +182,14 @@ def out_of_memory(error: MemoryError) -> UserError:
 
 
 def check_memory(numbers: int, itemsize: int, what: str) -> None:
-    """`MemoryError` if so many numbers are more than the memory: told before hours are spent on filling it."""
+    """`MemoryError` if so many numbers do not fit into memory, raised before any time is spent on filling it."""
     need, have = numbers * itemsize, memory()
     if need > have:
         raise MemoryError(f"{what} take {need / 2**30:.3g} GiB, and there are {have / 2**30:.3g} GiB in all")
 
 
 def memory() -> int:
-    """Bytes that this process may hope for, if the system tells."""
+    """Bytes of memory available to this process; `sys.maxsize` if the system does not say."""
     try:
         import resource
 
@@ -201,7 +201,7 @@ def memory() -> int:
 
 
 def check_known(prefix: str, given: dict[str, Any], known: Iterable[str]) -> None:
-    """Refuse the first of a group's keys that nothing uses."""
+    """Refuse a group's first unknown key."""
     known = list(known)
     for key in given:
         if key not in known:
@@ -209,13 +209,13 @@ def check_known(prefix: str, given: dict[str, Any], known: Iterable[str]) -> Non
 
 
 def unknown(key: str, known: Iterable[str], value: object = None) -> UserError:
-    """The refusal of a key that nothing uses."""
+    """The error for an unknown key."""
     known = list(known)
     group = key.partition(".")[0] + "."
     here = [name for name in known if name.startswith(group)] or [name for name in known if "." not in name]
     hint = (
         (nearest(key, here) if "." in key else "")
         or nearest(key, known)
-        or f"known here: {', '.join(here) or 'nothing'}"
+        or f"valid keys: {', '.join(here) or 'nothing'}"
     )
-    return UserError(f"there is no key '{key}', got {key}={show(value)}", hint)
+    return UserError(f"unknown key '{key}', got {key}={show(value)}", hint)

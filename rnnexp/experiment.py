@@ -1,4 +1,4 @@
-"""One experiment as plain Python objects: a network, a task, and how the one learns the other."""
+"""One experiment as plain Python objects: network, task and training."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -47,11 +47,11 @@ class Experiment:
     sampling: Generator
 
     def reports(self) -> Iterator[Report]:
-        """Train, from the present weights; one report an update."""
+        """Train from the current weights; one report per update."""
         return self.run().reports()
 
     def run(self) -> Run:
-        """The training, not begun."""
+        """The training run, not started."""
         return prepare(
             self.network,
             self.task,
@@ -70,12 +70,12 @@ class Experiment:
         )
 
     def _look(self, study: GradientStudy) -> Callable[[Network], Study]:
-        """What a report's study is made by: always on the same sequences, cut as training cuts at that moment."""
+        """The function that studies the gradient: on fixed sequences, cut as training currently cuts."""
         batch = study.select(self.task, self.held_out)
         kind = self.task.target_kind
 
         def look(network: Network) -> Study:
-            # Random cuts are drawn anew from a fixed seed: looking must not change what training draws.
+            # Random cuts are drawn from a fixed seed: a study must not change the draws of training.
             windows = self.bptt.windows(len(batch.inputs), rng=np.random.default_rng(0))
             return study(network, batch, kind, length=self.bptt.length, windows=windows)
 

@@ -23,7 +23,7 @@ LARGEST = 2**30
 #: Claimed for packed members: deflate makes bytes at most 1032 times fewer.
 DEFLATE_RATIO = 1032
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-OBJECTS = "it holds Python objects, which could run anything when unpacked: save plain arrays"
+OBJECTS = "it holds Python objects, which could run arbitrary code when loaded: save plain arrays"
 
 
 def digest(arrays: Mapping[str, Array]) -> Array:
@@ -38,10 +38,10 @@ def digest(arrays: Mapping[str, Array]) -> Array:
 
 
 def check_file(file: Path) -> None:
-    """Refuse what can't be read to its end; `ValueError` for a folder, pipe or device, or more than `LARGEST` bytes."""
+    """`ValueError` for a folder, a pipe, a device, or a file of more than `LARGEST` bytes."""
     status = file.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise ValueError("it is a directory" if stat.S_ISDIR(status.st_mode) else "it is a pipe or device, no file")
+        raise ValueError("it is a directory" if stat.S_ISDIR(status.st_mode) else "it is a pipe or device, not a file")
     check_size(status.st_size)
 
 
@@ -54,13 +54,13 @@ def check_size(size: int) -> None:
 def read_arrays(file: Path, names: Collection[str] | None = None, *, packed: bool = True) -> dict[str, Array]:
     """The arrays of an .npz file by name, all of `names` and no others if given.
 
-    At most about twice `LARGEST` bytes are allocated, and never more than a few times what the file really holds:
-    without `packed`, which refuses compressed members, no more than twice its size for them and the arrays together.
+    At most about twice `LARGEST` bytes are allocated, and never more than a few times the size of the file. Without
+    `packed`, compressed members are refused, and file and arrays together take at most twice the size of the file.
 
     Raises
     ------
     OSError, ValueError
-        Saying why the file can't be read, is too large or is not what it seems.
+        If the file can't be read, is too large or is damaged; the message says why.
     """
     check_file(file)
     with file.open("rb") as stream:
@@ -72,13 +72,13 @@ def read_arrays(file: Path, names: Collection[str] | None = None, *, packed: boo
         except (ValueError, OSError):
             raise
         except (zipfile.BadZipFile, EOFError, zlib.error, KeyError) as error:
-            raise ValueError(f"it is no .npz file, or cut off or damaged: {error}") from None
+            raise ValueError(f"it is not an .npz file, or is truncated or damaged: {error}") from None
         except Exception as error:  # whatever the reader raises on a damaged file
             raise ValueError(f"it can't be read: {error or type(error).__name__}") from None
 
 
 def _members(archive: zipfile.ZipFile, where: str, names: Collection[str] | None, room: int | None) -> dict[str, Array]:
-    """The arrays of an archive, checked before they are unpacked; none is packed and all fit into `room` if given."""
+    """The arrays of an archive, checked before unpacking; with `room`, uncompressed and within so many bytes."""
     members: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
         name = member.filename.removesuffix(".npy")
@@ -92,32 +92,32 @@ def _members(archive: zipfile.ZipFile, where: str, names: Collection[str] | None
             raise ValueError(f"it has no array {name}; {known}")
         member = members[name]
         if member.compress_type not in PACKINGS:
-            raise ValueError(f"{name!r} is packed in another way than numpy.savez and numpy.savez_compressed do")
+            raise ValueError(f"{name!r} is compressed by a method that numpy.savez_compressed does not use")
         if member.file_size > DEFLATE_RATIO * (member.compress_size + 1):
-            raise ValueError(f"{name!r} can't hold the {member.file_size} bytes that are claimed for it")
+            raise ValueError(f"{name!r} cannot hold the {member.file_size} bytes it claims")
         check_size(total := total + member.file_size)
         if room is not None and (member.compress_size != member.file_size or total > room):
-            raise ValueError(f"{name!r} can't hold the {member.file_size} bytes that are claimed for it")
+            raise ValueError(f"{name!r} cannot hold the {member.file_size} bytes it claims")
         with archive.open(member) as opened:
             content = opened.read(member.file_size)
         if not content.startswith(npy.MAGIC_PREFIX):
-            raise ValueError(f"{name} in {where} is no array")
+            raise ValueError(f"{name} in {where} is not an array")
         arrays[name] = _array(name, content)
     return arrays
 
 
 def _array(name: str, content: bytes) -> Array:
-    """The array that an .npy file's content holds."""
+    """The array in the content of an .npy file."""
     stream = io.BytesIO(content)
     version = npy.read_magic(stream)
-    # Version 3 differs from 2 in the letters of field names only.
+    # Version 3 differs from 2 only in the encoding of field names.
     header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = header(stream)
     if dtype.hasobject:
         raise ValueError(OBJECTS)
     count, room = math.prod(shape), len(content) - stream.tell()
     if min(shape, default=0) < 0 or count * dtype.itemsize > room or (count and not dtype.itemsize):
-        raise ValueError(f"{name!r} is damaged or cut off: it holds {room} bytes for {dtype} numbers of shape {shape}")
+        raise ValueError(f"{name!r} is damaged or truncated: {room} bytes for {dtype} numbers of shape {shape}")
     stream.seek(0)
     array: Array = npy.read_array(stream, allow_pickle=False)
     return array

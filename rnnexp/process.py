@@ -1,6 +1,6 @@
-"""What a command has of its process: signals, the standard streams, and the garbage collector.
+"""The process of a command: signals, the standard streams, and the garbage collector.
 
-Ctrl-C, SIGTERM and SIGHUP: one of them ends what is running, and further ones do not disturb its end.
+Ctrl-C, SIGTERM and SIGHUP: the first one ends the run, and further ones do not disturb its shutdown.
 """
 
 import gc
@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-#: Seconds after an interruption in which another one is taken for impatience: records are being closed.
+#: Seconds after an interruption during which further ones are ignored: records are being closed.
 PATIENCE = 30.0
-#: Seconds that an update may still take; after these, another interruption ends it in the middle.
+#: Seconds granted to the current update; after that, another interruption aborts it.
 UPDATE_PATIENCE = 5.0
 
 _last = -PATIENCE
@@ -30,7 +30,7 @@ _before: Callable[[str], object] | None = None
 def install() -> None:
     """Let Ctrl-C raise KeyboardInterrupt, and SIGTERM and SIGHUP SystemExit(128 + its number), once.
 
-    In the main thread only; and SIGHUP not where it is ignored, as `nohup` has it.
+    In the main thread only; SIGHUP stays ignored where it already is, as under `nohup`.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _interrupt)
@@ -40,14 +40,14 @@ def install() -> None:
 
 
 def before_raising(call: Callable[[str], object] | None) -> None:
-    """Have something done first, once, when an interruption comes; it is told which: "Ctrl-C" or "a signal"."""
+    """Call a function once, with "Ctrl-C" or "a signal", before the next interruption is raised."""
     global _before
     _before = call
 
 
 @contextmanager
 def postponed() -> Iterator[None]:
-    """Let interruptions wait for `check`, so that what is saved then is whole."""
+    """Defer interruptions until `check`, so that what is being saved stays consistent."""
     global _held
     _held = True
     try:
@@ -58,12 +58,12 @@ def postponed() -> Iterator[None]:
 
 
 def waiting() -> bool:
-    """Whether an interruption waits."""
+    """Whether an interruption is pending."""
     return _waiting is not None
 
 
 def check() -> None:
-    """Raise the interruption that waits, or one that was raised where it got lost (in a finaliser, for example)."""
+    """Raise the pending interruption, or one that was swallowed where it was raised (in a finaliser, for example)."""
     global _waiting
     if _waiting is not None:
         number, _waiting = _waiting, None
@@ -73,20 +73,20 @@ def check() -> None:
 
 
 def forget() -> None:
-    """Go on as if none had come: it was meant for what has ended by now."""
+    """Clear any interruption: it was for work that has ended by now."""
     global _last, _waiting, _raised
     _last, _waiting, _raised = -PATIENCE, None, None
 
 
 def is_interruption(error: BaseException | None) -> bool:
-    """Whether an error came from outside, unlike an error of the code, which `sys.exit` in a class of a person's is."""
+    """Whether an error is an interruption from outside; `sys.exit` in user code is not one."""
     if isinstance(error, SystemExit):
         return isinstance(error.code, int) and error.code > 128
     return error is not None and not isinstance(error, Exception)
 
 
 def behind(error: BaseException) -> BaseException:
-    """What an error stands for: the interruption, once one was raised, for what it broke off may raise another."""
+    """The cause of an error: the interruption if one was raised, since interrupted code may raise something else."""
     if _raised is None or isinstance(error, KeyboardInterrupt):
         return error
     return _interruption(_raised)
@@ -117,7 +117,7 @@ def _raise(number: int) -> None:
 
 
 def name_of(interruption: BaseException) -> str:
-    """What came, as a person knows it."""
+    """The interruption in the user's words."""
     return "Ctrl-C" if isinstance(interruption, KeyboardInterrupt) else "a signal"
 
 
@@ -126,7 +126,7 @@ def _interruption(number: int) -> BaseException:
 
 
 class _Lossy(io.FileIO):
-    """A file into which everything goes that can be written; what can't is forgotten."""
+    """A file that discards what can't be written."""
 
     def write(self, data: Any, /) -> int:
         try:
@@ -138,13 +138,13 @@ class _Lossy(io.FileIO):
 
 
 def outlive_readers() -> None:
-    """Let no line to stdout or stderr fail from here on: a pipe breaks when `head` has seen enough."""
+    """Make writes to stdout and stderr never fail: a pipe breaks when its reader (`head`) exits."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         buffer = getattr(stream, "buffer", None)
-        raw = getattr(buffer, "raw", buffer)  # with PYTHONUNBUFFERED there is nothing in between
+        raw = getattr(buffer, "raw", buffer)  # with PYTHONUNBUFFERED there is no buffer in between
         if stream is not getattr(sys, f"__{name}__") or type(raw) is not io.FileIO:
-            continue  # somebody's own, or a console of Windows; or none at all
+            continue  # replaced by someone else, a Windows console, or absent
         stream.flush()
         file = _Lossy(raw.fileno(), "wb", closefd=False)
         lossy = io.TextIOWrapper(
@@ -157,23 +157,23 @@ def outlive_readers() -> None:
         setattr(sys, name, lossy)
 
 
-#: Net new objects after which the youngest are gone through; Python's own 700 would make a thousand metric values cost
-#: a pass through everything that matplotlib has, now and then: 40 ms.
+#: Net new objects that trigger a collection of the youngest generation. With Python's default of 700, a thousand
+#: metric values would now and then trigger a full pass over matplotlib's objects: 40 ms.
 OBJECTS = 100_000
 
 _collecting = False
 
 
 def delay_collection() -> None:
-    """Collect nothing until `begin_collection`: imports make many objects, and hardly any garbage."""
+    """Disable the collector until `begin_collection`: imports make many objects and hardly any garbage."""
     if not _collecting:
         gc.disable()
 
 
 def begin_collection() -> None:
-    """Collect again, and leave alone for good what is there by now. It does so once in a process.
+    """Enable the collector and freeze the objects that exist by now; only the first call does anything.
 
-    MLflow alone has 300,000 objects; to go through them again and again would cost a tenth of a small job.
+    MLflow alone has 300,000 objects; traversing them repeatedly would cost a tenth of a small job.
     """
     global _collecting
     if not _collecting:

@@ -1,4 +1,4 @@
-"""What is said of a sweep and its jobs, as plain data: a small file each in the sweep's folder."""
+"""The records of a sweep and its jobs as plain data, one small file each in the sweep's folder."""
 
 import json
 import math
@@ -12,24 +12,24 @@ from typing import Any
 from rnnexp.checks import UserError
 from rnnexp.json_lines import Lines, read_lines
 
-#: What a job without a usable loss returns to a sweeper that minimises: finite, and worse than any loss that is.
+#: Returned to a minimising sweeper by a job without a usable loss: finite, and worse than any real loss.
 UNUSABLE_LOSS = 1e9
-#: How a job ended whose result is there; SKIPPED stands for an earlier run that finished.
+#: Statuses of jobs with a result; SKIPPED refers to an earlier run that finished.
 USABLE = ("FINISHED", "SKIPPED")
 SWEEP_FILE, JOBS_FOLDER, STOP_FILE = "sweep.json", "jobs", "stop"
-#: In a job's folder, where that has a name of a person's choice: which job has it.
+#: In a job folder named by the user: identifies the job.
 JOB_FILE = "job.txt"
-#: In the folder of a job that ended with an error of the code.
+#: In the folder of a job that raised an exception.
 TRACEBACK_FILE = "traceback.txt"
 
 
 class Diverged(UserError):
-    """A run whose loss or gradient was no longer finite."""
+    """A run whose loss or gradient became non-finite."""
 
 
 @dataclass
 class Sweep:
-    """What all jobs of a sweep know of it.
+    """The settings that all jobs of a sweep share.
 
     Attributes
     ----------
@@ -40,17 +40,17 @@ class Sweep:
     overrides : list of str
         As typed.
     fail_fast : bool
-        No further job is started after one that failed.
+        Whether to start no further job after a failure.
     figures : bool
-        Every job draws its own.
+        Whether every job draws its own.
     parent : str or None
-        The parent run in MLflow; None without it.
+        The parent run in MLflow; None without MLflow.
     experiment : str or None
-        The MLflow experiment of the parent, and so of all its jobs, whatever the recipe of a job says.
+        The MLflow experiment of the parent and all jobs, regardless of a job's recipe.
     folder_given : bool
-        A person named the folder.
+        Whether the user named the folder.
     host, pid : str, int or None
-        The process that was started.
+        The process of the command.
     """
 
     id: str
@@ -66,7 +66,7 @@ class Sweep:
     pid: int | None = None
 
     def save(self) -> None:
-        """Write it where the jobs find it, whatever process or machine they run in; whole or not at all."""
+        """Write it atomically where jobs find it, in any process and on any machine."""
         path = self.folder / SWEEP_FILE
         draft = path.with_suffix(f".{os.getpid()}.tmp")
         draft.write_text(json.dumps({**asdict(self), "folder": str(self.folder)}, indent=1), encoding="utf-8")
@@ -74,20 +74,20 @@ class Sweep:
 
     @property
     def elsewhere(self) -> bool:
-        """Whether this is not the process that was started, but a worker."""
+        """Whether this process is a worker, not the command's own."""
         return self.pid is not None and (self.host, self.pid) != (socket.gethostname(), os.getpid())
 
     def swept(self, overrides: Sequence[str]) -> list[str]:
-        """Those of some overrides that are for a key that differs between the jobs."""
+        """The overrides of keys that differ between jobs."""
         return [text for text in overrides if typed([text]).keys() & set(self.keys)]
 
     def name(self, overrides: Sequence[str]) -> str:
-        """What tells a job from the others."""
+        """The settings that distinguish a job from the others."""
         return ", ".join(text.replace('"', "") for text in self.swept(overrides) or overrides)
 
 
 def typed(overrides: Iterable[str]) -> dict[str, str]:
-    """Values by key, as they were typed."""
+    """Values by key, as typed."""
     return dict(text.lstrip("+~").partition("=")[::2] for text in overrides)
 
 
@@ -119,7 +119,7 @@ class JobRecord:
     values : dict
         The parameters.
     config : str
-        Hash of all that determines the numbers.
+        Hash of everything that determines the numbers.
     metrics : dict
         Last values.
     curve : list of (int, float)
@@ -140,7 +140,7 @@ class JobRecord:
     curve: list[tuple[int, float]] = field(default_factory=list)
 
     def save(self, folder: Path) -> None:
-        """Append it to the job's file in the sweep's folder, whose last line counts; an `OSError` if that fails."""
+        """Append it to the job's file in the sweep's folder, where the last line counts; `OSError` if that fails."""
         lines = Lines(folder / JOBS_FOLDER / f"{self.number:06d}.jsonl")
         lines.add(vars(self))
         if not lines.write():
@@ -148,30 +148,30 @@ class JobRecord:
 
     @property
     def label(self) -> str:
-        """The job in a line of text."""
+        """The job's number and name."""
         return f"job {self.number} ({self.name})" if self.name else f"job {self.number}"
 
     @property
     def usable(self) -> bool:
-        """Whether its result is there."""
+        """Whether it has a result."""
         return self.status in USABLE
 
     @property
     def line(self) -> str:
-        """How it ended."""
+        """Its outcome in one line."""
         if not self.usable:
             return f"rnnexp: {self.label} {self.status}: {self.reason}"
         return f"{self.label}: {self.status}, evaluation loss {self.metrics.get('final/eval/loss', math.nan):.4g}"
 
 
 def load_jobs(folder: Path, apart_from: Collection[int] = ()) -> list[JobRecord]:
-    """All jobs that began, in order, without those of some numbers."""
+    """All jobs that started, in order, except those with the given numbers."""
     records = []
     for path in sorted((folder / JOBS_FOLDER).glob("[0-9]*.jsonl")):
         if int(path.stem) in apart_from:
             continue
         saved = read_lines(path)
-        if not saved:  # killed before the first line was whole
+        if not saved:  # killed while writing the first line
             continue
         values = saved[-1]
         values["curve"] = [(int(lag), float(value)) for lag, value in values["curve"]]

@@ -1,37 +1,36 @@
-"""Takes passwords out of what is stored or shown."""
+"""Removes passwords from text that is stored or shown."""
 
 import re
 from urllib.parse import unquote, urlsplit
 
 from rnnexp.checks import UserError
 
-#: Passwords in a URI: before the host, or among what follows a question mark.
-#: Hydra writes a backslash before some signs.
+#: Passwords in a URI: before the host, or in the query string. Hydra escapes some characters with a backslash.
 IN_NETLOC = re.compile(r"(\\?://)[^/\s?#]*@")
 IN_QUERY = re.compile(r"([?&][a-z_-]*(?:user|password|passwd|pwd|token|secret)=)[^&\s'\"]*", re.IGNORECASE)
 
 
 def redact(uri: str) -> str:
-    """A URI without the password that it may hold."""
+    """A URI without its password, if any."""
     return IN_QUERY.sub(r"\1***", IN_NETLOC.sub(r"\1***@", uri))
 
 
 def redact_text(text: str, uri: str = "") -> str:
-    """A message that can be stored: without the passwords of any URI in it, and of `uri` wherever that stands."""
+    """A message that can be stored: without the passwords of URIs in it, or that of `uri` anywhere."""
     try:
         password = urlsplit(uri).password or ""
     except ValueError:
         password = ""
-    text = redact(text).encode("utf-8", "backslashreplace").decode()  # half a character can't be stored
+    text = redact(text).encode("utf-8", "backslashreplace").decode()  # lone surrogates can't be stored
     for secret in {password, unquote(password)}:
-        # A password of a letter or two would be found everywhere.
+        # A password of one or two letters would match everywhere.
         if len(secret) > 2:
             text = text.replace(secret, "***")
     return text
 
 
 def redact_setting(text: str) -> str:
-    """``key=value`` without the password that a URI may hold."""
+    """``key=value`` without the password of a URI."""
     key, equals, value = text.partition("=")
     return f"{key}{equals}{redact(value)}" if "://" in value else text
 

@@ -1,4 +1,4 @@
-"""What a recorder has to know of a run before it begins."""
+"""The description of a run that a recorder needs before it starts."""
 
 import hashlib
 import json
@@ -23,13 +23,13 @@ from rnnexp.settings import flat
 if TYPE_CHECKING:
     from rnnexp.tasks import Task
 
-#: Settings that don't change a run's numbers.
+#: Settings that do not affect a run's numbers.
 NO_MATTER = ("tracking", "run_name", "fail_fast", "skip_finished", "max_jobs", "checkpoint", "resume")
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What the recorder has to know of a run, as plain Python values.
+    """The description of a run, as plain Python values.
 
     Attributes
     ----------
@@ -46,11 +46,11 @@ class RunInfo:
     uri : str or None
         The tracking URI as configured, with its password if it has one.
     sweep, job : Sweep and JobRecord, or None
-        What the run is a part of; the record is filled in.
+        The sweep and job that the run belongs to; the record is updated.
     resumed : mapping, optional
-        The checkpoint that the run goes on from.
+        The checkpoint that the run continues from.
     data : str
-        Digest of the data that the task read from a file; empty where there are none.
+        Digest of the data file that the task read; empty without one.
     """
 
     settings: Mapping[str, Any]
@@ -65,12 +65,12 @@ class RunInfo:
     data: str = ""
 
     def of(self, task: "Task") -> "RunInfo":
-        """The same with the data of a task that was built."""
+        """A copy with the data digest of the task."""
         return replace(self, data=task.digest)
 
     @property
     def name(self) -> str:
-        """As asked for, else what was changed on the command line, else the task; in a sweep, what differs."""
+        """`run_name` if given, else the overrides, else the task; in a sweep, the settings that differ."""
         given = str(self.settings["run_name"] or "")
         if self.job is not None:
             return f"{given} {self.job.name}".strip()
@@ -84,7 +84,7 @@ class RunInfo:
         return ", ".join(changed) or str(self.choices.get("task", "run"))
 
     def recorded_in(self, experiment: str | None) -> "RunInfo":
-        """The same for another MLflow experiment, where it is recorded in MLflow at all."""
+        """A copy for another MLflow experiment, if it is recorded in MLflow at all."""
         tracking = self.settings["tracking"]
         if experiment is None or tracking["backend"] != "mlflow" or tracking["experiment"] == experiment:
             return self
@@ -97,14 +97,14 @@ class RunInfo:
 
     @property
     def config_hash(self) -> str:
-        """The same for two runs whose numbers are the same: a hash of the data and of all settings but the record's."""
+        """Hash of the data and of all settings that affect the numbers; equal for runs with equal numbers."""
         kept = {key: _plain(value) for key, value in self.settings.items() if key not in NO_MATTER}
         if self.data:
             kept["data"] = self.data
         return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def params(self) -> dict[str, object]:
-        """Flat parameters: the groups' choices, every value by its dotted key, and what draws each kind of weights."""
+        """Flat parameters: the groups' choices, all values by dotted key, the initialiser of each kind of weights."""
         values = flat({key: value for key, value in self.settings.items() if key != "tracking"})
         named = {key: value for key, value in values.items() if not key.endswith("_target_")}
         for kind in self.settings.get("init", {}):
@@ -114,7 +114,7 @@ class RunInfo:
 
 
 def _plain(value: Any) -> Any:
-    """A setting with every whole number as an integer, for 1 and 1.0 give the same numbers."""
+    """A setting with integral floats as integers, since 1 and 1.0 give the same numbers."""
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -129,12 +129,12 @@ def make_run_info(
     folder: Path,
     started_in: Path,
 ) -> RunInfo:
-    """What a recorder has to know, as plain values.
+    """The description of a run.
 
     Parameters
     ----------
     settings : dict
-        As `check_root` gives them.
+        As returned by `check_root`.
     choices : mapping
         Of every group.
     overrides : iterable of str

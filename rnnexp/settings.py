@@ -30,13 +30,13 @@ GROUPS = (
 
 
 def whole_number(default: int | None, at_least: int) -> Any:
-    """A field for a whole number; it may be null if that is its default or it says so in its type."""
+    """A field for a whole number; its type says whether it can be null."""
     return field(default=default, metadata={"at_least": at_least})
 
 
 @dataclass
 class Config:
-    """The root keys (conf/config.yaml says what each means) and the groups."""
+    """The root keys (described in conf/config.yaml) and the groups."""
 
     hidden_size: int = whole_number(10, 1)
     embedding_dim: int | None = whole_number(5, 1)
@@ -74,20 +74,20 @@ ROOT_KEYS = tuple(item.name for item in fields(Config))
 
 
 def root_rule(key: str) -> str:
-    """What a root key may hold, in words."""
+    """The allowed values of a root key, in words."""
     item = next(item for item in fields(Config) if item.name == key)
     if key == "dtype":
         return f"one of {', '.join(DTYPES)}"
     if item.type is bool:
         return "true or false"
     if "at_least" not in item.metadata:
-        return "a piece of text" if item.default is not MISSING else "a choice of its group"
+        return "a string" if item.default is not MISSING else "a choice of its group"
     null = ", or null" if "None" in str(item.type) else ""
     return f"a whole number >= {item.metadata['at_least']}{null}"
 
 
 def conf_dir() -> Path:
-    """The folder of the YAML files: beside the package in a checkout, inside it when installed."""
+    """The folder of the YAML files: next to the package in a checkout, inside it when installed."""
     inside = Path(__file__).resolve().parent
     beside = inside.parent / "conf"
     return (
@@ -136,12 +136,12 @@ def check_root(config: "DictConfig") -> dict[str, Any]:
     for key, null in (("experiment", False), ("uri", True)):
         value = tracking.get(key)
         if not (isinstance(value, str) and value.strip()) and not (null and value is None):
-            raise InvalidValue(f"tracking.{key}", value, "a piece of text" + (", or null" if null else ""))
+            raise InvalidValue(f"tracking.{key}", value, "a string" + (", or null" if null else ""))
     return root
 
 
 def check_model(tracking: Mapping[str, Any], cell: Mapping[str, Any]) -> None:
-    """Refuse to keep a model where that can't be done, before hours are spent on training it."""
+    """Refuse to keep a model that could not be saved, before any time is spent on training it."""
     if not tracking.get("model"):
         return
     if tracking["backend"] != "mlflow":
@@ -160,7 +160,7 @@ def plain(value: Any) -> Any:
 
 
 def options(group: str) -> list[str]:
-    """The choices of a group, a person's own config folder included."""
+    """The choices of a group, including those in the user's config folder."""
     from hydra.core.global_hydra import GlobalHydra
 
     if not GlobalHydra.instance().is_initialized():
@@ -169,7 +169,7 @@ def options(group: str) -> list[str]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Every value by its dotted key, after `prefix`."""
+    """All values by dotted key, prefixed with `prefix`."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):

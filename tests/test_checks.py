@@ -209,8 +209,8 @@ def test_errors_survive_pickling(protocol):
 
 
 def test_a_persons_error_is_told_in_lines_for_the_terminal():
-    told = UserError("there is no key 'x'", "did you mean 'y'?").message()
-    assert told == "rnnexp: there is no key 'x'\ndid you mean 'y'?"
+    told = UserError("unknown key 'x'", "did you mean 'y'?").message()
+    assert told == "rnnexp: unknown key 'x'\ndid you mean 'y'?"
     first, *_ = UserError("a problem").message().splitlines()
     assert first == "rnnexp: a problem"
     assert str(UserError("a problem")) == "a problem"

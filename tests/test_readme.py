@@ -75,7 +75,7 @@ GROUPS = sorted(path.name for path in (ROOT / "conf").iterdir() if path.is_dir()
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_choice_of_a_group_is_in_the_tables(group):
     choices = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
-    there = re.split(r"^## ", read(ENGLISH).partition("\n## What there is")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    there = re.split(r"^## ", read(ENGLISH).partition("\n## Reference")[2], maxsplit=1, flags=re.MULTILINE)[0]
     rows = [row for row in there.splitlines() if row.startswith("|")]
     if group != "task":
         rows = [row for row in rows if row.startswith(("| `init", f"| `{group}"))]

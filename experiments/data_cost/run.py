@@ -25,7 +25,7 @@ HIDDEN_SIZE, BATCH_SIZE, STREAM_STEPS = 100, 20, 100
 
 
 def example_table(folder: Path) -> Path:
-    """Something for the task that reads a person's own file."""
+    """Data for the task that reads the user's own file."""
     path = folder / "waves.csv"
     with path.open("w", newline="") as file:
         rows = csv.writer(file)

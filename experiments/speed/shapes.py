@@ -71,7 +71,7 @@ def data(shape: Shape) -> tuple[Array, Array]:
 
 
 def joined(weight: Array) -> Array:
-    """Matrices (G, fan_in, H) or biases (G, H) of all gates side by side: (fan_in, G * H) or (G * H,)."""
+    """Matrices (G, fan_in, H) or biases (G, H) of all gates, concatenated: (fan_in, G * H) or (G * H,)."""
     if weight.ndim == 2:
         return weight.reshape(-1)
     return np.concatenate(list(weight), axis=-1)

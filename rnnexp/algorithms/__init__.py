@@ -1,4 +1,4 @@
-"""How a gradient is had: by windows of BPTT, with randomized and with adaptive truncation."""
+"""Algorithms that estimate the gradient: truncated BPTT with fixed, randomized and adaptive windows."""
 
 from rnnexp.algorithms.adaptive import AdaptiveBPTT
 from rnnexp.algorithms.artbp import RandomizedBPTT

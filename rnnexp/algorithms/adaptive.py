@@ -19,7 +19,7 @@ class AdaptiveBPTT(Truncation):
     """The window follows the decay of the gradient: the shortest whose estimated relative bias is small enough.
 
     After every `every` updates, the norms of the gradient by lag are measured on `sequences` fresh sequences;
-    from them follows the window (`adaptive_window`; Aicher, Foti & Fox 2019, "Adaptively truncating
+    they determine the window (`adaptive_window`; Aicher, Foti & Fox 2019, "Adaptively truncating
     backpropagation through time to control gradient bias", section 4). Where the norms do not decay there is no such
     window, and the longest is used.
 
@@ -28,7 +28,7 @@ class AdaptiveBPTT(Truncation):
     length : int
         K, the window until the first measurement, >= 1.
     stride : int or None
-        Steps between updates; None is the window, whatever it has become.
+        Steps between updates; None is the current window.
     tolerance : float
         Relative bias that is accepted (delta in the paper), > 0.
     every : int
@@ -41,7 +41,7 @@ class AdaptiveBPTT(Truncation):
     Attributes
     ----------
     estimate : AdaptiveWindow or None
-        What the last measurement gave.
+        The result of the last measurement.
     """
 
     varies = True
@@ -56,7 +56,7 @@ class AdaptiveBPTT(Truncation):
         max_length: int = 100,
         sequences: int = 20,
     ) -> None:
-        hint = "it is where the window begins with bptt=adaptive; bptt=windows takes null"
+        hint = "it is the first window of bptt=adaptive; only bptt=windows takes null"
         self.length: int = integer("bptt_length", length, at_least=1, hint=hint)
         self.fixed_stride = None if stride is None else integer("bptt_stride", stride, at_least=1)
         self.tolerance = number("tolerance", tolerance, above=0)
@@ -72,17 +72,17 @@ class AdaptiveBPTT(Truncation):
 
     @property
     def stride(self) -> int:  # type: ignore[override]
-        """Steps between updates, now."""
+        """The current number of steps between updates."""
         return self.length if self.fixed_stride is None else self.fixed_stride
 
     def begin(self, network: Network, task: Task, *, rng: Generator) -> None:
-        """Keep a replica of the network and a place in data of its own, drawn by `rng`; begin with the first window."""
+        """Keep a replica of the network and a separate data iterator, drawn by `rng`; start with the first window."""
         self.length, self.estimate = self.first_length, None
         self._network, self._task = network.replica(), task
         self._data = DataIterator(task, self.sequences, rng=rng, dtype=network.dtype)
 
     def adapt(self, step: int) -> None:
-        """Measure and choose anew, when it is due."""
+        """Measure the decay and update the window, if due."""
         if step == 1 or (step - 1) % self.every:
             return
         batch, _ = self._data.next(None if isinstance(self._task, EpisodeTask) else self.max_length)
@@ -91,21 +91,21 @@ class AdaptiveBPTT(Truncation):
         norms: NDArray[Any] = norms_by_lag(self._network, batch, self._task.target_kind).common
         self.estimate = adaptive_window(norms, self.tolerance)
         shortest = self.fixed_stride or 1
-        # Without decay no window is long enough: the longest there is.
+        # Without decay no window is long enough: use the longest.
         found = self.max_length if self.estimate.window is None else self.estimate.window
         self.length = int(np.clip(found, shortest, self.max_length))
 
     def segment(self, *, rng: Generator) -> Segment:
-        """The present window."""
+        """The current window."""
         return Segment(self.stride, self.length)
 
     def state(self) -> dict[str, Any]:
-        """The present window, what it follows from, and the place in the data that are measured."""
+        """The current window, the estimate behind it, and the position in the measured data."""
         estimate = None if self.estimate is None else copied(asdict(self.estimate))
         return {"length": int(self.length), "estimate": estimate, "data": self._data.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue with that window and from that place; `UserError` if they do not fit."""
+        """Continue with that window and position; `UserError` if they do not fit."""
         fit = matching({"length": 0, "estimate": Maybe(AdaptiveWindow), "data": None}, state, "bptt")
         length, estimate = fit["length"], fit["estimate"]
         if not (self.fixed_stride or 1) <= length <= self.max_length:

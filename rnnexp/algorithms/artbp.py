@@ -1,4 +1,4 @@
-"""Randomized truncation that is unbiased: ARTBP."""
+"""Unbiased randomized truncation: ARTBP."""
 
 from numpy.random import Generator
 
@@ -8,12 +8,12 @@ from rnnexp.tasks import DataIterator
 
 
 class RandomizedBPTT(Truncation):
-    """ARTBP: truncate at random, and make up for it, so that the gradient is right on average.
+    """ARTBP: truncate at random and reweight, so that the gradient is unbiased.
 
-    After each step the sequence is cut with a probability c; each time it is not, what goes back over that step's
-    boundary is multiplied by 1 / (1 - c). The update after a cut uses the losses since the last one. Its gradient is
-    their sum over a constant, about the number that an update has on average, not over their own number: so the
-    expectation over the cuts is the whole sequence's gradient (Tallec & Ollivier 2017, "Unbiasing truncated
+    After each step the sequence is cut with probability c; if not, the gradient passed back across that boundary is
+    multiplied by 1 / (1 - c). The update after a cut uses the losses since the previous one. Their sum is divided by a
+    constant, roughly the mean number of losses per update, not by their own number, so that the expectation over the
+    cuts is the full gradient (Tallec & Ollivier 2017, "Unbiasing truncated
     backpropagation through time", section 4).
 
     With d steps since the last cut, c = (alpha - 1) / ((alpha - 2) L0 + d): windows have L0 steps on average, and the
@@ -24,7 +24,7 @@ class RandomizedBPTT(Truncation):
     length : int
         L0, the mean window, >= 2.
     stride : None
-        An update follows every cut: there is nothing to choose.
+        Always None: an update follows every cut.
     alpha : float
         Exponent, > 2: the probability of a window longer than x falls as x^(1 - alpha), the factors grow as
         x^(alpha - 1).
@@ -33,7 +33,7 @@ class RandomizedBPTT(Truncation):
     varies = True
 
     def __init__(self, length: int | None = 20, stride: int | None = None, *, alpha: float = 6.0) -> None:
-        hint = "it is the mean of the random windows with bptt=randomized; bptt=windows takes 1 and null"
+        hint = "it is the mean window of bptt=randomized; only bptt=windows takes 1 and null"
         self.length: int = integer("bptt_length", length, at_least=2, hint=hint)
         if stride is not None:
             hint = "an update follows every cut, wherever it falls"
@@ -50,5 +50,5 @@ class RandomizedBPTT(Truncation):
         return Segment(len(step_weights), len(step_weights), step_weights)
 
     def scale(self, scored: int, data: DataIterator) -> float:
-        """Losses count alike in a short window and in a long one."""
+        """Give a loss the same weight in short and long windows."""
         return scored / data.scored_per_update(self.length)

@@ -1,4 +1,4 @@
-"""What every algorithm shares: which steps come next of a sequence, and how far back their gradient goes."""
+"""The interface of all algorithms: the next steps of a sequence, and how far back their gradient goes."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from rnnexp.tasks import DataIterator, Task
 
 @dataclass(frozen=True)
 class Segment:
-    """What comes next of a sequence.
+    """The next segment of a sequence.
 
     Attributes
     ----------
     new : int or None
-        Steps to read, whose losses make the update; None is all that are left.
+        Steps to read, whose losses make the update; None is all that remain.
     length : int or None
-        Steps that the losses go back, the new ones included; None is all there are.
+        Steps through which the losses are backpropagated, including the new ones; None is all.
     step_weights : list of `new` floats, or None
-        A factor for what each new step hands back to the one before it; 1 when None. With factors, no older step is
-        reached.
+        A factor for the gradient that each new step passes to the previous one; 1 when None. With factors, no older
+        step is reached.
     """
 
     new: int | None
@@ -32,21 +32,21 @@ class Segment:
     step_weights: list[float] | None = None
 
     def back(self, new: int) -> int | None:
-        """How many older steps the losses of `new` new ones reach; None is all."""
+        """The number of older steps reached by the losses of `new` new ones; None is all."""
         if self.step_weights is not None:
             return 0
         return None if self.length is None else max(0, self.length - new)
 
 
 class Truncation(ABC):
-    """How a sequence is cut; `train` asks for one segment after another.
+    """How a sequence is cut into segments, which `train` requests one by one.
 
     Attributes
     ----------
     length, stride : int or None
-        The present h (k2) and h' (k1); None is the whole sequence, and `length`, respectively.
+        The current h (k2) and h' (k1); None is the whole sequence, and `length`, respectively.
     varies : bool
-        The length is not the same at every update.
+        Whether the length changes between updates.
     """
 
     length: int | None
@@ -55,34 +55,34 @@ class Truncation(ABC):
 
     @abstractmethod
     def segment(self, *, rng: Generator) -> Segment:
-        """The next segment; `rng` draws what is random about it."""
+        """The next segment; `rng` draws its random parts."""
 
     def begin(self, network: Network, task: Task, *, rng: Generator) -> None:  # noqa: B027
-        """Get to know what is trained on, before the first update."""
+        """Prepare for a network and a task, before the first update."""
 
     def adapt(self, step: int) -> None:  # noqa: B027
-        """Look at the network before update `step`, if need be."""
+        """Adapt to the network before update `step`, if needed."""
 
     def scale(self, scored: int, data: DataIterator) -> float:
         """A factor for the mean loss over `scored` steps of the last segment."""
         return 1.0
 
     def state(self) -> dict[str, Any]:
-        """What it has learnt or drawn since `begin`, as arrays and plain values; nothing, unless overridden."""
+        """Everything that has changed since `begin`, as arrays and plain values; empty unless overridden."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from where `state` was taken, after `begin`.
+        """Continue from `state`, after `begin`.
 
         Raises
         ------
         UserError
-            If it does not fit; nothing may have changed then.
+            If it does not fit; then nothing is changed.
         """
         matching({}, state, "bptt")
 
     def windows(self, steps: int, *, rng: Generator) -> list[Window]:
-        """How a sequence of so many steps would be cut now."""
+        """The current cuts of a sequence of `steps` steps."""
         cut: list[Window] = []
         newest = 0
         while newest < steps:

@@ -7,11 +7,11 @@ from rnnexp.checks import InvalidValue, integer
 
 
 class TruncatedBPTT(Truncation):
-    """BPTT(h; h') of Williams & Peng 1990: every h' steps, the newest h' losses go back through the last h steps.
+    """BPTT(h; h') of Williams & Peng 1990: every h' steps, the last h' losses go back through h steps.
 
     With h = h' (the default) a sequence is cut into windows, the state is carried and the gradient stops at the
-    window's edge, as in most frameworks. Earlier steps of a longer window keep the states they were computed with,
-    as in the paper; only the weights used on the way back are the present ones.
+    window's edge, as in most frameworks. The older steps of a longer window keep the states computed at the time,
+    as in the paper; only the backward pass uses the current weights.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class TruncatedBPTT(Truncation):
     Raises
     ------
     InvalidValue
-        With the keys `bptt_length` and `bptt_stride`, as the command line calls them.
+        With the keys of the command line, `bptt_length` and `bptt_stride`.
     """
 
     def __init__(self, length: int | None = 20, stride: int | None = None) -> None:
@@ -34,10 +34,10 @@ class TruncatedBPTT(Truncation):
                 "bptt_stride",
                 stride,
                 f"<= bptt_length, which is {length}",
-                "a loss further back than bptt_length steps would never send a gradient to the step it belongs to",
+                "the gradient of a loss more than bptt_length steps back would not even reach its own step",
             )
         self._segment = Segment(self.stride, self.length)
 
     def segment(self, *, rng: Generator) -> Segment:
-        """The next h' steps, and h steps back; nothing is random about them."""
+        """The next h' steps, and h steps back."""
         return self._segment

@@ -1,4 +1,4 @@
-"""What Hydra and OmegaConf say when a command line is wrong, put into our two lines."""
+"""Errors of Hydra and OmegaConf about the command line, in our two-line form."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rnnexp.checks import InvalidValue, UserError, nearest, out_of_memory, unknown
 from rnnexp.settings import GROUPS, ROOT_KEYS, conf_dir, options, root_rule
 
-#: Choices of Hydra's own groups that come with an extra of this package.
+#: Choices of Hydra's own groups that need an extra of this package.
 EXTRAS = {
     "hydra/launcher/joblib": "parallel",
     "hydra/launcher/submitit_local": "cluster",
@@ -26,13 +26,13 @@ EXTRAS = {
 
 
 def check_flags(arguments: Sequence[str]) -> None:
-    """Refuse flags that Hydra's own parser does not know; SystemExit with the two lines."""
+    """Refuse flags unknown to Hydra's parser; SystemExit with the two lines."""
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
         told = UserError(
-            f"the command line can't be read: {message}",
-            "settings are written key=value, without dashes and side by side; python -m rnnexp --help lists them",
+            f"cannot parse the command line: {message}",
+            "settings are written key=value, without dashes or spaces around the =; python -m rnnexp --help lists them",
         )
         raise SystemExit(told.message())
 
@@ -41,7 +41,7 @@ def check_flags(arguments: Sequence[str]) -> None:
 
 
 def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
-    """The refusal that an error of the configuration stands for, or None if it is no such error."""
+    """The `UserError` for a configuration error, or None if it is another error."""
     text = str(error)
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override)
@@ -49,11 +49,11 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
         return _no_such_choice(error)
     if found := re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
         key, value = found.groups()
-        return InvalidValue(key.lstrip("+~"), value, "one value", "add -m to run once for each of several values")
+        return InvalidValue(key.lstrip("+~"), value, "one value", "add -m to sweep over several values")
     if found := re.match(r"Could not (?:override|delete|append to config)[^']*'([^'=]+)", text):
         key, known = found[1].lstrip("+~"), known_keys(arguments)
         if text.startswith("Could not append") and key in known:
-            return UserError(f"there is a key {key} already", f"leave out the +: {key}={_value(key, arguments)}")
+            return UserError(f"the key {key} already exists", f"leave out the +: {key}={_value(key, arguments)}")
         return unknown(key, known, _value(key, arguments))
     if text.startswith("Only one of --run"):
         return UserError("-m and --cfg can't be given together", "leave out -m: --cfg shows the configuration of a run")
@@ -69,16 +69,14 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
         lines = [line for line in text.splitlines() if line.strip() and "hydra.cc" not in line]
         return UserError(lines[0] if lines else type(error).__name__, " ".join(lines[1:]))
     if isinstance(error, PermissionError):
-        return UserError(
-            f"{error.filename} can't be written: {error.strerror}", "start from a folder that you may write in"
-        )
+        return UserError(f"{error.filename} can't be written: {error.strerror}", "start from a writable folder")
     if isinstance(error, MemoryError):
         return out_of_memory(error)
     return None
 
 
 def known_keys(arguments: Sequence[str]) -> list[str]:
-    """Every key that the chosen groups have, those of a person's own config folder included."""
+    """All keys of the chosen groups, including those from the user's config folder."""
     named = [(argument, argument.partition("=")[0]) for argument in arguments if "," not in argument]
     chosen = [argument for argument, key in named if key in GROUPS or key.startswith("initializer@")]
     if own := get_args_parser().parse_known_args(list(arguments))[0].config_dir:
@@ -104,7 +102,7 @@ def _flat(config: DictConfig, prefix: str = "") -> list[str]:
 
 
 def _value(key: str, arguments: Sequence[str]) -> str | None:
-    """What was given for a key, as written."""
+    """The value given for a key, as typed."""
     for argument in arguments:
         name, equals, value = argument.lstrip("+~").partition("=")
         if equals and name.partition("@")[0] == key:
@@ -114,14 +112,14 @@ def _value(key: str, arguments: Sequence[str]) -> str | None:
 
 def _unreadable(argument: str | None) -> UserError:
     argument = argument or ""
-    problem = f"the argument {argument!r} can't be read"
+    problem = f"cannot parse the argument {argument!r}"
     if "=" not in argument:
         return UserError(problem, "settings are written key=value, for example hidden_size=10")
     key, _, value = argument.partition("=")
     if value.endswith("()"):
         return UserError(problem, f"{value[:-2]} needs values: {key}={value[:-1]}1,2)")
     return UserError(
-        problem, f"put quotes round a value with spaces or signs, twice for the shell's sake: '{key}=\"my value\"'"
+        problem, f"quote a value with spaces or special characters, and again for the shell: '{key}=\"my value\"'"
     )
 
 
@@ -132,7 +130,7 @@ def _no_such_choice(error: MissingConfigException) -> UserError:
     if not slash or not choices:
         return UserError(str(error).splitlines()[0], "python -m rnnexp --help lists the groups and their choices")
     if extra := EXTRAS.get(missing):
-        hint = f"it comes with an extra; in the clone: pip install --constraint constraints.txt --editable '.[{extra}]'"
+        hint = f"it needs an extra; in the clone: pip install --constraint constraints.txt --editable '.[{extra}]'"
     else:
-        hint = nearest(choice, choices) or "a choice of your own needs --config-dir with the folder that it is in"
+        hint = nearest(choice, choices) or "for a choice of your own, pass --config-dir with its folder"
     return InvalidValue(group, choice, f"one of {', '.join(choices)}", hint)

@@ -1,7 +1,7 @@
 """Makes Hydra 1.3 quicker where a user waits for it. Nothing depends on this file: without it all works, but slower.
 
 Listing the choices of every group for ``--help`` copies all that was loaded, once a group; and a sweep composes every
-job anew, which takes longer than training a small network.
+job from scratch, which takes longer than training a small network.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""The command ``python -m rnnexp.tasks``: which tasks there are, and one trial of one of them."""
+"""The command ``python -m rnnexp.tasks``: the list of tasks, and a trial of one of them."""
 
 import argparse
 import inspect
@@ -20,12 +20,12 @@ from rnnexp.command.check_first import register
 from rnnexp.command.hydra_errors import explain
 from rnnexp.settings import check_root, conf_dir
 
-#: Steps that are shown of a stream.
+#: Steps of a stream that are shown.
 STREAM_STEPS = 40
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """List the tasks, or explain one and draw a trial; SystemExit with two lines on what a person can mend."""
+    """List the tasks, or explain one and draw a trial; SystemExit with two lines on a user's mistake."""
     process.outlive_readers()
     parser = Parser(
         prog="python -m rnnexp.tasks",
@@ -55,14 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def files(config_dir: str | None) -> dict[str, Path]:
-    """The YAML file of every task by name, a person's own ones first."""
+    """The YAML file of every task by name, the user's own first."""
     folders = [Path(config_dir)] if config_dir else []
     found = {path.stem: path for folder in [conf_dir(), *folders] for path in (folder / "task").glob("*.yaml")}
     return dict(sorted(found.items()))
 
 
 def listing(config_dir: str | None) -> list[str]:
-    """Two lines a task: what it asks for; sizes, baseline, paper."""
+    """Two lines per task: what it is; sizes, baseline, paper."""
     lines = []
     for name, path in files(config_dir).items():
         config: Any = OmegaConf.to_container(OmegaConf.load(path))
@@ -70,8 +70,8 @@ def listing(config_dir: str | None) -> list[str]:
             task = build_the_task({"output_size": None, **(config if "task" in config else {"task": config})})
         except UserError as error:
             facts = f"{error.problem}; {error.hint}" if error.hint else error.problem
-        except Exception as error:  # one person's unfinished class must not hide all the others
-            facts = f"can't be built: {error}"
+        except Exception as error:  # an unfinished class of the user's must not hide the other tasks
+            facts = f"cannot be built: {error}"
         else:
             facts = f"{sizes(task)}; baseline {task.baseline.loss:.4g} ({task.baseline.predictor}); {task.paper}"
         lines += [f"{name:22}{first_comment(path)}", f"{'':22}{facts}"]
@@ -83,7 +83,7 @@ def listing(config_dir: str | None) -> list[str]:
 
 
 def explain_task(given: argparse.Namespace) -> None:
-    """Print what a task is, its settings, its numbers, and one trial."""
+    """Print a task's description, settings, numbers, and one trial."""
     import numpy as np
 
     from rnnexp.tasks import EpisodeTask, trial_text
@@ -124,7 +124,7 @@ def settings(name: str, overrides: Sequence[str], config_dir: str | None) -> dic
     own = [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"] if config_dir else []
     wrong = next((override for override in overrides if "=" not in override), None)
     if wrong is not None:
-        raise UserError(f"the argument {wrong!r} can't be read", "settings are written key=value, as in task.length=20")
+        raise UserError(f"cannot parse the argument {wrong!r}", "settings are written key=value, as in task.length=20")
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             return check_root(compose("config", overrides=[f"task={name}", *overrides, *own]))
@@ -139,7 +139,7 @@ def settings(name: str, overrides: Sequence[str], config_dir: str | None) -> dic
 
 
 def sizes(task: Any) -> str:
-    """What goes in and comes out at a step, and how many steps there are."""
+    """The inputs and outputs per step, and the number of steps."""
     from rnnexp.tasks import StreamTask
 
     def counted(size: int, kind: str) -> str:
@@ -150,7 +150,7 @@ def sizes(task: Any) -> str:
 
 
 def _steps(task: Any) -> str:
-    """How long sequences are, from a few of them."""
+    """The range of sequence lengths, from a few samples."""
     import numpy as np
 
     mask = task.evaluation(rng=np.random.default_rng(0)).mask
@@ -159,7 +159,7 @@ def _steps(task: Any) -> str:
 
 
 def facts(task: Any) -> list[tuple[str, str]]:
-    """Names and texts of what is known about a task."""
+    """Names and texts of the known facts about a task."""
     loss = "cross-entropy, in nats" if task.target_kind == "classes" else "squared error"
     baseline = task.baseline
     numbers = [f"loss {baseline.loss:.5g}"]
@@ -177,7 +177,7 @@ def facts(task: Any) -> list[tuple[str, str]]:
 
 
 def first_comment(path: Path) -> str:
-    """The line under a task's package header that says what it is."""
+    """The first comment line after the package header."""
     for line in path.read_text(encoding="utf-8").splitlines():
         text = line.removeprefix("#").strip()
         if line.startswith("#") and " " in text and not text.startswith("@package"):
@@ -186,7 +186,7 @@ def first_comment(path: Path) -> str:
 
 
 def comment(path: Path, key: str) -> str:
-    """What a task's YAML file says beside a key."""
+    """The comment on a key in a task's YAML file."""
     found = re.search(rf"^ *{re.escape(key)}:.*?#\s*(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return f"# {found[1]}" if found else ""
 

@@ -18,7 +18,7 @@ BINS = np.linspace(-1.0, 1.0, 41)
 
 @dataclass(frozen=True)
 class Saturation:
-    """Where the hidden units are, over all steps and sequences.
+    """Saturation of the hidden units, over all steps and sequences.
 
     Attributes
     ----------

@@ -12,10 +12,10 @@ from rnnexp.tasks import Batch
 
 Array = NDArray[np.float64]
 
-#: A gradient that overflows is a finding, and reported as such: no warning is needed besides.
+#: An overflowing gradient is a result and reported as such; no warning is needed.
 QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore", "divide": "ignore"}
 
-#: Fraction of the last state's norm down to which the horizon counts.
+#: Fraction of the last state's norm that defines the horizon.
 HORIZON_FRACTION = 1e-3
 
 
@@ -23,14 +23,14 @@ HORIZON_FRACTION = 1e-3
 class NormsByLag:
     """||dL_T/dh_t|| for each lag T - t, of the last scored step's loss alone.
 
-    A norm that is exactly zero or not finite has no logarithm: it is left out of the fits, and a number that can't be
-    had without it is NaN.
+    A norm that is exactly zero or not finite has no logarithm: it is left out of the fits, and a number that
+    depends on it is NaN.
 
     Attributes
     ----------
     per_sequence : array (L, N)
-        Norm of each sequence's own gradient (not divided by the batch size); row 0 is the last scored step's state,
-        row `lag` the state `lag` steps before it; NaN before the sequence's initial state.
+        Norm of each sequence's own gradient (not divided by the batch size); row 0 is the state of the last scored
+        step, row `lag` the state `lag` steps earlier; NaN before the sequence's initial state.
     """
 
     per_sequence: Array
@@ -54,7 +54,7 @@ class NormsByLag:
     def common(self) -> Array:
         """`mean` at the lags that every sequence reaches.
 
-        Beyond them the curve is of ever fewer sequences, and would say more of their lengths than of the gradient.
+        Beyond them the curve averages ever fewer sequences, and would reflect their lengths more than the gradient.
         """
         short = np.isnan(self.per_sequence).any(axis=1)
         return self.mean[: int(np.argmax(short))] if short.any() else self.mean
@@ -77,7 +77,7 @@ class NormsByLag:
 
     @property
     def log10_ratio(self) -> float:
-        """log10(||dL_T/dh_0|| / ||dL_T/dh_T||), h_0 the state before the first step; NaN where a norm is zero.
+        """log10(||dL_T/dh_0|| / ||dL_T/dh_T||), with h_0 the state before the first step; NaN where a norm is zero.
 
         With sequences of different lengths, the largest lag that all of them reach stands for h_0.
         """
@@ -102,7 +102,7 @@ class NormsByLag:
 
     @property
     def half_life(self) -> float:
-        """Steps in which the fitted norm halves, -ln 2 / decay_rate; infinite if it does not shrink; NaN unfitted."""
+        """Steps to halve the fitted norm, -ln 2 / decay_rate; infinite if it does not shrink, NaN without a fit."""
         rate = self.decay_rate
         if np.isnan(rate):
             return float("nan")
@@ -116,10 +116,10 @@ class NormsByLag:
         return int(above[-1]) if len(above) else 0
 
     def seen_by_window(self, length: int | None) -> float:
-        """Share of the summed norms that a truncation window of `length` steps lets pass (None: all of them).
+        """Share of the summed norms within a truncation window of `length` steps (None: all).
 
         The window of a loss at step T holds the steps T, ..., T - length + 1, so it reaches the states of the lags
-        0 to length - 1. As long as the sequence, it leaves nothing out. NaN if all norms are zero or one is not finite.
+        0 to length - 1. A window as long as the sequence omits nothing. NaN if all norms are zero or one is not finite.
         """
         mean = self.common
         total = mean.sum()
@@ -130,7 +130,7 @@ class NormsByLag:
 
 
 def log_slope(values: Array) -> float:
-    """Least-squares slope of ln `values` against their index, over those that are finite and > 0; NaN if under two."""
+    """Least-squares slope of ln `values` against their index, over the finite ones > 0; NaN if fewer than two."""
     usable = np.isfinite(values) & (values > 0)
     if usable.sum() < 2:
         return float("nan")
@@ -170,13 +170,13 @@ def backward_from_last(network: Network, batch: Batch, target_kind: str) -> None
 def norms_by_lag(network: Network, batch: Batch, target_kind: str) -> NormsByLag:
     """One pass forward and one back, from each sequence's last scored step through the whole sequence.
 
-    The norm of one sequence's gradient at each lag, as in Aicher, Foti & Fox 2019 (phi_k) and Pascanu, Mikolov &
+    The norm of each sequence's gradient at each lag, as in Aicher, Foti & Fox 2019 (phi_k) and Pascanu, Mikolov &
     Bengio 2013, section 2.1.
 
     Parameters
     ----------
     network : Network
-        Its state and gradient are lost; give a `Network.replica` to keep them.
+        Its state and gradient are overwritten; pass a `Network.replica` to keep them.
     batch : Batch
         Sequences (T, N, ...).
     target_kind : {"classes", "values"}
@@ -193,18 +193,18 @@ def norms_by_lag(network: Network, batch: Batch, target_kind: str) -> NormsByLag
 
 
 def by_lag(by_step: Array, batch: Batch) -> NormsByLag:
-    """Norms by step (T + 1, N) lined up by their distance from each sequence's last scored step."""
+    """Norms by step (T + 1, N) aligned by their distance from each sequence's last scored step."""
     scoring, last = last_scored(batch)
     lags = np.arange(last.max() + 2)
     at = last + 1 - lags[:, np.newaxis]
     values = by_step[np.maximum(at, 0), scoring]
-    values = np.where(np.isnan(values), np.inf, values)  # NaN is for steps that are not there
+    values = np.where(np.isnan(values), np.inf, values)  # NaN is reserved for steps that do not exist
     return NormsByLag(np.where(at >= 0, values, np.nan))
 
 
 @np.errstate(**QUIET)
 def total_norms_by_time(network: Network, batch: Batch, target_kind: str) -> Array:
-    """Mean norm of the total gradient in each state, of all the losses that training sees: (T + 1,), index 0 is h_0.
+    """Mean norm of the total gradient of the training loss in each state: (T + 1,), index 0 is h_0.
 
     The loss of a sequence is the mean over its scored steps; the norm is of each sequence's own gradient, the mean
     over the sequences is taken after it. With a loss at every step this mixes all lags: for one lag's decay see

@@ -24,8 +24,8 @@ def eigenvalues(recurrent_weights: Array) -> Array:
 def spectral_radius(recurrent_weights: Array) -> float:
     """Largest modulus of an eigenvalue of Wh (H, H); NaN if Wh is not finite.
 
-    For a linear recurrence the gradient grows by this factor a step in the long run; rho > 1 is necessary for it to
-    explode (Pascanu, Mikolov & Bengio 2013, section 2.1, for the linear case).
+    For a linear recurrence the gradient grows by this factor a step in the long run; rho > 1 is necessary for it
+    to explode (Pascanu, Mikolov & Bengio 2013, section 2.1, for the linear case).
     """
     return float(np.abs(eigenvalues(recurrent_weights)[0]))
 
@@ -69,7 +69,7 @@ class StepJacobians:
 
     @property
     def largest(self) -> float:
-        """The largest at any step: the most that one step can stretch a gradient."""
+        """The largest at any step: the largest factor by which one step can stretch a gradient."""
         return float(self.values.max())
 
     @property
@@ -90,7 +90,7 @@ def step_jacobians(network: Network, batch: Batch, sequence: int = 0) -> StepJac
 
 @np.errstate(**QUIET)
 def run_forward(network: Network, batch: Batch) -> None:
-    """Forward through whole sequences from a zero state, outputs left out; the states stay in the layer."""
+    """Forward through whole sequences from a zero state, without outputs; the states stay in the layer."""
     network.reset_state()
     network.forward(batch.inputs, scored=slice(0, 0))
     network.reset_state()

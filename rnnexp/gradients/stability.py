@@ -13,7 +13,7 @@ from rnnexp.tasks import Batch
 
 
 def transient(steps: int) -> int:
-    """Steps that are discarded: 10 + T / 10 as in Engelken 2023's code, but never more than half of the sequence."""
+    """Steps to discard: 10 + T / 10 as in Engelken 2023's code, but at most half of the sequence."""
     return min(10 + steps // 10, steps // 2)
 
 
@@ -27,7 +27,7 @@ def lyapunov_exponents(jacobians: NDArray[Any], count: int | None = None, *, dis
     Parameters
     ----------
     jacobians : array (T, H, H)
-        Rows the earlier state's units, as `TimeRNN.jacobians` gives them.
+        Rows index the earlier state's units, as in `TimeRNN.jacobians`.
     count : int, optional
         k <= H, how many; all of them when not given.
     discard : int, optional
@@ -50,14 +50,14 @@ def lyapunov_exponents(jacobians: NDArray[Any], count: int | None = None, *, dis
     if not np.isfinite(jacobians).all():
         return np.full(count, np.nan)
     discard = transient(steps) if discard is None else discard
-    # Any start will do that is in general position; a fixed one makes the result reproducible.
+    # Any start in general position will do; a fixed one makes the result reproducible.
     q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((size, count)))
     total, used = np.zeros(count), 0
     for step, jacobian in enumerate(np.asarray(jacobians, np.float64)):
         q, r = np.linalg.qr(jacobian.T @ q)
         if step >= discard:
             growth = np.abs(np.diagonal(r))
-            # What is left of a direction that a singular Jacobian kills is rounding noise, not growth.
+            # After a singular Jacobian, what remains of a direction is rounding noise, not growth.
             noise = size * np.finfo(float).eps * np.abs(r).max()
             total += np.log(np.where(growth > noise, growth, 0.0))
             used += 1

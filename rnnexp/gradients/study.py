@@ -1,4 +1,4 @@
-"""Which gradient statistics a run takes, and how often."""
+"""The gradient statistics of a run: which, and how often."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Study:
-    """What one look at the gradient found; what was not asked for is None.
+    """The results of one study of the gradient; those not requested are None.
 
     Attributes
     ----------
@@ -45,12 +45,12 @@ class Study:
         Upper bound of the growth per step back, nats; below 0 it is sufficient for vanishing. NaN for a gated layer
         and for a stack, where there is no such bound.
     others : dict of str to NormsByLag
-        Beside those of h: ``c`` in an LSTM, and in a stack ``layer1``, ``layer2``, ... (h of one layer alone).
+        In addition to those of h: ``c`` of an LSTM, and in a stack ``layer1``, ``layer2``, ... (h of one layer alone).
     gates : dict of str to float
         Mean of every gate over units, steps and sequences.
     bias : TruncationBias or None
     seen_by_window : float
-        Share of the summed norms by lag that the truncation window lets pass.
+        Share of the summed norms by lag within the truncation window.
     total_by_time : array (T + 1,) or None
     split : dict of str to array (L,), or None
         Norm of each parameter's gradient by lag.
@@ -113,7 +113,7 @@ class Study:
 
 
 class GradientStudy:
-    """Looks at the gradient on the first sequences of the evaluation set.
+    """Measures the gradient on the first sequences of the evaluation set.
 
     Always: norms by lag and what follows from them, the spectrum of Wh, saturation.
 
@@ -125,8 +125,7 @@ class GradientStudy:
     sequences : int
         Sequences to study, >= 1.
     max_length : int
-        Steps of a stream to study, from its beginning, >= 1; as many more as there are before its first scored
-        step. Episodes are always studied whole.
+        Steps of a stream to study, >= 1, plus those before its first scored step. Episodes are always studied whole.
     tolerance : float
         Relative bias of the gradient at which a truncation window is called sufficient, > 0.
     truncation : bool
@@ -164,7 +163,7 @@ class GradientStudy:
             integer("lyapunov_exponents", lyapunov_exponents, at_least=0)
 
     def exponents(self, hidden_size: int) -> int:
-        """How many Lyapunov exponents a layer of this size gets; `InvalidValue` if that is more than it has."""
+        """Number of Lyapunov exponents for a layer of this size; `InvalidValue` if it has fewer."""
         if self.lyapunov_exponents is None:
             return min(3, hidden_size)
         if self.lyapunov_exponents > hidden_size:
@@ -190,9 +189,9 @@ class GradientStudy:
         stride: int | None = None,
         windows: Sequence[Window] | None = None,
     ) -> Study:
-        """Study `network` (its state is lost) on all of `batch`.
+        """Study `network` (its state is overwritten) on all of `batch`.
 
-        Its training truncates to BPTT(length; stride), or cuts a sequence as long as the batch's into `windows`.
+        Training uses BPTT(length; stride), or cuts a sequence of this length into `windows`.
         """
         batch = batch.cast(network.dtype)
         backward_from_last(network, batch, target_kind)
@@ -239,7 +238,7 @@ def _largest_first(values: list[Array]) -> Array:
 def _split(network: Network, batch: Batch, target_kind: str) -> dict[str, Array]:
     """Norm of each parameter's gradient by lag, on at most four sequences: the work is quadratic in time.
 
-    The output layer is left out: all that it gets is lag 0.
+    The output layer is left out: its gradient is all at lag 0.
     """
     split = gradient_by_lag(network, batch.sequences(4), target_kind)
     return {

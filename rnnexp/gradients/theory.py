@@ -1,4 +1,4 @@
-"""What mean-field theory says of a wide random recurrent network: how far it is from the edge of chaos."""
+"""Mean-field theory of a wide random recurrent network: its distance from the edge of chaos."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from rnnexp.layers.activations import activation as activation_called
 #: Activations that are bounded by 1, so that the variance has a fixed point at every gain.
 BOUNDED = ("tanh", "sigmoid")
 
-# Equal steps, since they integrate an analytic function times a Gaussian better than Gauss-Hermite nodes do.
+# Equal steps integrate an analytic function times a Gaussian better than Gauss-Hermite nodes do.
 _POINTS = np.linspace(-10.0, 10.0, 10001)
 _WEIGHTS = np.exp(-0.5 * _POINTS**2)
 _WEIGHTS /= _WEIGHTS.sum()

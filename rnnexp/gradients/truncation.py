@@ -1,4 +1,4 @@
-"""What truncation does to the gradient: its bias, the share of each lag, and the window that would be enough."""
+"""The effect of truncation on the gradient: its bias, the contribution of each lag, and the sufficient window."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class TruncationBias:
-    """The truncated gradient beside the full one, same losses, same weights.
+    """The truncated gradient compared with the full one, for the same losses and weights.
 
     Attributes
     ----------
@@ -33,14 +33,14 @@ class TruncationBias:
 
 @dataclass(frozen=True)
 class Window:
-    """A segment of a sequence whose newest losses go back together.
+    """A segment of a sequence whose newest losses are backpropagated together.
 
     Attributes
     ----------
     start, newest, end : int
-        The losses of the steps from `newest` up to `end` go back as far as step `start`.
+        The losses of the steps from `newest` up to `end` are backpropagated to step `start`.
     step_weights : sequence of floats, or None
-        A factor for what each step of the window hands back to the one before it; 1 when None.
+        A factor for the gradient that each step of the window passes to the previous one; 1 when None.
     """
 
     start: int
@@ -66,7 +66,7 @@ def truncation_bias(
     Parameters
     ----------
     network : Network
-        Its state and gradient are lost; give a `Network.replica` to keep them.
+        Its state and gradient are overwritten; pass a `Network.replica` to keep them.
     batch : Batch
     target_kind : {"classes", "values"}
     length, stride : int or None
@@ -78,7 +78,7 @@ def truncation_bias(
 
 @np.errstate(**QUIET)
 def windows_bias(network: Network, batch: Batch, target_kind: str, windows: Sequence[Window]) -> TruncationBias:
-    """The same for any windows that together score every step once."""
+    """The same for any windows that score every step exactly once."""
     full = full_gradient(network, batch, target_kind)
     if len(windows) == 1 and windows[0].step_weights is None:
         return compare(full, full)
@@ -94,7 +94,7 @@ def compare(truncated: Array, full: Array) -> TruncationBias:
     error = float(row_norms(truncated - full)) / full_norm
     if norm == 0:
         return TruncationBias(float("nan"), error)
-    # Norms first, product after, in float64: a product of small numbers may underflow, a norm overflow float32.
+    # Divide by the norms first, in float64: a product of small numbers may underflow, a norm overflow float32.
     truncated, full = truncated.astype(np.float64), full.astype(np.float64)
     cosine = 1.0 if error == 0 else float((truncated / norm) @ (full / full_norm))
     return TruncationBias(min(1.0, max(-1.0, cosine)), error)
@@ -112,13 +112,13 @@ def full_gradient(network: Network, batch: Batch, target_kind: str) -> Array:
 
 
 def truncated_gradient(network: Network, batch: Batch, target_kind: str, length: int, stride: int) -> Array:
-    """The same loss's gradient (P,), every `stride` steps' losses sent back through the last `length` steps only."""
+    """The same loss's gradient (P,), each `stride` steps' losses sent back through the last `length` steps only."""
     return windowed_gradient(network, batch, target_kind, fixed_windows(len(batch.inputs), length, stride))
 
 
 @np.errstate(**QUIET)
 def windowed_gradient(network: Network, batch: Batch, target_kind: str, windows: Sequence[Window]) -> Array:
-    """Gradient (P,) of the mean loss over all scored steps, each window's newest losses through that window only."""
+    """Gradient (P,) of the mean loss over all scored steps, each window's newest losses sent back through it only."""
     total = batch.mask.sum()
     layer = network.recurrent
     network.reset_state()
@@ -148,8 +148,8 @@ def gradient_by_lag(network: Network, batch: Batch, target_kind: str) -> dict[st
     """Each parameter's gradient split by lag: name -> array (L, *shape); the rows add up to the gradient.
 
     dL/dW = sum over lags l of (sum over t of (dL_t/dh_{t-l}) (dh_{t-l}/dW)), the inner derivative through the one
-    step t - l: row l is what reached the weights from l steps back, and a window of k steps keeps the rows below k
-    of a loss at its end. What a loss gives to the output layer of its own step is lag 0. Bengio, Simard & Frasconi
+    step t - l: row l is the contribution from l steps back, and for a loss at its end, a window of k steps keeps the
+    rows below k. The output layer's gradient is at lag 0. Bengio, Simard & Frasconi
     1994, equation 5, summed by t - l. All scored losses, as in training. Work grows with the square of the
     sequence's length.
     """
@@ -191,7 +191,7 @@ class AdaptiveWindow:
     relative_bias : array (K,)
         Estimated bound of the relative bias of a window of 1, 2, ..., K steps; NaN where there is no bound.
     window : int or None
-        The smallest window whose estimated relative bias stays under the tolerance; None if there is none.
+        The smallest window whose estimated relative bias stays below the tolerance; None if there is none.
     """
 
     beta: float

@@ -1,4 +1,4 @@
-"""The adding problem, in the four variants that the literature calls by that name."""
+"""The adding problem, in the four variants found in the literature."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from rnnexp.checks import integer, one_of
 from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask
 from rnnexp.tasks.marked import draw_inputs, draw_lengths, missed, training_lengths, with_answers
 
-#: Of each variant: its paper, its rule for a solved task, the shortest T, and why it can't be shorter.
+#: For each variant: its paper, its rule for a solved task, the smallest T, and the reason for that.
 VARIANTS = {
     "arjovsky": (
         "Arjovsky, Shah & Bengio 2016, section 4.2",
@@ -54,15 +54,15 @@ class Adding(EpisodeTask):
         200, 400 and 750 there). T steps; values (channel 0) uniform on [0, 1); one marker (channel 1) falls uniformly
         in each half, the first of which has T // 2 steps; the target is x + y.
     ``hochreiter``: Hochreiter & Schmidhuber 1997, "Long short-term memory", section 5.4 (T = 100, 500 and 1000 there).
-        T to T + T // 10 steps, each sequence its own number, uniform; values (channel 0) uniform on [-1, 1); a first
+        T to T + T // 10 steps, drawn uniformly for each sequence; values (channel 0) uniform on [-1, 1); a first
         marker falls on one of the first ten steps, a second one on one of the first T // 2 - 1 steps that are still
         unmarked; the marker (channel 1) is 1 there, -1 at the first and last step if unmarked, 0 elsewhere. If the
-        first step is marked, its value is 0: the paper sets "X1" to 0 then, which is read here as the number at the
-        first step, whichever of the two draws marked it. The target is 0.5 + (x + y) / 4. A sequence is wrong if the
+        first step is marked, its value is 0: the paper then sets "X1" to 0, taken here to be the number at the first
+        step, whichever of the two draws marked it. The target is 0.5 + (x + y) / 4. A sequence is wrong if the
         error is 0.04 or more.
     ``pascanu``: Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks", section 4.1,
-        as in its authors' code. T to T + T // 10 - 1 steps (T, if T // 10 is 1), the same for all sequences of a
-        training batch, each its own in the evaluation set, uniform; markers are channel 0 and values, uniform on
+        as in its authors' code. T to T + T // 10 - 1 steps (T, if T // 10 is 1), drawn uniformly, one
+        length per training batch, one per sequence in the evaluation set; markers are channel 0 and values, uniform on
         [0, 1), channel 1; of L steps, the first marker falls on one of the first L // 10, the second on one of the
         4L // 10 after these; the target is (x + y) / 2. A sequence is wrong if the squared error is above 0.04.
     ``uniform``: Bai, Kolter & Koltun 2018, "An empirical evaluation of generic convolutional and recurrent networks for
@@ -116,7 +116,7 @@ class Adding(EpisodeTask):
         return self._draw(training_lengths(self.variant, self.length, batch_size, rng), rng)
 
     def evaluation(self, *, rng: Generator) -> Batch:
-        """`eval_sequences` fresh sequences, each of its own length where lengths vary."""
+        """`eval_sequences` fresh sequences, each with its own length where lengths vary."""
         return self._draw(draw_lengths(self.variant, self.length, self.eval_sequences, rng), rng)
 
     def wrong(self, outputs: Array, batch: Batch) -> Array:
@@ -128,8 +128,8 @@ class Adding(EpisodeTask):
     def solved(self, report: Any) -> bool | None:
         """By `success`, on the evaluation set.
 
-        The rule of Hochreiter & Schmidhuber is over training: the latest 2000 sequences right and an average error
-        below 0.01, which is read here as an absolute one. That of Pascanu et al. is over 10,000 fresh sequences.
+        The rule of Hochreiter & Schmidhuber refers to training: the latest 2000 sequences correct and an average error
+        below 0.01, taken here to be an absolute error. That of Pascanu et al. refers to 10,000 fresh sequences.
         """
         evaluation = report.evaluation
         if evaluation is None:

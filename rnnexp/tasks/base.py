@@ -1,4 +1,4 @@
-"""What every task gives: batches of sequences, what is scored, and the loss of a predictor that learnt nothing."""
+"""What every task provides: batches of sequences, scored steps, and the loss of a trivial predictor."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ Array = NDArray[Any]
 
 @dataclass(slots=True)
 class Batch:
-    """Sequences side by side, time first.
+    """A batch of sequences, time first.
 
     Attributes
     ----------
     inputs : integer array (T, N) of tokens, or float array (T, N, D)
     targets : integer array (T, N) of classes, or float array (T, N, O)
     mask : boolean array (T, N)
-        Which steps are scored; what `targets` holds elsewhere has no meaning.
+        Which steps are scored; `targets` has no meaning elsewhere.
     allowed : boolean array (T, N, O), optional
-        Classes that count as right besides the target, where a task can't tell which one will come.
+        Classes that also count as correct, where the next one can't be predicted.
     """
 
     inputs: Array
@@ -33,7 +33,7 @@ class Batch:
     allowed: Array | None = None
 
     def at(self, index: Any) -> "Batch":
-        """Whatever `index` picks of each array, whose first axes are time and sequence."""
+        """Every array indexed by `index`; the first axes are time and sequence."""
         allowed = None if self.allowed is None else self.allowed[index]
         return Batch(self.inputs[index], self.targets[index], self.mask[index], allowed)
 
@@ -61,7 +61,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A predictor that has learnt nothing worth learning.
+    """A trivial predictor.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class Baseline:
     error : float or None
         Its share of wrong answers by the paper's rule, where the task has one.
     exact : bool
-        The numbers have a closed form; otherwise they were computed from drawn data or the task's own.
+        Whether the numbers have a closed form; otherwise they are computed from data.
     """
 
     loss: float
@@ -86,13 +86,13 @@ class Baseline:
 
 @dataclass
 class Place:
-    """Where a batch of streams has got to: arrays that `StreamTask.read` moves on in place."""
+    """The position of a batch of streams: arrays that `StreamTask.read` advances in place."""
 
     arrays: dict[str, Array] = field(default_factory=dict)
 
 
 class Task(ABC):
-    """A source of sequences; it knows nothing of networks.
+    """A source of sequences; it knows nothing about networks.
 
     Attributes
     ----------
@@ -103,20 +103,20 @@ class Task(ABC):
     output_size : int
         Number of classes, or of values predicted per scored step.
     scored : str
-        Which steps count, in words.
+        Which steps are scored, in words.
     paper : str
         Where the task comes from.
     success : str
         The published rule for a solved task, in words; empty where there is none.
     error_per : {"step", "sequence"} or None
-        What is right or wrong by the paper's rule: every scored step, or a sequence with all of its scored steps. None
-        where the paper speaks of the loss only.
+        The unit that is right or wrong by the paper's rule: a scored step, or a sequence with all its scored steps.
+        None where the paper reports the loss only.
     floor : float or None
-        The best loss that any predictor can reach, where it is known.
+        The best loss that any predictor can reach, where known.
     digest : str
-        Of data that were read from a file: other data have another one. Empty where everything is drawn.
+        Hash of the data read from a file; empty where everything is drawn.
     input_names, output_names : sequence of str or None
-        What each token or input value, and each class or output value, is called, where they have names.
+        Names of the tokens or input values, and of the classes or output values, where they have any.
     baseline : Baseline
     """
 
@@ -150,14 +150,14 @@ class Task(ABC):
         outputs : array (S, N, O)
             Logits of classes, or values.
         batch : Batch
-            The same S steps; what is said of steps outside its mask is ignored.
+            The same S steps; steps outside its mask are ignored.
 
         Returns
         -------
         boolean array (S, N)
         """
         if self.target_kind != "classes":
-            raise NotImplementedError(f"{type(self).__name__} has no rule for a wrong value")
+            raise NotImplementedError(f"{type(self).__name__} has no rule for errors")
         answers = outputs.argmax(axis=-1)
         missed: Array = answers != batch.targets
         if batch.allowed is not None:
@@ -165,7 +165,7 @@ class Task(ABC):
         return missed
 
     def solved(self, report: Any) -> bool | None:
-        """Whether the task is solved by the published rule; None without a rule, or where nothing was evaluated.
+        """Whether the task is solved by the published rule; None without a rule or an evaluation.
 
         Parameters
         ----------
@@ -175,7 +175,7 @@ class Task(ABC):
         return None
 
     def further_metrics(self, loss: float) -> dict[str, float]:
-        """The evaluation loss in other units that are usual for the task, by name."""
+        """The evaluation loss in the task's other customary units, by name."""
         return {}
 
 
@@ -190,10 +190,10 @@ class EpisodeTask(Task):
         """`batch_size` fresh sequences."""
 
     def sample_copies(self, batch_size: int, *, rngs: Sequence[Generator]) -> Batch | None:
-        """What `sample` gives with each of the generators, side by side: (T, K, N, ...).
+        """The results of `sample` with each generator, stacked: (T, K, N, ...).
 
-        None, unless overridden: a task need not know how to draw for many networks faster than one by one. The same
-        steps must be scored in all of them.
+        None unless overridden, which pays only where drawing for all networks at once is faster. All must score the
+        same steps.
         """
         return None
 
@@ -203,7 +203,7 @@ class EpisodeTask(Task):
 
 
 class StreamTask(Task):
-    """Sequences without an end; the hidden state is carried from one window to the next."""
+    """Endless sequences; the hidden state is carried from one window to the next."""
 
     #: Streams in the evaluation set, and steps in each.
     eval_streams: int = 20
@@ -211,11 +211,11 @@ class StreamTask(Task):
 
     @abstractmethod
     def begin(self, batch_size: int, *, rng: Generator) -> Place:
-        """The place where `batch_size` streams begin."""
+        """The starting position of `batch_size` streams."""
 
     @abstractmethod
     def read(self, place: Place, steps: int, *, rng: Generator) -> Batch:
-        """The next `steps` steps of all streams; `place` moves on."""
+        """The next `steps` steps of all streams; advances `place`."""
 
     def evaluation(self, *, rng: Generator) -> Batch:
         """The first `eval_steps` steps of `eval_streams` streams."""
@@ -223,9 +223,9 @@ class StreamTask(Task):
 
 
 def one_step(mask_shape: tuple[int, ...], step: int | Array) -> Array:
-    """A mask (T, N) that scores one step of every sequence: each its own (N,), or the same for all, then read-only.
+    """A mask (T, N) that scores one step per sequence: its own (N,), or the same for all (then read-only).
 
-    With the same step for all there may be axes between.
+    With one step for all, further axes are allowed between T and N.
     """
     if isinstance(step, int):
         return _same_step(mask_shape, step)
@@ -245,8 +245,8 @@ def _same_step(mask_shape: tuple[int, ...], step: int) -> Array:
 def largest_deviation(logits: Array, targets: Array) -> Array:
     """max_c |p_c - [c = target]| for softmax probabilities p of logits (..., O) and classes (...).
 
-    It is 1 - p_target, since no other p_c can exceed that. This is how a rule on the outputs of logistic units
-    ("every error below 0.3") reads for a network with a softmax.
+    It is 1 - p_target, since no other p_c can exceed that. This carries a rule on logistic outputs ("every
+    error below 0.3") over to a softmax.
     """
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float64)
     at_target = np.take_along_axis(shifted, targets[..., np.newaxis], axis=-1)[..., 0]

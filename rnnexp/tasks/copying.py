@@ -20,25 +20,25 @@ PAPERS = {
 class CopyingMemory(EpisodeTask):
     """Keep ten symbols over a silence of about `length` steps, and give them back.
 
-    One trial, with 3 places in place of the 10 there are, for length 4 (``-`` is the blank 0, ``9`` the delimiter)::
+    One trial, with 3 symbols instead of 10, for length 4 (``-`` is the blank 0, ``9`` the delimiter)::
 
         step                0  1  2  3  4  5  6  7  8  9
         input (arjovsky)    5  2  8  -  -  -  9  -  -  -
         input (tcn)         5  2  8  -  -  -  9  9  9  9
         target              -  -  -  -  -  -  -  5  2  8
 
-    The symbols are drawn uniformly from 1 to 8; T - 1 blanks follow. In the ``arjovsky`` variant one delimiter comes,
-    and then blanks; in the ``tcn`` variant the delimiter fills the rest of the input. Sequences have T + 20 steps.
+    The symbols are drawn uniformly from 1 to 8; T - 1 blanks follow. In the ``arjovsky`` variant one delimiter follows,
+    then blanks; in the ``tcn`` variant the delimiter fills the rest of the input. Sequences have T + 20 steps.
     Every step is scored, by cross-entropy over the blank and the eight symbols; a sequence is wrong if any step is.
     Arjovsky, Shah & Bengio 2016, "Unitary evolution recurrent neural networks", section 4.1, and its authors' code (T =
-    100, 200, 300 and 500); Bai, Kolter & Koltun 2018, and its authors' code (T up to 1000), where the input is the one
-    number 0 to 9 rather than one of ten symbols (`embedding_dim` = null gives one-hot symbols here).
+    100, 200, 300 and 500); Bai, Kolter & Koltun 2018, and its authors' code (T up to 1000), where the input is a single
+    number from 0 to 9 rather than one of ten symbols (`embedding_dim` = null gives one-hot symbols here).
 
     Parameters
     ----------
     variant : {"arjovsky", "tcn"}
     length : int
-        T, >= 1: step T + 9 brings the (first) delimiter.
+        T, >= 1; the (first) delimiter is at step T + 9.
     eval_sequences : int
         Sequences in the evaluation set.
     """
@@ -79,6 +79,6 @@ class CopyingMemory(EpisodeTask):
         return Batch(inputs, targets, np.ones(inputs.shape, bool))
 
     def solved(self, report: Any) -> bool | None:
-        """By `success`: the papers plot the loss beside that of a network without memory."""
+        """By `success`: the papers plot the loss against that of a network without memory."""
         evaluation = report.evaluation
         return None if evaluation is None else bool(evaluation.loss < 0.1 * self.baseline.loss)

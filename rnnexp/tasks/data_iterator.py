@@ -1,4 +1,4 @@
-"""The training data as a sequence of chunks, whether it comes as episodes or as a stream."""
+"""The training data, read chunk by chunk from episodes or from a stream."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from rnnexp.tasks.base import Batch, Place, StreamTask, Task
 
 
 class DataIterator:
-    """Where training has got to in its data.
+    """The position of training in its data.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class DataIterator:
     place : Place or None
         Of a stream.
     batch, position : Batch or None, int
-        The current episodes and the step they have got to.
+        The current episodes and the next step to read.
     """
 
     def __init__(self, task: Task, batch_size: int, *, rng: Generator, dtype: DTypeLike) -> None:
@@ -40,13 +40,13 @@ class DataIterator:
 
     @property
     def fresh(self) -> bool:
-        """Whether what comes next begins a new sequence."""
+        """Whether the next chunk begins a new sequence."""
         if self.place is not None:
             return self.position == 0
         return self.batch is None or self.position >= len(self.batch.inputs)
 
     def scored_per_update(self, length: int) -> float:
-        """Scored steps, of all sequences together, that an update has, about, with windows of `length` steps."""
+        """Approximate number of scored steps per update, over the whole batch, with windows of `length` steps."""
         if self.batch is None:
             return float(length * self.batch_size)
         mask = self.batch.mask
@@ -54,7 +54,7 @@ class DataIterator:
         return float(mask.sum() / max(1.0, updates))
 
     def next(self, steps: int | None) -> tuple[Batch, bool]:
-        """At most `steps` further steps (None: to the episode's end), and whether they begin a new sequence."""
+        """Up to `steps` further steps (None: to the end of the episode), and whether they begin a new sequence."""
         task: Any = self.task
         if self.place is not None:
             fresh = self.fresh
@@ -69,7 +69,7 @@ class DataIterator:
         return chunk, start == 0
 
     def state(self) -> dict[str, Any]:
-        """A copy of everything that changes; episodes that have been read to their end are left out.
+        """A copy of everything that changes; episodes read to their end are left out.
 
         Raises
         ------
@@ -83,20 +83,20 @@ class DataIterator:
         return {"rng": generator_state(self.rng), "position": self.position, "place": place, "batch": batch}
 
     def restore(self, state: Any, where: str = "data") -> None:
-        """Continue from where `state` was taken; `rng` becomes another generator then.
+        """Continue from `state`, including the state of `rng`.
 
         Raises
         ------
         UserError
-            If it does not fit the task and the batch size; nothing has changed then.
+            If it does not fit the task and the batch size; then nothing is changed.
         """
         own = {"rng": self.rng, "position": 0, "place": None, "batch": Maybe(self._batch_template())}
         fit = matching(own, state, where)
         place, batch = fit["place"], None if fit["batch"] is None else Batch(**fit["batch"])
         if (place is None) != (self.place is None):
-            raise unfit("one of its task and this one is a stream, the other is not")
+            raise unfit("one of the two tasks is a stream, the other is not")
         if self.place is not None:
-            # A place whose arrays have another shape is another task's: what is in it has another meaning.
+            # Arrays of another shape belong to another task, where they mean something else.
             place = matching(vars(self.place), place, f"{where}/place")
         if fit["position"] < 0:
             raise unfit(f"{where}/position is {fit['position']}")
@@ -114,7 +114,7 @@ class DataIterator:
         return Shaped((None, self.batch_size, self.task.input_size), np.integer, np.bool_, self.dtype)
 
     def _batch_template(self) -> dict[str, Any]:
-        """What the arrays of a batch must match; whole numbers are not cast."""
+        """What the arrays of a batch must match; integers are not cast."""
         steps, values = (None, self.batch_size), (None, self.batch_size, self.task.output_size)
         classes = self.task.target_kind == "classes"
         return {

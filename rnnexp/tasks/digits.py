@@ -15,12 +15,12 @@ from rnnexp.tasks.files import digest, find, read_bytes, read_npz
 Array = NDArray[Any]
 
 ALLOWED = "null, a folder with the four IDX files of MNIST, or a .npz file with x_train, y_train, x_test and y_test"
-#: Draws the held-out part of scikit-learn's digits; fixed, so that every run has the same one.
+#: Draws the held-out part of scikit-learn's digits; fixed, so that all runs have the same one.
 SPLIT_SEED = 0
 
 
 class Part(NamedTuple):
-    """Images, one row each, pixel after pixel, and what they show."""
+    """Images, one row of pixels each, and their labels."""
 
     pixels: Array
     labels: Array
@@ -38,17 +38,17 @@ class Digits(EpisodeTask):
     Pixels are grey values in [0, 1], row after row from the top left. Only the last step is scored, by cross-entropy
     over the ten digits. Training images are drawn uniformly with replacement. With `permuted`, all pixels come in
     one fixed random order, which turns the short dependencies between neighbours into long ones; the permutation is
-    this project's own, not bit for bit that of any paper.
+    this project's own, not that of any paper.
 
-    Without `path` the images are the 1,797 of 8 x 8 pixels that scikit-learn ships, of which a fixed draw of the same
-    share of every digit is held out. No published result of a recurrent network on them as sequences is known to us.
+    Without `path` the images are the 1,797 of 8 x 8 pixels that scikit-learn ships, of which a fixed random
+    sample, stratified by digit, is held out. We know of no published result of a recurrent network on them.
     With `path` they are MNIST's 60,000 for training, and its own 10,000 test images are held out.
 
     Le, Jaitly & Hinton 2015, "A simple way to initialize recurrent networks of rectified linear units"; Arjovsky, Shah
     & Bengio 2016, "Unitary evolution recurrent neural networks". Published test accuracies, in percent, on MNIST's
     784 steps in order, and permuted: LSTM 98.2 and 88, uRNN 95.1 and 91.4 (Arjovsky et al.); with about 70,000
     parameters, LSTM 87.2 and 85.7, GRU 96.2 and 87.3, plain RNN 21.5 and 25.3, TCN 99.0 and 97.2 (Bai, Kolter & Koltun
-    2018); a plain ReLU network that starts from the identity 97 and 82 (Le et al.; these two from memory).
+    2018); a plain ReLU network initialised with the identity 97 and 82 (Le et al.; these two from memory).
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Digits(EpisodeTask):
     eval_fraction : float
         Share of scikit-learn's digits that is held out, in (0, 1); MNIST has its own test images.
     eval_sequences : int, optional
-        At most so many of the held-out images are evaluated, chosen at random; null takes all.
+        The most held-out images to evaluate, chosen at random; null takes all.
     """
 
     input_kind = "values"
@@ -130,7 +130,7 @@ class Digits(EpisodeTask):
         )
 
     def solved(self, report: Any) -> bool | None:
-        """Whether at least nine in ten of the evaluation images are right."""
+        """Whether at least 90 % of the evaluation images are classified correctly."""
         evaluation = report.evaluation
         return None if evaluation is None else bool(evaluation.accuracy >= 0.9)
 
@@ -156,7 +156,7 @@ def scikit_learn_digits() -> Part:
 
 
 def split_by_label(part: Part, fraction: float) -> tuple[Part, Part]:
-    """The images to train on and those held out: the same share of every digit, drawn by a generator of its own."""
+    """The images to train on and those held out: the same share of every digit, drawn by a separate generator."""
     rng = np.random.default_rng(SPLIT_SEED)
     held = np.zeros(len(part.labels), bool)
     for label in range(10):
@@ -166,7 +166,7 @@ def split_by_label(part: Part, fraction: float) -> tuple[Part, Part]:
 
 
 def read_mnist(path: Any) -> tuple[Part, Part, float]:
-    """The training images, the test images, and the pixel value that is white."""
+    """The training images, the test images, and the pixel value of white."""
     place = find(path, ALLOWED)
     if place.is_dir():
         training, test = (
@@ -233,7 +233,7 @@ def read_idx(file: Path, path: str, axes: int) -> Array:
 
 
 def check_part(path: str, name: str, images: Array, labels: Array) -> None:
-    """Refuse images and labels that don't belong together, or aren't grey values and digits."""
+    """Refuse images and labels that do not match, or are not grey values and digits."""
 
     def refuse(why: str) -> InvalidValue:
         return InvalidValue("path", path, ALLOWED, why)

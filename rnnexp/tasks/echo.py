@@ -20,9 +20,9 @@ class Echo(StreamTask):
 
     Bits are fair coin flips. Every step from step `lag` of the stream on is scored, by cross-entropy over the two
     values; the best loss is 0. A window of truncated BPTT holds both the bit and its echo only if it is at least
-    lag + 1 steps long: in a shorter one no gradient connects them, and all that can be learnt is to read the traces of
-    old bits that the recurrent weights happen to keep. The task is the one of E. Hallstrom's tutorial "How
-    to build a recurrent neural network in TensorFlow" (2016), with an endless stream in place of 50,000 bits.
+    lag + 1 steps long: in a shorter one no gradient connects them, and the network can only learn to read out traces
+    of old bits that the recurrent weights happen to preserve. The task is the one of E. Hallstrom's tutorial "How
+    to build a recurrent neural network in TensorFlow" (2016), with an endless stream instead of 50,000 bits.
 
     Parameters
     ----------
@@ -46,12 +46,12 @@ class Echo(StreamTask):
         self.lag = integer("lag", lag, at_least=1)
         self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
         self.eval_steps = integer(
-            "eval_steps", eval_steps, at_least=self.lag + 1, hint="fewer leave no step to score: it is lag + 1"
+            "eval_steps", eval_steps, at_least=self.lag + 1, hint="fewer than lag + 1 steps leave nothing to score"
         )
 
     @property
     def baseline(self) -> Baseline:
-        """A coin flip: ln 2 nats, half of the answers right."""
+        """A coin flip: ln 2 nats, half of the answers correct."""
         return Baseline(float(np.log(2.0)), 0.5, "a coin flip", error=0.5)
 
     def begin(self, batch_size: int, *, rng: Generator) -> Place:

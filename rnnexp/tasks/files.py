@@ -1,4 +1,4 @@
-"""Files that a person names: found and read, or refused with the reason."""
+"""Data files named by the user: found and read, or refused with the reason."""
 
 import gzip
 import stat
@@ -26,7 +26,7 @@ def find(path: Any, allowed: str, hint: str = "") -> Path:
     except (OSError, ValueError, RuntimeError) as error:
         raise InvalidValue("path", path, allowed, f"{reason(error)} (looked in {Path.cwd()})") from None
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise InvalidValue("path", path, allowed, f"{file.name} is a pipe or device, no file")
+        raise InvalidValue("path", path, allowed, f"{file.name} is a pipe or device, not a file")
     return file
 
 
@@ -36,21 +36,22 @@ def digest(**arrays: Array) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What the operating system, or Python, says."""
+    """The error message of the operating system, or of Python."""
     return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 
 def read_bytes(file: Path, path: str, allowed: str) -> bytes:
-    """All bytes of a file, unpacked if its name ends in .gz; `path` is how the person named it.
+    """All bytes of a file, unpacked if its name ends in .gz; `path` is the name as given.
 
-    More than `rnnexp.npz.LARGEST` bytes are refused, those of a packed file as soon as so many are unpacked.
+    More than `rnnexp.npz.LARGEST` bytes are refused; a compressed file is unpacked no further than that.
     """
     try:
         check_file(file)
         packed = file.suffix.lower() == ".gz" and file.stat().st_size
         content = unpack(file) if packed else file.read_bytes()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InvalidValue("path", path, allowed, f"{file.name} is no gzip file, or cut off: {reason(error)}") from None
+        hint = f"{file.name} is not a gzip file, or is truncated: {reason(error)}"
+        raise InvalidValue("path", path, allowed, hint) from None
     except (OSError, ValueError) as error:
         raise InvalidValue("path", path, allowed, f"{file.name}: {reason(error)}") from None
     if not content:
@@ -59,7 +60,7 @@ def read_bytes(file: Path, path: str, allowed: str) -> bytes:
 
 
 def unpack(file: Path) -> bytes:
-    """The content of a gzip file; a small one may unpack to more than any memory holds."""
+    """The content of a gzip file; a small file can unpack to more than fits into memory."""
     content = bytearray()
     with gzip.open(file) as stream:
         while chunk := stream.read(2**16):
@@ -69,7 +70,7 @@ def unpack(file: Path) -> bytes:
 
 
 def read_npz(file: Path, path: str, allowed: str, names: Collection[str] | None = None) -> dict[str, Array]:
-    """The arrays of a .npz file, or those of the given `names`; pickled objects are never unpacked."""
+    """The arrays of a .npz file, or those of the given `names`; pickled objects are never loaded."""
     try:
         return read_arrays(file, names)
     except (OSError, ValueError) as error:

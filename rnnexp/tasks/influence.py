@@ -10,7 +10,7 @@ from rnnexp.tasks.base import Baseline, Batch, Place, StreamTask
 
 
 class InfluenceBalancing(StreamTask):
-    """Keep the output at 1 for ever, while the input is always 1.
+    """Keep the output at 1 while the input is always 1.
 
     A stream::
 
@@ -18,18 +18,17 @@ class InfluenceBalancing(StreamTask):
         input    1    1    1    1 ...
         target   1    1    1    1 ...
 
-    Every step is scored by the squared error. Any network with a free output bias solves this at once. The problem of
-    the literature is one of truncation, and needs the network of the recipe ``experiment=influence_balancing``: a
-    chain of units, s_i <- (s_i + s_{i+1}) / 2 + sign_i * theta, of which the first is the output and theta, the same
-    for all, is all that is learned. With +1 for the units near the output and -1 for more of them further off, raising
-    theta raises the output at first and lowers it in the end; a gradient that is cut too early sees the first half only
+    Every step is scored by the squared error. Any network with a free output bias solves this at once. The published
+    problem concerns truncation, and needs the network of the recipe ``experiment=influence_balancing``: a chain of
+    units, s_i <- (s_i + s_{i+1}) / 2 + sign_i * theta, of which the first is the output; theta, shared by all units, is
+    the only trained parameter. With +1 for the units near the output and -1 for more of them further off, raising theta
+    raises the output at first and lowers it in the end; a gradient truncated too early sees only the first effect
     (Tallec & Ollivier 2017, section 6.1; here with the 23 units of Vicol, Metz & Sohl-Dickstein 2021).
 
     Parameters
     ----------
     eval_steps : int
-        Steps of the one stream in the evaluation set, which is scored in its second half, when the chain has come to
-        rest.
+        Steps of the one stream in the evaluation set, scored in its second half, when the chain has settled.
     """
 
     input_kind = "values"

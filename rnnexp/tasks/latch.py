@@ -10,7 +10,7 @@ from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask, one_step
 
 HS97 = "Hochreiter & Schmidhuber 1997, section 5.3"
 
-#: Of each variant: its paper, the targets after -1 and after +1, and its rule for a solved task.
+#: For each variant: its paper, the targets after -1 and after +1, and its rule for a solved task.
 VARIANTS = {
     "3a": (HS97, (0.0, 1.0), "no sequence wrong (off by 0.2 or more), and a mean absolute error below 0.01"),
     "3b": (
@@ -31,7 +31,7 @@ INPUT_NOISE, TARGET_NOISE = 0.2**0.5, 0.1**0.5
 
 
 class Latch(EpisodeTask):
-    """Tell at the end of a noisy sequence which sign its first steps had.
+    """Report at the end of a noisy sequence which sign its first steps had.
 
     One trial of variant 3a, for 3 informative steps::
 
@@ -42,18 +42,18 @@ class Latch(EpisodeTask):
     Both classes are equally likely. The first steps hold +1 or -1, the rest Gaussian noise of mean 0. Only a sequence's
     last step is scored, by the squared error.
 
-    ``3a``: Hochreiter & Schmidhuber 1997, "Long short-term memory", section 5.3. T to T + T // 10 steps, each sequence
-        its own number, uniform; noise of variance 0.2; targets 1 after +1, 0 after -1. A sequence is wrong if the
-        output is off by 0.2 or more. Random weight guessing solved it sooner than LSTM there.
+    ``3a``: Hochreiter & Schmidhuber 1997, "Long short-term memory", section 5.3. T to T + T // 10 steps, drawn
+        uniformly for each sequence; noise of variance 0.2; targets 1 after +1, 0 after -1. A sequence is wrong if the
+        output is off by 0.2 or more. There, random weight guessing solved it sooner than LSTM.
     ``3b``: the same with noise on the informative steps as well, and a looser rule. LSTM needed about 42,000
         sequences for T = 100 with 3 informative steps, 75,000 with one, and 480,000 for T = 1000 with one.
     ``3c``: inputs as in 3a, targets 0.2 after +1 and 0.8 after -1, with Gaussian noise of variance 0.1 on them in
         training. A sequence is wrong if the output is off by more than 0.1 from the target without noise: the
-        evaluation set has those targets, and so have `baseline` and `floor`. LSTM needed about 270,000 sequences for T
+        evaluation set, `baseline` and `floor` use those targets. LSTM needed about 270,000 sequences for T
         = 100 with 3 informative steps, 570,000 with one.
     ``bengio``: the latch problem of Bengio, Simard & Frasconi 1994, from memory: T steps, targets 0.8 and -0.8. There
-        the inputs of the first steps are learned; here they are +1 and -1. A sequence is wrong if the output has not
-        the sign of the target.
+        the inputs of the first steps are learned; here they are +1 and -1. A sequence is wrong if the output has the
+        wrong sign.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class Latch(EpisodeTask):
 
     @property
     def baseline(self) -> Baseline:
-        """Always the middle: off by half the distance of the targets, wrong in 3a to 3c, half right in bengio."""
+        """Always the middle: off by half the distance between the targets, wrong in 3a to 3c, half right in bengio."""
         error = 0.5 if self.variant == "bengio" else 1.0
         return Baseline((self.answers[1] - self.middle) ** 2, None, f"always the middle, {self.middle:g}", error)
 

@@ -15,7 +15,7 @@ SUCCESS = {
 
 
 class LongLag(EpisodeTask):
-    """Predict the next symbol of sequences that end as they began.
+    """Predict the next symbol of sequences that end with their first symbol.
 
     One trial of variant 2a, for lag p = 5::
 
@@ -23,8 +23,8 @@ class LongLag(EpisodeTask):
         input    y  a1  a2  a3  a4
         target  a1  a2  a3  a4   y
 
-    There are p + 1 symbols: x, y, and a1 to a(p-1). A sequence begins with x or y, with equal chances; then come p - 1
-    of the others, in variant ``2a`` always a1 to a(p-1), in variant ``2b`` drawn uniformly; then the first symbol.
+    There are p + 1 symbols: x, y, and a1 to a(p-1). A sequence begins with x or y, with equal probability; then come p
+    - 1 of the others, in variant ``2a`` always a1 to a(p-1), in variant ``2b`` drawn uniformly; then the first symbol.
     Every step is scored, by cross-entropy over the p + 1 symbols, but only the last prediction needs a memory.
     Hochreiter & Schmidhuber 1997, "Long short-term memory", section 5.2, tasks 2a and 2b (p = 4, 10 and 100 there): the
     best documented failure of plain recurrent networks, with one self-recurrent unit: at p = 10 and 100, none of 18
@@ -36,7 +36,7 @@ class LongLag(EpisodeTask):
     lag : int
         p, >= 2: steps between the first symbol and its return.
     eval_sequences : int
-        Sequences in the evaluation set of variant 2b; that of 2a holds the two sequences there are.
+        Sequences in the evaluation set of variant 2b; that of 2a holds its only two sequences.
     """
 
     input_kind = "tokens"
@@ -49,7 +49,7 @@ class LongLag(EpisodeTask):
         super().__init__(eval_sequences=integer("eval_sequences", eval_sequences, at_least=1))
         self.variant = one_of("variant", variant, SUCCESS)
         self.success = SUCCESS[self.variant]
-        self.lag = integer("lag", lag, at_least=2, hint="one symbol at least stands between the first and its return")
+        self.lag = integer("lag", lag, at_least=2, hint="at least one symbol separates the first from its return")
         self.input_names = self.output_names = [*(f"a{index}" for index in range(1, self.lag)), "x", "y"]
         self.input_size = self.output_size = self.lag + 1
         # The a's of variant 2b can't be predicted: each costs ln(p - 1).

@@ -1,4 +1,4 @@
-"""The Mackey-Glass series: a chaotic signal that its own delayed value drives."""
+"""The Mackey-Glass series: a chaotic signal driven by its own delayed value."""
 
 from functools import cached_property
 from typing import Any
@@ -9,9 +9,9 @@ from numpy.random import Generator
 from rnnexp.checks import InvalidValue, integer
 from rnnexp.tasks.base import Array, Baseline, Batch, Place, StreamTask
 
-#: The powers of a whole delay must be ordinary numbers.
+#: Powers over a whole delay must not underflow.
 LONGEST_DELAY = 1000
-#: Discarded before a stream begins: at least so many time units, and at least so many delays.
+#: Discarded before a stream begins: at least this many time units, and at least this many delays.
 TRANSIENT, TRANSIENT_DELAYS = 1000, 20
 
 
@@ -27,14 +27,14 @@ class MackeyGlass(StreamTask):
     The series solves dx/dt = 0.2 x(t - tau) / (1 + x(t - tau)^10) - 0.1 x(t), by Euler's method in steps of 1 /
     `substeps`, and is read once per time unit. Each stream begins from its own history, drawn uniformly between 0.6 and
     1.8 for each time unit (around the usual x_0 = 1.2), and discards a transient of its own length, between 1000 and
-    2000 time units for the usual delays, so that streams have their own phases. Every step from step tau on is scored,
+    2000 time units for the usual delays, so that streams have different phases. Every step from step tau on is scored,
     by the squared error against the value `horizon` time units ahead. The equation is deterministic and looks back by
     tau, so that the best loss is 0: exactly for substeps = 1, where x_{t+1} = 0.9 x_t + 0.2 x_{t - tau} / (1 +
     x_{t - tau}^10), and as a limit otherwise, since the values between time units show only in what follows from them.
 
-    The mean as a prediction is far off: relative to it (``nrmse``), repeating the last value gets 0.15 and drawing a
-    line through the last two 0.033, for tau = 17 and horizon = 1. Mackey & Glass 1977, "Oscillation and chaos in
-    physiological control systems"; as a benchmark of recurrent networks above all Jaeger & Haas 2004, "Harnessing
+    Predicting the mean is far from optimal: relative to it (``nrmse``), repeating the last value gets 0.15 and linear
+    extrapolation from the last two 0.033, for tau = 17 and horizon = 1. Mackey & Glass 1977, "Oscillation and chaos in
+    physiological control systems"; as a benchmark of recurrent networks, above all Jaeger & Haas 2004, "Harnessing
     nonlinearity", at tau = 17 and 84 units ahead (both references from memory).
 
     Parameters
@@ -46,7 +46,7 @@ class MackeyGlass(StreamTask):
     horizon : int
         Time units between a step and what it predicts, >= 1.
     squash : bool
-        Give tanh(x - 1) in place of x, as inputs and as targets.
+        Use tanh(x - 1) instead of x, as inputs and as targets.
     eval_streams, eval_steps : int
         Streams in the evaluation set and steps in each.
     """
@@ -70,7 +70,7 @@ class MackeyGlass(StreamTask):
         eval_streams: int = 20,
         eval_steps: int = 500,
     ) -> None:
-        self.tau = integer("tau", tau, at_least=6, hint="with a shorter delay the series comes to rest, or nearly so")
+        self.tau = integer("tau", tau, at_least=6, hint="with a shorter delay the series is nearly constant")
         if self.tau > LONGEST_DELAY:
             raise InvalidValue("tau", tau, f"<= {LONGEST_DELAY}", "17 and 30 are usual")
         self.substeps = integer("substeps", substeps, at_least=1)
@@ -80,7 +80,7 @@ class MackeyGlass(StreamTask):
         self.squash = squash
         self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
         self.eval_steps = integer(
-            "eval_steps", eval_steps, at_least=self.tau + 1, hint="fewer leave no step to score: it is tau + 1"
+            "eval_steps", eval_steps, at_least=self.tau + 1, hint="fewer than tau + 1 steps leave nothing to score"
         )
 
     @property
@@ -98,7 +98,7 @@ class MackeyGlass(StreamTask):
         units = rng.uniform(0.6, 1.8, size=(self.tau + 1, batch_size))
         history = np.repeat(units, self.substeps, axis=0)[: self.tau * self.substeps + 1]
         delays = max(-(-TRANSIENT // self.tau), TRANSIENT_DELAYS)
-        # All streams would keep nearly the same phase, had they the same transient.
+        # With the same transient, all streams would have nearly the same phase.
         discarded = rng.integers(delays, 2 * delays, size=batch_size)
         for delay in range(int(discarded.max(initial=0))):
             history = np.where(delay < discarded, self._next(history), history)
@@ -135,8 +135,8 @@ class MackeyGlass(StreamTask):
     def read(self, place: Place, steps: int, *, rng: Generator) -> Batch:
         """Values (T, N, 1) and those `horizon` steps later."""
         history, position = place.arrays["history"], place.arrays["position"]
-        # `history` begins where the block of tau steps begins that holds the next one, `position` steps in; position
-        # counts on from 0 at the beginning of the stream.
+        # `history` starts at the block of tau steps that holds the next one; `position` counts steps from the beginning
+        # of the stream.
         start = int(position[0]) % self.tau
         blocks = [history]
         while len(blocks) * self.tau < start + steps + self.horizon:

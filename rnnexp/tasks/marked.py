@@ -14,14 +14,14 @@ def missed(variant: str, outputs: Array, batch: Batch) -> Array:
 
 
 def draw_lengths(variant: str, length: int, count: int, rng: Generator) -> Array:
-    """Steps of `count` sequences (N,), of which the shortest possible has `length`."""
+    """Lengths of `count` sequences (N,), at least `length` each."""
     if variant not in ("hochreiter", "pascanu"):
         return np.full(count, length)
     return rng.integers(length, length + length // 10 + (variant == "hochreiter"), size=count)
 
 
 def training_lengths(variant: str, length: int, count: int, rng: Generator) -> Array:
-    """The same for a training batch, whose sequences are equally long in the variant ``pascanu``."""
+    """The same for a training batch, whose sequences all have one length in the variant ``pascanu``."""
     return np.broadcast_to(draw_lengths(variant, length, 1 if variant == "pascanu" else count, rng), count)
 
 
@@ -36,13 +36,13 @@ def draw_places(variant: str, length: int, lengths: Array, rng: Generator) -> tu
     among_first, among_second = (10, length // 2 - 1) if variant == "hochreiter" else (length, length - 1)
     first = rng.integers(among_first, size=count)
     second = rng.integers(among_second, size=count)
-    return first, second + (second >= first)  # the step that is marked already is passed over
+    return first, second + (second >= first)  # skip the step that is already marked
 
 
 def draw_inputs(
     variant: str, length: int, lengths: Array, rng: Generator, *, lowest: float, neutral: float
 ) -> tuple[Array, Array, Array]:
-    """Inputs (T, N, 2) of sequences that are padded to the longest with zeros, and the two marked numbers (N,) of each.
+    """Inputs (T, N, 2), padded with zeros to the longest sequence, and the two marked numbers (N,) of each.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def draw_inputs(
     lowest : float
         Values are uniform on [lowest, 1).
     neutral : float
-        What a marked number at the first step is replaced by, in the variant ``hochreiter``.
+        Replaces a marked number at the first step, in the variant ``hochreiter``.
     """
     steps, count, each = int(lengths.max()), len(lengths), np.arange(len(lengths))
     values, markers = rng.random((steps, count)), np.zeros((steps, count))
@@ -71,7 +71,7 @@ def draw_inputs(
 
 
 def with_answers(inputs: Array, lengths: Array, answers: Array) -> Batch:
-    """Sequences whose last step, each its own, is scored against its answer (N,)."""
+    """Sequences scored at their own last steps, against the answers (N,)."""
     steps, count, _ = inputs.shape
     targets = np.zeros((steps, count, 1))
     targets[lengths - 1, np.arange(count), 0] = answers

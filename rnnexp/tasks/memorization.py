@@ -8,7 +8,7 @@ from numpy.random import Generator
 from rnnexp.checks import InvalidValue, integer
 from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask
 
-#: Values that a place of the pattern may have, and places, by the bits of the pattern as the papers count them.
+#: Values per place of the pattern, and places, by the pattern's bits as the papers count them.
 PATTERNS = {5: (2, 5), 20: (5, 10)}
 
 
@@ -21,7 +21,7 @@ class NoiselessMemorization(EpisodeTask):
         input    1  0  0  1  1  -  -  -  !  -  -  -  -
         target   -  -  -  -  -  -  -  -  1  0  0  1  1
 
-    Every place of the pattern is drawn uniformly. The mark stands at the first step that recalls. Every step is scored,
+    Every place of the pattern is drawn uniformly. The mark is at the first step of the recall. Every step is scored,
     by cross-entropy over the values and the blank; a sequence is wrong if any step of it is. A sequence has `length` +
     twice as many steps as the pattern has places. Pascanu, Mikolov & Bengio 2013, section 4.1, as in its authors' code
     (a network for each of the lengths 50, 100, 150 and 200); the 5-bit variant, as in the code of Sutskever, is

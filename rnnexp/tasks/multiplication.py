@@ -9,7 +9,7 @@ from rnnexp.checks import integer, one_of
 from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask
 from rnnexp.tasks.marked import draw_inputs, draw_lengths, missed, training_lengths, with_answers
 
-#: Of each variant: its paper, its rule for a solved task, the shortest T, and why it can't be shorter.
+#: For each variant: its paper, its rule for a solved task, the smallest T, and the reason for that.
 VARIANTS = {
     "hochreiter": (
         "Hochreiter & Schmidhuber 1997, section 5.5",
@@ -29,7 +29,7 @@ VARIANTS = {
 class Multiplication(EpisodeTask):
     """Multiply the two marked numbers of a long sequence.
 
-    One trial of the default variant, for T = 11 and no step more::
+    One trial of the default variant, for T = 11::
 
         step     0    1    2    3    4    5    6    7    8    9    10
         value   .31  .72  .05  .90  .44  .18  .60  .27  .83  .51  .39
@@ -40,16 +40,16 @@ class Multiplication(EpisodeTask):
     marked numbers; values are uniform on [0, 1) and the target is x * y in both variants.
 
     ``hochreiter``: Hochreiter & Schmidhuber 1997, "Long short-term memory", section 5.5 (T = 100 there). T to
-        T + T // 10 steps, each sequence its own number, uniform; a first marker falls on one of the first ten steps, a
-        second one on one of the first T // 2 - 1 steps that are still unmarked; the marker (channel 1, beside the value
-        in channel 0) is 1 there, -1 at the first and last step if unmarked, 0 elsewhere. If the first step is marked,
-        its value is 1: the paper sets "X1" to 1 then, which is read here as the number at the first step, whichever of
-        the two draws marked it. A sequence is wrong if the error is 0.04 or more.
+        T + T // 10 steps, drawn uniformly for each sequence; a first marker falls on one of the first ten steps, a
+        second one on one of the first T // 2 - 1 steps that are still unmarked; the marker (channel 1; values are
+        channel 0) is 1 there, -1 at the first and last step if unmarked, 0 elsewhere. If the first step is marked,
+        its value is 1: the paper then sets "X1" to 1, taken here to be the number at the first step, whichever of the
+        two draws marked it. A sequence is wrong if the error is 0.04 or more.
     ``pascanu``: Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks", section 4.1,
-        as in its authors' code. T to T + T // 10 - 1 steps (T, if T // 10 is 1), the same for all sequences of a
-        training batch, each its own in the evaluation set, uniform; markers are channel 0 and values channel 1; of L
-        steps, the first marker falls on one of the first L // 10, the second on one of the 4L // 10 after these. A
-        sequence is wrong if the squared error is above 0.04.
+        as in its authors' code. T to T + T // 10 - 1 steps (T, if T // 10 is 1), drawn uniformly, one length per
+        training batch, one per sequence in the evaluation set; markers are channel 0 and values channel 1; of L steps,
+        the first marker falls on one of the first L // 10, the second on one of the 4L // 10 after these. A sequence is
+        wrong if the squared error is above 0.04.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class Multiplication(EpisodeTask):
         return self._draw(training_lengths(self.variant, self.length, batch_size, rng), rng)
 
     def evaluation(self, *, rng: Generator) -> Batch:
-        """`eval_sequences` fresh sequences, each of its own length."""
+        """`eval_sequences` fresh sequences, each with its own length."""
         return self._draw(draw_lengths(self.variant, self.length, self.eval_sequences, rng), rng)
 
     def wrong(self, outputs: Array, batch: Batch) -> Array:
@@ -110,9 +110,9 @@ class Multiplication(EpisodeTask):
     def solved(self, report: Any) -> bool | None:
         """By `success`, on the evaluation set.
 
-        The rule of Hochreiter & Schmidhuber is over the latest 2000 sequences of training, with a sequence wrong at an
+        The rule of Hochreiter & Schmidhuber refers to the latest 2000 training sequences, a sequence being wrong at an
         error of 0.04 (these details from memory); of the paper's two bounds, 140 and 13 wrong sequences, the stricter
-        one counts here. That of Pascanu et al. is over 10,000 fresh sequences.
+        one is used here. That of Pascanu et al. refers to 10,000 fresh sequences.
         """
         evaluation = report.evaluation
         if evaluation is None:

@@ -1,4 +1,4 @@
-"""Parity: one bit of memory that every input may turn over."""
+"""Parity: one bit of memory that every input may flip."""
 
 from typing import Any
 
@@ -19,8 +19,8 @@ class Parity(EpisodeTask):
         target   1  1  0  1  1  0
 
     Bits are fair coin flips; the parity of every prefix is scored, by cross-entropy over even and odd. A sequence is
-    wrong if any of its steps is. One bit has to be kept for as long as the sequence lasts, and each 1 turns it over: a
-    network that does so has states that it must hold against small changes, and gradients that may explode. The task
+    wrong if any of its steps is. One bit has to be kept throughout the sequence, and each 1 flips it: a network
+    that does so must hold its states against small perturbations, and its gradients may explode. The task
     is a classic; in this form (length 50, the parity of every prefix) it is an exercise of the course NPFL114, "Deep
     learning", of Charles University, Prague (the name of the course from memory).
 

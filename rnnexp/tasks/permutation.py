@@ -10,7 +10,7 @@ from rnnexp.tasks.base import Baseline, Batch, EpisodeTask, one_step
 
 
 class RandomPermutation(EpisodeTask):
-    """Remember the first symbol through a row of random other ones.
+    """Remember the first symbol through a sequence of random distractors.
 
     One trial, for length 6 and 100 symbols::
 
@@ -18,10 +18,10 @@ class RandomPermutation(EpisodeTask):
         input    1  57  12  99   3  57
         target                       1
 
-    The first symbol, 0 or 1, is drawn with equal chances; the others are drawn uniformly from the rest of the alphabet.
-    After the last of them the first symbol comes again, and has to be predicted: only the step before, the last one
-    here, is scored, by cross-entropy over all symbols, as in the code of Pascanu, Mikolov & Bengio 2013. All other
-    symbols could not be predicted anyway. After task 2 of Hochreiter & Schmidhuber 1997.
+    The first symbol, 0 or 1, is drawn with equal probability; the others are drawn uniformly from the rest of the
+    alphabet. After the last of them the first symbol comes again, and has to be predicted: only the step before, the
+    last one here, is scored, by cross-entropy over all symbols, as in the code of Pascanu, Mikolov & Bengio 2013. The
+    other symbols are unpredictable. After task 2 of Hochreiter & Schmidhuber 1997.
 
     Parameters
     ----------
@@ -45,12 +45,12 @@ class RandomPermutation(EpisodeTask):
         super().__init__(eval_sequences=integer("eval_sequences", eval_sequences, at_least=1))
         self.length = integer("length", length, at_least=1)
         self.input_size = self.output_size = integer(
-            "alphabet", alphabet, at_least=3, hint="two symbols are to be remembered, the others stand in between"
+            "alphabet", alphabet, at_least=3, hint="two symbols are to be remembered, the others are distractors"
         )
 
     @property
     def baseline(self) -> Baseline:
-        """A guess between the two symbols that can come: ln 2 nats, half of the answers right."""
+        """A guess between the two possible symbols: ln 2 nats, half of the answers correct."""
         return Baseline(float(np.log(2.0)), 0.5, "a guess between the two first symbols", error=0.5)
 
     def sample(self, batch_size: int, *, rng: Generator) -> Batch:

@@ -23,8 +23,8 @@ class Recall(EpisodeTask):
         target            c
 
     The symbol and every distractor are drawn uniformly. Only the last step is scored, by cross-entropy over the K
-    symbols. To answer, the network must carry the symbol over `lag` steps; to be taught to, its gradient must travel
-    back as far. The task is this project's own, the simplest of the long-lag family that begins with Hochreiter &
+    symbols. To answer, the network must carry the symbol over `lag` steps; to learn to, its gradient must travel back
+    as far. The task is this project's own, the simplest of the long-lag family that begins with Hochreiter &
     Schmidhuber 1997, section 5.
 
     Parameters
@@ -60,7 +60,7 @@ class Recall(EpisodeTask):
         self.lag = integer("lag", lag, at_least=1)
         self.distractors = integer("distractors", distractors, at_least=1)
         self.input_size = self.output_size + self.distractors + 1
-        # Of each step: how many symbols there are to choose from, and the first of them; the question leaves no choice.
+        # For each step: the number of symbols to choose from, and the first of them; at the question there is only one.
         steps = [
             (self.output_size, 0),
             *[(self.distractors, self.output_size)] * (self.lag - 1),
@@ -71,13 +71,13 @@ class Recall(EpisodeTask):
 
     @property
     def baseline(self) -> Baseline:
-        """Guessing: ln K nats, one answer in K right."""
+        """Guessing: ln K nats, one answer in K correct."""
         share = 1.0 / self.output_size
         return Baseline(float(np.log(self.output_size)), share, "a uniform guess", error=1.0 - share)
 
     def sample(self, batch_size: int, *, rng: Generator) -> Batch:
         """Tokens (lag + 1, N): 0..K-1 are the symbols, then the distractors, and the last one is the question."""
-        # One draw for all: at small batches the price is that of a call.
+        # One draw for all steps: at small batch sizes the cost is that of the call.
         return self._tokens(rng.random((self.lag + 1, batch_size)), self._choices, self._first)
 
     def sample_copies(self, batch_size: int, *, rngs: Sequence[Generator]) -> Batch:

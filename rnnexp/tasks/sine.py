@@ -10,7 +10,7 @@ from rnnexp.tasks.base import Baseline, Batch, Place, StreamTask
 
 
 class Sine(StreamTask):
-    """Predict the next value of a sine wave whose period has to be seen from the wave.
+    """Predict the next value of a sine wave whose period has to be inferred from the wave.
 
     A stream, for period 8 and amplitude 1::
 
@@ -19,10 +19,9 @@ class Sine(StreamTask):
         target               .71   .00  -.71 -1.00 ...
 
     Each stream has its own period, uniform between `shortest` and `longest` steps, and its own phase, uniform over the
-    circle; neither changes, so that training sees as many waves as the batch has streams. Every step from step 2 on is
-    scored, by the squared error against the value one step ahead. Three values are the fewest that give the next one
-    away, x_3 = x_2 (x_0 + x_2) / x_1 - x_1, so that the best loss is 0. The task is this project's own, in a form that
-    tutorials use.
+    circle; neither changes, so training sees one wave per stream of the batch. Every step from step 2 on is scored, by
+    the squared error against the value one step ahead. Three values suffice to determine the next one, x_3 = x_2 (x_0 +
+    x_2) / x_1 - x_1, so that the best loss is 0. The task is this project's own, in a form that tutorials use.
 
     Parameters
     ----------
@@ -56,9 +55,7 @@ class Sine(StreamTask):
         self.longest = number("longest", longest, at_least=self.shortest, hint="periods are from shortest to longest")
         self.amplitude = number("amplitude", amplitude, above=0)
         self.eval_streams = integer("eval_streams", eval_streams, at_least=1)
-        self.eval_steps = integer(
-            "eval_steps", eval_steps, at_least=3, hint="step 2 is the first that is scored: three steps"
-        )
+        self.eval_steps = integer("eval_steps", eval_steps, at_least=3, hint="step 2 is the first one scored")
 
     @property
     def baseline(self) -> Baseline:
@@ -78,7 +75,7 @@ class Sine(StreamTask):
     def read(self, place: Place, steps: int, *, rng: Generator) -> Batch:
         """Values (T, N, 1) and those one step later."""
         seen = place.arrays["seen"]
-        # From the count of steps, not from the last value: nothing adds up however long a stream is.
+        # From the step count, not from the last value: rounding errors do not accumulate.
         time = (seen[0] + np.arange(steps + 1))[:, np.newaxis]
         turns = (time / place.arrays["period"] + place.arrays["phase"]) % 1.0
         wave = self.amplitude * np.sin(2 * np.pi * turns)[..., np.newaxis]
@@ -91,5 +88,5 @@ class Sine(StreamTask):
         return {"nrmse": float(np.sqrt(loss / self.baseline.loss))}
 
     def solved(self, report: Any) -> bool | None:
-        """``nrmse`` of the evaluation set below 0.05; a line through the last two gets 0.11 by default."""
+        """``nrmse`` of the evaluation set below 0.05; linear extrapolation gets 0.11 by default."""
         return None if report.evaluation is None else self.further_metrics(report.evaluation.loss)["nrmse"] < 0.05

@@ -1,4 +1,4 @@
-"""A person's own sequences, from the columns of a file."""
+"""The user's own sequences, from the columns of a file."""
 
 from collections.abc import Collection
 from functools import cached_property
@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 
 class Pieces(NamedTuple):
-    """Sequences as stretches of rows: the row each begins at, and its steps."""
+    """Sequences as contiguous rows: the first row of each, and its steps."""
 
     starts: Array
     steps: Array
@@ -36,11 +36,11 @@ class Table(EpisodeTask):
         input   3.0  3.5  4.1  3.9
         target  3.5  4.1  3.9  3.2
 
-    A row is a step. With a column `sequence`, rows of the same value there are a sequence, and the last sequences, in
-    the order in which they first appear, are held out. Without one all rows are one sequence: its last part is held
-    out, then both parts are cut into pieces of `length` steps, one after the other, the last one shorter; targets are
-    never taken from across the cut between the parts. Training sequences, or pieces, are drawn uniformly with
-    replacement, and shorter ones padded at the end. Every step is scored, by the squared error, averaged over the
+    A row is a step. With a column `sequence`, rows with the same value form a sequence, and the last sequences, in
+    order of first appearance, are held out. Without one all rows form one sequence: its last part is held out, then
+    both parts are cut into consecutive pieces of `length` steps, the last one shorter; targets never cross the
+    boundary between the parts. Training sequences, or pieces, are drawn uniformly with
+    replacement, and shorter ones are padded at the end. Every step is scored, by the squared error, averaged over the
     targets; with `normalize` in units of the standard deviation of the training part. The task is this project's own.
 
     Parameters
@@ -50,15 +50,15 @@ class Table(EpisodeTask):
         without a name are left out. Arrays (rows,) of an npz are columns; arrays (N, T) or (N, T, D) are N sequences of
         T steps, and their columns are called ``name``, or ``name.0``, ``name.1``, ...
     inputs : list of str, optional
-        Columns that go in. Null: every column of numbers (or of true and false) that is not named elsewhere here.
+        Input columns. Null: every column of numbers (or of true and false) that is not named elsewhere here.
     targets : list of str, optional
         Columns to predict. Null: the inputs.
     sequence : str, optional
-        Column that says which sequence a row belongs to.
+        Column that identifies the sequence of each row.
     time : str, optional
         Column of numbers or dates (ISO 8601) that the rows of a sequence are sorted by. Null: the file's order.
     horizon : int
-        Targets are taken so many rows later, >= 0.
+        Number of rows from an input to its target, >= 0.
     length : int, optional
         Steps of the pieces that a single sequence is cut into, >= 1. Null: each part is one piece.
     eval_fraction : float
@@ -134,7 +134,7 @@ class Table(EpisodeTask):
         self._training_mean = self._targets[:cut].mean(axis=0)
 
     def _split_rows(self, rows: int, path: str, fraction: float) -> tuple[Pieces, Pieces, int]:
-        """The pieces of both parts of a single sequence, and the row at which the second begins."""
+        """The pieces of both parts of a single sequence, and the first row of the second part."""
         least = self.horizon + 1
         if rows < 2 * least:
             allowed = f"a table of at least {2 * least} rows (horizon + 1 to train on, as many to evaluate)"
@@ -146,13 +146,13 @@ class Table(EpisodeTask):
         return self._pieces(0, cut), self._pieces(cut, rows), cut
 
     def _pieces(self, start: int, stop: int) -> Pieces:
-        """Rows from `start` up to `stop`, cut: the last `horizon` of them are targets only."""
+        """Rows from `start` up to `stop`, cut into pieces; the last `horizon` rows are targets only."""
         end = stop - self.horizon
         starts = np.arange(start, end, self.length or end - start)
         return Pieces(starts, np.diff(starts, append=end))
 
     def _split_sequences(self, counts: Array, labels: Array, path: str, fraction: float) -> tuple[Pieces, Pieces, int]:
-        """The first and the last sequences, and the row at which the latter begin."""
+        """The training and the held-out sequences, and the first row of the latter."""
         if len(counts) < 2:
             allowed = "a table of at least 2 sequences, one of them to evaluate"
             hint = f"all rows belong to sequence {str(labels[0])!r}; leave sequence out to split them by position"
@@ -170,7 +170,7 @@ class Table(EpisodeTask):
         return Pieces(starts[:kept], steps[:kept]), Pieces(starts[kept:], steps[kept:]), int(starts[kept])
 
     def _check_padding(self, path: str) -> None:
-        """Refuse held-out sequences so unequal that, padded to the longest, they would take far more than the file."""
+        """Refuse held-out sequences whose padding would take far more memory than the file."""
         steps = self.held_out.steps
         values = int(steps.max()) * len(steps) * (self.input_size + self.output_size)
         if 8 * values > npz.LARGEST:
@@ -180,7 +180,7 @@ class Table(EpisodeTask):
 
     @cached_property
     def baseline(self) -> Baseline:
-        """The better, on the evaluation set, of the training mean and (where targets go in, before) the last value."""
+        """The better, on the evaluation set, of the training mean and (if the targets are inputs) the last value."""
         held = self._batch(self.held_out, np.arange(len(self.held_out.starts)))
         wanted = held.targets[held.mask]
         guesses = {"the training mean": self._training_mean}
@@ -211,7 +211,7 @@ class Table(EpisodeTask):
 
 
 def one_column(key: str, value: Any, known: list[str]) -> str:
-    """The name of one column that exists; a whole number may be a name."""
+    """The name of an existing column; a whole number can be a name."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
@@ -223,19 +223,19 @@ def one_column(key: str, value: Any, known: list[str]) -> str:
 
 
 def several_columns(key: str, value: Any, known: list[str]) -> list[str]:
-    """The names of different columns that exist; one name may stand without a list."""
+    """The names of distinct existing columns; a single name needs no list."""
     items = [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
     if not isinstance(items, list | tuple) or not items:
         raise InvalidValue(key, value, "a list of column names, or null", f"for example {key}=[{','.join(known[:2])}]")
     names = [one_column(key, item, known) for item in items]
     if len(set(names)) < len(names):
         twice = next(name for index, name in enumerate(names) if name in names[:index])
-        raise InvalidValue(key, value, "a list of different columns, or null", f"{twice!r} stands in it twice")
+        raise InvalidValue(key, value, "a list of different columns, or null", f"{twice!r} occurs twice in it")
     return names
 
 
 def choose(columns: Columns, path: str, inputs: Any, targets: Any, roles: set[str]) -> tuple[list[str], list[str]]:
-    """The names of the input and the target columns; `roles` are the columns that serve otherwise."""
+    """The names of the input and the target columns; `roles` are the columns with another purpose."""
     known = list(columns.frame.columns)
     wanted = None if targets is None else several_columns("targets", targets, known)
     if inputs is not None:
@@ -256,7 +256,7 @@ def choose(columns: Columns, path: str, inputs: Any, targets: Any, roles: set[st
 
 
 def sequences_of(columns: Columns, name: str | None, path: str) -> tuple[Array, Array]:
-    """The number of each row's sequence, by first appearance, and what each is called."""
+    """The index of each row's sequence, by first appearance, and the sequences' names."""
     import pandas as pd
 
     if columns.ids is not None:
@@ -289,7 +289,7 @@ def row_order(columns: Columns, codes: Array, labels: Array, time: str | None, p
 
 
 def scale_of(column: Array) -> tuple[float, float]:
-    """Mean and standard deviation; the latter is 1 for a constant column, whose own may be a rounding error."""
+    """Mean and standard deviation; the latter is 1 for a constant column, where it could be a rounding error."""
     if column.min() == column.max():
         return float(column[0]), 1.0
     return float(column.mean()), float(column.std())

@@ -1,4 +1,4 @@
-"""Tables of a person's own: CSV, TSV, Parquet and npz files as columns, every refusal naming its place."""
+"""The user's tables: CSV, TSV, Parquet and npz files as columns; every error names its location."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ALLOWED = "the name of a .csv, .tsv (also .csv.gz, .tsv.gz), .parquet or .npz file"
 #: Squares of larger numbers would overflow.
 LARGEST = 1e150
-#: Rows of a Parquet file that are unpacked before their size is looked at.
+#: Rows of a Parquet file that are unpacked between checks of their size.
 PARQUET_ROWS = 1000
 
 
@@ -36,9 +36,9 @@ class Columns:
     frame : pandas DataFrame
         Its columns by name; those without a name are left out.
     place : callable
-        How a person finds row i (from 0) in the file.
+        Location of row i (from 0) in the file, in words.
     ids : array (rows,), optional
-        The sequence that each row belongs to, where the file's arrays say it.
+        The sequence of each row, where the file's arrays define it.
     """
 
     frame: Any
@@ -47,7 +47,7 @@ class Columns:
 
 
 def read_columns(path: Any, text_column: str | None = None) -> Columns:
-    """The columns of a file; `text_column` is kept as it is written, so that 01 and 1 differ."""
+    """The columns of a file; `text_column` is kept as text, so that 01 and 1 differ."""
     hint = "for example task.path=data.csv: its first line names the columns, each further line is a step"
     file = find(path, ALLOWED, hint)
     if file.is_dir():
@@ -91,7 +91,7 @@ def read_separated(file: Path, path: str, separator: str, text_column: str | Non
                 header=0,
                 names=list(range(len(names))),
                 index_col=False,
-                skip_blank_lines=False,  # so that a lost value is not taken for a shorter table
+                skip_blank_lines=False,  # an empty line is a missing value
                 skipinitialspace=True,
                 low_memory=False,
                 dtype={names.index(text_column): str} if text_column in names else None,
@@ -104,7 +104,7 @@ def read_separated(file: Path, path: str, separator: str, text_column: str | Non
 
 
 def malformed(path: str, why: str) -> InvalidValue:
-    """The refusal of lines that don't fit together."""
+    """The error for lines with different numbers of fields."""
     return InvalidValue("path", path, "a table with as many fields in every line as names in the first", why.strip())
 
 
@@ -125,7 +125,7 @@ def fault(text: str, separator: str, count: int) -> str:
                 return f"line {line} has {fields} fields, the first line has {count}"
     except csv.Error as error:
         return f"after line {line}: {error}"
-    return f"a quote on line {line} or later is never closed"  # it has swallowed the rest: its record is the last one
+    return f"a quote on line {line} or later is never closed"  # its record is the last one
 
 
 def place_of(text: str, separator: str, row: int) -> str:
@@ -145,7 +145,7 @@ def read_parquet(file: Path, path: str) -> Columns:
         raise UserError(f"{file.name} needs the package pyarrow", "pip install pyarrow, or save it as CSV") from None
     except Exception as error:  # whatever the reader raises on a damaged file
         why = (reason(error).splitlines() or [""])[0]
-        raise InvalidValue("path", path, "a Parquet file that can be read", f"{file.name}: {why}") from None
+        raise InvalidValue("path", path, "a readable Parquet file", f"{file.name}: {why}") from None
     if any(name is not None for name in frame.index.names):
         try:
             frame = frame.reset_index()
@@ -157,7 +157,7 @@ def read_parquet(file: Path, path: str) -> Columns:
 
 
 def parquet_table(file: Path) -> Any:
-    """The pyarrow table of a Parquet file; a few bytes may stand for any number of rows, so their size is watched."""
+    """The pyarrow table of a Parquet file; a few bytes can encode any number of rows, so the size is monitored."""
     import pyarrow
     from pyarrow import parquet
 
@@ -221,7 +221,7 @@ def check_names(path: str, names: list[str]) -> None:
 
 
 def finish(frame: Any, names: list[str], path: str, place: Callable[[int], str]) -> Columns:
-    """The frame under its columns' names, without nameless columns, or the refusal of one without rows."""
+    """The frame with its column names, without unnamed columns; refused if it has no rows."""
     if not len(frame):
         raise InvalidValue("path", path, "a table with rows", "it names its columns but has no rows")
     kept = [index for index, name in enumerate(names) if name]
@@ -246,7 +246,7 @@ def as_numbers(series: Any) -> Any:
 
 
 def meant_as_numbers(series: Any) -> bool:
-    """Whether at least half of the cells that aren't empty are numbers: the others are slips, to be told."""
+    """Whether at least half of the non-empty cells are numbers; the others are then errors to report."""
     import pandas as pd
 
     if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_complex_dtype(series):
@@ -270,17 +270,17 @@ def check_filled(columns: Columns, name: str, path: str) -> None:
 
 
 def numbers_of(columns: Columns, name: str, path: str, key: str, given: Any) -> Array:
-    """A column as finite float64, or the refusal of the first cell that is none; `key` named the column."""
+    """A column as finite float64, or an error for the first cell that is not a number; `key` named the column."""
     check_filled(columns, name, path)
     series = columns.frame[name]
     values: Array = as_numbers(series).to_numpy(np.float64, na_value=np.nan)
     text = np.flatnonzero(np.isnan(values))
     if len(text):
         cell = series.iloc[int(text[0])]
-        where = f"column {name!r}, {columns.place(int(text[0]))}: {show(str(cell))} is no number"
+        where = f"column {name!r}, {columns.place(int(text[0]))}: {show(str(cell))} is not a number"
         allowed = "a table with a number in every cell of the columns used" if key == "path" else "columns of numbers"
         other = ", or name the inputs to leave the column out" if key == "path" else ", or leave the column out"
-        raise InvalidValue(key, given, allowed, f"{where}; mend it{other}")
+        raise InvalidValue(key, given, allowed, f"{where}; correct it{other}")
     large = np.flatnonzero(~(np.abs(values) < LARGEST))
     if len(large):
         where = f"column {name!r}, {columns.place(int(large[0]))}: {values[large[0]]:g}"
@@ -295,7 +295,7 @@ def times_of(columns: Columns, name: str, path: str) -> Array:
     check_filled(columns, name, path)
     series = columns.frame[name]
     if pd.api.types.is_integer_dtype(series):
-        return np.asarray(series.to_numpy())  # as floats, large ones would fall together
+        return np.asarray(series.to_numpy())  # as floats, large ones would coincide
     if pd.api.types.is_timedelta64_dtype(series):
         return np.asarray(series.to_numpy().astype(np.int64))
     if meant_as_numbers(series):

@@ -35,7 +35,7 @@ PLACES = {
 
 
 class TemporalOrder(EpisodeTask):
-    """Two or three relevant symbols among distractors: say at the end which came, in their order.
+    """Two or three relevant symbols among distractors: report them at the end, in order.
 
     One trial of the default variant, for length 10 and 2 symbols::
 
@@ -43,21 +43,20 @@ class TemporalOrder(EpisodeTask):
         input    d  A  f  c  c  B  e  d  f  c
         target                              AB
 
-    Relevant symbols and distractors are drawn uniformly, and so are the places of the relevant symbols within their
+    Relevant symbols and distractors are drawn uniformly, and so are the positions of the relevant symbols within their
     ranges. Only the last step is scored, by cross-entropy over the 4 or 8 possible orders. T is `length`.
 
     ``pascanu``: Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks", section 4.1,
         as in its authors' code (lengths 50 to 200 there). T steps, counted from 0; relevant symbols A and B,
         distractors c to f. With w = T // 10, the relevant symbols stand at steps w + r and 5T // 10 + r (2 symbols), or
-        w + r, 3T // 10 + r and 6T // 10 + r (3 symbols), each with its own r from 0 to w - 1. The class is
-        v0 + 2 v1 (+ 4 v2) with v = 0 for A and 1 for B. With `longest`, T is uniform from `length` to `longest`, both
-        included (the authors' code leaves the last one out): one number for a whole training batch, each sequence its
-        own in the evaluation set.
+        w + r, 3T // 10 + r and 6T // 10 + r (3 symbols), each with its own r from 0 to w - 1. The class is v0 + 2 v1 (+
+        4 v2) with v = 0 for A and 1 for B. With `longest`, T is uniform from `length` to `longest`, inclusive (the
+        authors' code excludes the latter): one length per training batch, one per sequence in the evaluation set.
     ``hochreiter``: Hochreiter & Schmidhuber 1997, "Long short-term memory", section 5.6, tasks 6a and 6b (T = 100
-        there). T to T + T // 10 steps, each sequence its own number, uniform; E first and B last; relevant symbols X
-        and Y, distractors a to d. Places are read as counting from 1 (E's), both bounds included: for T = 100, 10 to 20
-        and 50 to 60 (2 symbols), or 10 to 20, 33 to 43 and 66 to 76 (3 symbols); for other T, as many hundredths of it,
-        rounded down (this project's own). Classes are in the order XX, XY, YX, YY, or XXX, XXY, XYX, ..., YYY. A
+        there). T to T + T // 10 steps, drawn uniformly for each sequence; E first and B last; relevant symbols X and Y,
+        distractors a to d. Positions are taken to count from 1 (that of E), bounds included: for T = 100, 10 to 20 and
+        50 to 60 (2 symbols), or 10 to 20, 33 to 43 and 66 to 76 (3 symbols); for other T, the same percentages of T,
+        rounded down (this project's own rule). Classes are in the order XX, XY, YX, YY, or XXX, XXY, XYX, ..., YYY. A
         sequence is wrong if any output is off by 0.3 or more; with the softmax here, if the probability of the right
         class is 0.7 or less.
 
@@ -101,7 +100,7 @@ class TemporalOrder(EpisodeTask):
         self.longest = self.length if longest is None else integer("longest", longest, at_least=self.length, hint=hint)
         if isinstance(symbols, bool) or not isinstance(symbols, (int, np.integer)) or symbols not in (2, 3):
             raise InvalidValue("symbols", symbols, "2 or 3", "2 relevant symbols make 4 classes, 3 make 8")
-        self.relevant = int(symbols)  # the attribute `symbols` is taken: it names the tokens
+        self.relevant = int(symbols)  # `symbols` already names the tokens
         self.output_size = 2**self.relevant
         self.input_names = list("ABcdef" if self.variant == "pascanu" else "EBabcdXY")
         self.input_size = len(self.input_names)
@@ -124,7 +123,7 @@ class TemporalOrder(EpisodeTask):
         return self._pascanu(np.broadcast_to(self._lengths(1, rng), batch_size), rng)
 
     def evaluation(self, *, rng: Generator) -> Batch:
-        """`eval_sequences` fresh sequences, each of its own length where lengths vary."""
+        """`eval_sequences` fresh sequences, each with its own length where lengths vary."""
         if self.variant == "hochreiter":
             return self._hochreiter(self.eval_sequences, rng)
         return self._pascanu(self._lengths(self.eval_sequences, rng), rng)
@@ -139,9 +138,9 @@ class TemporalOrder(EpisodeTask):
     def solved(self, report: Any) -> bool | None:
         """By `success`, on the evaluation set.
 
-        The rule of Hochreiter & Schmidhuber is over the latest 2000 sequences of training; they also ask for an average
-        error below 0.1, which is left out: it is one of logistic outputs. That of Pascanu et al. is over 10,000 fresh
-        sequences.
+        The rule of Hochreiter & Schmidhuber refers to the latest 2000 training sequences; their further condition, an
+        average error below 0.1, is omitted, since it concerns logistic outputs. That of Pascanu et al. refers to 10,000
+        fresh sequences.
         """
         evaluation = report.evaluation
         if evaluation is None:
@@ -167,14 +166,14 @@ class TemporalOrder(EpisodeTask):
         return _scored_at_the_end(inputs, lengths, answers)
 
     def _hochreiter(self, count: int, rng: Generator) -> Batch:
-        """As many sequences, each of its own length."""
+        """`count` sequences, each with its own length."""
         lengths = self.length + rng.integers(self.length // 10 + 1, size=count)
         each = np.arange(count)
         inputs = rng.integers(2, 6, size=(int(lengths.max()), count))  # a, b, c, d
         answers = np.zeros(count, np.int64)
         for index, (low, high) in enumerate(PLACES["hochreiter", self.relevant]):
             which = rng.integers(2, size=count)
-            # Places count from 1 in the paper.
+            # Positions count from 1 in the paper.
             places = rng.integers(low * self.length // 100 - 1, high * self.length // 100, size=count)
             inputs[places, each] = which + 6
             answers += which << (self.relevant - 1 - index)
@@ -184,7 +183,7 @@ class TemporalOrder(EpisodeTask):
 
 
 def _scored_at_the_end(inputs: Array, lengths: Array, answers: Array) -> Batch:
-    """Sequences (T, N) that end in zeros after their lengths (N,), and whose last step is scored against its answer."""
+    """Sequences (T, N), zero after their lengths (N,) and scored at their last steps."""
     inputs[np.arange(len(inputs))[:, np.newaxis] >= lengths] = 0
     targets = np.zeros_like(inputs)
     targets[lengths - 1, np.arange(len(lengths))] = answers

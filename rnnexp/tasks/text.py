@@ -25,15 +25,15 @@ class Text(StreamTask):
         target   h  e     c  a  t
 
     Every step is scored, by cross-entropy over the vocabulary. The text is split by position: the last part is for
-    evaluation. Training streams start evenly spread over the training part, read on without a gap, and go round
-    at its end. The vocabulary is every character of the whole text, as in Karpathy's char-rnn.
+    evaluation. Training streams start evenly spaced over the training part, are read without gaps, and wrap around at
+    its end. The vocabulary is every character of the whole text, as in Karpathy's char-rnn.
 
     Parameters
     ----------
     output_size : int, optional
         Cap on the vocabulary, >= 2: the rarest characters of the training part become one unknown symbol.
     path : str, optional
-        A UTF-8 text file, also packed as .gz. Without one, the reference text of the Python language that CPython ships
+        A UTF-8 text file, also gzipped (.gz). Without one, the reference text of the Python language that CPython ships
         (`pydoc_data.topics`).
     eval_fraction : float
         Share of the text, from its end, that is kept for evaluation, in (0, 1).
@@ -73,7 +73,7 @@ class Text(StreamTask):
         return Baseline(loss, accuracy, "a bigram model of the training part", exact=False)
 
     def begin(self, batch_size: int, *, rng: Generator) -> Place:
-        """Streams evenly spread over the training part."""
+        """Streams evenly spaced over the training part."""
         length = len(self.training_tokens)
         if batch_size > length:
             raise InvalidValue("batch_size", batch_size, f"<= {length}, the characters to train on")
@@ -105,7 +105,7 @@ class Text(StreamTask):
 
     @property
     def start(self) -> int:
-        """A token to begin generated text with: the line break, or else the first token of the text."""
+        """A token to start generated text from: the line break, or else the first token of the text."""
         return self.characters.index("\n") if "\n" in self.characters else int(self.training_tokens[0])
 
     def encode(self, text: str) -> Tokens:
@@ -128,8 +128,8 @@ def python_reference() -> str:
 
 
 def read_text(path: str) -> str:
-    """The text of a UTF-8 file; `InvalidValue` on what is missing, empty, too large, or no text."""
-    allowed = "a UTF-8 text file that can be read"
+    """The text of a UTF-8 file; `InvalidValue` if it is missing, empty, too large, or not text."""
+    allowed = "a readable UTF-8 text file"
     try:
         text = read_bytes(find(path, allowed), path, allowed).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -148,7 +148,7 @@ def read_text(path: str) -> str:
 
 
 def printable(character: str) -> str:
-    """A character as it can stand in a table: a space as an open box, others that do not print as their escapes."""
+    """A character for a table: a space as an open box, unprintable ones as escapes."""
     if character == " ":
         return "\N{OPEN BOX}"
     return character if character.isprintable() else character.encode("unicode_escape").decode()
@@ -165,7 +165,7 @@ def vocabulary(codes: Any, training: Any, cap: int | None) -> list[str]:
 
 
 def tokenize(codes: Any, characters: list[str]) -> Tokens:
-    """The place of each code point among `characters`; the last place, the unknown symbol's, for all others."""
+    """The index of each code point in `characters`; the last index, the unknown symbol, for all others."""
     table = np.array([ord(character) for character in characters])
     order = np.argsort(table)
     at = np.minimum(np.searchsorted(table[order], codes), len(table) - 1)
@@ -188,7 +188,7 @@ def bigram_scores(training: Tokens, evaluation: Tokens, size: int) -> tuple[floa
     at = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
     seen = np.where(pairs[at] == wanted, counts[at], 0)
     context = evaluation[:-1]
-    # A context never seen in training leaves the unigram model alone.
+    # For a context never seen in training this is the unigram model.
     weight = np.maximum(followers[context], 1)
     probability = (seen + weight * unigram[evaluation[1:]]) / (follower_total[context] + weight)
 

@@ -1,4 +1,4 @@
-"""One sequence laid out to be read: its inputs, and its targets at the steps that are scored."""
+"""One sequence as readable text: its inputs, and its targets at the scored steps."""
 
 from collections.abc import Sequence
 
@@ -17,13 +17,13 @@ def trial_text(task: Task, batch: Batch, *, sequence: int = 0, width: int = 100)
     sequence : int
         Which of them.
     width : int
-        Characters in a line; a longer sequence goes on below.
+        Characters per line; longer sequences are wrapped.
 
     Returns
     -------
     str
         A row of step numbers, of each input, of each target at scored steps (and of the classes that count as right,
-        where a task has such), and of marks under the scored steps.
+        if any), and of marks under the scored steps.
     """
     rows = {"step": [str(step) for step in range(len(batch.inputs))]}
     rows.update(_rows("input", batch.inputs[:, sequence], task.input_names))

@@ -1,4 +1,4 @@
-"""Two lags: a coin that two bits of the past have loaded, and a known best loss for each that is learnt."""
+"""Two lags: a coin biased by two past bits, with a known best loss for each dependency learned."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from rnnexp.tasks.base import Baseline, Batch, Place, StreamTask
 
 
 class TwoLag(StreamTask):
-    """Predict a coin whose bias two bits of the past have set.
+    """Predict a coin whose bias is set by two past bits.
 
     A stream, for lags 1 and 3 with weights 0.5 and -0.25::
 
@@ -21,9 +21,10 @@ class TwoLag(StreamTask):
 
     The inputs are fair coin flips X_t; the target Y_t is 1 with probability .5 + first_weight * X_{t - first_lag} +
     second_weight * X_{t - second_lag}. Every step from step `second_lag` of the stream on is scored, by cross-entropy
-    over the two values; before, one of the two bits does not exist (the published program takes it from the other end
-    of its series). Which of the two dependencies a network has learnt shows in its loss: see `floors`. They are, for
-    the published values, .6616 with none, .6277 with the second alone, .5192 with the first alone and .4545 with both.
+    over the two values; before that, one of the two bits does not exist (the published program takes it from the other
+    end of its series). The loss shows which of the two dependencies a network has learned: see `floors`. For the
+    published values they are .6616 with none, .6277 with the second alone, .5192 with the first alone and .4545 with
+    both.
 
     R2RT 2016, "Recurrent neural networks in TensorFlow I": lags 3 and 8, weights .5 and -.25, one series of 1,000,000
     steps cut into 200 streams; here streams have no end.
@@ -44,7 +45,7 @@ class TwoLag(StreamTask):
     output_size = 2
     scored = "every step from step `second_lag` on"
     paper = 'R2RT 2016, "Recurrent neural networks in TensorFlow I"'
-    success = "the loss is nearer to that of knowing both bits than the first alone (this project's own rule)"
+    success = "the loss is closer to that of both bits than to that of the first alone (this project's own rule)"
 
     def __init__(
         self,
@@ -67,15 +68,15 @@ class TwoLag(StreamTask):
             "eval_steps",
             eval_steps,
             at_least=self.second_lag + 1,
-            hint="fewer leave no step to score: it is second_lag + 1",
+            hint="fewer than second_lag + 1 steps leave nothing to score",
         )
         self.floor = self.floors()["both"]
 
     def floors(self) -> dict[str, float]:
-        """The best loss, in nats, of who knows none of the bits, the first one, the second one, or both.
+        """The best loss, in nats, given none of the bits, the first, the second, or both.
 
-        An unknown bit is 0 or 1 with equal chance, so the probability that is left is the mean over it; the loss is the
-        mean entropy over the known ones.
+        An unknown bit is 0 or 1 with equal probability and is averaged over; the loss is the mean entropy over the
+        known bits.
         """
         # Axis 0 is the first bit, axis 1 the second.
         ones = 0.5 + np.add.outer([0.0, self.first_weight], [0.0, self.second_weight])
@@ -88,19 +89,19 @@ class TwoLag(StreamTask):
 
     @property
     def baseline(self) -> Baseline:
-        """The coin's mean bias, .5 + (first_weight + second_weight) / 2, whatever was read: the floor "none"."""
+        """The coin's mean bias, .5 + (first_weight + second_weight) / 2, regardless of the input: the floor "none"."""
         ones = 0.5 + (self.first_weight + self.second_weight) / 2
-        return Baseline(self.floors()["none"], max(ones, 1.0 - ones), "the share of ones, whatever was read")
+        return Baseline(self.floors()["none"], max(ones, 1.0 - ones), "the share of ones, regardless of the input")
 
     def begin(self, batch_size: int, *, rng: Generator) -> Place:
         """No bit seen yet."""
         return Place({"bits": np.zeros((self.second_lag, batch_size), np.int64), "seen": np.zeros(1, np.int64)})
 
     def read(self, place: Place, steps: int, *, rng: Generator) -> Batch:
-        """Tokens (T, N) and, as targets, the loaded coins."""
+        """Tokens (T, N) and, as targets, the biased coins."""
         past, seen = place.arrays["bits"], place.arrays["seen"]
         count = past.shape[1]
-        # Both draws of a step side by side: a stream read in pieces is then the stream read at once.
+        # Both draws of a step together: reading a stream in pieces then gives the same stream.
         drawn = rng.random((steps, 2, count))
         bits = np.concatenate([past, (drawn[:, 0] < 0.5).astype(np.int64)])
         first = bits[self.second_lag - self.first_lag :][:steps]
@@ -120,7 +121,7 @@ class TwoLag(StreamTask):
 
 
 def _weight(key: str, value: float, other: float) -> float:
-    """A weight with which, alone and added to `other`, 0.5 stays within 0 and 1."""
+    """A weight that, alone or added to `other`, keeps 0.5 + weight within [0, 1]."""
     given = number(key, value)
     lowest, highest = max(-0.5, -0.5 - other), min(0.5, 0.5 - other)
     if given == 0 or not lowest <= given <= highest:

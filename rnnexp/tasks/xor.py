@@ -1,4 +1,4 @@
-"""Delayed XOR: two bits of the past have to be kept and compared."""
+"""Delayed XOR: two past bits have to be kept and compared."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class Xor(StreamTask):
         target               1  1  1 ...
 
     Bits are fair coin flips. Every step from step 2 * lag of the stream on is scored, by cross-entropy over the two
-    values. Either bit alone says nothing about the target, so that there is nothing to learn before both are
+    values. Either bit alone says nothing about the target, so nothing can be learned before both are
     remembered. Engelken 2023, "Gradient flossing", where the target is |s_{t - d} - s_{t - 2 d}|, and the delay d is
     raised until learning fails; there sequences have an end, and steps without a second bit have the target 0.
 
@@ -48,7 +48,7 @@ class Xor(StreamTask):
             "eval_steps",
             eval_steps,
             at_least=2 * self.lag + 1,
-            hint="fewer leave no step to score: it is 2 * lag + 1",
+            hint="fewer than 2 * lag + 1 steps leave nothing to score",
         )
 
     @property

@@ -1,4 +1,4 @@
-"""Gradient clipping: each returns the gradient's norm as it was before."""
+"""Gradient clipping; each rule returns the norm before clipping."""
 
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ Array = NDArray[Any]
 
 
 class Clipping(Protocol):
-    """What `train` asks of a clipping rule."""
+    """The interface of a clipping rule."""
 
     def __call__(self, gradient: Array) -> tuple[Array, Array]:
         """Change `gradient` (..., P) in place; its norm before (...) in float64, and whether it was clipped (...)."""
@@ -36,14 +36,14 @@ class NormClipping:
         norm = row_norms(gradient)
         clipped = norm > self.threshold
         if clipped.any():
-            # Dividing by infinity would hide a gradient that is not finite; it is left for the loop to see.
+            # Dividing by infinity would hide a non-finite gradient, which the loop has to detect.
             scale = np.where(clipped & np.isfinite(norm), self.threshold / np.maximum(norm, self.threshold), 1.0)
             gradient *= scale.astype(gradient.dtype)[..., np.newaxis]
         return norm, clipped
 
 
 class ValueClipping:
-    """Every element into [-threshold, threshold], which may turn the gradient. Graves 2013, section 2.1.
+    """Clip every element to [-threshold, threshold], which may change the direction. Graves 2013, section 2.1.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class ValueClipping:
     def __call__(self, gradient: Array) -> tuple[Array, Array]:
         """Clip in place; the norm before, and whether any element was beyond the threshold."""
         norm = row_norms(gradient)
-        # What is not finite is left for the loop to see.
+        # Non-finite elements are left for the loop to detect.
         clipped = np.isfinite(norm) & (np.abs(gradient).max(axis=-1, initial=0.0) > self.threshold)
         if np.any(clipped):
             limited = np.clip(gradient, -self.threshold, self.threshold)

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from rnnexp.layers import CRITERIA, Network
 from rnnexp.tasks import Batch, Task
 
-#: Steps that are computed at once, to bound the memory; the state is carried, so the result is the same.
+#: Steps computed at once, to bound the memory; the state is carried, so the result is the same.
 WINDOW = 100
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came out.
+    """The result of an evaluation.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Evaluation:
 
 
 def scored_part(mask: NDArray[Any]) -> tuple[Any, NDArray[Any] | None]:
-    """Index of the steps of a mask (T, N) that any sequence scores, and the mask of these; None if that is all true."""
+    """Index of the scored steps of a mask (T, N), and the mask at these; None if that is all true."""
     if np.logical_and.reduce(mask, axis=None):
         return slice(None), None
     steps = scored_steps(mask)
@@ -46,13 +46,13 @@ def scored_part(mask: NDArray[Any]) -> tuple[Any, NDArray[Any] | None]:
 
 
 def scored_steps(mask: NDArray[Any]) -> Any:
-    """Steps of a mask (T, N) that any sequence scores, as an index into the time axis."""
+    """The steps of a mask (T, N) that are scored in any sequence, as an index into the time axis."""
     any_scored = np.logical_or.reduce(mask, axis=-1)
     return slice(None) if any_scored.all() else np.flatnonzero(any_scored)
 
 
 class Score:
-    """What becomes of a network's outputs, window after window.
+    """Accumulates the scores of a network's outputs, window by window.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Score:
         The whole sequences.
     target_kind : {"classes", "values"}
     task : Task, optional
-        Says what is wrong by its paper's rule.
+        Provides the rule for wrong outputs.
     """
 
     def __init__(self, batch: Batch, target_kind: str, task: Task | None) -> None:
@@ -72,7 +72,7 @@ class Score:
         self.failed: NDArray[Any] = np.zeros_like(self.any_scored)
 
     def add(self, outputs: NDArray[Any], window: Batch) -> None:
-        """Take in the outputs (S, N, O) of a window's scored steps, and these steps themselves."""
+        """Add the outputs (S, N, O) of a window's scored steps, and these steps of the batch."""
         here = int(window.mask.sum())
         if not here:
             return
@@ -88,7 +88,7 @@ class Score:
             self.failed |= wrong.any(axis=0)
 
     def result(self) -> Evaluation:
-        """The means over everything."""
+        """The means over everything added."""
         if not self.count:
             raise ValueError("no step of these sequences is scored")
         by_sequence = float(self.failed[self.any_scored].mean())
@@ -107,12 +107,12 @@ def evaluate(network: Network, batch: Batch, target_kind: str, task: Task | None
     Parameters
     ----------
     network : Network
-        Its state is lost; give a `Network.replica` to keep it.
+        Its state is overwritten; pass a `Network.replica` to keep it.
     batch : Batch
         Sequences (T, N, ...).
     target_kind : {"classes", "values"}
     task : Task, optional
-        Says what is wrong by its paper's rule.
+        Provides the rule for wrong outputs.
     """
     network.reset_state()
     score = Score(batch, target_kind, task)
@@ -128,14 +128,14 @@ def evaluate(network: Network, batch: Batch, target_kind: str, task: Task | None
 def evaluate_copies(
     network: Network, batches: Sequence[Batch], target_kind: str, tasks: Sequence[Task]
 ) -> list[Evaluation]:
-    """`evaluate` of networks side by side, each on sequences of its own: the same numbers as one by one.
+    """`evaluate` for stacked networks, each on its own sequences: the same numbers as one by one.
 
     Parameters
     ----------
     network : Network
         K copies.
     batches : sequence of K Batches
-        With the same number of steps and sequences, and the same steps scored.
+        With equal numbers of steps and sequences, and the same scored steps.
     target_kind : {"classes", "values"}
     tasks : sequence of K Tasks
     """

@@ -1,4 +1,4 @@
-"""The training loop: an iterator of reports. What becomes of them is for the one who iterates to decide."""
+"""The training loop: an iterator of reports, which the caller may record, plot or ignore."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from rnnexp.training.trainer import Report, Trainer
 
 
 class Run:
-    """A training run that can be gone through: the trainer, and when it is looked at.
+    """A training run to iterate over: the trainer, and the schedule of evaluations and gradient studies.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Run:
         return self.study is not None and (step % self.study_every == 0 or step == self.steps)
 
     def look(self, report: Report, evaluation: Evaluation | None = None) -> None:
-        """Add to a report what is due after its update; the evaluation if it was not made elsewhere."""
+        """Add the evaluation (unless given) and the study that are due after a report's update."""
         evaluate_now = evaluation is None and self.evaluation_due(report.step)
         study_now = self.study_due(report.step)
         if report.diverged or not (evaluate_now or study_now or evaluation):
@@ -98,7 +98,7 @@ def prepare(
     study: Callable[[Network], Any] | None = None,
     study_every: int | None = None,
 ) -> Run:
-    """A training run that has not begun: `Run.reports` trains.
+    """A training run that has not started; `Run.reports` trains.
 
     Parameters
     ----------
@@ -117,13 +117,13 @@ def prepare(
     schedule : Schedule, optional
         Of the learning rate; constant when not given.
     batch_size : int
-        Sequences side by side, >= 1.
+        Sequences per batch, >= 1.
     evaluate_on : Batch, optional
         Held-out sequences, evaluated at step 0, every `eval_every` updates, and at the end.
     eval_every : int, optional
         Updates between evaluations; a twentieth of `steps`, and at least 5, when not given.
     study : callable, optional
-        Called with a replica of the network; what it returns is in the report.
+        Called with a replica of the network; its result is part of the report.
     study_every : int, optional
         Updates between studies, which are also made at step 0 and at the end; a tenth of `steps`,
         and at least 100, when not given.
@@ -135,7 +135,7 @@ def prepare(
     Raises
     ------
     InvalidValue
-        If a number is out of range, or a stream is to be gone through whole.
+        If a number is out of range, or a stream is not truncated.
     """
     steps = integer("steps", steps, at_least=1)
     batch_size = integer("batch_size", batch_size, at_least=1)
@@ -144,7 +144,7 @@ def prepare(
     bptt = bptt or TruncatedBPTT(None)
     if bptt.length is None and not isinstance(task, EpisodeTask):
         raise InvalidValue(
-            "bptt_length", None, "a whole number >= 1 for this task", "it is a stream, which has no end: try 20"
+            "bptt_length", None, "a whole number >= 1 for this task", "the task is an endless stream: try 20"
         )
     regularizer = regularizer or NoRegularizer()
     regularizer.check(network)
@@ -165,7 +165,7 @@ def prepare(
 
 
 def train(network: Network, task: Task, **settings: Any) -> Iterator[Report]:
-    """Train a network and report every update; the settings, and what is refused, are those of `prepare`.
+    """Train a network and report every update; the settings and errors are those of `prepare`.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def train(network: Network, task: Task, **settings: Any) -> Iterator[Report]:
         Changed in place.
     task : Task
     **settings
-        ``optimizer``, ``steps`` and ``rng`` must be given.
+        ``optimizer``, ``steps`` and ``rng`` are required.
 
     Yields
     ------

@@ -11,14 +11,14 @@ Array = NDArray[Any]
 
 
 class Optimizer(Protocol):
-    """What `train` asks of an optimizer.
+    """The interface of an optimizer.
 
     Attributes
     ----------
     learning_rate : float
-        Step size; a schedule multiplies it for the time of an update.
+        Step size; a schedule scales it for the duration of an update.
     slots : dict of arrays
-        Everything that it remembers from one update to the next.
+        Its state between updates.
     """
 
     learning_rate: float
@@ -30,9 +30,9 @@ class Optimizer(Protocol):
 
 
 class SGD:
-    """Gradient descent, with momentum if asked for.
+    """Gradient descent, optionally with momentum.
 
-    v <- momentum * v + g; w <- w - learning_rate * v (Polyak 1964), or with Nesterov's look ahead
+    v <- momentum * v + g; w <- w - learning_rate * v (Polyak 1964), or with Nesterov momentum
     w <- w - learning_rate * (g + momentum * v), in the form of Sutskever et al. 2013, section 2, that needs no second
     evaluation.
 
@@ -43,7 +43,7 @@ class SGD:
     momentum : float
         Decay of the velocity v, in [0, 1).
     nesterov : bool
-        Look ahead; needs momentum > 0.
+        Nesterov momentum; needs momentum > 0.
     """
 
     def __init__(self, learning_rate: float = 0.1, momentum: float = 0.0, nesterov: bool = False) -> None:
@@ -80,7 +80,7 @@ class Adagrad:
     epsilon : float
         Added to the root, > 0.
     initial : float
-        Where the sum of squares starts, >= 0.
+        Initial sum of squares, >= 0.
     """
 
     def __init__(self, learning_rate: float = 0.1, epsilon: float = 1e-10, initial: float = 0.0) -> None:
@@ -113,9 +113,9 @@ class RMSProp:
     epsilon : float
         Added to the root, >= 0.
     momentum : float
-        In [0, 1): v <- momentum * v + g / (sqrt(s) + epsilon), and v takes the place of the latter.
+        In [0, 1): v <- momentum * v + g / (sqrt(s) + epsilon), and v replaces the latter.
     initial : float
-        Where s starts, >= 0; some papers start it above zero and do without epsilon.
+        Initial s, >= 0; some papers start above zero and use no epsilon.
     """
 
     def __init__(
@@ -232,7 +232,7 @@ class AdamW(Adam):
 
 
 def _slot(slots: dict[str, Array], name: str, vector: Array, initial: float = 0.0) -> Array:
-    """What an optimizer remembers under a name; made when first asked for."""
+    """An optimizer's state array of a given name, created on first use."""
     if name not in slots:
         slots[name] = np.full_like(vector, initial)
     return slots[name]

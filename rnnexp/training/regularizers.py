@@ -11,15 +11,15 @@ from rnnexp.layers.base import mean_over_scored, weight_gradient
 
 Array = NDArray[Any]
 
-#: Squared norm under which a gradient counts as gone, as in the code of Pascanu et al.
+#: Squared norm below which a gradient counts as vanished, as in the code of Pascanu et al.
 GONE = 1e-20
 
 
 class Regularizer(Protocol):
-    """What `train` asks of a regularizer."""
+    """The interface of a regularizer."""
 
     def check(self, network: Network) -> None:
-        """Raise a `UserError` if it can't be used with this network."""
+        """Raise a `UserError` if it does not apply to this network."""
         ...
 
     def __call__(self, network: Network) -> Any:
@@ -41,7 +41,7 @@ class NoRegularizer:
 class WeightDecay:
     """strength / 2 * ||W||^2 over all trained weight matrices, biases and initial states left out.
 
-    Krogh & Hertz 1992. Its gradient goes through the optimizer; for decay beside the optimizer see `AdamW`.
+    Krogh & Hertz 1992. Its gradient goes through the optimizer; for decoupled decay see `AdamW`.
 
     Parameters
     ----------
@@ -68,11 +68,12 @@ class WeightDecay:
 
 
 class Omega:
-    """Keep the gradient's norm on its way back: Pascanu, Mikolov & Bengio 2013, section 3.3.
+    """Preserve the gradient's norm on its way back: Pascanu, Mikolov & Bengio 2013, section 3.3.
 
-    With dL/dh_t the whole loss's gradient and v_t = dL/dh_t dh_t/dh_{t-1} what step t hands back, the penalty is the
-    mean of (||v_t||^2 / ||dL/dh_t||^2 - 1)^2 over all steps and sequences whose gradient is not gone. As in the paper
-    (equation 10), only the immediate derivative with respect to Wh is taken: states and gradients count as constants.
+    With dL/dh_t the gradient of the total loss and v_t = dL/dh_t dh_t/dh_{t-1} the gradient passed back by step t, the
+    penalty is the mean of (||v_t||^2 / ||dL/dh_t||^2 - 1)^2 over all steps and sequences with a non-zero gradient. As
+    in the paper (equation 10), only the immediate derivative with respect to Wh is taken: states and gradients are
+    treated as constants.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ class Omega:
         self.squared = squared
 
     def check(self, network: Network) -> None:
-        """It is defined for vanilla layers only."""
+        """Only vanilla layers are supported."""
         for layer in network.recurrent.layers:
             if not isinstance(layer, TimeRNN):
                 raise UserError(
@@ -111,7 +112,7 @@ class Omega:
 
 
 def each_copy(strength: Any, like: Array) -> Any:
-    """A strength as it is, or those of several networks (...) laid out and rounded for an array (..., D, H)."""
+    """A scalar strength unchanged, or those of several networks (...) reshaped and rounded for an array (..., D, H)."""
     if not isinstance(strength, np.ndarray):
         return strength
     return strength.astype(like.dtype).reshape(*strength.shape, *(1,) * (like.ndim - strength.ndim))
@@ -131,8 +132,8 @@ def omega(dhs: Array, dpres: Array, Wh: Array, *, squared: bool = True) -> tuple
     -------
     penalty : array (...)
     gradient : array (..., H, H)
-        Of the penalty in Wh; dOmega/dWh_io = sum of c v_i u_o, with c = 4 (r - 1) / ||dh||^2 over the count, r the
-        ratio of the squared norms, or c = 2 (1 - 1 / sqrt(r)) / ||dh||^2 without squaring.
+        Of the penalty in Wh; dOmega/dWh_io = sum of c v_i u_o, with c = 4 (r - 1) / ||dh||^2 divided by the count, r
+        the ratio of the squared norms, or c = 2 (1 - 1 / sqrt(r)) / ||dh||^2 without squaring.
     """
     handed = dpres @ Wh.swapaxes(-1, -2)
     before = np.einsum("...i,...i->...", dhs, dhs, dtype=np.result_type(dhs, np.float64))

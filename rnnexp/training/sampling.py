@@ -1,4 +1,4 @@
-"""Sequences drawn from a trained network, one step after another."""
+"""Sequences sampled from a trained network, one step at a time."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from rnnexp.layers import Network
 
 
 def generate(network: Network, start: int, steps: int, *, rng: Generator) -> NDArray[np.int64]:
-    """Tokens drawn from the softmax of a network that predicts the next token, fed with its own draws.
+    """Tokens sampled from the softmax of a network that predicts the next token, fed back as inputs.
 
     Parameters
     ----------
     network : Network
-        Its own state is left alone.
+        Its state is left unchanged.
     start : int
-        The token that it is given first; not part of the result.
+        The first input; not part of the result.
     steps : int
-        Tokens to draw.
+        Tokens to sample.
     rng : numpy Generator
 
     Returns

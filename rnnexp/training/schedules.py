@@ -1,4 +1,4 @@
-"""Learning-rate schedules: by what an optimizer's learning rate is multiplied at each update."""
+"""Learning-rate schedules: the factor on the optimizer's learning rate at each update."""
 
 import math
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ class Schedule(ABC):
     Parameters
     ----------
     warmup : int
-        Updates in which the factor rises to its full value, >= 0: k / warmup at the k-th of them.
+        Updates in which the factor rises linearly to its full value, >= 0: k / warmup at the k-th.
     """
 
     def __init__(self, warmup: int = 0) -> None:
@@ -30,7 +30,7 @@ class Schedule(ABC):
 
 
 class Constant(Schedule):
-    """The learning rate as it is, after the warm-up."""
+    """A constant learning rate, after the warm-up."""
 
     def after_warmup(self, done: int, steps: int) -> float:
         """One."""
@@ -76,5 +76,5 @@ class Cosine(Schedule):
         self.final = number("final", final, at_least=0)
 
     def after_warmup(self, done: int, steps: int) -> float:
-        """Final + (1 - final) (1 + cos(pi done / steps)) / 2."""
+        """final + (1 - final) (1 + cos(pi done / steps)) / 2."""
         return self.final + (1.0 - self.final) * (1.0 + math.cos(math.pi * done / steps)) / 2.0

@@ -1,4 +1,4 @@
-"""The data of many networks side by side: K windows (T, N, ...) as one (T, K, N, ...)."""
+"""The data of stacked networks: K windows (T, N, ...) as one (T, K, N, ...)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ Array = NDArray[Any]
 
 @dataclass
 class Joined:
-    """What K networks read next.
+    """The next window of K networks.
 
     Attributes
     ----------
     inputs : array (T, K, N, ...)
     scored : slice or index array
-        The steps that are scored.
+        The scored steps.
     targets, mask : arrays (S, K, N, ...)
         At these steps.
     first : Drawn
-        Of the first network; in all but the numbers it is like the others'.
+        The first network's window; the others differ in their numbers only.
     """
 
     inputs: Array
@@ -48,9 +48,9 @@ class Joined:
 
 
 def draw_episodes(trainers: Sequence[Trainer]) -> Joined | None:
-    """The trainers' next episodes, drawn all at once; None if the task can't, or if they are not read whole.
+    """The trainers' next episodes, drawn at once; None if the task can't do that, or if they are not read whole.
 
-    Each trainer's generator is used as if it drew for itself.
+    Each trainer's generator advances as if it had drawn alone.
     """
     data, segment = trainers[0].data, trainers[0].bptt.segment(rng=trainers[0].truncation)
     task = data.task
@@ -75,7 +75,7 @@ def draw_episodes(trainers: Sequence[Trainer]) -> Joined | None:
 
 @cache
 def _draws_copies(task: type[EpisodeTask]) -> bool:
-    """Whether a task's `sample_copies` goes with its `sample`: a subclass may have overridden the one alone."""
+    """Whether a task's `sample_copies` matches its `sample`: a subclass may have overridden only the latter."""
     return next("sample_copies" in vars(kind) for kind in task.__mro__ if {"sample", "sample_copies"} & set(vars(kind)))
 
 
@@ -89,7 +89,7 @@ def stacked(arrays: Sequence[Array]) -> Array:
 
 
 def fit_together(drawn: Sequence[Drawn]) -> bool:
-    """Whether some windows can be laid side by side: one shape, one place in the sequence, the same steps scored."""
+    """Whether windows can be stacked: same shape, same position in the sequence, same scored steps."""
     first = drawn[0]
     shapes, fresh = (first.chunk.inputs.shape, first.chunk.targets.shape), first.fresh
     for one in drawn:

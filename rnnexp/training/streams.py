@@ -8,8 +8,8 @@ from rnnexp.checks import integer
 class Streams:
     """Independent generators for initialisation, training data, evaluation data and sampling.
 
-    What one of them draws does not depend on what another was asked for, so that a change of the hidden size
-    leaves the data as they are.
+    The draws of one do not depend on those of another, so that a change of the hidden size leaves the data
+    unchanged.
 
     Parameters
     ----------

@@ -82,7 +82,7 @@ def loss_paths():
     """Every way from a loss at step t back to step s <= t: {(t, s): {parameter: its share of the gradient}}.
 
     The loss is the mean over all scored steps. Plain loops over sequences and steps, one outer product at a time,
-    for networks with a learned input map; the output layer's gradient goes the way (t, t).
+    for networks with an embedding; the output layer's gradient goes the way (t, t).
     """
     slope = {"tanh": lambda h: 1.0 - h * h, "identity": np.ones_like, "relu": lambda h: (h > 0) * 1.0}
     forward = {"tanh": np.tanh, "identity": np.copy, "relu": lambda x: x * (x > 0)}

@@ -185,7 +185,7 @@ def test_a_long_table_shows_the_best(here, tmp_path, capsys, monkeypatch):
         (["--by", "seed"], ["--by", "other than seed"]),
         (["--uri", "sqlite:///sub/none.db"], ["sub/none.db", "no such file"]),
         (["--uri", "mlruns"], ["must be a database or a server"]),
-        (["--out", "mlflow.db"], ["--out", "mlflow.db", "a folder that can be written"]),
+        (["--out", "mlflow.db"], ["--out", "mlflow.db", "a writable folder"]),
         (["--uri", "mlruns"], ["--uri must be", "try --uri sqlite:///mlflow.db"]),
         (["--by", "hidden_size,cel"], ["--by", "got cel", "did you mean 'cell'?"]),
         (["--by"], ["--by", "python -m rnnexp.report --help"]),
@@ -244,9 +244,9 @@ def test_mistakes_in_the_arguments_of_the_ui_are_told_in_two_lines(arguments, na
 
 def test_an_output_folder_in_which_nothing_can_be_written(here, tmp_path):
     (tmp_path / "out" / "sweep.csv").mkdir(parents=True)
-    refused(main, ["--out", str(tmp_path / "out")], ["--out must be a folder that can be written", "sweep.csv"])
+    refused(main, ["--out", str(tmp_path / "out")], ["--out must be a writable folder", "sweep.csv"])
     (tmp_path / "file").write_text("")
-    refused(main, ["--out", str(tmp_path / "file")], ["--out must be a folder that can be written"])
+    refused(main, ["--out", str(tmp_path / "file")], ["--out must be a writable folder"])
 
 
 def test_a_sweep_of_another_experiment_is_told_where_it_is(here):

@@ -9,8 +9,8 @@ MISTAKES = [
     # what was typed, and what the answer must name
     (["hidden_size=4,0"], ["hidden_size must be a whole number >= 1, got 0", "in the job", "hidden_size=0"]),
     (["hidden_size=4,abc"], ["hidden_size must be a whole number >= 1, got ", "abc"]),
-    (["hiden_size=4,5"], ["there is no key 'hiden_size'", "did you mean 'hidden_size'"]),
-    (["optimizer.lr=0.1,0.2"], ["there is no key 'optimizer.lr'", "did you mean 'optimizer.learning_rate'"]),
+    (["hiden_size=4,5"], ["unknown key 'hiden_size'", "did you mean 'hidden_size'"]),
+    (["optimizer.lr=0.1,0.2"], ["unknown key 'optimizer.lr'", "did you mean 'optimizer.learning_rate'"]),
     (["cell=rnn,lstn"], ["cell", "lstn", "did you mean 'lstm'"]),
     (["hidden_size="], ["hidden_size must be "]),
     (["hidden_size=choice()"], ["hidden_size=choice()", "choice needs values"]),
@@ -42,7 +42,7 @@ SEARCH = ("hydra/sweeper=optuna", "hydra.sweeper.n_jobs=1")
 MISTAKES += [
     ([*SEARCH, "hydra.sweeper.n_trials=4", *wrong], named)
     for wrong, named in (
-        (["hiden_size=range(1,4)"], ["there is no key 'hiden_size'", "did you mean 'hidden_size'"]),
+        (["hiden_size=range(1,4)"], ["unknown key 'hiden_size'", "did you mean 'hidden_size'"]),
         (["cell=rnn,lstn"], ["cell", "lstn", "did you mean 'lstm'"]),
         (["hidden_size=range(-5,3)"], ["hidden_size must be a whole number >= 1, got -5"]),
         (["hidden_size=range(1,4)", "bptt_length=int(interval(0,9))"], ["bptt_length must be a whole number >= 1"]),

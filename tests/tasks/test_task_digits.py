@@ -356,7 +356,7 @@ def test_a_cut_off_npz_a_single_array_and_a_foreign_member_are_refused(npz_file,
     assert "one array without a name" in refused(str(path))
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x_train", b"text")
-    assert "x_train in mnist.npz is no array" in refused(str(path))
+    assert "x_train in mnist.npz is not an array" in refused(str(path))
 
 
 @pytest.mark.parametrize(

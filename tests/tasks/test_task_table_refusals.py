@@ -142,7 +142,7 @@ def test_a_missing_id_or_time_is_refused(refused, key):
 
 @pytest.mark.parametrize(
     ("cell", "said"),
-    [("x", "x is no number"), ('"1,5"', "1,5 is no number"), ("1_000", "'1_000' is"), ("1 2", "1 2 is")],
+    [("x", "x is not a number"), ('"1,5"', "1,5 is not a number"), ("1_000", "'1_000' is"), ("1 2", "1 2 is")],
 )
 def test_text_in_a_column_of_numbers_is_refused_by_column_line_and_value(refused, cell, said):
     lines = ["a,b", *ROWS, f"3,{cell}", "4,5"]
@@ -155,13 +155,13 @@ def test_text_in_a_column_of_numbers_is_refused_by_column_line_and_value(refused
 
 
 def test_a_column_of_which_half_are_numbers_counts_as_one_of_numbers(refused):
-    assert "column 'b', line 3: x is no number" in refused(["a,b", "1,1", "2,x", "3,y", "4,7"]).hint
+    assert "column 'b', line 3: x is not a number" in refused(["a,b", "1,1", "2,x", "3,y", "4,7"]).hint
 
 
 def test_a_column_of_text_is_refused_as_an_input(refused):
     error = refused(["a,city", "1,Oslo", "2,Bergen"], inputs=["a", "city"])
     assert error.problem == "inputs must be columns of numbers, got ['a', 'city']"
-    assert error.hint.startswith("column 'city', line 2: Oslo is no number")
+    assert error.hint.startswith("column 'city', line 2: Oslo is not a number")
 
 
 @pytest.mark.parametrize("cell", ["inf", "-inf", "Infinity", "1e200", "-1e300"])
@@ -193,7 +193,7 @@ def test_lists_of_columns_are_checked(refused, key):
     lines = ["a,b", *ROWS]
     for value in ([], {}, 1.5, True, {"a": 1}):
         assert refused(lines, **{key: value}).problem.startswith(f"{key} must be a list of column names, or null, got")
-    assert refused(lines, **{key: ["a", "b", "a"]}).hint == "'a' stands in it twice"
+    assert refused(lines, **{key: ["a", "b", "a"]}).hint == "'a' occurs twice in it"
     for value in (["a", None], [["a"]], [True]):
         assert refused(lines, **{key: value}).problem.startswith(f"{key} must be the name of a column, got")
 
@@ -251,7 +251,7 @@ def test_a_time_that_is_no_iso_date_is_refused(refused, cell):
 def test_text_among_numeric_times_is_refused(refused):
     error = refused(["t,a", "1,0", "2,0", "x,0"], time="t")
     assert error.key == "time"
-    assert error.hint.startswith("column 't', line 4: x is no number")
+    assert error.hint.startswith("column 't', line 4: x is not a number")
 
 
 def test_a_sequence_too_short_for_the_horizon_is_refused_by_its_id(refused, tmp_path):
@@ -337,13 +337,13 @@ def test_pickled_objects_are_refused_and_never_unpacked(refused, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"a,b\n1,2\n" * 9])
 def test_a_file_that_is_no_parquet_is_refused(refused, content):
     error = refused(content, name="given.parquet")
-    assert error.problem.startswith("path must be a Parquet file that can be read, got ")
+    assert error.problem.startswith("path must be a readable Parquet file, got ")
     assert error.hint.startswith("given.parquet: ")
 
 
 def test_cells_of_parquet_are_refused_by_row(refused):
     frame = pd.DataFrame({"a": [1.0, None, 3.0], "l": [[1], [2], [3]], "d": pd.date_range("2024", periods=3)})
     assert refused(frame.to_parquet, name="given.parquet", inputs="a").hint.startswith("column 'a', row 2: no value;")
-    assert "column 'l', row 1: [1] is no number" in refused(frame.to_parquet, name="given.parquet", inputs="l").hint
+    assert "column 'l', row 1: [1] is not a number" in refused(frame.to_parquet, name="given.parquet", inputs="l").hint
     assert "column 'd', row 1: 2024-01-01" in refused(frame.to_parquet, name="given.parquet", inputs="d").hint
     assert "no rows" in refused(frame[:0].to_parquet, name="given.parquet").hint

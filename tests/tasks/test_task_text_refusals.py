@@ -23,7 +23,7 @@ def test_a_missing_file_is_refused_with_the_folder_it_was_looked_for_in(tmp_path
     with pytest.raises(InvalidValue) as caught:
         Text(path="nowhere.txt")
     problem, hint = str(caught.value).splitlines()
-    assert problem.startswith("path must be a UTF-8 text file that can be read, got nowhere.txt")
+    assert problem.startswith("path must be a readable UTF-8 text file, got nowhere.txt")
     assert "No such file" in hint
     assert str(tmp_path) in hint
 

@@ -11,7 +11,7 @@ from rnnexp.training import SGD, AdamW, Omega, WeightDecay
 
 FREEZE = {
     "one matrix": ({}, "recurrent.Wh", ["recurrent.Wh"]),
-    "the input map": ({}, "embedding", ["embedding.W"]),
+    "the embedding": ({}, "embedding", ["embedding.W"]),
     "all but the output": ({}, ["embedding", "recurrent"], None),
     "a layer of two": (CELLS["two layers"], ["recurrent.1"], None),
     "initial states": (CELLS["two layers"], ["recurrent.1.h0", "recurrent.2.h0"], None),

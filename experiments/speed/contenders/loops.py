@@ -37,7 +37,7 @@ class RNN:
 
 
 class GRU:
-    """r, z, n side by side in one matrix."""
+    """r, z, n concatenated in one matrix."""
 
     def __init__(self, Wx: Array, Wh: Array, b: Array, bn: Array) -> None:
         self.params = [Wx, Wh, b, bn]
@@ -67,7 +67,7 @@ class GRU:
 
 
 class LSTM:
-    """o, i, f, g side by side in one matrix."""
+    """o, i, f, g concatenated in one matrix."""
 
     def __init__(self, Wx: Array, Wh: Array, b: Array) -> None:
         self.params = [Wx, Wh, b]
