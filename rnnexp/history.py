@@ -49,7 +49,7 @@ class Means:
         self.count += 1
 
     def take(self) -> dict[str, float]:
-        """The means so far, and begin anew."""
+        """The means so far, which are reset."""
         means = {name: total / self.count for name, total in self.sums.items()}
         self.sums, self.count = {}, 0
         return means
@@ -62,7 +62,7 @@ class History:
     ----------
     task : Task
     steps : int
-        Updates that the run is meant to make.
+        Planned updates.
 
     Attributes
     ----------

@@ -150,7 +150,7 @@ def _matching_array(template: Shaped, saved: Any, where: str) -> Array:
 
 
 def generator_state(rng: Generator) -> State:
-    """Where a generator has got to, and how many children it has spawned."""
+    """The state of a generator, and the number of children it has spawned."""
     bits = rng.bit_generator
     sequence = bits.seed_seq
     seeds = copied(sequence.state) if isinstance(sequence, SeedSequence) else None

@@ -20,8 +20,8 @@ class AdaptiveBPTT(Truncation):
 
     After every `every` updates, the norms of the gradient by lag are measured on `sequences` fresh sequences;
     they determine the window (`adaptive_window`; Aicher, Foti & Fox 2019, "Adaptively truncating
-    backpropagation through time to control gradient bias", section 4). Where the norms do not decay there is no such
-    window, and the longest is used.
+    backpropagation through time to control gradient bias", section 4). Where the norms do not decay, no window is
+    sufficient, and the longest is used.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ class Saver:
     settings : dict
         The group `checkpoint`.
     steps : int
-        Updates that the run is meant to make.
+        Planned updates.
     resumed : bool
         The folder has the checkpoints of an earlier process, which new ones replace.
 

@@ -106,7 +106,9 @@ class Checkpoints:
                 raise
             except UserError as error:
                 tell(error.problem)
-        raise UserError(f"there is no checkpoint to go on from in {self.folder}", "begin anew, or give another folder")
+        raise UserError(
+            f"there is no checkpoint to go on from in {self.folder}", "begin a new run, or give another folder"
+        )
 
     def _steps(self) -> list[tuple[int, Path]]:
         found = ((self.NAME.fullmatch(path.name), path) for path in self.folder.glob("step-*.npz"))

@@ -1,4 +1,4 @@
-"""Many networks trained as one, side by side along an axis: each has its own data, numbers and end."""
+"""Many networks trained as one, stacked along an axis: each has its own data, hyperparameters and end."""
 
 import copy
 from collections.abc import Callable, Generator, Sequence
