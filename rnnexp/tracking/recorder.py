@@ -91,7 +91,7 @@ class Recorder:
         loss = None if report.evaluation is None else report.evaluation.loss
         if self.saver.files is not None:
             self.log.write()  # which never lacks what a checkpoint has
-        self.saver.told |= self.log.warned
+        self.saver.warned |= self.log.warned
         self.saver.save(trainer, {"run": about, "history": self.history.state()}, loss)
 
     def __exit__(
