@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from rnnexp.checks import InvalidValue, UserError
 from rnnexp.records import typed as by_key
 from rnnexp.run_info import RunInfo, make_run_info
 from rnnexp.settings import flat
-from rnnexp.training.checkpoint import CHECKPOINTS_FOLDER, finished_at, lock
+from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, finished_at, lock
 
 #: Settings that may be others than when the run began: they don't change its numbers.
 MAY_DIFFER = ("resume", "steps", "tracking", "checkpoint", "run_name", "max_jobs", "fail_fast", "skip_finished")
@@ -31,8 +32,6 @@ class Resumption:
         Those of the run, except for those that may differ and were given now.
     overrides : list of str
         What was changed on the command line when the run began.
-    run : str or None
-        MLflow run id.
     state : dict
         The contents of the checkpoint.
     """
@@ -41,7 +40,6 @@ class Resumption:
     choices: dict[str, str]
     overrides: list[str]
     folder: Path
-    run: str | None
     state: dict[str, Any]
 
     def info(self, started_in: Path) -> RunInfo:
@@ -58,7 +56,8 @@ def find_run(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -
     UserError
         If there is no such run or checkpoint, the overrides change its numbers, or nothing is left to do.
     """
-    from rnnexp.training.checkpoint import Checkpoints
+    from rnnexp.tracking.run_log import RUN_LOG, RunLog
+    from rnnexp.training.checkpoint_folder import Checkpoints
 
     wanted = settings["resume"]
     folder = folder_of(wanted, settings, started_in)
@@ -80,10 +79,13 @@ def find_run(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -
             now[group] = settings[group]
     now["resume"] = None
     check_steps(now["steps"], before["steps"], state, finished_at(files.folder))
-    run = saved.get("id")
+    if not (folder / RUN_LOG).is_file():
+        problem = f"the run in {folder} has no run log ({RUN_LOG}): an earlier version recorded it, or it was deleted"
+        raise UserError(problem, f"begin a new run: {shlex.join(['python', '-m', 'rnnexp', *saved['overrides']])}")
+    run = RunLog(folder, resumed=True).id
     if run is not None and now["tracking"]["backend"] == "mlflow":
         check_run(run, now["tracking"]["uri"], started_in)
-    return Resumption(now, saved["choices"], list(saved["overrides"]), folder, run, state)
+    return Resumption(now, saved["choices"], list(saved["overrides"]), folder, state)
 
 
 def keep_locked(folder: Path) -> None:
