@@ -40,8 +40,8 @@ Entry = dict[str, Any]
 class RunLog:
     """The record of a run in its folder. Alone, it is the record of a run without MLflow.
 
-    A process that is killed loses what was recorded since the last batch, at most 5 s. A full disk is reported once and tried
-    again with every batch.
+    A process that is killed loses what was recorded since the last batch, at most 5 s. A full disk is reported once,
+    and writing is tried again with every batch.
 
     Parameters
     ----------
