@@ -90,7 +90,7 @@ def typed(overrides: Iterable[str]) -> dict[str, str]:
 
 
 def load_sweep(folder: Path) -> Sweep | None:
-    """The sweep that a job's folder belongs to; None if nothing was recorded there."""
+    """The sweep recorded in a folder; None if there is none."""
     try:
         values = json.loads((folder / SWEEP_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):

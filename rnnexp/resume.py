@@ -15,7 +15,7 @@ from rnnexp.run_info import RunInfo, make_run_info
 from rnnexp.settings import flat
 from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, finished_at, lock
 
-#: Settings that may be others than when the run began: they don't change its numbers.
+#: Settings that may differ from those of the stopped run: they do not affect its numbers.
 MAY_DIFFER = ("resume", "steps", "tracking", "checkpoint", "run_name", "max_jobs", "fail_fast", "skip_finished")
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 #: Folders that this process has locked, until it ends.
@@ -66,7 +66,7 @@ def find_run(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -
     path, state = files.load_latest(lambda warning: print(f"rnnexp: {warning}", file=sys.stderr))
     saved = state.get("run")
     if not isinstance(saved, dict) or not all(isinstance(saved.get(key), dict) for key in ("settings", "choices")):
-        raise UserError(f"the checkpoint {path} is of no run of this command", "give another run folder")
+        raise UserError(f"the checkpoint {path} is not of a run of this command", "give another run folder")
     before: dict[str, Any] = saved["settings"]
     keys = list(by_key(typed))
     check_unchanged(before, settings, keys)
@@ -96,7 +96,7 @@ def keep_locked(folder: Path) -> None:
         if (number := lock(folder)) is not None:
             _locks[folder] = number
         return
-    raise UserError(f"the run in {folder.parent} is still going on", "wait for its end, or stop it first")
+    raise UserError(f"the run in {folder.parent} is still running", "wait for its end, or stop it first")
 
 
 def check_run(run: str, uri: str | None, started_in: Path) -> None:
@@ -136,7 +136,7 @@ def check_steps(steps: int, before: int, state: Mapping[str, Any], finished: int
         raise UserError("the checkpoint does not fit: it has no step", "give another run folder") from None
     if steps < done or steps <= finished:
         done = max(done, finished)
-        hint = f"it was meant to make {before}; to let it go on, give more: steps={2 * done}"
+        hint = f"it was to make {before}; to continue it, give more: steps={2 * done}"
         raise InvalidValue("steps", steps, f"more than the {done} that the run has made", hint)
 
 
@@ -151,7 +151,7 @@ def check_unchanged(before: Mapping[str, Any], now: Mapping[str, Any], keys: Ite
         for path in paths:
             old, new = (value_at(values, path) for values in (before, now))
             for name, one, other in differences(path, old, new):
-                hint = f"leave {name} out: it goes on with what it had; a changed setting makes another run"
+                hint = f"leave {name} out: a resumed run keeps its settings; a changed one makes another run"
                 raise InvalidValue(name, other, f"{one}, as in the run that is resumed", hint)
 
 

@@ -37,10 +37,8 @@ class RunInfo:
         The choice made in each group.
     overrides : sequence of str
         What was changed on the command line.
-    folder : Path
-        Of the run's own files.
     started_in : Path
-        The working directory that the command was started in.
+        The working directory of the command.
     uri : str or None
         The tracking URI as configured, with its password if it has one.
     sweep, job : Sweep and JobRecord, or None

@@ -12,7 +12,7 @@ from rnnexp.training.checkpoint_folder import lock
 def test_a_folder_is_locked_once_and_for_all_others(tmp_path):
     pytest.importorskip("fcntl")
     number = lock(tmp_path)
-    with pytest.raises(UserError, match="is still going on"):
+    with pytest.raises(UserError, match="is still running"):
         keep_locked(tmp_path)
     os.close(number)
     keep_locked(tmp_path)

@@ -1,4 +1,4 @@
-"""The axis on which a parameter's values are drawn, whatever they are."""
+"""The axis for a parameter's values, numbers or words."""
 
 import math
 from collections.abc import Sequence
@@ -22,11 +22,7 @@ def label_text(value: object, width: int = 60) -> str:
 class KeyAxis:
     """Where a key's values are drawn: numbers to scale, with `null` at their right; else one after the other.
 
-    Attributes
-    ----------
-    positions : dict of Level to float
-    numeric, log : bool
-        Numbers to scale; on a logarithmic axis, if all are above 0 and the largest is `WIDE` times the smallest.
+    `log` if all numbers are above 0 and the largest is `WIDE` times the smallest.
     """
 
     positions: dict[Level, float]

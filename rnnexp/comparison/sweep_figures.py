@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 GREY = "#777777"
 CROSS = "\N{MULTIPLICATION SIGN}:"
-#: Lines that can be told apart; beyond that only means over the other keys are drawn.
+#: Lines that can be distinguished; beyond that only means over the other keys are drawn.
 MOST_LINES = 8
 MOST_CURVES = 12
-#: Keys that get a figure of their own, what stands out most first.
+#: Keys that get a figure of their own, the largest effect first.
 MOST_FIGURES = 12
 #: The metric's axis is logarithmic if the largest value is so many times the smallest.
 WIDE_METRIC = 100
@@ -127,7 +127,7 @@ def _by_key(table: pd.DataFrame, keys: Sequence[str], key: str, metric: str, uni
 
 
 def _limit(axes: Any, values: pd.Series) -> bool:
-    """Keep intervals of few runs, which are wide, from squeezing all else; whether any was cut off."""
+    """Limit the y axis where few runs have wide intervals; whether any interval is cut off."""
     low, high = axes.get_ylim()
     room = 0.6 * float(values.max() - values.min())
     bottom, top = (max(low, float(values.min()) - room), min(high, float(values.max()) + room)) if room else (low, high)
@@ -140,7 +140,7 @@ def _limit(axes: Any, values: pd.Series) -> bool:
 def _line(
     axes: Any, means: pd.DataFrame, axis: KeyAxis, shift: float, lowest: float, look: Mapping[str, Any], label: str
 ) -> None:
-    """Means joined by a line, their intervals as a band along numbers and as bars where there is nothing to join."""
+    """Means joined by a line, their intervals as a band along numbers and as bars elsewhere."""
     key = means.columns[0]
     places = np.array([axis.positions[value] + shift for value in levels(means, key)])
     joined = np.array([not axis.numeric or value != NULL for value in levels(means, key)])
@@ -164,7 +164,7 @@ def _line(
 
 
 def _looks() -> Iterator[dict[str, Any]]:
-    """`looks`, with hollow markers where a colour comes again."""
+    """`looks`, with hollow markers where a colour is repeated."""
     for look in looks():
         yield {**look, "markerfacecolor": look["color"] if look["linestyle"] == "-" else "white"}
 
@@ -194,7 +194,7 @@ def _by_lag(
     metric: str,
     title: str,
 ) -> "Figure":
-    """The curves by lag over one another, each the mean of log10 over the runs of one combination."""
+    """Mean of log10 of the norm by lag, a curve for each combination of the keys."""
     figure, axes = axes_with(label_text(title, 200), LAG, r"$\log_{10}\,\|dL_T/dh_{T-\mathrm{lag}}\|$", integer=True)
     own = table.loc[list(curves)]
     settings = [key for key in keys if key != SEED]
@@ -231,7 +231,7 @@ def _many_curves(
     settings: Sequence[str],
     ranked: Sequence[str],
 ) -> None:
-    """Too many for a legend: coloured by the number that stands out most."""
+    """More curves than a legend can list: coloured by the number with the largest effect."""
     found = {key: [combination[settings.index(key)] for combination in means] for key in ranked}
     key = next((key for key in ranked if sum(not isinstance(value, str) for value in set(found[key])) > 1), None)
     shown = found[key] if key is not None else [NULL] * len(means)

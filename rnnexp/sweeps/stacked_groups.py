@@ -1,4 +1,4 @@
-"""Which jobs can be trained as one stacked network, and what stands in the way of the others."""
+"""Which jobs can be trained as one stacked network, and why the others can't."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from rnnexp.settings import flat
 #: What may differ between the networks of a stack: root keys, and keys of groups.
 FREE = ("seed", "run_name", "init")
 FREE_IN_GROUPS = {"clipping": ("threshold",), "regularizer": ("strength",)}
-#: Groups whose components work on the whole stack; those of this package do, another's may not.
+#: Groups whose components work on the whole stack; those from outside this package may not be able to.
 ON_THE_STACK = ("cell", "optimizer", "clipping", "regularizer")
 WINDOWS = "rnnexp.algorithms.TruncatedBPTT"
 
@@ -42,7 +42,7 @@ def what_differs(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def obstacle(settings: Mapping[str, Any]) -> str | None:
-    """The setting for which a job can't be trained together with any other; None if there is none."""
+    """The setting that keeps a job from being stacked with any other; None if there is none."""
     if settings["bptt"]["_target_"] != WINDOWS:
         return f"bptt={settings['bptt']['_target_'].rpartition('.')[2]}, whose windows are each network's own"
     for group in ON_THE_STACK:

@@ -185,14 +185,14 @@ def test_a_run_that_is_still_going_on(warm, tracking):
     child = warm.start(folder, *SMALL, ENDLESS, f"tracking={tracking}")
     assert child.when(lambda: (found := run_folder_of(folder)) is not None and newest(found) >= 9)
     run_folder = run_folder_of(folder)
-    refused(warm.run(folder, f"resume={run_folder}"), f"the run in {run_folder} is still going on")
+    refused(warm.run(folder, f"resume={run_folder}"), f"the run in {run_folder} is still running")
     assert not child.ended()
     child.kill(signal.SIGINT)
     assert child.wait().returncode == 130
     again = warm.start(folder, f"resume={run_folder}")
     before = newest(run_folder)
     assert again.when(lambda: newest(run_folder) > before + 3)
-    refused(warm.run(folder, f"resume={run_folder}"), "is still going on")
+    refused(warm.run(folder, f"resume={run_folder}"), "is still running")
     again.kill(signal.SIGTERM)
     assert again.wait().returncode == 143
 
@@ -228,7 +228,7 @@ def test_a_file_that_is_a_checkpoint_of_something_else(warm, stopped):
     other = folder / "other"
     (other / "checkpoints").mkdir(parents=True)
     save(other / "checkpoints" / "step-000000001.npz", {"trainer": {"step": 1}})
-    check_refused(warm, folder, f"resume={other}", words=["is of no run of this command", "give another run folder"])
+    check_refused(warm, folder, f"resume={other}", words=["is not of a run of this command", "give another run folder"])
     shutil.rmtree(other)
 
 
