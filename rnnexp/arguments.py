@@ -24,9 +24,9 @@ class Parser(argparse.ArgumentParser):
 
 @contextmanager
 def command_frame() -> Iterator[None]:
-    """The frame of a companion command: output outlives its readers, and a `UserError` becomes SystemExit.
+    """Let output outlive its readers, and turn a `UserError` into SystemExit with its two lines.
 
-    The error's two lines name the tracking setting by its option.
+    They name the tracking setting by its option.
     """
     process.outlive_readers()
     try:

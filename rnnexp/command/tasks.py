@@ -37,9 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--figure", nargs="?", const="", metavar="FILE", help="also draw it as PNG (default: <name>.png)"
     )
     parser.add_argument("--config-dir", help="a config folder of your own, with task/<name>.yaml in it")
-    given = parser.parse_intermixed_args(arguments)
     register()
     with command_frame():
+        given = parser.parse_intermixed_args(arguments)
         if given.steps is not None:
             integer("--steps", given.steps, at_least=1)
         if given.config_dir and not Path(given.config_dir).is_dir():

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NORM = r"$\|dL_T/dh_{T-\mathrm{lag}}\|$"
-#: Of the first and the last study.
+LAG = "lag (steps back from the last scored step)"
+#: Line styles of the first and the last study.
 EARLY = {"color": ORANGE, "linestyle": ":", "linewidth": 1.6}
 LATE = {"color": BLUE, "linestyle": "-", "linewidth": 1.6}
-LAG = "lag (steps back from the last scored step)"
 
 
 def looks() -> Iterator[dict[str, Any]]:

@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     late.add_argument("folders", nargs="*", metavar="FOLDER", help="where to look (default: outputs and multirun here)")
     late.add_argument("--uri", help="the store, with its password; the one noted in each run log when not given")
-    given = parser.parse_args(arguments)
     with command_frame():
+        given = parser.parse_args(arguments)
         if given.command == "sync":
             from rnnexp.tracking.sync import sync_folders
 
