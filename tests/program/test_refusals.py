@@ -105,7 +105,7 @@ MISTAKES = [
     (["tracking=nope"], ["tracking", "nope", "mlflow, none"]),
     (["tracking.experiment=null"], ["tracking.experiment", "null"]),
     (["tracking.uri=./somewhere"], ["tracking.uri", "somewhere", "sqlite:///"]),
-    (["hydra.run.dir=/proc/rnnexp"], ["hydra.run.dir", "/proc/rnnexp", "written"]),
+    (["hydra.run.dir=/proc/rnnexp"], ["hydra.run.dir", "/proc/rnnexp", "writable"]),
     (["--nope"], ["--nope", "key=value"]),
     (["--config-dir=nowhere"], ["nowhere", "not found"]),
 ]
