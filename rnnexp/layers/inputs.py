@@ -1,14 +1,12 @@
 """The input layers for tokens: an embedding, or one-hot vectors."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
-from .base import Layer, product, rows
-
-Array = NDArray[Any]
+from .base import Array, Layer, product, rows
 
 #: Up to so many rows, the gradient of a table is one product with a matrix of ones and zeros.
 SMALL_TABLE = 64
@@ -24,6 +22,8 @@ class TimeEmbedding(Layer):
     W : array (..., V, D)
         One row of D features for each of V tokens.
     """
+
+    kept: ClassVar[tuple[str, ...]] = ("xs",)
 
     def __init__(
         self,
@@ -68,10 +68,6 @@ class TimeEmbedding(Layer):
             target[...] = 0.0
             target[ordered[starts]] = _run_sums(rows(dxs)[copy], order, starts)
 
-    def drop(self, steps: int) -> None:
-        """Forget the oldest `steps` steps of the window."""
-        self._steps.drop("xs", steps)
-
 
 class TimeOneHot(Layer):
     """One-hot vectors for tokens, as the papers feed them: x_t = e(token_t). Nothing is learned.
@@ -83,6 +79,8 @@ class TimeOneHot(Layer):
     dtype : dtype
         Of the vectors.
     """
+
+    kept: ClassVar[tuple[str, ...]] = ("xs",)
 
     def __init__(
         self, size: int, *, dtype: DTypeLike = np.float64, batch_first: bool = False, reuse: bool = False
@@ -100,10 +98,6 @@ class TimeOneHot(Layer):
 
     def backward(self, dxs: ArrayLike) -> None:
         """Nothing: there is no parameter and tokens have no gradient."""
-
-    def drop(self, steps: int) -> None:
-        """Forget the oldest `steps` steps of the window."""
-        self._steps.drop("xs", steps)
 
 
 def _sorted_runs(used: Array, size: int) -> tuple[Array, Array, Array]:

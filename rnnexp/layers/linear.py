@@ -1,13 +1,11 @@
 """A linear map of every step: the embedding of real-valued input, and the output layer."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import ClassVar
 
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from .base import Layer, bias_gradient, check_shapes, common_dtype, weight_gradient, whole_window
-
-Array = NDArray[Any]
+from .base import Array, Layer, bias_gradient, check_shapes, common_dtype, weight_gradient, whole_window
 
 
 class TimeLinear(Layer):
@@ -18,6 +16,8 @@ class TimeLinear(Layer):
     W : array (..., D, O)
     b : array (..., O), optional
     """
+
+    kept: ClassVar[tuple[str, ...]] = ("ys",)
 
     def __init__(
         self,
@@ -50,7 +50,3 @@ class TimeLinear(Layer):
             bias_gradient(dys, out=self.grads[1])
         dxs = self._steps("dxs", self._xs.shape, common_dtype(dys, [W]))
         return self._returned(whole_window(dys, W.mT, None, out=dxs))
-
-    def drop(self, steps: int) -> None:
-        """Forget the oldest `steps` steps of the window."""
-        self._steps.drop("ys", steps)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from ..checks import InvalidValue, integer, one_of
-from .base import Steps
+from .base import Array, Steps
 from .init import Glorot, Initializer, Normal, Orthogonal, Values
 from .inputs import TimeEmbedding, TimeOneHot
 from .linear import TimeLinear
@@ -18,7 +18,6 @@ from .recurrent import Recurrent
 from .rnn import TimeRNN
 from .stack import Stack
 
-Array = NDArray[Any]
 INPUT_KINDS = ("tokens", "values")
 
 

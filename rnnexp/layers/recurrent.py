@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from .base import Layer, as_parameter, common_dtype, one_step_sum, row_norms
+from .base import Array, Layer, as_parameter, common_dtype, one_step_sum, row_norms
 
-Array = NDArray[Any]
 State = tuple[Array, ...]
 
 
@@ -258,6 +257,7 @@ class Recurrent(Layer):
 
     def drop(self, steps: int) -> None:
         """Forget the oldest `steps` steps of the window; the later ones become its first."""
+        super().drop(steps)
         if steps:
             self._from_start = False
         for name in self.state_names:

@@ -5,12 +5,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from .base import Layer
+from .base import Array, Layer
 from .recurrent import Recurrent, State
-
-Array = NDArray[Any]
 
 
 class Stack(Layer):

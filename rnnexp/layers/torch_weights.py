@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..checks import InvalidValue, UserError, one_of
 from ..npz import check_file, read_arrays
+from .base import Array
 from .gru import TimeGRU
 from .lstm import TimeLSTM
 from .network import Network, recurrent_names
 from .rnn import TimeRNN
-
-Array = NDArray[Any]
 
 #: Our gates in PyTorch's order: i, f, g, o of our o, i, f, g; r, z, n are the same.
 ORDER = {TimeLSTM: (1, 2, 3, 0), TimeGRU: (0, 1, 2), TimeRNN: None}
