@@ -295,6 +295,21 @@ def one_step(mask_shape: tuple[int, ...], step: int | Array) -> Array:
     return mask
 
 
+def with_answers(inputs: Array, last: int | Array, answers: Array) -> Batch:
+    """Sequences scored at one step each, their own (N,) or the same for all.
+
+    Parameters
+    ----------
+    inputs : array (T, N) or (T, N, D)
+    last : int, or integer array (N,)
+    answers : integer array (N,) of classes, or float array (N, O)
+    """
+    shape, count = inputs.shape[:2], inputs.shape[1]
+    targets = np.zeros((*shape, *answers.shape[1:]), answers.dtype)
+    targets[last, np.arange(count)] = answers
+    return Batch(inputs, targets, one_step(shape, last))
+
+
 @lru_cache(maxsize=16)
 def _same_step(mask_shape: tuple[int, ...], step: int) -> Array:
     mask = np.zeros(mask_shape, bool)

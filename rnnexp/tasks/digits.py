@@ -6,13 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from rnnexp.checks import InvalidValue, UserError, integer, number
-from rnnexp.tasks.base import Baseline, Batch, EpisodeTask, one_step
+from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask, with_answers
 from rnnexp.tasks.files import digest, find, read_bytes, read_npz
-
-Array = NDArray[Any]
 
 ALLOWED = "null, a folder with the four IDX files of MNIST, or a .npz file with x_train, y_train, x_test and y_test"
 #: Draws the held-out part of scikit-learn's digits; fixed, so that all runs have the same one.
@@ -136,10 +133,7 @@ class Digits(EpisodeTask):
 
     def _batch(self, part: Part, index: Array) -> Batch:
         inputs = np.divide(part.pixels[index].T, self.scale, dtype=np.float64, order="C")[..., np.newaxis]
-        steps, count = inputs.shape[:2]
-        targets = np.zeros((steps, count), np.int64)
-        targets[-1] = part.labels[index]
-        return Batch(inputs, targets, one_step((steps, count), -1))
+        return with_answers(inputs, -1, part.labels[index])
 
 
 def scikit_learn_digits() -> Part:

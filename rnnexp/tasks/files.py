@@ -7,13 +7,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from rnnexp import npz
 from rnnexp.checks import InvalidValue
-from rnnexp.npz import check_file, check_size, read_arrays
-
-Array = NDArray[Any]
+from rnnexp.npz import Array, check_file, check_size, read_arrays
 
 
 def find(path: Any, allowed: str, hint: str = "") -> Path:

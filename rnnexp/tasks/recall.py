@@ -1,16 +1,12 @@
 """Recall a symbol after a delay: the smallest task in which a vanishing gradient shows."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from rnnexp.checks import integer
-from rnnexp.tasks.base import Baseline, Batch, EpisodeTask, one_step
-
-Array = NDArray[Any]
+from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask, one_step
 
 
 class Recall(EpisodeTask):

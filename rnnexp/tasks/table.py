@@ -6,15 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from rnnexp import npz
 from rnnexp.checks import InvalidValue, integer, nearest, number
-from rnnexp.tasks.base import Baseline, Batch, EpisodeTask
+from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask
 from rnnexp.tasks.files import digest
 from rnnexp.tasks.table_files import Columns, check_filled, meant_as_numbers, numbers_of, read_columns, times_of
-
-Array = NDArray[Any]
 
 
 class Pieces(NamedTuple):

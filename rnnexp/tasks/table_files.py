@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rnnexp.checks import InvalidValue, UserError, show
 from rnnexp.npz import check_file, check_size
+from rnnexp.tasks.base import Array
 from rnnexp.tasks.files import find, read_bytes, read_npz, reason
-
-Array = NDArray[Any]
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ALLOWED = "the name of a .csv, .tsv (also .csv.gz, .tsv.gz), .parquet or .npz file"
