@@ -26,12 +26,7 @@ class TimeEmbedding(Layer):
     kept: ClassVar[tuple[str, ...]] = ("xs",)
 
     def __init__(
-        self,
-        W: ArrayLike,
-        *,
-        batch_first: bool = False,
-        grads: Sequence[Array] | None = None,
-        reuse: bool = False,
+        self, W: ArrayLike, *, batch_first: bool = False, grads: Sequence[Array] | None = None, reuse: bool = False
     ) -> None:
         super().__init__((W,), grads, batch_first=batch_first, reuse=reuse)
 

@@ -45,12 +45,7 @@ class Recall(EpisodeTask):
     floor = 0.0
 
     def __init__(
-        self,
-        output_size: int | None = None,
-        *,
-        lag: int = 8,
-        distractors: int = 2,
-        eval_sequences: int = 500,
+        self, output_size: int | None = None, *, lag: int = 8, distractors: int = 2, eval_sequences: int = 500
     ) -> None:
         super().__init__(eval_sequences=eval_sequences)
         self.output_size = integer("output_size", 4 if output_size is None else output_size, at_least=2)

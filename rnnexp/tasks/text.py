@@ -53,10 +53,7 @@ class Text(StreamTask):
             raise InvalidValue("eval_fraction", eval_fraction, "a number that leaves characters to train on", "try 0.1")
         if cut < 2 or len(set(text)) < 2:
             raise InvalidValue(
-                "path",
-                path,
-                "a text of at least 4 characters, 2 of them different",
-                "give a longer text",
+                "path", path, "a text of at least 4 characters, 2 of them different", "give a longer text"
             )
         codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
         self.characters = vocabulary(codes, codes[:cut], cap)
