@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rnnexp.checks import InvalidValue, integer, number
 from rnnexp.gradients.hidden_units import Saturation, saturation_of
@@ -22,10 +20,8 @@ from rnnexp.gradients.truncation import (
     windows_bias,
 )
 from rnnexp.layers import Network
-from rnnexp.layers.base import row_norms
+from rnnexp.layers.base import Array, row_norms
 from rnnexp.tasks import Batch, StreamTask, Task
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,12 @@ class Layer:
     kept: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
-        self, params: Sequence[ArrayLike], grads: Sequence[Array] | None, *, batch_first: bool, reuse: bool
+        self,
+        params: Sequence[ArrayLike],
+        *,
+        grads: Sequence[Array] | None = None,
+        batch_first: bool = False,
+        reuse: bool = False,
     ) -> None:
         self.params = [as_parameter(array) for array in params]
         self.grads = [np.zeros_like(array) for array in self.params] if grads is None else list(grads)

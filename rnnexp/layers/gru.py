@@ -79,16 +79,12 @@ class TimeGRU(TimeGated):
 
     Parameters
     ----------
-    Wx : array (..., 3, D, H)
-    Wh : array (..., 3, H, H)
-    b : array (..., 3, H)
-    bn : array (..., H)
-    stateful : bool
-        Carry the last state into the next window; otherwise every window starts from the initial state.
+    Wx, Wh, b, bn : arrays
+        As for `GRU`.
     activation : {"tanh"}
         Of the candidate.
     **options
-        Those of `Recurrent`: ``batch_first``, ``grads``, ``reuse``, ``h0``.
+        Those of `Recurrent`: ``stateful``, ``grads``, ``batch_first``, ``reuse``, ``h0``.
     """
 
     gate_names: ClassVar[tuple[str, ...]] = ("reset", "update")

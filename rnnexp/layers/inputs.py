@@ -1,7 +1,6 @@
 """The input layers for tokens: an embedding, or one-hot vectors."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -21,14 +20,14 @@ class TimeEmbedding(Layer):
     ----------
     W : array (..., V, D)
         One row of D features for each of V tokens.
+    **options
+        Those of `Layer`: ``grads``, ``batch_first``, ``reuse``.
     """
 
     kept: ClassVar[tuple[str, ...]] = ("xs",)
 
-    def __init__(
-        self, W: ArrayLike, *, batch_first: bool = False, grads: Sequence[Array] | None = None, reuse: bool = False
-    ) -> None:
-        super().__init__((W,), grads, batch_first=batch_first, reuse=reuse)
+    def __init__(self, W: ArrayLike, **options: Any) -> None:
+        super().__init__((W,), **options)
 
     def forward(self, tokens: ArrayLike, first: int = 0) -> Array:
         """Tokens (T, ..., N) -> (T, ..., N, D); an IndexError if a token is not in the table."""
@@ -73,14 +72,14 @@ class TimeOneHot(Layer):
         V, the number of tokens.
     dtype : dtype
         Of the vectors.
+    **options
+        Those of `Layer`: ``batch_first``, ``reuse``.
     """
 
     kept: ClassVar[tuple[str, ...]] = ("xs",)
 
-    def __init__(
-        self, size: int, *, dtype: DTypeLike = np.float64, batch_first: bool = False, reuse: bool = False
-    ) -> None:
-        super().__init__((), None, batch_first=batch_first, reuse=reuse)
+    def __init__(self, size: int, *, dtype: DTypeLike = np.float64, **options: Any) -> None:
+        super().__init__((), **options)
         self._table = np.eye(size, dtype=dtype)
 
     def forward(self, tokens: ArrayLike, first: int = 0) -> Array:

@@ -1,7 +1,6 @@
 """A linear map of every step: the embedding of real-valued input, and the output layer."""
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike
 
@@ -15,20 +14,14 @@ class TimeLinear(Layer):
     ----------
     W : array (..., D, O)
     b : array (..., O), optional
+    **options
+        Those of `Layer`: ``grads``, ``batch_first``, ``reuse``.
     """
 
     kept: ClassVar[tuple[str, ...]] = ("ys",)
 
-    def __init__(
-        self,
-        W: ArrayLike,
-        b: ArrayLike | None = None,
-        *,
-        batch_first: bool = False,
-        grads: Sequence[Array] | None = None,
-        reuse: bool = False,
-    ) -> None:
-        super().__init__((W,) if b is None else (W, b), grads, batch_first=batch_first, reuse=reuse)
+    def __init__(self, W: ArrayLike, b: ArrayLike | None = None, **options: Any) -> None:
+        super().__init__((W,) if b is None else (W, b), **options)
 
     def forward(self, xs: ArrayLike, first: int = 0) -> Array:
         """Inputs (T, ..., N, D) -> outputs (T, ..., N, O)."""

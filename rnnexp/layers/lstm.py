@@ -78,18 +78,15 @@ class TimeLSTM(TimeGated):
 
     Parameters
     ----------
-    Wx : array (..., 4, D, H)
-    Wh : array (..., 4, H, H)
-    b : array (..., 4, H)
-    stateful : bool
-        Carry the last state into the next window; otherwise every window starts from the initial state.
+    Wx, Wh, b : arrays
+        As for `LSTM`.
     activation : {"tanh"}
         Of the candidate and the output.
     forget_bias : float
         What the forget gate's bias starts at in a new network; 1 keeps the gate open at first (Gers, Schmidhuber &
         Cummins 2000; Jozefowicz, Zaremba & Sutskever 2015).
     **options
-        Those of `Recurrent`: ``batch_first``, ``grads``, ``reuse``, ``h0``, ``c0``.
+        Those of `Recurrent`: ``stateful``, ``grads``, ``batch_first``, ``reuse``, ``h0``, ``c0``.
 
     Notes
     -----

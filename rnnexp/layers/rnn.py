@@ -51,14 +51,11 @@ class TimeRNN(TimeCell):
 
     Parameters
     ----------
-    Wx : array (..., D, H)
-    Wh : array (..., H, H)
-    b : array (..., H)
-    stateful : bool
-        Carry the last state into the next window; otherwise every window starts from the initial state.
+    Wx, Wh, b : arrays
+        As for `RNN`.
     activation : {"tanh", "relu", "identity", "sigmoid"}
     **options
-        Those of `Recurrent`: ``batch_first``, ``grads``, ``reuse``, ``h0``.
+        Those of `Recurrent`: ``stateful``, ``grads``, ``batch_first``, ``reuse``, ``h0``.
 
     Notes
     -----

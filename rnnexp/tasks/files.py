@@ -71,3 +71,15 @@ def read_npz(file: Path, path: str, allowed: str, names: Collection[str] | None 
         return read_arrays(file, names)
     except (OSError, ValueError) as error:
         raise InvalidValue("path", path, allowed, f"{file.name}: {reason(error)}") from None
+
+
+def read_text(file: Path, path: str, allowed: str, what: str) -> str:
+    """The text of a UTF-8 file; with NUL characters in it, it is not `what` it should be."""
+    try:
+        text = read_bytes(file, path, allowed).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        hint = f"byte {error.start} is not UTF-8; convert it, for example with iconv -t UTF-8"
+        raise InvalidValue("path", path, "a UTF-8 text file", hint) from None
+    if "\0" in text:
+        raise InvalidValue("path", path, what, "it holds NUL characters: a binary file, or UTF-16")
+    return text

@@ -15,7 +15,7 @@ import numpy as np
 from rnnexp.checks import InvalidValue, UserError, show
 from rnnexp.npz import check_file, check_size
 from rnnexp.tasks.base import Array
-from rnnexp.tasks.files import find, read_bytes, read_npz, reason
+from rnnexp.tasks.files import find, read_npz, read_text, reason
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ALLOWED = "the name of a .csv, .tsv (also .csv.gz, .tsv.gz), .parquet or .npz file"
@@ -65,15 +65,9 @@ def read_separated(file: Path, path: str, separator: str, text_column: str | Non
     """A CSV or TSV file, whose first line names the columns."""
     import pandas as pd
 
-    content = read_bytes(file, path, ALLOWED)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        hint = f"byte {error.start} is not UTF-8; convert it, for example with iconv -t UTF-8"
-        raise InvalidValue("path", path, "a UTF-8 text file", hint) from None
-    if not text.strip() or "\0" in text:
-        hint = "it holds NUL characters: a binary file, or UTF-16" if "\0" in text else "this file is empty"
-        raise InvalidValue("path", path, "a table in a UTF-8 text file", hint)
+    text = read_text(file, path, ALLOWED, allowed := "a table in a UTF-8 text file")
+    if not text.strip():
+        raise InvalidValue("path", path, allowed, "this file is empty")
     try:
         header = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True))
     except csv.Error as error:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from rnnexp.tasks.base import Batch, Task
 
 
@@ -53,8 +55,6 @@ def trial_text(task: Task, batch: Batch, *, sequence: int = 0, width: int = 100)
 
 def _rows(name: str, values: object, names: Sequence[str] | None) -> dict[str, list[str]]:
     """Cells for tokens or classes (T,), or for each of several values (T, D)."""
-    import numpy as np
-
     array = np.asarray(values)
     if array.ndim == 1:
         return {name: [names[int(value)] if names else str(value) for value in array]}
