@@ -101,11 +101,7 @@ class AdaptiveBPTT(Truncation):
     def state(self) -> dict[str, Any]:
         """The current window, the estimate behind it, and the position in the measured data."""
         found = self.estimate
-        estimate = None
-        if found is not None:
-            window = None if found.window is None else int(found.window)
-            bias = found.relative_bias.copy()
-            estimate = {"beta": float(found.beta), "relative_bias": bias, "window": window}
+        estimate = found and {"beta": found.beta, "relative_bias": found.relative_bias.copy(), "window": found.window}
         return {"length": int(self.length), "estimate": estimate, "data": self._data.state()}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -83,8 +83,7 @@ class NormsByLag:
         """
         if not (len(self.usable) and self.usable[[0, -1]].all()):
             return float("nan")
-        mean = self.common
-        return float(np.log10(mean[-1]) - np.log10(mean[0]))
+        return float(np.log10(self.common[-1]) - np.log10(self.common[0]))
 
     @property
     def lag_range(self) -> tuple[int, int] | None:

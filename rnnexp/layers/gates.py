@@ -5,21 +5,14 @@ them; a window's are (G, T, ..., N, H), so that each gate's steps are contiguous
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..checks import InvalidValue
 from .base import Array, bias_gradient, weight_gradient, whole_window
 from .cells import TimeCell
-
-
-def only_tanh(activation: str) -> None:
-    """Refuse any activation but tanh: gated layers are defined with it."""
-    if activation != "tanh":
-        raise InvalidValue(
-            "activation", activation, "tanh in a cell with gates", "cell=rnn also takes relu, identity and sigmoid"
-        )
 
 
 def per_gate(x: Array, weight: Array) -> Array:
@@ -66,6 +59,12 @@ class TimeGated(TimeCell):
     """
 
     gate_names: ClassVar[tuple[str, ...]]
+
+    def __init__(self, params: Sequence[ArrayLike], activation: str, **options: Any) -> None:
+        if activation != "tanh":
+            hint = "cell=rnn also takes relu, identity and sigmoid"
+            raise InvalidValue("activation", activation, "tanh in a cell with gates", hint)
+        super().__init__(params, **options)
 
     def _gates(self) -> Array:
         """All gates of the last window, the candidate included: (G, T, ..., N, H)."""

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from .activations import sigmoid
 from .base import Array, as_parameter, bias_gradient, overwrite, time_blocks, transposed
 from .cells import check_parameters
-from .gates import TimeGated, all_gates, gate_inputs, half_for_sigmoids, only_tanh, per_gate
+from .gates import TimeGated, all_gates, gate_inputs, half_for_sigmoids, per_gate
 
 
 class GRU:
@@ -101,8 +101,7 @@ class TimeGRU(TimeGated):
         activation: str = "tanh",
         **options: Any,
     ) -> None:
-        only_tanh(activation)
-        super().__init__((Wx, Wh, b, bn), stateful=stateful, **options)
+        super().__init__((Wx, Wh, b, bn), activation, stateful=stateful, **options)
 
     @staticmethod
     def parameter_shapes(input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:

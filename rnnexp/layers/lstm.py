@@ -10,7 +10,7 @@ from ..checks import number
 from .activations import sigmoid
 from .base import Array, as_parameter, overwrite, time_blocks, transposed
 from .cells import check_parameters
-from .gates import TimeGated, all_gates, gate_inputs, half_for_sigmoids, only_tanh, per_gate
+from .gates import TimeGated, all_gates, gate_inputs, half_for_sigmoids, per_gate
 
 
 class LSTM:
@@ -108,9 +108,8 @@ class TimeLSTM(TimeGated):
         forget_bias: float = 1.0,
         **options: Any,
     ) -> None:
-        only_tanh(activation)
         self.forget_bias = number("forget_bias", forget_bias)
-        super().__init__((Wx, Wh, b), stateful=stateful, **options)
+        super().__init__((Wx, Wh, b), activation, stateful=stateful, **options)
 
     @staticmethod
     def parameter_shapes(input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:

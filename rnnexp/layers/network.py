@@ -286,17 +286,12 @@ def _draw(target: Array, initializer: Initializer, rng: Generator) -> None:
 def _check_tie(embedding_dim: int | None, hidden_size: int, input_kind: str, input_size: int, output_size: int) -> None:
     """Refuse to tie weights whose sizes differ."""
     if input_kind != "tokens" or input_size != output_size:
-        given = f"{input_size} {input_kind} in, {output_size} out"
-        raise InvalidValue(
-            "tie",
-            True,
-            f"false here ({given})",
-            "one table serves both ends only where they are the same tokens: task=text",
-        )
+        allowed = f"false here ({input_size} {input_kind} in, {output_size} out)"
+        hint = "one table serves both ends only where they are the same tokens: task=text"
+        raise InvalidValue("tie", True, allowed, hint)
     if embedding_dim != hidden_size:
-        raise InvalidValue(
-            "embedding_dim", embedding_dim, f"{hidden_size}, the hidden_size, with tie=true", "or give tie=false"
-        )
+        allowed = f"{hidden_size}, the hidden_size, with tie=true"
+        raise InvalidValue("embedding_dim", embedding_dim, allowed, "or give tie=false")
 
 
 def frozen_names(freeze: str | Sequence[str], names: Sequence[str]) -> tuple[str, ...]:

@@ -54,11 +54,10 @@ class Batch:
 
     def cast(self, dtype: DTypeLike) -> "Batch":
         """Real-valued inputs and targets in `dtype`; tokens and classes stay integers."""
-        inputs, targets = self.inputs, self.targets
-        if inputs.dtype.kind == "f" and inputs.dtype != dtype:
-            inputs = inputs.astype(dtype)
-        if targets.dtype.kind == "f" and targets.dtype != dtype:
-            targets = targets.astype(dtype)
+        inputs, targets = (
+            array.astype(dtype, copy=False) if array.dtype.kind == "f" else array
+            for array in (self.inputs, self.targets)
+        )
         if inputs is self.inputs and targets is self.targets:
             return self
         return Batch(inputs, targets, self.mask, self.allowed)

@@ -10,7 +10,7 @@ from numpy.random import Generator
 
 from rnnexp.checks import InvalidValue, UserError, integer, number
 from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask, with_answers
-from rnnexp.tasks.files import digest, find, read_bytes, read_npz
+from rnnexp.tasks.files import digest, find, read_bytes, read_npz, refused
 
 ALLOWED = "null, a folder with the four IDX files of MNIST, or a .npz file with x_train, y_train, x_test and y_test"
 #: Draws the held-out part of scikit-learn's digits; fixed, so that all runs have the same one.
@@ -162,7 +162,7 @@ def split_by_label(part: Part, fraction: float) -> tuple[Part, Part]:
 
 def read_mnist(path: Any) -> tuple[Part, Part, float]:
     """The training images, the test images, and the pixel value of white."""
-    place, refuse = find(path, ALLOWED), partial(InvalidValue, "path", path, ALLOWED)
+    place, refuse = find(path, ALLOWED), partial(refused, path, ALLOWED)
     if place.is_dir():
         training, test = (
             (read_idx(place, path, f"{part}-images", 3), read_idx(place, path, f"{part}-labels", 1))
@@ -198,26 +198,26 @@ def read_idx(folder: Path, path: str, part: str, axes: int) -> Array:
     names = [f"{part}{mark}idx{axes}-ubyte{gz}" for gz in ("", ".gz") for mark in "-."]
     file = next((folder / name for name in names if (folder / name).is_file()), None)
     if file is None:
-        raise InvalidValue("path", path, ALLOWED, f"there is no {names[0]} in it, nor {names[0]}.gz")
+        raise refused(path, ALLOWED, f"there is no {names[0]} in it, nor {names[0]}.gz")
     content = read_bytes(file, path, ALLOWED)
     head = 4 + 4 * axes
     if content[:4] != bytes([0, 0, 8, axes])[: len(content)]:
         magic = int.from_bytes(content[:4], "big")
-        raise InvalidValue(
-            "path", path, ALLOWED, f"{file.name} begins with the magic number {magic}, not {2048 + axes}: another file"
+        raise refused(
+            path, ALLOWED, f"{file.name} begins with the magic number {magic}, not {2048 + axes}: another file"
         )
     shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, head, 4)]
     promised = head + int(np.prod(shape, dtype=object))
     if len(content) != promised:
         wrong = "cut off" if len(content) < promised else "longer than it says"
         hint = f"{file.name} is {wrong}: {len(content)} bytes in place of {promised}"
-        raise InvalidValue("path", path, ALLOWED, hint)
+        raise refused(path, ALLOWED, hint)
     return np.frombuffer(content, np.uint8, offset=head).reshape(shape)
 
 
 def check_part(path: str, name: str, images: Array, labels: Array) -> None:
     """Refuse images and labels that do not match, or are not grey values and digits."""
-    refuse = partial(InvalidValue, "path", path, ALLOWED)
+    refuse = partial(refused, path, ALLOWED)
     if images.ndim not in (2, 3) or labels.ndim != 1:
         raise refuse(
             f"{name} images must be an array (images, height, width), or (images, pixels), and labels one (images,): "

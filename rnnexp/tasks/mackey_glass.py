@@ -78,6 +78,10 @@ class MackeyGlass(StreamTask):
         if not isinstance(squash, bool):
             raise InvalidValue("squash", squash, "true or false")
         self.squash = squash
+        # As columns, with a = 1 - 0.1 / substeps and K = tau * substeps: a^0 to a^K; 0.2 / substeps * a^-1 to a^-K.
+        powers = (1.0 - 0.1 / self.substeps) ** np.arange(self.tau * self.substeps + 1)
+        self._powers: Array = powers[:, np.newaxis]
+        self._weights: Array = 0.2 / self.substeps / self._powers[1:]
         hint = "fewer than tau + 1 steps leave nothing to score"
         self.check_evaluation(eval_streams, eval_steps, at_least=self.tau + 1, hint=hint)
 
@@ -114,18 +118,6 @@ class MackeyGlass(StreamTask):
         np.cumsum(series, axis=0, out=series)
         series *= self._powers
         return series
-
-    @cached_property
-    def _powers(self) -> Array:
-        """a^0 to a^K as a column, K = tau * substeps."""
-        powers: Array = (1.0 - 0.1 / self.substeps) ** np.arange(self.tau * self.substeps + 1)
-        return powers[:, np.newaxis]
-
-    @cached_property
-    def _weights(self) -> Array:
-        """0.2 / substeps * a^-1 to a^-K as a column."""
-        weights: Array = 0.2 / self.substeps / self._powers[1:]
-        return weights
 
     def read(self, place: Place, steps: int, *, rng: Generator) -> Batch:
         """Values (T, N, 1) and those `horizon` steps later."""

@@ -31,17 +31,12 @@ class Multiplication(MarkedNumbers):
     Only the last step is scored, by the squared error. T is `length`, steps count from 0, and x and y are the two
     marked numbers; values are uniform on [0, 1) and the target is x * y in both variants.
 
-    ``hochreiter``: Hochreiter & Schmidhuber 1997, "Long short-term memory", section 5.5 (T = 100 there). T to
-        T + T // 10 steps, drawn uniformly for each sequence; a first marker falls on one of the first ten steps, a
-        second one on one of the first T // 2 - 1 steps that are still unmarked; the marker (channel 1; values are
-        channel 0) is 1 there, -1 at the first and last step if unmarked, 0 elsewhere. If the first step is marked,
-        its value is 1: the paper then sets "X1" to 1, taken here to be the number at the first step, whichever of the
-        two draws marked it. A sequence is wrong if the error is 0.04 or more.
+    ``hochreiter``: Hochreiter & Schmidhuber 1997, "Long short-term memory", section 5.5 (T = 100 there). Lengths and
+        markers as in this variant of the adding problem (``Adding``); here the value of a marked first step is 1. A
+        sequence is wrong if the error is 0.04 or more.
     ``pascanu``: Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks", section 4.1,
-        as in its authors' code. T to T + T // 10 - 1 steps (T, if T // 10 is 1), drawn uniformly, one length per
-        training batch, one per sequence in the evaluation set; markers are channel 0 and values channel 1; of L steps,
-        the first marker falls on one of the first L // 10, the second on one of the 4L // 10 after these. A sequence is
-        wrong if the squared error is above 0.04.
+        as in its authors' code. Lengths, markers and the order of the channels as in this variant of ``Adding``. A
+        sequence is wrong if the squared error is above 0.04.
 
     Parameters
     ----------

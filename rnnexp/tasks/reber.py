@@ -77,11 +77,8 @@ class Reber(EpisodeTask):
         self.input_names = list(SYMBOLS if embedded else SYMBOLS[:-1])
         self.output_names = list(SYMBOLS if embedded else SYMBOLS[1:])
         self.input_size, self.output_size = len(self.input_names), len(self.output_names)
-        self.paper = (
-            "Hochreiter & Schmidhuber 1997, section 5.1"
-            if embedded
-            else "Cleeremans, Servan-Schreiber & McClelland 1989"
-        )
+        plain, nested = "Cleeremans, Servan-Schreiber & McClelland 1989", "Hochreiter & Schmidhuber 1997, section 5.1"
+        self.paper = nested if embedded else plain
         self._chain = _embedded() if embedded else _plain()
         self._walks = self._chain.walks(STRIDE)
         # Classes are numbered as in `output_names`; in plain strings B is not a class.

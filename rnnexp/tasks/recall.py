@@ -53,11 +53,8 @@ class Recall(EpisodeTask):
         self.distractors = integer("distractors", distractors, at_least=1)
         self.input_size = self.output_size + self.distractors + 1
         # For each step: the number of symbols to choose from, and the first of them; at the question there is only one.
-        steps = [
-            (self.output_size, 0),
-            *[(self.distractors, self.output_size)] * (self.lag - 1),
-            (0, self.input_size - 1),
-        ]
+        between = [(self.distractors, self.output_size)] * (self.lag - 1)
+        steps = [(self.output_size, 0), *between, (0, self.input_size - 1)]
         self._choices = np.array([[float(count)] for count, _ in steps])
         self._first = np.array([[first] for _, first in steps])
 

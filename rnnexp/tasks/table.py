@@ -10,7 +10,7 @@ from numpy.random import Generator
 from rnnexp import npz
 from rnnexp.checks import InvalidValue, integer, nearest, number
 from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask
-from rnnexp.tasks.files import digest
+from rnnexp.tasks.files import digest, refused
 from rnnexp.tasks.table_files import Columns, check_filled, meant_as_numbers, numbers_of, read_columns, times_of
 
 
@@ -135,7 +135,7 @@ class Table(EpisodeTask):
         least = self.horizon + 1
         if rows < 2 * least:
             allowed = f"a table of at least {2 * least} rows (horizon + 1 to train on, as many to evaluate)"
-            raise InvalidValue("path", path, allowed, f"it has {rows}; give more rows, or lower horizon")
+            raise refused(path, allowed, f"it has {rows}; give more rows, or lower horizon")
         cut = rows - max(least, round(fraction * rows))
         if cut < least:
             allowed = f"a number that leaves horizon + 1 = {least} of the {rows} rows to train on"
@@ -153,14 +153,14 @@ class Table(EpisodeTask):
         if len(counts) < 2:
             allowed = "a table of at least 2 sequences, one of them to evaluate"
             hint = f"all rows belong to sequence {str(labels[0])!r}; leave sequence out to split them by position"
-            raise InvalidValue("path", path, allowed, hint)
+            raise refused(path, allowed, hint)
         short = np.flatnonzero(counts <= self.horizon)
         if len(short):
             first, rows = str(labels[short[0]]), int(counts[short[0]])
             allowed = f"a table whose sequences have at least horizon + 1 = {self.horizon + 1} rows"
             more = f", and {len(short) - 1} others are too short as well" if len(short) > 1 else ""
             hint = f"sequence {first!r} has {rows}{more}; leave it out, or lower horizon"
-            raise InvalidValue("path", path, allowed, hint)
+            raise refused(path, allowed, hint)
         starts = np.cumsum(counts) - counts
         kept = len(counts) - min(max(1, round(fraction * len(counts))), len(counts) - 1)
         steps = counts - self.horizon
@@ -173,7 +173,7 @@ class Table(EpisodeTask):
         if 8 * values > npz.LARGEST:
             allowed = f"a table whose held-out sequences, padded to the longest, take up to {npz.LARGEST / 2**20:g} MiB"
             hint = f"they are {len(steps)}, the longest has {steps.max()} steps; lower eval_fraction, or cut long ones"
-            raise InvalidValue("path", path, allowed, hint)
+            raise refused(path, allowed, hint)
 
     @cached_property
     def baseline(self) -> Baseline:
@@ -248,7 +248,7 @@ def choose(columns: Columns, path: str, inputs: Any, targets: Any, roles: set[st
             if mark
             else "no other column than those named here holds numbers: name the inputs"
         )
-        raise InvalidValue("path", path, "a table with a column of numbers to put in", hint)
+        raise refused(path, "a table with a column of numbers to put in", hint)
     return chosen, chosen if wanted is None else wanted
 
 

@@ -95,9 +95,8 @@ class TemporalOrder(EpisodeTask):
         self.solved_below = (("error", NONE if self.variant == "hochreiter" else 0.01),)
         self.length = integer("length", length, at_least=shortest, hint=why)
         if longest is not None and self.variant != "pascanu":
-            raise InvalidValue(
-                "longest", longest, "null with this variant", "its lengths are drawn from T to T + T // 10"
-            )
+            hint = "its lengths are drawn from T to T + T // 10"
+            raise InvalidValue("longest", longest, "null with this variant", hint)
         hint = "sequences have from task.length to task.longest steps"
         usual = self.length + (self.length // 10 if self.variant == "hochreiter" else 0)
         self.longest = usual if longest is None else integer("longest", longest, at_least=self.length, hint=hint)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rnnexp.checks import InvalidValue, integer, number
 from rnnexp.tasks.base import Baseline, Batch, Place, StreamTask
-from rnnexp.tasks.files import digest, find, read_text
+from rnnexp.tasks.files import digest, find, read_text, refused
 
 Tokens = NDArray[np.int64]
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
@@ -52,9 +52,7 @@ class Text(StreamTask):
         if cut < 2 <= len(text) // 2:
             raise InvalidValue("eval_fraction", eval_fraction, "a number that leaves characters to train on", "try 0.1")
         if cut < 2 or len(set(text)) < 2:
-            raise InvalidValue(
-                "path", path, "a text of at least 4 characters, 2 of them different", "give a longer text"
-            )
+            raise refused(path, "a text of at least 4 characters, 2 of them different", "give a longer text")
         codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
         self.characters = vocabulary(codes, codes[:cut], cap)
         self.input_size = self.output_size = len(self.characters)
@@ -129,7 +127,7 @@ def read_lines(path: str) -> str:
     allowed = "a readable UTF-8 text file"
     text = read_text(find(path, allowed), path, allowed, "a UTF-8 text file")
     if not text:
-        raise InvalidValue("path", path, "a text file with characters in it", "this file is empty")
+        raise refused(path, "a text file with characters in it", "this file is empty")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
