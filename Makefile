@@ -8,10 +8,10 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint const
 ARGS ?= hidden_size=10
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow browser parity bench lint format docs notebook ui clean
+.PHONY: help run test test-all slow browser parity bench lint format docs notebook ui clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/made:
 	$(PYTHON) -m venv $(VENV)
@@ -48,7 +48,10 @@ $(VENV)/docs: $(VENV)/run
 run: $(VENV)/run  ## set up and train: make run ARGS="hidden_size=50 task=echo"
 	$(BIN)/python -m rnnexp $(ARGS)
 
-test: $(VENV)/test  ## set up and run the tests
+test: $(VENV)/test  ## set up and run the tests that a change is tried with, in minutes
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not thorough and not slow and not browser and not parity"
+
+test-all: $(VENV)/test  ## these and the thorough ones: all combinations, every fuzz case, random kill points
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not browser and not parity"
 
 slow: $(VENV)/test  ## the tests that take minutes

@@ -10,7 +10,7 @@ from typing import Any
 BINARY = getattr(os, "O_BINARY", 0)
 
 
-class Lines:
+class LineFile:
     """A file of JSON lines that is only appended to, and only by whole lines.
 
     What can't be written (a full disk) is taken back from the file, waits in memory, and is tried again.
@@ -18,7 +18,9 @@ class Lines:
     Parameters
     ----------
     path : Path
-        Made with the first line; lines that are there already stay.
+        Made with the first line.
+    new : bool
+        Lines that are there already are removed with the first write; otherwise they stay.
 
     Attributes
     ----------
@@ -26,59 +28,48 @@ class Lines:
         Why the last try failed; empty if it did not.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, new: bool = False) -> None:
         self.path = path
         self.problem = ""
         self._waiting: list[str] = []
+        self._truncate = os.O_TRUNC if new else 0
 
     def add(self, entry: object) -> None:
         """Take in a line, to be written with the next `write`."""
-        self._waiting.append(json.dumps(entry, separators=(",", ":")))
+        self._waiting.append(json.dumps(entry, separators=(",", ":")) + "\n")
 
-    def write(self) -> bool:
-        """Write what waits; whether nothing waits any more."""
+    def write(self) -> str:
+        """Write what waits; the reason if that failed, else nothing."""
         if not self._waiting:
-            return True
+            return ""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | BINARY, 0o644)
-        except OSError as error:
-            self.problem = error.strerror or str(error)
-            return False
-        try:
-            size = os.fstat(file).st_size
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | BINARY | self._truncate, 0o644)
             try:
-                # A writer that was killed may have left half a line: end it.
-                whole = not size or _last_byte(file) == b"\n"
-                _write_all(file, "".join(["" if whole else "\n", *(f"{line}\n" for line in self._waiting)]).encode())
-            except OSError:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(file, size)
-                raise
+                _append(file, "".join(self._waiting).encode())
+            finally:
+                os.close(file)
         except OSError as error:
             self.problem = error.strerror or str(error)
-            return False
-        finally:
-            os.close(file)
-        self._waiting, self.problem = [], ""
-        return True
+        else:
+            self._waiting, self._truncate, self.problem = [], 0, ""
+        return self.problem
 
-    def remove(self) -> None:
-        """Forget what waits, and delete the file."""
-        self._waiting = []
+
+def _append(file: int, data: bytes) -> None:
+    """All of it or nothing; a disk that fills takes a part of it first."""
+    size = os.fstat(file).st_size
+    # A writer that was killed may have left half a line: end it.
+    os.lseek(file, max(0, size - 1), os.SEEK_SET)
+    if size and os.read(file, 1) != b"\n":
+        data = b"\n" + data
+    try:
+        while data:
+            data = data[os.write(file, data) :]
+    except OSError:
         with contextlib.suppress(OSError):
-            self.path.unlink(missing_ok=True)
-
-
-def _last_byte(file: int) -> bytes:
-    os.lseek(file, -1, os.SEEK_END)
-    return os.read(file, 1)
-
-
-def _write_all(file: int, data: bytes) -> None:
-    """Write everything; a disk that fills takes a part of it first."""
-    while data:
-        data = data[os.write(file, data) :]
+            os.ftruncate(file, size)
+        raise
 
 
 def read_lines(path: Path) -> list[Any]:

@@ -94,10 +94,10 @@ def _members(archive: zipfile.ZipFile, where: str, names: Collection[str] | None
         if member.compress_type not in PACKINGS:
             raise ValueError(f"{name!r} is compressed by a method that numpy.savez_compressed does not use")
         if member.file_size > DEFLATE_RATIO * (member.compress_size + 1):
-            raise ValueError(f"{name!r} cannot hold the {member.file_size} bytes it claims")
+            raise ValueError(f"{name!r} cannot hold the {member.file_size} bytes claimed for it")
         check_size(total := total + member.file_size)
         if room is not None and (member.compress_size != member.file_size or total > room):
-            raise ValueError(f"{name!r} cannot hold the {member.file_size} bytes it claims")
+            raise ValueError(f"{name!r} cannot hold the {member.file_size} bytes claimed for it")
         with archive.open(member) as opened:
             content = opened.read(member.file_size)
         if not content.startswith(npy.MAGIC_PREFIX):

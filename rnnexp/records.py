@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnexp.checks import UserError
-from rnnexp.json_lines import Lines, read_lines
+from rnnexp.json_lines import LineFile, read_lines
 
 #: Returned to a minimising sweeper by a job without a usable loss: finite, and worse than any real loss.
 UNUSABLE_LOSS = 1e9
@@ -141,10 +141,10 @@ class JobRecord:
 
     def save(self, folder: Path) -> None:
         """Append it to the job's file in the sweep's folder, where the last line counts; `OSError` if that fails."""
-        lines = Lines(folder / JOBS_FOLDER / f"{self.number:06d}.jsonl")
+        lines = LineFile(folder / JOBS_FOLDER / f"{self.number:06d}.jsonl")
         lines.add(vars(self))
-        if not lines.write():
-            raise OSError(lines.problem)
+        if problem := lines.write():
+            raise OSError(problem)
 
     @property
     def label(self) -> str:

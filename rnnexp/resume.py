@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -33,8 +34,6 @@ class Resumption:
     overrides : list of str
         What was changed on the command line when the run began.
     folder : Path
-    run : str or None
-        In MLflow.
     state : dict
         What the checkpoint holds.
     """
@@ -43,7 +42,6 @@ class Resumption:
     choices: dict[str, str]
     overrides: list[str]
     folder: Path
-    run: str | None
     state: dict[str, Any]
 
     def info(self, started_in: Path) -> RunInfo:
@@ -69,6 +67,7 @@ def find_run(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -
     UserError
         If there is no such run or checkpoint, the configuration typed is another one, or nothing is left to do.
     """
+    from rnnexp.tracking.run_log import RUN_LOG, RunLog
     from rnnexp.training.checkpoint import Checkpoints
 
     wanted = settings["resume"]
@@ -91,10 +90,13 @@ def find_run(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -
             now[group] = settings[group]
     now["resume"] = None
     check_steps(now["steps"], before["steps"], state, finished_at(files.folder))
-    run = saved.get("id")
+    if not (folder / RUN_LOG).is_file():
+        problem = f"the run in {folder} has no run log ({RUN_LOG}): an earlier version recorded it, or it was deleted"
+        raise UserError(problem, f"begin a new run: {shlex.join(['python', '-m', 'rnnexp', *saved['overrides']])}")
+    run = RunLog(folder, resumed=True).id
     if run is not None and now["tracking"]["backend"] == "mlflow":
         check_run(run, now["tracking"]["uri"], started_in)
-    return Resumption(now, saved["choices"], list(saved["overrides"]), folder, run, state)
+    return Resumption(now, saved["choices"], list(saved["overrides"]), folder, state)
 
 
 def keep_locked(folder: Path) -> None:

@@ -39,7 +39,7 @@ WORDS = [
     (r"throw-away program", "separate script", ALL, "numbers from a throw-away program"),
     # Idiom.
     (
-        r"\bis no (array|file|gzip|\.npz|number|network|class|error|such|setting|whole)\b",
+        r"(?<!there )\bis no (array|file|gzip|number|network|class|error|setting|whole)\b",
         "is not",
         ALL,
         "x is no array",
@@ -58,7 +58,7 @@ WORDS = [
     (r"\ba person's own\b|\bof a person's\b", "the user's own", ALL, "a person's own config folder"),
     (r"\bcan mend\b|\bmend it\b", "can correct; correct it", ALL, "a mistake that a person can mend"),
     (r"\bhas got to\b", "position", ALL, "Where training has got to in its data."),
-    (r"\bis meant\b", "is intended; name the thing", ALL, "which stopped run is meant"),
+    (r"\bis meant\b(?! to)", "is intended; name the thing", ALL, "which stopped run is meant"),
     (r"\bby lot\b", "at random", ALL, "chosen among by lot"),
     (r"\bhanded? on\b|\bhands back\b", "transmits; passes back", ALL, "what step t hands back"),
     (r"that can be read\b(?=[,\"'])", "readable", ALL, '"a text file that can be read"'),
@@ -74,6 +74,8 @@ WORDS = [
 ]
 #: Modules by what they hold; these names said how they were used.
 MODULES = {"together", "whole", "grouping", "side_by_side", "common", "utils", "misc"}
+#: The first page to read has the classes that the fast layers have.
+TEXTBOOK = "layers/textbook.py"
 #: Every command has its `main`.
 ENTRY_POINT = "main"
 
@@ -117,7 +119,7 @@ def test_a_phrase_is_found_across_the_lines_of_a_comment_and_in_capitals():
 
 
 def test_the_files_are_there():
-    assert min(len(SOURCE), len(CONFIG)) > 90
+    assert min(len(SOURCE), len(CONFIG)) > 70
     assert len(PAGES) > 15
 
 
@@ -142,7 +144,8 @@ def test_no_function_has_the_name_of_a_module():
 def test_no_two_classes_share_a_name():
     classes = definitions(ast.ClassDef)
     assert classes["Network"] == {"layers/network.py"}
-    assert {name: files for name, files in classes.items() if len(files) > 1} == {}
+    shared = {name: files - {TEXTBOOK} for name, files in classes.items()}
+    assert {name: files for name, files in shared.items() if len(files) > 1} == {}
 
 
 def test_no_function_is_called_told():

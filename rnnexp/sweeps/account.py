@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnexp.history import Point
 from rnnexp.records import TRACEBACK_FILE, USABLE, JobRecord, Sweep, typed
+from rnnexp.tracking.dead_runs import DIED_SILENTLY
 from rnnexp.tracking.sweep_run import MOST_COMPARED, skipped_tags
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def summarise(
             lines.append(f"{'':20}beware: some losses are in nats, others squared errors")
     if parent is not None:
         if counts["KILLED"]:
-            parent.end_children(interrupted or "its process ended without a word")
+            parent.end_children(interrupted or DIED_SILENTLY)
         status = "KILLED" if interrupted else "FINISHED" if set(counts) <= set(USABLE) and counts else "FAILED"
         metrics = {f"jobs/{word.lower().replace(' ', '_')}": float(counts[word]) for word in STATUSES}
         tags = {"mlflow.note.content": "\n".join(["```", *plain_table(sweep, records), "", *lines, "```"])}
@@ -65,7 +66,7 @@ def summarise(
         if interrupted:
             tags["error"] = interrupted
         try:
-            parent.keep(Point(name, value, 0) for name, value in metrics.items())
+            parent.add(Point(name, value, 0) for name, value in metrics.items())
             for path in files:
                 parent.artifact(path)
         finally:

@@ -59,6 +59,7 @@ class RunningSweep:
             What stopped the sweep from outside; nothing when it came to its end.
         """
         from rnnexp.sweeps.account import summarise
+        from rnnexp.tracking.dead_runs import DIED_SILENTLY
 
         global current
         current = None
@@ -69,7 +70,7 @@ class RunningSweep:
         for record in records:
             if record.status == "RUNNING":
                 record.status = "KILLED"
-                record.reason = interrupted or "its process ended without a word"
+                record.reason = interrupted or DIED_SILENTLY
                 record.save(self.sweep.folder)
         begun = {record.number for record in records}
         for number, overrides in enumerate(self.jobs):

@@ -1,4 +1,4 @@
-"""The command ``python -m rnnexp.tracking``: the MLflow UI on this folder's database; late deliveries to a store."""
+"""The command ``python -m rnnexp.tracking``: the MLflow UI on this folder's database; uploading what MLflow lacks."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ SMALL = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Start the MLflow UI and say which page shows the runs, or deliver what a store did not take."""
+    """Start the MLflow UI and say which page shows the runs, or upload what MLflow lacks."""
     process.outlive_readers()
     parser = Parser(prog="python -m rnnexp.tracking", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -37,12 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ui.add_argument("--open", action="store_true", help="open the page in the browser")
     late = commands.add_parser(
         "sync",
-        help="deliver what runs could not, because their store failed",
-        description="Deliver the outboxes (outbox.jsonl) of runs whose tracking store failed while they were going on: "
-        "points, parameters, tags, files, and how they ended. Nothing is stored twice. What was delivered is deleted.",
+        help="upload what runs could not, because their store failed or they were killed",
+        description="Upload the rest of the run logs (run.jsonl) of runs whose tracking store failed while they were "
+        "running, or whose process was killed: points, parameters, tags, files, and how they ended. Nothing is stored "
+        "twice.",
     )
     late.add_argument("folders", nargs="*", metavar="FOLDER", help="where to look (default: outputs and multirun here)")
-    late.add_argument("--uri", help="the store, with its password; the one noted in each outbox when not given")
+    late.add_argument("--uri", help="the store, with its password; the one noted in each run log when not given")
     given = parser.parse_args(arguments)
     try:
         if given.command == "sync":
@@ -133,8 +134,8 @@ def wait(server: "subprocess.Popen[str]", port: int, store: Store) -> None:
     until, here = time.monotonic() + PATIENCE, store.client.get_experiment(store.experiment_id).artifact_location
     while time.monotonic() < until:
         if server.poll() is not None:
-            told = (server.stderr.read() if server.stderr else "").strip().splitlines()
-            why = [line for line in told if "error" in line.lower()] or told or ["it said nothing"]
+            lines = (server.stderr.read() if server.stderr else "").strip().splitlines()
+            why = [line for line in lines if "error" in line.lower()] or lines or ["it gave no reason"]
             raise UserError(f"the MLflow UI ended at its start: {why[-1]}", "if its port was taken: try again")
         query = f"experiments/get?experiment_id={store.experiment_id}"
         try:

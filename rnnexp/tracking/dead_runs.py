@@ -1,4 +1,4 @@
-"""Runs whose process ended without a word: killed, or lost with its machine. The next start says so in their record."""
+"""Runs whose process died without reporting a status: killed, or lost with its machine. The next start marks them."""
 
 import contextlib
 import os
@@ -11,11 +11,11 @@ from pathlib import Path
 from rnnexp.tracking.store import Store
 
 #: What such a run's tag `error` says.
-WITHOUT_A_WORD = "its process ended without a word"
+DIED_SILENTLY = "process died without reporting a status"
 
 
 def process_tags() -> dict[str, str]:
-    """Tags that tell this process from every other one: host, pid and, where there is /proc, its start."""
+    """Tags that identify this process: host, pid and, where there is /proc, its start."""
     tags = {"host": socket.gethostname(), "pid": str(os.getpid())}
     if start := process_start(os.getpid()):
         tags["process_start"] = start
@@ -93,12 +93,12 @@ def end_dead_runs(store: Store) -> list[str]:
     _seen.add((store.uri, store.experiment_id))
     running = f"attributes.status = 'RUNNING' and tags.host = '{socket.gethostname()}'"
     ended = []
-    # A store that fails here is told of by the run that is about to be created.
+    # A store that fails here is reported by the run that is about to be created.
     with contextlib.suppress(Exception):
         for run in store.client.search_runs([store.experiment_id], filter_string=running):
             # It may have ended well since the search; now that its process is gone, its status is its last.
             if is_gone(run.data.tags) and store.client.get_run(run.info.run_id).info.status == "RUNNING":
-                store.client.set_tag(run.info.run_id, "error", WITHOUT_A_WORD)
+                store.client.set_tag(run.info.run_id, "error", DIED_SILENTLY)
                 store.client.set_terminated(run.info.run_id, "KILLED")
                 ended.append(run.info.run_id)
     return ended

@@ -5,6 +5,7 @@ that ``runs:/<run>/model`` finds it too.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -17,23 +18,21 @@ import numpy as np
 
 from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
-from rnnexp.layers import Network, TimeGRU, TimeLSTM, TimeRNN
-from rnnexp.layers.recurrent import Recurrent
+from rnnexp.layers import Network
 from rnnexp.tasks import Task, Text
 from rnnexp.tracking.mlflow_run import MLflowRun, reason_of
+from rnnexp.tracking.model_code import CELLS, DEFAULTS
 
 if TYPE_CHECKING:
     from rnnexp.run_info import RunInfo
 
 #: The model's name in its run, and its folder in the run folder.
 NAME = "model"
-CODE = Path(__file__).with_name("model_code.py")
-#: What the model's code calls the cells.
-CELLS: dict[type[Recurrent], str] = {TimeRNN: "rnn", TimeGRU: "gru", TimeLSTM: "lstm"}
-#: What MLflow shall not do unless the environment says so: add the current folder's project files, and draw bars.
+PACKAGE = Path(__file__).parents[1]
+#: Files of its `layers` that a model does not need.
+NOT_SHIPPED = {"__init__", "checking", "criteria", "torch_weights"}
+#: What MLflow does unless the environment forbids it: add the current folder's project files, and draw progress bars.
 QUIET = ("MLFLOW_UV_AUTO_DETECT", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR")
-#: The form of the description, which the code must know.
-FORM = 1
 #: Steps of the example.
 EXAMPLE_STEPS = 5
 
@@ -45,7 +44,7 @@ def model_wanted(info: "RunInfo") -> bool:
 
 
 def keep_model(info: "RunInfo", experiment: Experiment, run: MLflowRun | None) -> list[str]:
-    """Log a finished run's network if that is wanted; whatever fails is told, and costs the run nothing.
+    """Log a finished run's network if that is wanted; whatever fails is reported, and costs the run nothing.
 
     Returns
     -------
@@ -77,21 +76,21 @@ def keep_model(info: "RunInfo", experiment: Experiment, run: MLflowRun | None) -
 
 
 def description(network: Network, task: Task) -> dict[str, Any]:
-    """What the model's code has to know besides the weights, and what a person may want to: as plain values.
+    """What the model's code needs besides the weights, and what its user may want to know: as plain values.
 
     Raises
     ------
     UserError
-        If the cell is not one of this package's, which alone the code knows, or there are many networks in one.
+        If the cell is not one of this package's, whose code alone is shipped, or there are many networks in one.
     """
     design = network.design
-    if design.cell not in CELLS:
+    cell = next((name for name, known in CELLS.items() if known is design.cell), None)
+    if cell is None:
         raise UserError(f"{design.cell.__name__} can't be run without its own code")
     if network.parameters.copies:
         raise UserError("only a single network can be a model", "a stack of copies has one each")
-    told: dict[str, Any] = {
-        "form": FORM,
-        "cell": CELLS[design.cell],
+    described: dict[str, Any] = {
+        "cell": cell,
         "activation": str(design.cell_options.get("activation", "tanh")),
         "num_layers": design.num_layers,
         "hidden_size": network.recurrent.layers[0].hidden_size,
@@ -106,11 +105,11 @@ def description(network: Network, task: Task) -> dict[str, Any]:
         "output_names": None if task.output_names is None else list(task.output_names),
     }
     if isinstance(task, Text):
-        told |= {"characters": task.characters, "start": task.start}
+        described |= {"characters": task.characters, "start": task.start}
     for name in ("means", "stds"):  # of a table's columns, in whose units inputs and outputs are
         if isinstance(scale := getattr(task, name, None), dict):
-            told[name] = {key: float(value) for key, value in scale.items()}
-    return told
+            described[name] = {key: float(value) for key, value in scale.items()}
+    return described
 
 
 def save_model(network: Network, task: Task, folder: Path) -> None:
@@ -121,18 +120,18 @@ def save_model(network: Network, task: Task, folder: Path) -> None:
     network : Network
         A single one, of this package's cells.
     task : Task
-        What it was trained on.
+        The task it was trained on.
     folder : Path
-        Made anew.
+        Replaced if it exists.
 
     Raises
     ------
     UserError
-        If the network has a cell of a person's own, or many copies.
+        If the network has a cell of the user's own, or many copies.
     OSError, MlflowException
         If it can't be written.
     """
-    told = description(network, task)
+    design = description(network, task)
     for name in QUIET:
         os.environ.setdefault(name, "false")
     import mlflow.pyfunc
@@ -140,52 +139,56 @@ def save_model(network: Network, task: Task, folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    loaded = set(sys.modules)
+    signature, example = _signature(network, design)
     with tempfile.TemporaryDirectory() as place:
-        weights, design = Path(place, "weights.npz"), Path(place, "design.json")
-        np.savez(weights, **network.parameters.values)  # type: ignore[arg-type]
-        design.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
-        signature, example = _signature(network, told)
-        form = mlflow.models.Model()
+        data = Path(place, "network")
+        data.mkdir()
+        np.savez(data / "weights.npz", **network.parameters.values)  # type: ignore[arg-type]
+        (data / "design.json").write_text(json.dumps(design, indent=1, ensure_ascii=False), encoding="utf-8")
+        package = copy_code(Path(place))
         mlflow.pyfunc.save_model(
             path=folder,
-            mlflow_model=form,
-            python_model=str(CODE),
-            artifacts={"weights": str(weights), "design": str(design)},
+            loader_module=f"{package.name}.tracking.model_code",
+            data_path=str(data),
+            code_paths=[str(package)],
             signature=signature,
             input_example=example,
             pip_requirements=[f"mlflow=={mlflow.__version__}", f"numpy=={np.__version__}"],
         )
-    flavor = form.flavors["python_function"]  # which would tell where things lay on this machine
-    flavor["model_code_path"] = CODE.name
-    for artifact in flavor["artifacts"].values():
-        artifact["uri"] = artifact["path"]
-    form.save(folder / "MLmodel")
-    for name in [name for name in sys.modules if name.startswith("code_model_") and name not in loaded]:
-        del sys.modules[name]  # a sweep would gather one a job
-    for cache in list(folder.rglob("__pycache__")):
-        shutil.rmtree(cache, ignore_errors=True)
 
 
-def _signature(network: Network, told: dict[str, Any]) -> tuple[Any, Any]:
+def copy_code(folder: Path) -> Path:
+    """Copy the files that a model needs into a package in `folder`; the package.
+
+    Its name has a digest of the files, since MLflow puts it on ``sys.path``: models from two versions of this package
+    can be loaded in one process, and neither meets an installed rnnexp.
+    """
+    layers = (path for path in sorted((PACKAGE / "layers").glob("*.py")) if path.stem not in NOT_SHIPPED)
+    sources = [PACKAGE / "checks.py", *layers, PACKAGE / "tracking" / "model_code.py"]
+    files = {path.relative_to(PACKAGE).as_posix(): path.read_bytes() for path in sources}
+    package = folder / f"rnnexp_model_{hashlib.sha256(repr(files).encode()).hexdigest()[:8]}"
+    for name, content in files.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_bytes(content)
+    return package
+
+
+def _signature(network: Network, design: dict[str, Any]) -> tuple[Any, Any]:
     """What goes in and comes out, batch first, and an example of what goes in."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 
-    if "characters" in told:
-        params = [
-            ParamSpec("length", "long", 200),
-            ParamSpec("temperature", "double", 1.0),
-            ParamSpec("seed", "long", 0),
-        ]
+    if "characters" in design:
+        kinds = {int: "long", float: "double"}
+        params = [ParamSpec(name, kinds[type(value)], value) for name, value in DEFAULTS.items()]
         inputs, outputs = (Schema([ColSpec("string")]) for _ in range(2))
-        return ModelSignature(inputs, outputs, ParamSchema(params)), ["".join(told["characters"][:EXAMPLE_STEPS])]
-    outputs = Schema([TensorSpec(network.dtype, (-1, -1, told["output_size"]))])
-    if told["input_kind"] == "tokens":
-        example = (np.arange(EXAMPLE_STEPS, dtype=np.int64) % told["input_size"])[np.newaxis]
+        return ModelSignature(inputs, outputs, ParamSchema(params)), ["".join(design["characters"][:EXAMPLE_STEPS])]
+    outputs = Schema([TensorSpec(network.dtype, (-1, -1, design["output_size"]))])
+    if design["input_kind"] == "tokens":
+        example = (np.arange(EXAMPLE_STEPS, dtype=np.int64) % design["input_size"])[np.newaxis]
         return ModelSignature(Schema([TensorSpec(example.dtype, (-1, -1))]), outputs), example
-    example = np.zeros((1, EXAMPLE_STEPS, told["input_size"]), network.dtype)
-    return ModelSignature(Schema([TensorSpec(network.dtype, (-1, -1, told["input_size"]))]), outputs), example
+    example = np.zeros((1, EXAMPLE_STEPS, design["input_size"]), network.dtype)
+    return ModelSignature(Schema([TensorSpec(network.dtype, (-1, -1, design["input_size"]))]), outputs), example
 
 
 def log_model(run: MLflowRun, folder: Path, params: dict[str, str]) -> str:

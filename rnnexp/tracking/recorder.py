@@ -23,13 +23,13 @@ from rnnexp.redaction import redact_text
 from rnnexp.run_info import RunInfo
 from rnnexp.tasks import Text
 from rnnexp.tracking import summary
-from rnnexp.tracking.dead_runs import end_dead_runs
+from rnnexp.tracking.dead_runs import end_dead_runs, process_tags
 from rnnexp.tracking.gradient_report import write_report
-from rnnexp.tracking.journal import Journal
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.model import keep_model
 from rnnexp.tracking.progress import Quiet, progress_display
 from rnnexp.tracking.run_folder import RunFolder
+from rnnexp.tracking.run_log import RUN_LOG, RunLog
 from rnnexp.tracking.saver import Saver
 from rnnexp.tracking.store import Store, open_store, store_error, tracking_uri
 from rnnexp.training import Report
@@ -40,26 +40,24 @@ SAMPLE_LENGTH = 1000
 
 
 class Recorder:
-    """A context manager that is told of every report and leaves a complete record, whatever happens.
+    """A context manager that takes in every report and leaves a complete record, whatever happens.
 
     Parameters
     ----------
     experiment : Experiment
     info : RunInfo
-    run : MLflowRun or None
-        Without one, everything stays in the run folder.
+    log : RunLog
+        A `MLflowRun`, or one that stays in the run folder.
     """
 
-    def __init__(self, experiment: Experiment, info: RunInfo, run: MLflowRun | None) -> None:
-        self.experiment, self.info, self.run = experiment, info, run
+    def __init__(self, experiment: Experiment, info: RunInfo, log: RunLog) -> None:
+        self.experiment, self.info, self.log = experiment, info, log
+        self.run = log if isinstance(log, MLflowRun) else None
         self.history, resumed = History(experiment.task, experiment.steps), info.resumed is not None
         self.saver = Saver(info.folder, info.settings["checkpoint"], experiment.steps, resumed=resumed)
         if info.resumed is not None:
             self.history.restore(info.resumed["history"])
-        so_far = self.history.points() if info.resumed is not None else None
-        self._journal = Journal(info.folder, so_far)
-        if run is not None and so_far is not None:  # a process that was killed may not have sent them
-            run.keep(so_far)
+            log.add(self.history.points())  # a process that was killed may not have written them
         self._files = RunFolder(info.folder)
         self._progress = progress_display(experiment.steps) if info.sweep is None else Quiet()
         self._model: list[str] = []
@@ -72,10 +70,8 @@ class Recorder:
 
     def record(self, report: Report) -> None:
         """Take in a report."""
-        points = self.history.add(report)
-        self._journal.add(points)
-        if self.run is not None:
-            self.run.log(points)
+        self.log.add(self.history.add(report))
+        self.log.flush_if_due()
         self._progress.show(report)
 
     def save_if_due(self, trainer: Trainer, report: Report) -> None:
@@ -89,12 +85,13 @@ class Recorder:
             "settings": dict(self.info.settings),
             "choices": dict(self.info.choices),
             "overrides": list(self.info.overrides),
-            "id": None if self.run is None else self.run.id,
             "hash": self.info.config_hash,
             "data": self.info.data,
         }
         loss = None if report.evaluation is None else report.evaluation.loss
-        self.saver.told |= self._journal.told
+        if self.saver.files is not None:
+            self.log.write()  # which never lacks what a checkpoint has
+        self.saver.told |= self.log.warned
         self.saver.save(trainer, {"run": about, "history": self.history.state()}, loss)
 
     def __exit__(
@@ -103,7 +100,7 @@ class Recorder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End: write the tables and figures, tell MLflow how it ended, and print the summary."""
+        """End: write the tables and figures, the status in MLflow, and print the summary."""
         self._progress.__exit__(kind, error, traceback)
         try:
             self._close(error and process.behind(error))
@@ -117,10 +114,8 @@ class Recorder:
     def discard(self) -> None:
         """Take back all that was recorded, as far as that can be done."""
         self._progress.__exit__(None, None, None)
-        self._journal.discard()
         self.saver.discard()
-        if self.run is not None:
-            self.run.discard()
+        self.log.discard()
 
     def _close(self, error: BaseException | None) -> None:
         seconds = time.monotonic() - self._began
@@ -136,21 +131,20 @@ class Recorder:
         if self.history.not_finite:
             tags["not_finite_values"] = str(self.history.not_finite)
         try:
-            if problem := self._journal.close():
-                self._files.missing["metrics.jsonl"] = problem
+            if problem := self.log.write():
+                self._files.missing[RUN_LOG] = problem
             self._write(whole=status == "FINISHED")
             if error is None and (problem := self._files.problem()):
                 status, tags["error"] = "FAILED", problem
-            if self.run is not None:
-                tags["mlflow.note.content"] = "```\n" + "\n".join(self._findings()) + "\n```"
-                # A run that may go on will have other last curves, and MLflow keeps every value of a step.
-                unfinished = error is not None and self.saver.files is not None
-                self.run.keep(p for p in self.history.summary() if not (unfinished and is_last_curve(p.name)))
-                for path in self._files.written:
-                    self.run.artifact(path)
+            tags["mlflow.note.content"] = "```\n" + "\n".join(self._findings()) + "\n```"
+            # A run that may be resumed will have other last curves, and MLflow keeps every value of a step.
+            unfinished = error is not None and self.saver.files is not None
+            self.log.add(p for p in self.history.summary() if not (unfinished and is_last_curve(p.name)))
+            for path in self._files.written:
+                self.log.artifact(path)
         finally:
-            if self.run is not None and (problem := self.run.end(status, tags)):
-                self._files.missing["outbox.jsonl, the part of the record that MLflow did not take,"] = problem
+            if problem := self.log.end(status, tags):
+                self._files.missing[RUN_LOG] = problem
         if status == "FINISHED":
             self.saver.finish(self.history.step)
         if self.info.job is not None:
@@ -169,7 +163,7 @@ class Recorder:
 
     def _tell_job(self, job: JobRecord, status: str) -> None:
         """Note in the sweep's record what came out."""
-        job.run = self.run.id if self.run is not None else None
+        job.run = None if self.run is None else self.run.id
         summary = self.history.summary()
         if status == "FINISHED":
             job.status = status
@@ -191,7 +185,7 @@ class Recorder:
             lines.append(f"and open            {store.link(f'runs/{self.run.id}')}")
             lines += self._model
             if self.run.undelivered:
-                lines.append(f"not delivered yet   {self.run.remedy()}")
+                lines.append(f"not uploaded yet    {self.run.sync_command()}")
         return lines
 
     def _write(self, whole: bool) -> None:
@@ -248,16 +242,14 @@ def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:
-    """A recorder into the store that the settings name.
-
-    Raises
-    ------
-    UserError
-        If the store can't be used; nothing is left behind in it.
-    """
-    run = open_mlflow_run(info) if info.settings["tracking"]["backend"] == "mlflow" else None
+    """A recorder into the store that the settings name; if that can't be used, a `UserError`, and nothing is left."""
+    if info.settings["tracking"]["backend"] == "mlflow":
+        log: RunLog = open_mlflow_run(info)
+    else:
+        log = RunLog(info.folder, resumed=info.resumed is not None)
+        log.put(begin={"uri": None, "tags": process_tags()})
     process.begin_collection()
-    return Recorder(experiment, info, run)
+    return Recorder(experiment, info, log)
 
 
 def reason(error: BaseException, info: RunInfo) -> str:
@@ -288,7 +280,6 @@ def open_mlflow_run(info: RunInfo) -> MLflowRun:
     if info.data:
         tags["rnnexp.data"] = info.data
     tags["rnnexp.folder"] = str(info.folder.resolve())
-    resume = None if info.resumed is None else info.resumed["run"]["id"]
     if info.sweep is not None and info.job is not None:
         tags |= {"rnnexp.sweep": info.sweep.id, "rnnexp.job": str(info.job.number)}
         tags["mlflow.runColor"] = colour(info.job.number)
@@ -296,8 +287,8 @@ def open_mlflow_run(info: RunInfo) -> MLflowRun:
             tags["mlflow.parentRunId"] = info.sweep.parent
     end_dead_runs(store)
     # The store of a sweep worked when the sweep began: a job does not fail because it works no longer.
-    later = info.sweep is not None
-    run = MLflowRun(store, info.name, info.params(), command, tags, folder=info.folder, later=later, resume=resume)
+    later, resumed = info.sweep is not None, info.resumed is not None
+    run = MLflowRun(store, info.name, info.params(), command, tags, folder=info.folder, later=later, resumed=resumed)
     if info.sweep is not None and info.job is not None:
         info.job.run = run.id
         info.job.save(info.sweep.folder)  # if this process is killed, somebody else has to end the run

@@ -52,14 +52,14 @@ class SweepRun(MLflowRun):
             print(f"rnnexp: runs of killed jobs could not be marked in MLflow: {why}", file=sys.stderr)
 
     def end(self, status: str, tags: Mapping[str, str]) -> str:
-        """End it, and deliver what its jobs could not, if the store works again."""
-        from rnnexp.tracking.sync import deliver_all
+        """End it, and upload what its jobs could not, if the store works again."""
+        from rnnexp.tracking.sync import upload_ended
 
         problem = super().end(status, tags)
         if problem:
             print(f"rnnexp: the sweep's record in MLflow is not complete, and nowhere else: {problem}", file=sys.stderr)
         elif not self.undelivered:
-            deliver_all([self.folder], self.store)
+            upload_ended(self.folder, self.store)
         return problem
 
     def charts_link(self, runs: list[str]) -> str:

@@ -1,37 +1,39 @@
-"""Delivers what waits in outboxes: the records of runs whose tracking store failed while they were going on."""
+"""Uploads what MLflow lacks of recorded runs: their store failed while they were running, or they were killed."""
 
 import os
 import socket
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from rnnexp.checks import UserError
 from rnnexp.redaction import redact
-from rnnexp.tracking.dead_runs import WITHOUT_A_WORD, is_gone
-from rnnexp.tracking.mlflow_run import artifact_repository, create_run, of_store, reason_of
-from rnnexp.tracking.outbox import OUTBOX_FILE, Outbox, contents, inside
+from rnnexp.tracking.dead_runs import DIED_SILENTLY, is_gone
+from rnnexp.tracking.mlflow_run import of_store, reason_of
+from rnnexp.tracking.run_log import RUN_LOG, RunLog, is_complete
 from rnnexp.tracking.store import Store, existing_store
+from rnnexp.tracking.upload import open_run, upload_entries
 
 #: Where runs and sweeps leave their folders.
 USUAL = ("outputs", "multirun")
+#: What earlier versions left for a run that was not uploaded.
+OUTBOX_FILE = "outbox.jsonl"
 
 
 def sync_folders(folders: Sequence[str], uri: str | None) -> int:
-    """Deliver every outbox in some folders and below, and print what became of each.
+    """Upload the rest of every run log in some folders and below, and print what became of each.
 
     Parameters
     ----------
     folders : sequence of str
         The usual ones under the current folder if empty.
     uri : str or None
-        The store, if it is not the one that was noted in an outbox (where no password is).
+        The store, if it is not the one that was noted in a log (where no password is).
 
     Returns
     -------
     int
-        The exit code: 0 if nothing waits any more but for runs that are still going on.
+        The exit code: 0 if MLflow lacks nothing but of runs that are still running.
 
     Raises
     ------
@@ -41,48 +43,60 @@ def sync_folders(folders: Sequence[str], uri: str | None) -> int:
     for name in folders:
         if not Path(name).exists():
             raise UserError(f"there is no folder {name}")
-    found = list(outboxes([Path(name) for name in folders or USUAL]))
-    if not found:
-        print(f"nothing waits in {', '.join(folders or USUAL)}")
+    code, found = 0, False
     stores: dict[str, Store | Exception] = {}
-    return max((_told(path, stores, uri) for path in found), default=0)
+    for path in incomplete([Path(name) for name in folders or USUAL]):
+        done = sync_one(path, stores, uri)
+        found, code = found or done is not None, max(code, done or 0)
+    if not found:
+        print(f"nothing to upload in {', '.join(folders or USUAL)}")
+    return code
 
 
-def outboxes(folders: Sequence[Path]) -> Iterator[Path]:
-    """All outboxes in some folders and below."""
+def incomplete(folders: Sequence[Path]) -> Iterator[Path]:
+    """The run logs in some folders and below whose rest is to be uploaded, and what earlier versions left."""
     seen = set()
     for folder in folders:
-        for path in [folder] if folder.name == OUTBOX_FILE else sorted(folder.rglob(OUTBOX_FILE)):
-            if path.is_file() and path.resolve() not in seen:
+        for path in sorted(folder.rglob("*.jsonl")) if folder.is_dir() else [folder]:
+            waits = path.name == OUTBOX_FILE or (path.name == RUN_LOG and not is_complete(path))
+            if waits and path.resolve() not in seen:
                 seen.add(path.resolve())
                 yield path
 
 
-def deliver_all(folders: Sequence[Path], store: Store) -> None:
-    """Deliver what ended runs left behind in some folders, as far as that can be done now; nothing is told."""
-    for path in outboxes(folders):
+def upload_ended(folder: Path, store: Store) -> None:
+    """Upload the rest of ended runs in a folder and below, as far as that can be done now; nothing is printed."""
+    for path in incomplete([folder]):
         try:
-            outbox = Outbox.load(path)
-            if outbox.end is not None and outbox.head["uri"] == redact(store.uri):
-                deliver(outbox, store)
-                path.unlink()
-        except Exception:  # it is still there for a sync by hand
+            log = RunLog(path.parent, resumed=True)
+            if log.ended and log.begin["uri"] == redact(store.uri):
+                upload_rest(log, store)
+        except Exception:  # a sync by hand will report it
             continue
 
 
-def _told(path: Path, stores: dict[str, Store | Exception], uri: str | None) -> int:
-    where = ""
+def sync_one(path: Path, stores: dict[str, Store | Exception], uri: str | None) -> int | None:
+    """Upload the rest of one run log, and print what became of it; 1 if that failed, None for one without MLflow."""
+    folder, where = path.parent, ""
     try:
-        outbox = Outbox.load(path)
-        if outbox.end is None and not is_gone(outbox.head):
-            return _left(path, outbox)
-        where = uri or address(outbox)
-        print(f"{path.parent}: {deliver(outbox, _opened(where, stores))}", flush=True)
-        path.unlink()
+        if path.name == OUTBOX_FILE:
+            hint = f"upload it with that version, or delete {path}"
+            raise UserError(f"{OUTBOX_FILE} was written by an earlier version of rnnexp", hint)
+        log = RunLog(folder, resumed=True)
+        if log.begin["uri"] is None:
+            return None
+        tags = log.begin["tags"]
+        if not log.ended and not is_gone(tags):
+            if tags.get("host") != socket.gethostname():
+                raise UserError(f"the run may still be running on {tags.get('host')}; sync it there")
+            print(f"{folder}: still running; it uploads its data itself", flush=True)
+            return 0
+        where = uri or address(log.begin["uri"])
+        print(f"{folder}: {upload_rest(log, _opened(where, stores))}", flush=True)
     except Exception as error:
         if where and of_store(error):
-            stores[where] = error  # the other outboxes need not wait for it as well
-        print(f"rnnexp: {path.parent}: not delivered: {reason_of(error, where)}", file=sys.stderr)
+            stores[where] = error  # the other logs need not wait for it as well
+        print(f"rnnexp: {folder}: not uploaded: {reason_of(error, where)}", file=sys.stderr)
         if isinstance(error, UserError) and error.hint:
             print(error.hint, file=sys.stderr)
         return 1
@@ -101,27 +115,14 @@ def _opened(where: str, stores: dict[str, Store | Exception]) -> Store:
     return store
 
 
-def _left(path: Path, outbox: Outbox) -> int:
-    """An outbox that somebody else still fills."""
-    if outbox.head.get("host") == socket.gethostname():
-        print(f"{path.parent}: the run is still going on, and delivers it itself", flush=True)
-        return 0
-    host = outbox.head.get("host")
-    print(
-        f"rnnexp: {path.parent}: not delivered: the run may still be going on at {host}; sync it there", file=sys.stderr
-    )
-    return 1
-
-
-def address(outbox: Outbox) -> str:
-    """The store of an outbox, with the password that MLFLOW_TRACKING_URI has for it.
+def address(noted: str) -> str:
+    """The store that a log names, with the password that MLFLOW_TRACKING_URI has for it.
 
     Raises
     ------
     UserError
         If a password is needed.
     """
-    noted = str(outbox.head["uri"])
     given = os.environ.get("MLFLOW_TRACKING_URI", "")
     if redact(given) == noted:
         return given
@@ -130,51 +131,40 @@ def address(outbox: Outbox) -> str:
     return noted
 
 
-def deliver(outbox: Outbox, store: Store) -> str:
-    """Deliver all of an outbox, and end its run; what was done, in a line.
+def upload_rest(log: RunLog, store: Store) -> str:
+    """Upload the rest of a log whose process has ended, and end its run; what was done, in a line.
 
     Raises
     ------
     UserError
         If the run was deleted.
     ValueError
-        If the outbox names files outside of its folder.
+        If the log names files outside of its folder.
     MlflowException
         If the store fails.
     """
-    if outside := [
-        e["artifact"] for e in outbox.entries if "artifact" in e and not inside(outbox.folder, e["artifact"])
-    ]:
-        raise ValueError(f"it names a file outside of its folder: {outside[0]}")
-    run = _run(outbox, store)
-    run_id, status = run.info.run_id, run.info.status
+    path = log.folder / RUN_LOG
+    written = int(path.stat().st_mtime * 1000)
+    run, artifact_repository = open_run(log, store, again=True)
     if run.info.lifecycle_stage == "deleted":
-        raise UserError(
-            f"run {run_id} was deleted",
-            f"restore it: MLFLOW_TRACKING_URI={redact(store.uri)} mlflow runs restore --run-id {run_id}; "
-            f"or delete {outbox.folder / OUTBOX_FILE}",
-        )
-    held = contents(outbox)
-    doubted = run.data.tags.get("error") == WITHOUT_A_WORD and not any(
-        "error" in e.get("tags", ()) for e in outbox.entries
-    )
-    if outbox.end is None and status == "RUNNING":
-        # Its process was killed before it could say how it ended: not later than it last wrote.
-        last = int((outbox.folder / OUTBOX_FILE).stat().st_mtime * 1000)
-        outbox.put(tags={"error": WITHOUT_A_WORD})
-        outbox.put(end=["KILLED", last])
-    status = outbox.end[0] if outbox.end else status
-    outbox.deliver(store.client, run_id, artifact_repository(run, store.uri))
-    if status != "KILLED" and doubted:
-        store.client.delete_tag(run_id, "error")  # somebody drew the wrong conclusion from its silence
-    what = (
-        ", ".join(f"{count} {name if count > 1 else name.removesuffix('s')}" for name, count in held.items() if count)
-        or "its end"
-    )
-    return f"delivered {what} to run {run_id}, {status}"
-
-
-def _run(outbox: Outbox, store: Store) -> Any:
-    if outbox.head.get("run"):
-        return store.client.get_run(outbox.head["run"])
-    return create_run(store.client, outbox.head, again=True)
+        hint = f"restore it: MLFLOW_TRACKING_URI={redact(store.uri)} mlflow runs restore --run-id {log.id}"
+        raise UserError(f"run {log.id} was deleted", f"{hint}; or delete {path}")
+    error = run.data.tags.get("error")
+    counts = {
+        "point": sum(len(entry.get("metrics", ())) for entry in log.pending),
+        "param": sum(len(entry.get("params", ())) for entry in log.pending),
+        "file": sum(len(entry.get("artifacts", ())) for entry in log.pending),
+    }
+    if not log.ended:  # its process was killed before it could say so: not later than it last wrote
+        status = "KILLED" if run.info.status == "RUNNING" else run.info.status
+        if status != "FINISHED":
+            log.put(tags={"error": error or DIED_SILENTLY})
+        log.put(end=[status, run.info.end_time or written])
+    elif error == DIED_SILENTLY and log.ended[0] != "KILLED":  # a wrong conclusion from its silence
+        store.client.delete_tag(log.id, "error")
+    try:
+        upload_entries(log, store.client, artifact_repository)
+    finally:
+        log.write()
+    what = ", ".join(f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items() if count) or "its end"
+    return f"uploaded {what} to run {log.id}, {log.ended and log.ended[0]}"

@@ -135,7 +135,11 @@ JOBS = [
 ]
 
 
-@pytest.mark.parametrize("overrides", JOBS, ids=lambda overrides: " ".join(overrides) or "nothing")
+@pytest.mark.parametrize(
+    "overrides",
+    [pytest.param(job, marks=pytest.mark.thorough if at % 3 else ()) for at, job in enumerate(JOBS)],
+    ids=lambda overrides: " ".join(overrides) or "nothing",
+)
 def test_a_job_is_composed_as_hydra_does_it(overrides):
     compared(overrides)
 
@@ -151,7 +155,11 @@ ORDERS = [
 
 @pytest.mark.parametrize(
     "overrides",
-    [list(order) for job in ORDERS for order in itertools.permutations(job)],
+    [
+        pytest.param(list(order), marks=() if at == 0 else pytest.mark.thorough)
+        for job in ORDERS
+        for at, order in enumerate(reversed(list(itertools.permutations(job))))
+    ],
     ids=" ".join,
 )
 def test_the_last_of_several_for_one_key_counts(overrides):

@@ -113,6 +113,7 @@ def test_odd_tables_are_compared_all_the_same(case, tmp_path):
     assert ("gradient_by_lag.png" in {path.name for path in paths}) == (not nothing and case != "no curves")
 
 
+@pytest.mark.thorough
 def test_two_hundred_runs_over_many_settings_and_a_search_at_random(tmp_path):
     table, curves, keys = grid(2, hidden_size=[4, 8, 16, 400, None], cell=["a", "b", "c", "d"], lag=[1, 2, 3, 4, 5])
     assert len(table) == 200
@@ -122,6 +123,7 @@ def test_two_hundred_runs_over_many_settings_and_a_search_at_random(tmp_path):
     assert (tmp_path / "sweep.html").stat().st_size < 3e6
 
 
+@pytest.mark.thorough
 def test_a_sweep_over_very_many_keys_draws_those_that_stand_out(tmp_path):
     table, _, _ = grid(3, hidden_size=[4, 8])
     rng = np.random.default_rng(0)

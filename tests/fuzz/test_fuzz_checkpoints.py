@@ -21,7 +21,7 @@ from rnnexp.training import Adam, prepare
 from rnnexp.training.checkpoint import READING, SPREAD, load, save
 
 #: Damaged copies of each file.
-CASES = 300
+every_count = pytest.mark.parametrize("cases", [40, pytest.param(300, marks=pytest.mark.thorough)])
 
 
 def a_trainer(task, bptt):
@@ -68,12 +68,13 @@ def refused(path):
     return caught.value.problem
 
 
+@every_count
 @pytest.mark.parametrize("kind", TRAINERS)
-def test_a_damaged_checkpoint_is_refused_or_loaded_as_it_was(kind, tmp_path):
+def test_a_damaged_checkpoint_is_refused_or_loaded_as_it_was(kind, cases, tmp_path):
     path, again = tmp_path / "a.npz", tmp_path / "again.npz"
     whole = content(path, TRAINERS[kind]().state())
     wrong = 0
-    for number, damaged in enumerate(corruptions(whole, np.random.default_rng(zlib.crc32(kind.encode())), CASES)):
+    for number, damaged in enumerate(corruptions(whole, np.random.default_rng(zlib.crc32(kind.encode())), cases)):
         path.write_bytes(damaged)
         if watched := number % 2 == 0:
             tracemalloc.start()
@@ -89,14 +90,15 @@ def test_a_damaged_checkpoint_is_refused_or_loaded_as_it_was(kind, tmp_path):
                 peak = tracemalloc.get_traced_memory()[1]
                 tracemalloc.stop()
                 assert peak < SPREAD * len(damaged) + READING
-    assert wrong > CASES // 2
+    assert wrong > cases // 2
 
 
-def test_no_flipped_bit_becomes_a_weight(tmp_path):
+@every_count
+def test_no_flipped_bit_becomes_a_weight(cases, tmp_path):
     path, again = tmp_path / "a.npz", tmp_path / "again.npz"
     whole = content(path, TRAINERS["stream"]().state())
     rng = np.random.default_rng(0)
-    for at in rng.choice(len(whole), CASES, replace=False):
+    for at in rng.choice(len(whole), cases, replace=False):
         damaged = bytearray(whole)
         damaged[at] ^= 1 << int(rng.integers(8))
         path.write_bytes(damaged)

@@ -22,7 +22,6 @@ from rnnexp.settings import GROUPS, check_root, conf_dir
 
 resource = pytest.importorskip("resource")
 
-DRAWS = 2000
 #: What the process may allocate beyond what it has, so that a size too large fails in the test, not the machine.
 ROOM = 3 * 2**30
 CHOICES = {
@@ -173,12 +172,13 @@ def limited():
     resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-def test_any_configuration_trains_or_is_refused_in_two_lines(files, limited, tmp_path, monkeypatch):
+@pytest.mark.parametrize("draws", [150, pytest.param(2000, marks=pytest.mark.thorough)])
+def test_any_configuration_trains_or_is_refused_in_two_lines(files, limited, tmp_path, monkeypatch, draws):
     monkeypatch.chdir(tmp_path)
     results = []
 
     @settings(
-        max_examples=DRAWS, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=draws, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
     @given(drawn())
     def any_draw(draw):
@@ -189,9 +189,9 @@ def test_any_configuration_trains_or_is_refused_in_two_lines(files, limited, tmp
 
     any_draw()
     trained = results.count("trained")
-    assert trained > DRAWS // 5
-    assert len(results) - trained > DRAWS // 5
-    assert len(results) >= DRAWS
+    assert trained > draws // 5
+    assert len(results) - trained > draws // 5
+    assert len(results) >= draws
 
 
 DATA = {"csv": b"a,b\n1,2\n3,4\n", "npz": b"PK\x03\x04cut off", "txt": b"\xff\xfe"}
@@ -211,6 +211,10 @@ COMMANDS = [
     (1, ["task.lag='two\\nlines'"]),
     (1, ["cell._target_='${nothing}'"]),
 ]
+
+
+#: The first that trains and the first that is refused, and the others thoroughly.
+COMMANDS = [pytest.param(*row, marks=() if at in (0, 3) else pytest.mark.thorough) for at, row in enumerate(COMMANDS)]
 
 
 @pytest.mark.parametrize(("code", "arguments"), COMMANDS, ids=str)

@@ -18,8 +18,8 @@ from rnnexp.layers import TimeLSTM, build_network
 from rnnexp.layers.torch_weights import load_weights, save_weights, to_state_dict
 from rnnexp.tasks import Digits, Table, Text
 
-#: Cases of each kind of file.
-CASES = 200
+#: Cases of each kind of file: few of them, and thoroughly all.
+every_count = pytest.mark.parametrize("cases", [20, pytest.param(200, marks=pytest.mark.thorough)])
 #: Bytes that a file may hold here, in place of 1 GiB.
 LARGEST = 2**18
 #: What reading and preparing may allocate for each byte that a file may hold.
@@ -107,12 +107,12 @@ def little_room(monkeypatch):
     monkeypatch.setattr(npz, "LARGEST", LARGEST)
 
 
-def outcomes(path, whole, read, place, seed):
+def outcomes(path, whole, read, place, seed, cases):
     """Read damaged copies of `whole` at `path`, every second one with its memory watched; how many were refused."""
     path.write_bytes(whole)
     read(place)  # as it is
     refused = 0
-    for number, damaged in enumerate(corruptions(whole, np.random.default_rng(seed), CASES)):
+    for number, damaged in enumerate(corruptions(whole, np.random.default_rng(seed), cases)):
         path.write_bytes(damaged)
         if watched := number % 2 == 0:
             tracemalloc.start()
@@ -129,27 +129,30 @@ def outcomes(path, whole, read, place, seed):
     return refused
 
 
+@every_count
 @pytest.mark.parametrize("kind", FILES)
-def test_a_damaged_file_is_read_or_refused_in_two_lines_within_its_memory(kind, tmp_path):
+def test_a_damaged_file_is_read_or_refused_in_two_lines_within_its_memory(kind, cases, tmp_path):
     name, content, read = FILES[kind]
     path = tmp_path / name
-    refused = outcomes(path, content(), read, path, zlib.crc32(kind.encode()))
-    assert refused > CASES // 10
+    refused = outcomes(path, content(), read, path, zlib.crc32(kind.encode()), cases)
+    assert refused > cases // 10
 
 
-def test_damaged_safetensors_are_read_or_refused(tmp_path):
+@every_count
+def test_damaged_safetensors_are_read_or_refused(cases, tmp_path):
     path = tmp_path / "a.safetensors"
-    assert outcomes(path, safetensors(tmp_path), weights, path, 1) > CASES // 10
+    assert outcomes(path, safetensors(tmp_path), weights, path, 1, cases) > cases // 10
 
 
+@every_count
 @pytest.mark.parametrize(("part", "end"), list(itertools.product(range(4), ["", ".gz"])))
-def test_a_folder_with_a_damaged_idx_file_is_read_or_refused(part, end, tmp_path):
+def test_a_folder_with_a_damaged_idx_file_is_read_or_refused(part, end, cases, tmp_path):
     names = [f"{which}-{what}-idx{axes}-ubyte{end}" for which in ("train", "t10k") for what, axes in WHATS]
     pack = (lambda content: gzip.compress(content, mtime=0)) if end else bytes
     contents = [pack(idx(array)) for array in (IMAGES, LABELS, IMAGES[:3], LABELS[:3])]
     for name, content in zip(names, contents, strict=True):
         (tmp_path / name).write_bytes(content)
-    assert outcomes(tmp_path / names[part], contents[part], digits, tmp_path, part) > CASES // 10
+    assert outcomes(tmp_path / names[part], contents[part], digits, tmp_path, part, cases) > cases // 10
 
 
 WHATS = [("images", 3), ("labels", 1)]

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 import pytest
+from pairwise import pairwise
 
 from rnnexp.gradients import adaptive_window
 
@@ -33,9 +34,7 @@ def by_the_definition(phi, beta, tau, windows):
     return biases
 
 
-@pytest.mark.parametrize("beta", [0.05, 0.4, 0.6, 0.9, 0.97])
-@pytest.mark.parametrize("start", [None, 0, 3, 9])
-@pytest.mark.parametrize("c", [1e-6, 1.0, 1e6])
+@pairwise(beta=[0.05, 0.4, 0.6, 0.9, 0.97], start=[None, 0, 3, 9], c=[1e-6, 1.0, 1e6])
 def test_geometric_norms_have_the_closed_form(beta, start, c):
     lags = 60 if beta > 0.5 else 12  # values below exp(-50) would be left out
     norms = c * geometric(beta, lags)

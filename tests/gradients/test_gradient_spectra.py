@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from pairwise import pairwise
 
 from rnnexp.gradients import (
     StepJacobians,
@@ -130,9 +131,7 @@ def test_there_is_no_bound_without_a_norm(sigma):
     assert np.isnan(pascanu_bound(sigma, 1.0))
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("sigma", [0.3, 0.6, 0.95])
-@pytest.mark.parametrize("kind", ["identity", "tanh", "relu", "sigmoid"])
+@pairwise(seed=range(5), kind=["identity", "tanh", "relu", "sigmoid"], sigma=[0.3, 0.6, 0.95])
 def test_below_zero_the_gradient_vanishes_at_least_as_fast(kind, sigma, seed):
     network = network_with(random_weights(sigma, seed=seed), kind, seed)
     norms = norms_by_lag(network, batch_of(seed=seed), "classes")

@@ -39,23 +39,23 @@ def test_values_are_kept():
     assert type(GradientStudy(every=np.int64(3), tolerance=1).tolerance) is float
 
 
-@pytest.mark.parametrize("value", [0, -1, 2.0, 0.5, "5", True, False, [1], np.nan])
-def test_an_interval_that_is_none_is_refused(value):
-    with pytest.raises(InvalidValue, match=r"^every must be a whole number >= 1, got "):
-        GradientStudy(every=value)
+def test_an_interval_that_is_none_is_refused():
+    for value in (0, -1, 2.0, 0.5, "5", True, False, [1], np.nan):
+        with pytest.raises(InvalidValue, match=r"^every must be a whole number >= 1, got "):
+            GradientStudy(every=value)
 
 
-@pytest.mark.parametrize("value", [0, 0.0, -0.1, np.nan, np.inf, "0.1", None, True])
-def test_a_tolerance_that_is_none_is_refused(value):
-    with pytest.raises(InvalidValue, match=r"^tolerance must be a number > 0, got "):
-        GradientStudy(tolerance=value)
+def test_a_tolerance_that_is_none_is_refused():
+    for value in (0, 0.0, -0.1, np.nan, np.inf, "0.1", None, True):
+        with pytest.raises(InvalidValue, match=r"^tolerance must be a number > 0, got "):
+            GradientStudy(tolerance=value)
 
 
 @pytest.mark.parametrize("key", ["truncation", "jacobians", "lag_split"])
-@pytest.mark.parametrize("value", [0, 1, "true", "yes", None, 1.0, [True]])
-def test_switches_are_true_or_false(key, value):
-    with pytest.raises(InvalidValue, match=rf"^{key} must be true or false, got "):
-        GradientStudy(**{key: value})
+def test_switches_are_true_or_false(key):
+    for value in (0, 1, "true", "yes", None, 1.0, [True]):
+        with pytest.raises(InvalidValue, match=rf"^{key} must be true or false, got "):
+            GradientStudy(**{key: value})
 
 
 @pytest.mark.parametrize("value", [-1, 1.0, "3", True, False])

@@ -207,4 +207,5 @@ CASES |= {
 }
 
 every_layer = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+DTYPES = {"float32": np.float32, "float64": np.float64}
+both_dtypes = pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)

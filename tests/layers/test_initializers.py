@@ -27,7 +27,7 @@ def test_gaussian_has_its_gain_over_the_root_of_the_fan_in(shape, gain):
 
 
 def test_a_square_gaussian_has_its_gain_as_spectral_radius():
-    W = Gaussian(1.5)((300, 300), rng=np.random.default_rng(9))
+    W = Gaussian(1.5)((150, 150), rng=np.random.default_rng(9))
     assert abs(np.abs(np.linalg.eigvals(W)).max() / 1.5 - 1) < 0.1
 
 
@@ -55,8 +55,8 @@ def test_orthogonal_has_all_singular_values_at_its_gain(shape, gain):
 def test_orthogonal_prefers_no_sign_on_its_diagonal(shape):
     # Householder QR alone makes the first diagonal entry negative every time.
     rng = np.random.default_rng(4)
-    signs = np.array([np.sign(np.diagonal(Orthogonal()(shape, rng=rng))) for _ in range(2000)])
-    assert np.all(np.abs(signs.mean(axis=0)) < 4 / np.sqrt(2000))
+    signs = np.array([np.sign(np.diagonal(Orthogonal()(shape, rng=rng))) for _ in range(500)])
+    assert np.all(np.abs(signs.mean(axis=0)) < 4 / np.sqrt(500))
 
 
 def test_orthogonal_is_uniform_over_rotations_and_reflections():
@@ -90,7 +90,6 @@ def test_all_draw_float64_and_the_same_from_the_same_seed(draw):
         assert np.all(draw((5, 5), rng=rng) != draw((5, 5), rng=rng))
 
 
-@pytest.mark.parametrize("value", [-1, -1e-9, np.nan, np.inf, "1", True, None])
 @pytest.mark.parametrize(
     ("make", "key", "bound"),
     [
@@ -101,11 +100,12 @@ def test_all_draw_float64_and_the_same_from_the_same_seed(draw):
         (Identity, "gain", "> 0"),
     ],
 )
-def test_a_bad_scale_is_refused_by_name(make, key, bound, value):
-    with pytest.raises(InvalidValue) as error:
-        make(**{key: value})
-    assert error.value.key == key
-    assert str(error.value).startswith(f"{key} must be a number {bound}, got ")
+def test_a_bad_scale_is_refused_by_name(make, key, bound):
+    for value in (-1, -1e-9, np.nan, np.inf, "1", True, None):
+        with pytest.raises(InvalidValue) as error:
+            make(**{key: value})
+        assert error.value.key == key
+        assert str(error.value).startswith(f"{key} must be a number {bound}, got ")
 
 
 @pytest.mark.parametrize("make", [Glorot, Orthogonal, Identity])

@@ -166,11 +166,11 @@ def test_what_has_not_the_same_sizes_cannot_be_tied(name, options, key):
     build(name, tie=True, embedding_dim=H, input_size=V)
 
 
-@pytest.mark.parametrize("value", [0, -1, 1.5, True, "2", None])
 @every_cell
-def test_a_bad_number_of_layers_is_refused_by_name(name, value):
-    with pytest.raises(InvalidValue, match="num_layers must be a whole number >= 1, got "):
-        build(name, num_layers=value)
+def test_a_bad_number_of_layers_is_refused_by_name(name):
+    for value in (0, -1, 1.5, True, "2", None):
+        with pytest.raises(InvalidValue, match="num_layers must be a whole number >= 1, got "):
+            build(name, num_layers=value)
 
 
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "identity", "softplus"])

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from pairwise import pairwise
 
 from rnnexp.layers import CRITERIA, Network, Parameters, Stack, TimeGRU, TimeLSTM, TimeRNN, build_network
 
@@ -14,8 +15,6 @@ KINDS = {
 }
 
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
-every_depth = pytest.mark.parametrize("layers", [1, 2, 3])
-every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def build(cell, layers, kind, rng, hidden_size=H, **options):
@@ -58,9 +57,7 @@ def slope_of_each(network, loss):
     return loss(Network(parameters, network.design), for_all).imag / 1e-20
 
 
-@every_kind
-@every_depth
-@every_cell
+@pairwise(kind=list(KINDS), cell=CELLS, layers=[1, 2, 3])
 def test_a_network_of_every_cell_has_the_gradients_of_its_loss(cell, layers, kind, assert_close):
     rng = np.random.default_rng(1)
     network, criterion = build(cell, layers, kind, rng), CRITERIA["classes"]()
@@ -109,10 +106,7 @@ def all_close(actual, expected, assert_close):
         assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize("scored", [None, slice(-1, None)], ids=["new steps", "last step"])
-@every_kind
-@pytest.mark.parametrize("layers", [1, 2])
-@every_cell
+@pairwise(kind=list(KINDS), cell=CELLS, layers=[1, 2], scored={"new steps": None, "last step": slice(-1, None)})
 def test_a_sliding_window_trains_like_a_fresh_window_from_the_same_state(cell, layers, kind, scored, assert_close):
     rng = np.random.default_rng(3)
     network = build(cell, layers, kind, rng)
@@ -135,9 +129,7 @@ def test_a_sliding_window_trains_like_a_fresh_window_from_the_same_state(cell, l
         all_close(network.recurrent.state, long.recurrent.state_before(start + 6), assert_close)
 
 
-@every_kind
-@pytest.mark.parametrize("layers", [1, 2])
-@every_cell
+@pairwise(kind=list(KINDS), cell=CELLS, layers=[1, 2])
 def test_a_window_of_a_stream_is_continued_by_the_next(cell, layers, kind, assert_close):
     rng = np.random.default_rng(4)
     network = build(cell, layers, kind, rng)
@@ -150,9 +142,7 @@ def test_a_window_of_a_stream_is_continued_by_the_next(cell, layers, kind, asser
     assert_close(network.forward(inputs), network.replica().forward(inputs))
 
 
-@every_kind
-@pytest.mark.parametrize("layers", [1, 2])
-@every_cell
+@pairwise(kind=list(KINDS), cell=CELLS, layers=[1, 2])
 def test_a_replica_shares_the_vector_and_has_a_state_of_its_own(cell, layers, kind, same_bits):
     rng = np.random.default_rng(5)
     network = build(cell, layers, kind, rng)
@@ -172,9 +162,7 @@ def test_a_replica_shares_the_vector_and_has_a_state_of_its_own(cell, layers, ki
         network.parameters.vector -= 0.1 * gradient
 
 
-@every_kind
-@pytest.mark.parametrize("layers", [1, 2])
-@every_cell
+@pairwise(kind=list(KINDS), cell=CELLS, layers=[1, 2])
 def test_training_lowers_the_loss_and_leaves_what_is_frozen(cell, layers, kind):
     rng = np.random.default_rng(6)
     network, criterion = build(cell, layers, kind, rng), CRITERIA["classes"]()
@@ -200,10 +188,7 @@ def test_recurrent_layers_are_one_alone_or_a_stack(cell):
     assert all(layer.stateful and layer.reuse for layer in three.recurrent.layers)
 
 
-@every_kind
-@pytest.mark.parametrize("layers", [1, 2])
-@every_cell
-@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pairwise(kind=list(KINDS), cell=CELLS, layers=[1, 2], dtype={"float32": np.float32, "float64": np.float64})
 def test_a_network_of_every_cell_keeps_its_dtype_all_the_way(cell, layers, kind, dtype):
     rng = np.random.default_rng(8)
     options = {"hidden_size": H, "output_size": V, "cell": cell, "num_layers": layers, "rng": rng, "dtype": dtype}

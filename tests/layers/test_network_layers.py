@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from pairwise import pairwise
 
 from rnnexp.layers import CRITERIA, Network, Parameters, build_network
 
@@ -42,9 +43,7 @@ def input_gradient(network, doutputs):
     return dxs if network.embedding is None else network.embedding.backward(dxs)
 
 
-@pytest.mark.parametrize("activation", ["tanh", "relu", "identity", "sigmoid"])
-@pytest.mark.parametrize("loss", CRITERIA)
-@pytest.mark.parametrize("kind", KINDS)
+@pairwise(kind=list(KINDS), activation=["tanh", "relu", "identity", "sigmoid"], loss=list(CRITERIA))
 def test_the_network_has_the_gradients_of_its_loss(kind, loss, activation, check_gradients):
     rng = np.random.default_rng(1)
     network = build(kind, rng, cell_options={"activation": activation})

@@ -1,17 +1,15 @@
 import numpy as np
-import pytest
-from recurrent_cases import CASES, both_dtypes, descend
+from pairwise import pairwise
+from recurrent_cases import CASES, DTYPES, descend
 
 from rnnexp.layers import CRITERIA, TimeGRU, TimeLSTM, TimeRNN, build_network
 
 # (steps, batch, features, hidden)
 SHAPES = [(7, 3, 2, 5), (1, 3, 5, 4), (12, 1, 5, 10), (1, 1, 3, 4), (6, 1, 3, 16), (5, 20, 4, 10), (4, 2, 16, 16)]
 SHAPES += [(3, 20, 5, 50), (8, 4, 2, 2)]
-NAMES = ["gru", "lstm", "two rnn", "two gru", "two lstm"]
+GATED = {name: CASES[name] for name in ("gru", "lstm", "two rnn", "two gru", "two lstm")}
 
-every_case = pytest.mark.parametrize("case", [CASES[name] for name in NAMES], ids=NAMES)
-every_stack = pytest.mark.parametrize("copies", [(3,), (2, 2)], ids=str)
-every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+COPIES = [(3,), (2, 2)]
 
 
 def pick(sequence, copy):
@@ -43,10 +41,7 @@ def same_gradients(stack, layer, copy, same_bits):
         same_bits(pick(stack.norms[name], copy), norms)
 
 
-@every_shape
-@both_dtypes
-@every_stack
-@every_case
+@pairwise(shape=SHAPES, case=GATED, copies=COPIES, dtype=DTYPES)
 def test_copies_of_a_layer_are_single_ones_bit_for_bit(case, copies, dtype, shape, same_bits):
     steps, batch, features, hidden = shape
     rng = np.random.default_rng(1)
@@ -65,9 +60,7 @@ def test_copies_of_a_layer_are_single_ones_bit_for_bit(case, copies, dtype, shap
         descend(stack, *alone.values(), rate=0.01)
 
 
-@both_dtypes
-@every_stack
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pairwise(case=CASES, copies=COPIES, dtype=DTYPES)
 def test_copies_of_a_layer_slide_carry_and_are_looked_into_like_single_ones(case, copies, dtype, same_bits):
     rng = np.random.default_rng(2)
     arrays = case.draw(rng, copies=copies, dtype=dtype, sizes=(3, 10), scale=0.4)
@@ -102,9 +95,7 @@ def test_copies_of_a_layer_slide_carry_and_are_looked_into_like_single_ones(case
         descend(stack, *alone.values(), rate=0.01)
 
 
-@both_dtypes
-@every_stack
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pairwise(case=CASES, copies=COPIES, dtype=DTYPES)
 def test_copies_of_a_layer_have_the_jacobians_of_single_ones(case, copies, dtype, same_bits):
     rng = np.random.default_rng(5)
     arrays = case.draw(rng, copies=copies, dtype=dtype, sizes=(3, 10), scale=0.4)
@@ -125,10 +116,7 @@ KINDS = {
 }
 
 
-@both_dtypes
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("cell", [TimeRNN, TimeGRU, TimeLSTM], ids=["rnn", "gru", "lstm"])
+@pairwise(kind=list(KINDS), cell={"rnn": TimeRNN, "gru": TimeGRU, "lstm": TimeLSTM}, layers=[1, 2], dtype=DTYPES)
 def test_networks_from_a_list_of_generators_train_like_single_ones_bit_for_bit(cell, layers, kind, dtype, same_bits):
     rng, seeds, size = np.random.default_rng(3), (4, 2, 9), 6
 
@@ -161,10 +149,12 @@ def test_networks_from_a_list_of_generators_train_like_single_ones_bit_for_bit(c
             network.parameters.vector -= np.asarray(0.05, dtype) * network.parameters.gradient
 
 
-@both_dtypes
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("cell", [TimeGRU, TimeLSTM], ids=["gru", "lstm"])
-@pytest.mark.parametrize("shape", [(1, 1, 10), (20, 1, 16), (20, 20, 10), (20, 2, 50)], ids=str)
+@pairwise(
+    shape=[(1, 1, 10), (20, 1, 16), (20, 20, 10), (20, 2, 50)],
+    cell={"gru": TimeGRU, "lstm": TimeLSTM},
+    layers=[1, 2],
+    dtype=DTYPES,
+)
 def test_stacked_networks_of_other_shapes_are_single_ones_bit_for_bit(shape, cell, layers, dtype, same_bits):
     steps, batch, hidden = shape
     rng, seeds = np.random.default_rng(4), (1, 5)

@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
-from recurrent_cases import D, H, both_dtypes, descend, every_layer
+from pairwise import pairwise
+from recurrent_cases import CASES, DTYPES, D, H, descend, every_layer
 
 
-@every_layer
-@both_dtypes
-@pytest.mark.parametrize("as_array", [list, np.asarray], ids=["list", "array"])
+@pairwise(case=CASES, dtype=DTYPES, as_array={"list": list, "array": np.asarray})
 def test_a_layer_keeps_its_dtype_all_the_way(case, dtype, as_array):
     rng = np.random.default_rng(1)
     layer = case.make(case.draw(rng, dtype=dtype, learned=True))

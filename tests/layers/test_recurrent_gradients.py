@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from pairwise import pairwise
 from recurrent_cases import CASES, D, H, Leaky, descend, every_layer
 
 from rnnexp.layers import TimeGRU, TimeLSTM, TimeRNN
@@ -20,9 +21,7 @@ def projected(case, dhs, **options):
     return loss
 
 
-@every_layer
-@pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize("steps", [1, 5])
+@pairwise(case=CASES, steps=[1, 5], batch=[1, 3])
 def test_a_window_has_the_gradients_of_its_formula(case, steps, batch, check_gradients):
     rng = np.random.default_rng(1)
     arrays = case.draw(rng)

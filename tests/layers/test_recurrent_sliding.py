@@ -1,6 +1,6 @@
 import numpy as np
-import pytest
-from recurrent_cases import D, H, both_dtypes, descend, every_layer
+from pairwise import pairwise
+from recurrent_cases import CASES, D, H, both_dtypes, descend, every_layer
 
 N = 2
 
@@ -32,10 +32,9 @@ def same_window(layer, fresh, rng, steps, assert_close, first=0):
     all_close((ours[0], *ours[1], *ours[2]), (theirs[0], *theirs[1], *theirs[2]), assert_close)
 
 
-@every_layer
-@pytest.mark.parametrize("reuse", [False, True])
-@pytest.mark.parametrize(("new", "kept"), [(1, 4), (3, 5), (4, 4)])
-def test_a_sliding_window_is_a_fresh_one_from_the_same_state(case, new, kept, reuse, assert_close):
+@pairwise(case=CASES, sizes=[(1, 4), (3, 5), (4, 4)], reuse=[False, True])
+def test_a_sliding_window_is_a_fresh_one_from_the_same_state(case, sizes, reuse, assert_close):
+    new, kept = sizes
     rng = np.random.default_rng(1)
     arrays = case.draw(rng)
     layer, long, fresh = case.make(arrays, reuse=reuse), case.make(arrays), case.make(arrays)

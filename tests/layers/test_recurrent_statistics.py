@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from pairwise import pairwise
 from recurrent_cases import CASES, PHI, STEP, D, H, descend, every_layer, part, run_windows
 
 N = 2
@@ -17,9 +18,7 @@ def slopes_in_states(case, arrays, xs, dhs, start, step_weights=None):
     return slopes
 
 
-@every_layer
-@pytest.mark.parametrize("step_weights", [None, np.array([0.5, 2.0, 0.0, 0.7])], ids=["whole", "step_weights"])
-@pytest.mark.parametrize("steps", [1, 4])
+@pairwise(case=CASES, steps=[1, 4], step_weights={"whole": None, "step_weights": np.array([0.5, 2.0, 0.0, 0.7])})
 def test_norms_are_those_of_the_loss_differentiated_in_every_state(case, steps, step_weights, assert_close):
     rng = np.random.default_rng(1)
     arrays = case.draw(rng)

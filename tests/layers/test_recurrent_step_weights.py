@@ -1,9 +1,9 @@
 import numpy as np
-import pytest
-from recurrent_cases import D, H, descend, every_layer
+from pairwise import pairwise
+from recurrent_cases import CASES, DTYPES, D, H, descend, every_layer
 
 STEPS, BATCH = 4, 2
-STEP_WEIGHTS = {"scaled": np.array([0.5, -2.0, 0.1, 1.3]), "some cut": np.array([0.0, 1.0, 0.0, 0.5])}
+SCALED, SOME_CUT = np.array([0.5, -2.0, 0.1, 1.3]), np.array([0.0, 1.0, 0.0, 0.5])
 
 
 def draw_window(case, rng, steps=STEPS):
@@ -24,18 +24,15 @@ def close_or_zero(actual, expected, assert_close):
 
 
 @every_layer
-@pytest.mark.parametrize("step_weights", STEP_WEIGHTS.values(), ids=STEP_WEIGHTS)
-def test_step_weights_scales_what_a_step_hands_back_as_a_derivative_scaled_on_its_way(
-    case, step_weights, complex_step, assert_close
-):
+def test_step_weights_scales_what_a_step_hands_back_as_a_derivative_scaled_on_its_way(case, complex_step, assert_close):
     rng = np.random.default_rng(1)
     arrays = case.draw(rng)
     layer = case.make(arrays)
-    for _ in range(2):
+    for step_weights in (SCALED, SOME_CUT):
         xs, dhs, start = draw_window(case, rng)
         given = arrays | {f"state{k}": state for k, state in enumerate(start)} | {"xs": xs}
 
-        def slope(name, given=given, dhs=dhs):
+        def slope(name, given=given, dhs=dhs, step_weights=step_weights):
             def loss(point):
                 values = given | {name: point}
                 first = [values.pop(key) for key in list(values) if key.startswith("state")]
@@ -66,11 +63,10 @@ def back_step_by_step(layer, dhs, step_weights):
 
 
 @every_layer
-@pytest.mark.parametrize("step_weights", STEP_WEIGHTS.values(), ids=STEP_WEIGHTS)
-def test_step_weights_is_a_factor_between_single_steps_back(case, step_weights, assert_close):
+def test_step_weights_is_a_factor_between_single_steps_back(case, assert_close):
     rng = np.random.default_rng(2)
     layer = case.make(case.draw(rng))
-    for _ in range(2):
+    for step_weights in (SCALED, SOME_CUT):
         xs, dhs, start = draw_window(case, rng)
         forward(layer, xs, start)
         dxs, dstate, grads = back_step_by_step(layer, dhs, step_weights)
@@ -80,8 +76,7 @@ def test_step_weights_is_a_factor_between_single_steps_back(case, step_weights, 
         descend(layer)
 
 
-@every_layer
-@pytest.mark.parametrize("cut", [1, 2, 3])
+@pairwise(case=CASES, cut=[1, 2, 3])
 def test_nothing_passes_a_step_whose_carry_is_zero(case, cut, assert_close):
     rng = np.random.default_rng(3)
     arrays = case.draw(rng)
@@ -120,9 +115,7 @@ def test_a_carry_of_zeros_leaves_every_step_to_itself(case, assert_close):
         descend(layer)
 
 
-@every_layer
-@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-@pytest.mark.parametrize("ones", [lambda steps: [1.0] * steps, np.ones], ids=["list", "array"])
+@pairwise(case=CASES, dtype=DTYPES, ones={"list": lambda steps: [1.0] * steps, "array": np.ones})
 def test_a_carry_of_ones_is_no_carry_bit_for_bit(case, ones, dtype, same_bits):
     rng = np.random.default_rng(5)
     arrays = case.draw(rng, dtype=dtype)

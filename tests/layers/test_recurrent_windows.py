@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from pairwise import pairwise
 from recurrent_cases import CASES, D, H, descend, every_layer
 
 from rnnexp.layers import Stack
@@ -151,9 +152,7 @@ def test_sequences_that_do_not_fit_are_refused(case):
         layer.forward(np.ones((3, N, D + 1)))
 
 
-@every_layer
-@pytest.mark.parametrize("batch_first", [False, True])
-@pytest.mark.parametrize("cut", [1, 5])
+@pairwise(case=CASES, batch_first=[False, True], cut=[1, 5])
 def test_two_carried_windows_are_one_long_window(case, cut, batch_first, assert_close):
     rng = np.random.default_rng(10)
     arrays = case.draw(rng, learned=True)

@@ -1,5 +1,5 @@
 import numpy as np
-import pytest
+from pairwise import pairwise
 
 from rnnexp.layers import (
     ACTIVATIONS,
@@ -25,9 +25,7 @@ SHAPES = [
 ]
 COPIES = [(1,), (3,), (2, 3)]
 
-every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
-both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-every_stack = pytest.mark.parametrize("copies", COPIES, ids=str)
+DTYPES = {"float32": np.float32, "float64": np.float64}
 
 
 def draw(rng, shape, dtype, scale=1.0):
@@ -48,9 +46,7 @@ def descend(*layers):
             param -= np.asarray(0.01, param.dtype) * grad
 
 
-@every_shape
-@both_dtypes
-@every_stack
+@pairwise(shape=SHAPES, copies=COPIES, dtype=DTYPES)
 def test_stacked_recurrent_layers_are_single_ones_bit_for_bit(copies, dtype, shape, same_bits):
     steps, batch, D, H = shape
     rng = np.random.default_rng(1)
@@ -76,10 +72,7 @@ def test_stacked_recurrent_layers_are_single_ones_bit_for_bit(copies, dtype, sha
         descend(stack, *alone.values())
 
 
-@every_shape
-@both_dtypes
-@every_stack
-@pytest.mark.parametrize("bias", [False, True], ids=["no bias", "bias"])
+@pairwise(shape=SHAPES, copies=COPIES, dtype=DTYPES, bias={"no bias": False, "bias": True})
 def test_stacked_linear_maps_are_single_ones_bit_for_bit(bias, copies, dtype, shape, same_bits):
     steps, batch, D, K = shape
     rng = np.random.default_rng(2)
@@ -98,9 +91,7 @@ def test_stacked_linear_maps_are_single_ones_bit_for_bit(bias, copies, dtype, sh
         descend(stack, *alone.values())
 
 
-@every_shape
-@both_dtypes
-@every_stack
+@pairwise(shape=SHAPES, copies=COPIES, dtype=DTYPES)
 def test_stacked_tables_are_single_ones_bit_for_bit(copies, dtype, shape, same_bits):
     steps, batch, V, D = shape
     rng = np.random.default_rng(3)
@@ -119,7 +110,8 @@ def test_stacked_tables_are_single_ones_bit_for_bit(copies, dtype, shape, same_b
         descend(stack, *alone.values())
 
 
-def check_losses(make, copies, dtype, shape, check):
+@pairwise(shape=SHAPES, copies=COPIES, dtype=DTYPES, make=CRITERIA)
+def test_stacked_losses_and_their_gradients_are_single_ones_bit_for_bit(make, copies, dtype, shape):
     steps, batch, _, K = shape
     rng = np.random.default_rng(4)
     stack, alone = make(), {copy: make() for copy in np.ndindex(copies)}
@@ -137,29 +129,10 @@ def check_losses(make, copies, dtype, shape, check):
             for copy, loss in alone.items():
                 own = None if scored is None else pick(scored, copy)
                 value = loss.forward(pick(outputs, copy), pick(targets, copy), own)
-                check(losses[copy], value, pick(slopes, copy), loss.backward())
-
-
-@every_shape
-@both_dtypes
-@every_stack
-@pytest.mark.parametrize("make", CRITERIA.values(), ids=CRITERIA)
-def test_gradients_of_stacked_losses_are_single_ones_bit_for_bit(make, copies, dtype, shape, same_bits):
-    def check(ours, theirs, our_slope, their_slope):
-        assert our_slope.tobytes() == their_slope.tobytes()
-        assert our_slope.dtype == their_slope.dtype == dtype
-
-    check_losses(make, copies, dtype, shape, check)
-
-
-@every_shape
-@both_dtypes
-@every_stack
-@pytest.mark.parametrize("make", CRITERIA.values(), ids=CRITERIA)
-def test_values_of_stacked_losses_are_single_ones_bit_for_bit(make, copies, dtype, shape):
-    difference = []
-    check_losses(make, copies, dtype, shape, lambda ours, theirs, *_: difference.append(float(abs(ours - theirs))))
-    assert max(difference) == 0.0
+                assert float(abs(losses[copy] - value)) == 0.0
+                slope = loss.backward()
+                assert pick(slopes, copy).tobytes() == slope.tobytes()
+                assert slopes.dtype == slope.dtype == dtype
 
 
 KINDS = {
@@ -207,16 +180,15 @@ def check_training(shape, dtype, kind, activation, check):
             network.parameters.vector -= np.asarray(0.05, dtype) * network.parameters.gradient
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@both_dtypes
-@pytest.mark.parametrize(
-    "shape", [(20, 20, 10, 4), (1, 1, 10, 4), (20, 1, 16, 27), (20, 3, 1, 4), (20, 4, 10, 1)], ids=str
+@pairwise(
+    shape=[(20, 20, 10, 4), (1, 1, 10, 4), (20, 1, 16, 27), (20, 3, 1, 4), (20, 4, 10, 1)],
+    kind=list(KINDS),
+    dtype=DTYPES,
 )
 def test_a_stacked_network_trains_like_single_ones_bit_for_bit(shape, dtype, kind, same_bits):
     check_training(shape, dtype, kind, "tanh", same_bits)
 
 
-@both_dtypes
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pairwise(activation=list(ACTIVATIONS), dtype=DTYPES)
 def test_stacked_networks_of_every_activation_are_single_ones_bit_for_bit(activation, dtype, same_bits):
     check_training((12, 5, 10, 4), dtype, "table", activation, same_bits)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pairwise import pairwise
 
 from rnnexp.checks import InvalidValue, UserError
 from rnnexp.layers import TimeGRU, TimeLSTM, TimeRNN, build_network
@@ -29,7 +30,8 @@ NAMES = {"embedding": "encoder", "recurrent": "core.lstm", "output": "decoder"}
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 every_kind = pytest.mark.parametrize("kind", KINDS)
 every_suffix = pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
-both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+DTYPES = {"float32": np.float32, "float64": np.float64}
+GIVEN = {"usual names": None, "other names": NAMES}
 
 
 def build(cell=TimeLSTM, kind="embedding", layers=2, seed=1, dtype=np.float64, **options):
@@ -48,11 +50,7 @@ def file_of(tmp_path, suffix):
     return tmp_path / f"weights{suffix}"
 
 
-@pytest.mark.parametrize("names", [None, NAMES], ids=["usual names", "other names"])
-@both_dtypes
-@every_kind
-@pytest.mark.parametrize("layers", [1, 2, 3])
-@every_cell
+@pairwise(kind=list(KINDS), cell=CELLS, layers=[1, 2, 3], dtype=DTYPES, names=GIVEN)
 def test_a_state_dict_brings_every_bit_of_the_vector_back(cell, layers, kind, dtype, names, same_bits):
     network, other = (build(cell, kind, layers, seed, dtype) for seed in (1, 2))
     vector = other.parameters.vector
@@ -62,9 +60,7 @@ def test_a_state_dict_brings_every_bit_of_the_vector_back(cell, layers, kind, dt
     same_bits(vector, network.parameters.vector)
 
 
-@pytest.mark.parametrize("told", [(), *((name,) for name in NAMES)], ids=str)
-@every_kind
-@every_cell
+@pairwise(kind=list(KINDS), told=[(), *((name,) for name in NAMES)], cell=CELLS)
 def test_names_of_modules_are_found_where_they_are_not_told(cell, kind, told, same_bits):
     network, other = (build(cell, kind, seed=seed) for seed in (1, 2))
     state = to_state_dict(network, names=NAMES)
@@ -154,11 +150,7 @@ def test_a_tied_table_stands_at_both_ends_and_may_be_left_out_at_the_output(same
     same_bits(other.parameters.vector, network.parameters.vector)
 
 
-@pytest.mark.parametrize("names", [None, NAMES], ids=["usual names", "other names"])
-@every_suffix
-@both_dtypes
-@every_kind
-@every_cell
+@pairwise(kind=list(KINDS), cell=CELLS, suffix=[".npz", ".safetensors"], dtype=DTYPES, names=GIVEN)
 def test_a_file_brings_every_bit_of_the_vector_back(cell, kind, dtype, suffix, names, tmp_path, same_bits):
     path = file_of(tmp_path, suffix)
     network, other = (build(cell, kind, seed=seed, dtype=dtype) for seed in (1, 2))
@@ -187,9 +179,7 @@ SPOILT = {
 }
 
 
-@every_kind
-@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
-@every_cell
+@pairwise(kind=list(KINDS), spoil=SPOILT, cell=CELLS)
 def test_an_array_that_does_not_fit_is_refused_by_name(cell, spoil, kind):
     network, state = build(cell, kind), to_state_dict(build(cell, kind, seed=2))
     for key, array in state.items():

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import pytest
 from browsing import chromium_page
+from sweep_helpers import client
 from warm_command import Warm
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def migrated_database(tmp_path_factory):
+def migrated_database(warm):
     """An empty MLflow database: migrating one takes seconds, copying it does not."""
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    client(path).search_experiments()
-    return path
+    return warm.folder / "template-True.db"
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +37,7 @@ def folder(new_folder):
 
 
 #: What pickles the command, or looks at how it was started: it must be started as a person does.
-STARTED_ANEW = ("hydra/launcher=", "hydra/sweeper=", "--")
+STARTED_ANEW = ("hydra/launcher=joblib", "hydra/launcher=submitit", "n_jobs", "hydra/sweeper=", "--")
 
 
 @pytest.fixture(scope="session")
@@ -53,10 +52,10 @@ def warm(tmp_path_factory):
 def command(request):
     """Run `python -m rnnexp` in a folder, as a person would; without importing it anew where that is the same."""
 
-    def run(folder, *arguments, **environment):
+    def run(folder, *arguments, drawn=False, **environment):
         if environment or any(text in argument for argument in arguments for text in STARTED_ANEW):
             return run_command(folder, *arguments, **environment)
-        return request.getfixturevalue("warm").run(folder, *arguments)
+        return request.getfixturevalue("warm").run(folder, *arguments, drawn=drawn)
 
     return run
 
@@ -71,12 +70,6 @@ def run_command(folder, *arguments, **environment):
         text=True,
         timeout=300,
     )
-
-
-def client(database):
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=f"sqlite:///{database}")
 
 
 @pytest.fixture(scope="session")

@@ -12,16 +12,19 @@ import urllib.request
 from collections import Counter
 from contextlib import closing, contextmanager, suppress
 
+from rnnexp.json_lines import read_lines
+from rnnexp.tracking.run_log import RUN_LOG, is_complete
+
 #: An optimizer that does something in the middle, and records that are written and sent as often as can be.
 FAULTY = """
 import os
 import pathlib
 import signal
 
-from rnnexp.tracking import journal, mlflow_run
+from rnnexp.tracking import mlflow_run, run_log
 from rnnexp.training import SGD
 
-journal.PATIENCE = mlflow_run.PATIENCE = 0.0
+run_log.PATIENCE = run_log.SOON = mlflow_run.SHORTEST_PAUSE = 0.0
 updates = 0
 
 
@@ -80,6 +83,17 @@ def as_it_came(points):
     return Counter(
         {point: n for point, n in points.items() if not point[0].startswith(("final/", "best/", "gradient_by"))}
     )
+
+
+def logged(run_folder):
+    """How often every (metric, step, value) is in a run's log."""
+    entries = read_lines(run_folder / RUN_LOG)
+    return Counter((name, step, value) for entry in entries for name, value, _, step in entry.get("metrics", ()))
+
+
+def unfinished(folder):
+    """The run logs in a folder of which MLflow lacks something."""
+    return [path for path in folder.rglob(RUN_LOG) if not is_complete(path)]
 
 
 def run_folder(folder):

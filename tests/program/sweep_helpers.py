@@ -14,6 +14,12 @@ PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 TERMINAL = {"FINISHED", "FAILED", "KILLED"}
 
 
+def client(database):
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=f"sqlite:///{database}")
+
+
 def sweep_folders(folder):
     """The folders of the sweeps that ran here, oldest first."""
     return sorted(folder.glob("multirun/*/*"))

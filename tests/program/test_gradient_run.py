@@ -10,7 +10,7 @@ import pytest
 @pytest.fixture(scope="module")
 def full_run(new_folder, command, recorded):
     folder = new_folder()
-    done = command(folder, "gradients=full", "task.lag=15", "bptt_length=6", "steps=100", "hidden_size=12")
+    done = command(folder, "gradients=full", "task.lag=15", "bptt_length=6", "steps=100", "hidden_size=12", drawn=True)
     assert done.returncode == 0, done.stderr
     (run,) = recorded(folder)
     return folder, run

@@ -11,7 +11,14 @@ from resume_runs import Record, runs_in
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("SIGINT", 130),
+        pytest.param("SIGTERM", 143, marks=pytest.mark.thorough),
+        pytest.param("SIGHUP", 129, marks=pytest.mark.thorough),
+    ],
+)
 def test_a_stopped_run_is_killed_and_keeps_its_metrics(folder, recorded, name, code):
     run = subprocess.Popen(
         [sys.executable, "-m", "rnnexp", "steps=10000000", "eval_every=50"],
@@ -91,9 +98,9 @@ module.{name} = broken_off
     ("arguments", "module", "function"),
     [
         ((), "hydra._internal.config_loader_impl", "ConfigLoaderImpl.load_configuration"),
-        ((), "rnnexp.build", "build"),
+        ((), "rnnexp.build", "build_experiment"),
         (SWEEP, "hydra._internal.config_loader_impl", "ConfigLoaderImpl.load_configuration"),
-        (SWEEP, "rnnexp.__main__", "build"),
+        (SWEEP, "rnnexp.run", "build_experiment"),
         (SWEEP, "rnnexp.sweeps.jobs", "JobRecord.save"),
         ((*SWEEP, "hydra/launcher=stacked"), "rnnexp.sweeps.composition", "Composer.job"),
     ],
@@ -120,16 +127,17 @@ def count(frame, event, argument):
     if calls == {number}:
         sys.setprofile(None)
         os.kill(os.getpid(), signal.SIGINT)
-from rnnexp import interrupts
-install = interrupts.install
+from rnnexp import process
+install = process.install
 def install_and_count():
-    interrupts.install = install
+    process.install = install
     install()
     sys.setprofile(count)
-interrupts.install = install_and_count
+process.install = install_and_count
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("arguments", [(), SWEEP])
 def test_one_that_comes_anywhere_is_told_as_such(warm, arguments):

@@ -4,11 +4,13 @@ import csv
 
 import pytest
 
+LSTM = ("cell=lstm", "num_layers=2", "steps=300", "learn_initial_state=true", "hidden_size=8")
+
 
 @pytest.fixture(scope="module")
 def lstm_run(new_folder, command, recorded):
     folder = new_folder()
-    done = command(folder, "cell=lstm", "num_layers=2", "steps=300", "learn_initial_state=true", "hidden_size=8")
+    done = command(folder, *LSTM, drawn=True)
     assert done.returncode == 0, done.stderr
     (run,) = recorded(folder)
     return folder, run, done.stdout

@@ -18,7 +18,7 @@ FILES = {
 MISTAKES = [
     # what was typed, and what the answer must name
     (["+unknown=1"], ["unknown", "1"]),
-    (["+seed=1"], ["there is a key seed already", "leave out the +: seed=1"]),
+    (["+seed=1"], ["the key seed already exists", "leave out the +: seed=1"]),
     (["tracking.uri=mssql+pymssql://me:secret@127.0.0.1:1/x"], ["needs the Python package pymssql", "pip install"]),
     (["tracking.uri=nosuch://me:secret@127.0.0.1:1/x"], ["tracking.uri must be a database or a server", "nosuch"]),
     (["hiden_size=3"], ["hiden_size", "3", "did you mean 'hidden_size'"]),

@@ -4,7 +4,7 @@ import shutil
 import signal
 
 import pytest
-from failing_stores import BREAK, mend, tracking
+from failing_stores import BREAK, mend, tracking, unfinished
 from resume_runs import (
     SMALL,
     STEPS,
@@ -17,6 +17,7 @@ from resume_runs import (
     runs_in,
 )
 
+from rnnexp.tracking.dead_runs import DIED_SILENTLY
 from rnnexp.training.checkpoint import Checkpoints, load, read_about
 
 #: What a child does first: take the database away in the middle.
@@ -156,14 +157,14 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(warm, reference, damag
     check_whole(run_folder, run_folder_of(reference), Record(folder), Record(reference))
 
 
-def test_a_run_killed_without_a_word_is_marked_by_the_next_start_and_then_resumed(warm, reference):
+def test_a_run_killed_without_a_status_is_marked_by_the_next_start_and_then_resumed(warm, reference):
     folder = warm.new_folder()
     run_folder = stop(warm, folder, number=signal.SIGKILL)
     first = only_run(folder)
     assert Record(folder, first).status == "RUNNING"
     assert warm.run(folder, *SMALL, "steps=3", "seed=9").returncode == 0
     marked = Record(folder, first)
-    assert (marked.status, marked.tags["error"]) == ("KILLED", "its process ended without a word")
+    assert (marked.status, marked.tags["error"]) == ("KILLED", DIED_SILENTLY)
     assert warm.run(folder, f"resume={first}").returncode == 0
     check_whole(run_folder, run_folder_of(reference), Record(folder, first), Record(reference))
     assert len(runs_in(folder)) == 2
@@ -199,8 +200,8 @@ def test_no_interruption_leaves_a_run_that_seems_to_be_running(warm, reference, 
     run_folder = stop(warm, folder)
     comes = f"import os, signal; come = lambda: os.kill(os.getpid(), signal.{name}); "
     if moment == "opening":
-        comes += "from rnnexp.tracking import mlflow_run as m; make = m.artifact_repository; "
-        comes += "m.artifact_repository = lambda *given: come() or make(*given)"
+        comes += "from rnnexp.tracking import mlflow_run as m; make = m.open_run; "
+        comes += "m.open_run = lambda *given, **how: come() or make(*given, **how)"
     else:
         comes += "from mlflow import MlflowClient as C; end = C.set_terminated; "
         comes += "C.set_terminated = lambda *given: come() or end(*given)"
@@ -215,15 +216,15 @@ def test_no_interruption_leaves_a_run_that_seems_to_be_running(warm, reference, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_what_a_failing_store_did_not_take_is_delivered_by_the_resumed_run(warm, reference, number):
+def test_what_a_failing_store_did_not_accept_is_uploaded_by_the_resumed_run(warm, reference, number):
     folder = warm.new_folder()
     run_folder = stop(warm, folder, before=BREAKS, number=number, patience=0.0)
-    assert (run_folder / "outbox.jsonl").exists()
+    assert unfinished(run_folder)
     mend(folder)
     done = warm.run(folder, f"resume={only_run(folder)}")
     assert done.returncode == 0, done.stderr
-    synced = tracking(folder, "sync")  # what waited is of no more use
-    assert synced.returncode == 0, synced.stderr
+    synced = tracking(folder, "sync")
+    assert (synced.returncode, synced.stdout) == (0, "nothing to upload in outputs, multirun\n"), synced.stderr
     check_whole(run_folder, run_folder_of(reference), Record(folder), Record(reference))
 
 
@@ -239,3 +240,39 @@ def test_other_checkpoints_and_another_record_may_be_asked_for(warm, reference):
     assert steps[-1] == STEPS and steps[-2] < STEPS - 3
     for name in ("metrics.csv", "gradient_by_lag.csv"):
         assert (run_folder / name).read_bytes() == (run_folder_of(reference) / name).read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_run_without_mlflow_may_be_recorded_there_from_its_resumption_on(warm, reference, number):
+    folder = warm.new_folder()
+    run_folder = stop(warm, folder, "tracking=none", number=number)
+    assert runs_in(folder) == []
+    assert warm.run(folder, f"resume={run_folder}", "tracking=mlflow").returncode == 0
+    record = Record(folder)
+    record.params["tracking"] = "mlflow"  # which is the choice that the run began with
+    check_whole(run_folder, run_folder_of(reference), record, Record(reference))
+
+
+def test_a_part_without_mlflow_is_recorded_there_by_the_next_one(warm, reference):
+    folder = warm.new_folder()
+    run_folder = stop(warm, folder, at=15)
+    run = only_run(folder)
+    before = Record(folder)
+    dies = "import os, signal; from rnnexp.tracking.saver import Saver as S; due = S.due\n"
+    dies += "S.due = lambda self, step: os.kill(os.getpid(), signal.SIGKILL) if step == 50 else due(self, step)"
+    assert warm.run(folder, f"resume={run_folder}", "tracking=none", before=dies).returncode == -9
+    assert Record(folder).points == before.points
+    assert tracking(folder, "sync").stdout == "nothing to upload in outputs, multirun\n"
+    assert warm.run(folder, f"resume={run_folder}", "tracking=mlflow").returncode == 0
+    assert only_run(folder) == run
+    check_whole(run_folder, run_folder_of(reference), Record(folder), Record(reference))
+
+
+def test_a_killed_run_that_was_synced_is_resumed(warm, reference):
+    folder = warm.new_folder()
+    run_folder = stop(warm, folder, number=signal.SIGKILL)
+    synced = tracking(folder, "sync")
+    assert synced.returncode == 0 and synced.stdout.endswith(f"to run {only_run(folder)}, KILLED\n"), synced.stderr
+    assert Record(folder).status == "KILLED" and Record(folder).tags["error"] == DIED_SILENTLY
+    assert warm.run(folder, f"resume={run_folder}").returncode == 0
+    check_whole(run_folder, run_folder_of(reference), Record(folder), Record(reference))

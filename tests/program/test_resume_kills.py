@@ -28,6 +28,7 @@ CASES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", CASES)
 def test_a_run_killed_at_random_ends_as_if_it_had_not_been(warm, case):
     check_case(warm, case, *CASES[case])

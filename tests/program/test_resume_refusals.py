@@ -1,6 +1,7 @@
 """What can't be resumed is refused in two lines, and nothing has changed then."""
 
 import re
+import shlex
 import shutil
 import signal
 
@@ -249,3 +250,27 @@ def test_data_that_changed_under_their_name(warm):
     assert again.returncode == 0 and "skipped" in again.stdout
     assert warm.run(folder, f"resume={run_folder}", "steps=8").returncode == 0
     assert newest(run_folder) == 8
+
+
+@pytest.mark.parametrize("content", [None, "", '{"metric":"eval/loss","step":0,"value":1.0}\n'])
+def test_a_folder_without_a_run_log(warm, finished, content):
+    folder, run_folder, _ = finished
+    copy = folder / "without a log"
+    shutil.copytree(run_folder, copy)
+    (copy / "run.jsonl").unlink()
+    if content is not None:
+        (copy / "run.jsonl").write_text(content)
+        words = [f"{copy}/run.jsonl is not a run log", "begin a new one"]
+    else:
+        (copy / "metrics.jsonl").touch()
+        words = [f"{copy} has no run log (run.jsonl)", "an earlier version", "begin a new run: python -m rnnexp "]
+    before = everything(folder)
+    done = warm.run(folder, f"resume={copy}", f"steps={2 * STEPS}")
+    refused(done, *words)
+    assert everything(folder) == before
+    if content is None:
+        command = shlex.split(done.stderr.splitlines()[1].partition(": ")[2])
+        assert warm.run(folder, *command[3:], "hydra.run.dir=anew").returncode == 0
+        assert newest(folder / "anew") == STEPS
+        shutil.rmtree(folder / "anew")
+    shutil.rmtree(copy)

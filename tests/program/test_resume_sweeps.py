@@ -44,8 +44,17 @@ def killed_sweep(warm, rng, name, launcher, job):
     raise AssertionError("the sweep always ended before it was killed")
 
 
-@pytest.mark.parametrize("name", ["INT", "TERM", "KILL"])
-@pytest.mark.parametrize("launcher", ["serial", "stacked"])
+@pytest.mark.parametrize(
+    ("name", "launcher"),
+    [
+        ("INT", "serial"),
+        ("KILL", "stacked"),
+        *(
+            pytest.param(*row, marks=pytest.mark.thorough)
+            for row in (("TERM", "serial"), ("KILL", "serial"), ("INT", "stacked"), ("TERM", "stacked"))
+        ),
+    ],
+)
 def test_killed_jobs_of_a_sweep_are_resumed_one_by_one(warm, reference, name, launcher):
     rng = np.random.default_rng(list(f"{name} {launcher}".encode()))
     stacked = launcher == "stacked"
@@ -69,6 +78,7 @@ def test_killed_jobs_of_a_sweep_are_resumed_one_by_one(warm, reference, name, la
     assert ended["sweep"].status == "KILLED"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("plan", [["KILL", "INT"], ["TERM", "KILL", "KILL"]], ids=" ".join)
 def test_without_mlflow(warm, plan):
     arguments = (*SMALL, "cell=gru", "tracking=none", "hydra.run.dir=here")

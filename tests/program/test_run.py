@@ -35,7 +35,7 @@ SCALARS = {
 def default_run(new_folder, command, recorded):
     """One default run: its folder, what it printed, and its record."""
     folder = new_folder()
-    done = command(folder, "hidden_size=10")
+    done = command(folder, "hidden_size=10", drawn=True)
     assert done.returncode == 0, done.stderr
     (run,) = recorded(folder)
     return folder, done, run

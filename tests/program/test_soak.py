@@ -82,6 +82,7 @@ def told(done):
     return {line[:18].strip(): line for line in lines}, verdict
 
 
+@pytest.mark.thorough
 def test_a_short_soak(tmp_path):
     """So short that the memory tells nothing, but files that a job left open would be there."""
     done = run(tmp_path, "--jobs", 60, "--with-mlflow", 20, "--steps", 20_000)

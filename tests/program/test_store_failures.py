@@ -13,15 +13,16 @@ from failing_stores import (
     as_it_came,
     faulty,
     free_port,
+    logged,
     measured,
-    run_folder,
     server,
     stored,
     tracking,
+    unfinished,
 )
 from sweep_helpers import children, job_records, parents, sweep_folders
 
-from rnnexp.json_lines import read_lines
+from rnnexp.tracking.dead_runs import DIED_SILENTLY
 
 STEPS = "steps=40"
 #: Eight processes that begin at once where there is no database; the import, which takes longest, is done before.
@@ -48,7 +49,7 @@ def write(process):
         folder.mkdir(parents=True)
         run = MLflowRun(store, f"{process}-{number}", {"process": process}, "-", {"rnnexp.kind": "run"}, folder=folder)
         for step in range(BATCHES):
-            run.keep(Point(f"metric{name}", process + number / 8 + name / 512, step) for name in range(POINTS))
+            run.add(Point(f"metric{name}", process + number / 8 + name / 512, step) for name in range(POINTS))
             run.flush()
         run.end("FINISHED", {})
 
@@ -93,10 +94,10 @@ def test_a_server_that_is_killed_in_the_middle_gets_the_whole_record_when_it_is_
         done = command(tmp_path, *USED, STEPS, f"tracking.uri={uri}")
     assert done.returncode == 0, done.stderr
     told = [line for line in done.stderr.splitlines() if not line.startswith("step ")]
-    assert len(told) == 2 and told[0].startswith(f"rnnexp: the tracking store {uri} does not take the record: "), told
-    assert "does not answer" in told[0]
+    assert len(told) == 2 and told[0].startswith("rnnexp: MLflow is not accepting data ("), told
+    assert f"(the tracking server {uri} does not answer: " in told[0]
     assert told[1].endswith("python -m rnnexp.tracking sync")
-    assert "not delivered yet   python -m rnnexp.tracking sync" in done.stdout
+    assert "not uploaded yet    python -m rnnexp.tracking sync" in done.stdout
     with server(tmp_path, port) as uri:
         synced = tracking(tmp_path, "sync")
         assert (synced.returncode, synced.stderr) == (0, "")
@@ -110,7 +111,7 @@ def test_a_server_that_is_killed_in_the_middle_gets_the_whole_record_when_it_is_
     assert set(points.values()) == {1}
     assert run.data.params.keys() == params
     assert {"metrics.csv", "config.yaml", "gradient_report.html"} <= files
-    assert not (run_folder(tmp_path) / "outbox.jsonl").exists()
+    assert unfinished(tmp_path) == []
 
 
 def test_a_database_that_is_back_before_the_end_gets_all_of_it_by_itself(folder, command, recorded, reference):
@@ -121,12 +122,12 @@ def test_a_database_that_is_back_before_the_end_gets_all_of_it_by_itself(folder,
     )
     done = command(folder, *USED, STEPS)
     assert done.returncode == 0, done.stderr
-    assert "does not take the record" in done.stderr
-    assert "not delivered" not in done.stdout
+    assert "MLflow is not accepting data" in done.stderr
+    assert "not uploaded" not in done.stdout
     (run,) = recorded(folder)
     assert run.info.status == "FINISHED"
     assert stored(folder / "mlflow.db", run.info.run_id) == reference[0]
-    assert not (run_folder(folder) / "outbox.jsonl").exists()
+    assert unfinished(folder) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a small file system")
@@ -151,7 +152,7 @@ def test_a_disk_that_is_full_is_told_at_once_and_at_the_end_with_what_is_missing
     assert "Traceback" not in done.stderr
     told = [line for line in done.stderr.splitlines() if line.startswith("rnnexp: ")]
     assert len(told) == 2, done.stderr
-    assert "metrics.jsonl can't be written: No space left on device; training goes on" in told[0]
+    assert "run.jsonl can't be written: No space left on device; training continues" in told[0]
     assert "not everything could be written" in told[1]
     assert "metrics.csv" in told[1] and "metrics.csv" not in written
     (run,) = recorded(folder)
@@ -168,15 +169,15 @@ def test_a_killed_run_keeps_what_it_measured_and_is_ended_by_the_next_one(folder
     killed = recorded(folder)
     assert {run.info.status for run in killed} == {"RUNNING"}
     assert len(killed) == (2 if swept else 1)
-    (journal,) = folder.glob("*/*/*/0/metrics.jsonl" if swept else "*/*/*/metrics.jsonl")
-    kept = {(entry["metric"], entry["step"], entry["value"]) for entry in read_lines(journal)}
+    (log,) = folder.glob("*/*/*/0/run.jsonl" if swept else "*/*/*/run.jsonl")
+    kept = set(logged(log.parent))
     assert max(step for _, step, _ in kept) == 32
     run = killed[-1].info.run_id
     assert set(stored(folder / "mlflow.db", run)) == kept
     assert command(folder, *PLAIN, "steps=5").returncode == 0
     *ended, new = recorded(folder)
     assert {run.info.status for run in ended} == {"KILLED"}
-    assert {run.data.tags["error"] for run in ended} == {"its process ended without a word"}
+    assert {run.data.tags["error"] for run in ended} == {DIED_SILENTLY}
     assert new.info.status == "FINISHED"
 
 
@@ -201,7 +202,7 @@ def test_eight_processes_begin_at_once_where_there_is_no_database(crowd, recorde
 @posix
 def test_the_records_of_eight_writers_are_complete(crowd, recorded):
     folder, _ = crowd
-    synced = tracking(folder, "sync")  # whoever had to wait too long for the others has an outbox
+    synced = tracking(folder, "sync")  # for those that had to wait too long for the others
     assert synced.returncode == 0, synced.stderr
     for run in recorded(folder, "crowd"):
         process, number = map(int, run.info.run_name.split("-"))

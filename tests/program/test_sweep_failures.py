@@ -158,7 +158,7 @@ def test_nothing_finishes(tmp_path, command):
     assert "could not be drawn" not in done.stderr
 
 
-@pytest.mark.parametrize("launcher", [(), PARALLEL], ids=["serial", "joblib"])
+@pytest.mark.parametrize("launcher", [(), pytest.param(PARALLEL, marks=pytest.mark.thorough)], ids=["serial", "joblib"])
 def test_a_class_that_cannot_be_made_or_ends_the_program_fails_in_its_own_job(folder, command, recorded, launcher):
     with_broken_optimizer(folder)
     done = command(folder, "-m", *OWN, "optimizer.after=0,-5,500,-1", *launcher)

@@ -63,8 +63,15 @@ def gone(records):
     return not any(there(record["pid"]) for record in records)
 
 
-@pytest.mark.parametrize("launcher", [(), PARALLEL], ids=["serial", "joblib"])
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize(
+    ("name", "code", "launcher"),
+    [
+        pytest.param("SIGINT", 130, (), id="SIGINT-serial"),
+        pytest.param("SIGTERM", 143, PARALLEL, id="SIGTERM-joblib"),
+        pytest.param("SIGINT", 130, PARALLEL, id="SIGINT-joblib", marks=pytest.mark.thorough),
+        pytest.param("SIGTERM", 143, (), id="SIGTERM-serial", marks=pytest.mark.thorough),
+    ],
+)
 def test_a_stopped_sweep_closes_every_record(folder, recorded, launcher, name, code):
     with running(folder, *LONG, *launcher) as process:
         trained = wait_for_running(folder, process, at_least=2 if launcher else 1)
@@ -116,7 +123,7 @@ def test_a_worker_that_is_killed_is_accounted_for(folder, recorded):
     assert "KILLED" in printed
 
 
-@pytest.mark.parametrize("launcher", [(), PARALLEL], ids=["serial", "joblib"])
+@pytest.mark.parametrize("launcher", [(), pytest.param(PARALLEL, marks=pytest.mark.thorough)], ids=["serial", "joblib"])
 def test_impatient_ctrl_c_costs_no_record(folder, recorded, launcher):
     with running(folder, *LONG, *launcher) as process:
         trained = wait_for_running(folder, process, at_least=2 if launcher else 1)

@@ -8,6 +8,7 @@ pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
 SHORT = ("steps=10", "tracking.figures=false")
 
 
+@pytest.mark.thorough
 def test_four_workers_on_a_folder_without_a_database(tmp_path, command, recorded):
     launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=4")
     done = command(tmp_path, "-m", "seed=range(4)", *SHORT, *launcher)
@@ -95,6 +96,7 @@ def test_optuna_and_the_parent_agree_on_the_best(found, search, searched_in):
     assert float(best.data.params["optimizer.learning_rate"]) == pytest.approx(rate)
 
 
+@pytest.mark.thorough
 def test_optuna_without_a_failure(tmp_path, command):
     sweeper = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=2")
     values = "optimizer.learning_rate=tag(log,interval(0.001,0.1))"

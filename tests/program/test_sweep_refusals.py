@@ -14,7 +14,7 @@ MISTAKES = [
     (["cell=rnn,lstn"], ["cell", "lstn", "did you mean 'lstm'"]),
     (["hidden_size="], ["hidden_size must be "]),
     (["hidden_size=choice()"], ["hidden_size=choice()", "choice needs values"]),
-    (["+seed=0,1"], ["there is a key seed already", "leave out the +: seed=0,1"]),
+    (["+seed=0,1"], ["the key seed already exists", "leave out the +: seed=0,1"]),
     (["seed=0,1", "--cfg", "job"], ["-m and --cfg can't be given together"]),
     (["max_jobs=2,3"], ["max_jobs must be one value for the whole sweep"]),
     (["fail_fast=true,false", "seed=0,1"], ["fail_fast must be one value for the whole sweep"]),
@@ -54,8 +54,8 @@ MISTAKES += [
 
 
 @pytest.mark.parametrize(("arguments", "named"), MISTAKES, ids=lambda value: " ".join(value))
-def test_a_mistake_is_refused_and_leaves_nothing(tmp_path, command, arguments, named):
-    refused(command(tmp_path, "-m", *arguments), *named)
+def test_a_mistake_is_refused_and_leaves_nothing(tmp_path, warm, arguments, named):
+    refused(warm.run(tmp_path, "-m", *arguments), *named)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,9 +1,9 @@
 """hydra/launcher=stacked: jobs trained together have the records of jobs run one by one."""
 
 import pytest
-from conftest import client
 from sweep_helpers import (
     children,
+    client,
     counts,
     job_records,
     last_sweep,

@@ -1,8 +1,10 @@
-"""`python -m rnnexp.tracking sync` delivers what a store did not take, all of it, and once."""
+"""`python -m rnnexp.tracking sync` uploads what a store did not accept, all of it, and once."""
 
 import pytest
-from failing_stores import BREAK, USED, as_it_came, faulty, measured, mend, run_folder, stored, tracking
+from failing_stores import BREAK, USED, as_it_came, faulty, measured, mend, run_folder, stored, tracking, unfinished
 from sweep_helpers import children, last_sweep, parents
+
+from rnnexp.tracking.run_log import RUN_LOG
 
 
 @pytest.fixture(scope="module")
@@ -13,34 +15,36 @@ def left_behind(new_folder, command):
     done = command(folder, *USED, "steps=40")
     assert done.returncode == 0, done.stderr
     mend(folder)
-    return folder, run_folder(folder) / "outbox.jsonl"
+    return folder, run_folder(folder) / RUN_LOG
 
 
-def test_all_is_delivered_and_nothing_twice_even_if_a_sync_is_cut_off(left_behind, recorded):
-    folder, outbox = left_behind
-    copy = outbox.read_bytes()
-    for _ in range(2):  # the second time as if the first had been killed before it could delete the outbox
-        outbox.write_bytes(copy)
+def test_all_is_uploaded_and_nothing_twice_even_if_a_sync_is_cut_off(left_behind, recorded):
+    folder, log = left_behind
+    copy = log.read_bytes()
+    for _ in range(2):  # the second time as if the first had been killed before it could acknowledge anything
+        log.write_bytes(copy)
         done = tracking(folder, "sync")
         assert (done.returncode, done.stderr) == (0, "")
-        (told,) = done.stdout.splitlines()
+        (line,) = done.stdout.splitlines()
         (run,) = recorded(folder)
-        assert told.startswith("outputs/") and told.endswith(f"to run {run.info.run_id}, FINISHED")
-        assert not outbox.exists()
+        assert line.startswith("outputs/") and line.endswith(f"to run {run.info.run_id}, FINISHED")
+        assert log.read_bytes().startswith(copy)
         assert run.info.status == "FINISHED"
         assert run.data.params["steps"] == "40"
         points = stored(folder / "mlflow.db", run.info.run_id)
         assert as_it_came(points) == measured(run_folder(folder))
         assert set(points.values()) == {1}
         assert run.data.metrics["final/eval/loss"] > 0
-    outbox.write_bytes(copy)
+        again = tracking(folder, "sync")
+        assert (again.returncode, again.stdout) == (0, "nothing to upload in outputs, multirun\n")
+    log.write_bytes(copy)
     (folder / "mlflow.db").rename(folder / "moved.db")
     try:
         lost = tracking(folder, "sync")
         assert lost.returncode == 1
         assert lost.stderr.startswith("rnnexp: outputs/") and "there is no tracking database" in lost.stderr
-        assert outbox.read_bytes() == copy
-        found = tracking(folder, "sync", "--uri", f"sqlite:///{folder}/moved.db", str(outbox.parent))
+        assert log.read_bytes() == copy
+        found = tracking(folder, "sync", "--uri", f"sqlite:///{folder}/moved.db", str(log.parent))
         assert (found.returncode, found.stderr) == (0, "")
         assert set(stored(folder / "moved.db", run.info.run_id).values()) == {1}
     finally:
@@ -50,13 +54,13 @@ def test_all_is_delivered_and_nothing_twice_even_if_a_sync_is_cut_off(left_behin
 def test_help_says_what_it_does(tmp_path):
     done = tracking(tmp_path, "sync", "--help")
     assert done.returncode == 0
-    for word in ("outbox.jsonl", "FOLDER", "outputs and multirun", "--uri", "Nothing is stored twice"):
+    for word in ("run.jsonl", "FOLDER", "outputs and multirun", "--uri", "Nothing is stored twice"):
         assert word in " ".join(done.stdout.split())
 
 
-def test_where_nothing_waits(tmp_path):
+def test_where_nothing_is_missing(tmp_path):
     done = tracking(tmp_path, "sync")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "nothing waits in outputs, multirun\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "nothing to upload in outputs, multirun\n", "")
     done = tracking(tmp_path, "sync", "elsewhere")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[0] == "rnnexp: there is no folder elsewhere"
@@ -66,8 +70,8 @@ def test_a_sweep_goes_on_when_its_database_fails_and_sync_makes_the_missing_runs
     faulty(folder, 15, BREAK)
     done = command(folder, "-m", *USED, "steps=10", "seed=0,1,2,3")
     assert done.returncode == 0, done.stderr
-    told = [line for line in done.stderr.splitlines() if line.startswith("rnnexp: ")]
-    assert len(told) == 1 and "does not take the record" in told[0], done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("rnnexp: ")]
+    assert len(lines) == 1 and "MLflow is not accepting data" in lines[0], done.stderr
     mend(folder)
     synced = tracking(folder, "sync")
     assert synced.returncode == 0, synced.stderr
@@ -82,4 +86,4 @@ def test_a_sweep_goes_on_when_its_database_fails_and_sync_makes_the_missing_runs
         points = stored(folder / "mlflow.db", job.info.run_id)
         assert as_it_came(points) == measured(sweep / str(number))
         assert set(points.values()) == {1}
-    assert not list(folder.rglob("outbox.jsonl"))
+    assert unfinished(folder) == []

@@ -2,28 +2,44 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from rnnexp.command.tasks import main
 from rnnexp.settings import conf_dir
 
 NAMES = sorted(path.stem for path in (conf_dir() / "task").glob("*.yaml"))
 
 
 @pytest.fixture
-def tasks(tmp_path):
-    """Run the command in an empty folder."""
+def tasks(tmp_path, monkeypatch, capsys):
+    """Run the command in an empty folder, in this process."""
+    monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "rnnexp.tasks", *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        code = 0
+        try:
+            main(list(arguments))
+        except SystemExit as ended:
+            code = ended.code or 0
+            if isinstance(code, str):
+                print(code, file=sys.stderr)
+                code = 1
+        printed = capsys.readouterr()
+        return SimpleNamespace(returncode=code, stdout=printed.out, stderr=printed.err)
 
     return run
+
+
+@pytest.mark.parametrize(("arguments", "code"), [((), 0), (("adding", "--figure"), 0), (("nope",), 1)])
+def test_the_module_is_the_command(tasks, tmp_path, arguments, code):
+    command = [sys.executable, "-m", "rnnexp.tasks", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == code
+    assert [path.name for path in tmp_path.iterdir()] == (["adding.png"] if "--figure" in arguments else [])
+    here = tasks(*arguments)
+    assert (here.returncode, here.stdout, here.stderr) == (done.returncode, done.stdout, done.stderr)
 
 
 def test_all_tasks_are_listed_with_sizes_baseline_and_paper(tasks, tmp_path):

@@ -4,6 +4,8 @@ from small_tasks import TASKS
 
 from rnnexp.tasks import EpisodeTask, Table, Text
 
+MADE = {}
+
 
 @pytest.fixture
 def table_task(tmp_path):
@@ -46,14 +48,20 @@ def random_text():
 
 @pytest.fixture
 def make_task(text_task, random_text, table_task):
-    """Every kind of task, small, by name."""
+    """Every kind of task, small, by name; each is made once, for a task does not change."""
     makers = TASKS | {
         "text": lambda: text_task(random_text(3000)),
         "text, capped": lambda: text_task(random_text(3000), 4),
         "table": lambda: table_task(inputs=["a", "b"], length=7),
         "table, ids": lambda: table_task(inputs=["a", "b", "c"], targets="c", sequence="id"),
     }
-    return lambda name: makers[name]()
+
+    def make(name, *, again=False):
+        if again or name not in MADE:
+            MADE[name] = makers[name]()
+        return MADE[name]
+
+    return make
 
 
 @pytest.fixture

@@ -276,7 +276,7 @@ def test_a_labels_file_in_place_of_images_is_refused(idx_folder):
 def test_a_damaged_gzip_file_is_refused(idx_folder, spoil):
     file = idx_folder(packed=True) / (NAMES[2] + ".gz")
     file.write_bytes(spoil(file.read_bytes()))
-    assert f"{NAMES[2]}.gz is no gzip file, or cut off" in refused(str(file.parent))
+    assert f"{NAMES[2]}.gz is not a gzip file, or is truncated" in refused(str(file.parent))
 
 
 def test_a_header_that_promises_more_than_any_memory_holds_is_refused(idx_folder):
@@ -342,14 +342,14 @@ def test_pickled_objects_are_refused_and_never_unpacked(npz_file, tmp_path):
 def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
     path = tmp_path / "mnist.npz"
     path.write_bytes(content)
-    assert "it is no .npz file, or cut off" in refused(str(path))
+    assert "it is not an .npz file, or is truncated" in refused(str(path))
 
 
 def test_a_cut_off_npz_a_single_array_and_a_foreign_member_are_refused(npz_file, tmp_path):
     path = npz_file()
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert "cut off" in refused(str(path))
+    assert "truncated" in refused(str(path))
     single = io.BytesIO()
     np.save(single, TRAINING[0])
     path.write_bytes(single.getvalue())

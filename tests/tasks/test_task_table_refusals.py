@@ -107,7 +107,7 @@ def test_lines_that_do_not_fit_are_refused_by_number(refused, lines, said):
 @pytest.mark.parametrize("spoil", [lambda packed: packed[:-9], lambda packed: b"a,b\n1,2\n", lambda packed: packed[:5]])
 def test_a_damaged_gzip_file_is_refused(refused, spoil):
     packed = gzip.compress("\n".join(["a,b", *ROWS]).encode())
-    assert "given.csv.gz is no gzip file, or cut off" in refused(spoil(packed), name="given.csv.gz").hint
+    assert "given.csv.gz is not a gzip file, or is truncated" in refused(spoil(packed), name="given.csv.gz").hint
 
 
 @pytest.mark.parametrize(
@@ -289,8 +289,8 @@ def arrays(**given):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "it is no .npz file, or cut off"),
-        (b"no zip", "it is no .npz file, or cut off"),
+        (b"", "it is not an .npz file, or is truncated"),
+        (b"no zip", "it is not an .npz file, or is truncated"),
         (arrays(), "it holds no array"),
         (arrays(a=np.zeros(4), b=np.zeros(5)), "a (4,), b (5,)"),
         (arrays(a=np.zeros((4, 5)), b=np.zeros(4)), "a (4, 5), b (4,)"),

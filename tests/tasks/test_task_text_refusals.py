@@ -29,7 +29,7 @@ def test_a_missing_file_is_refused_with_the_folder_it_was_looked_for_in(tmp_path
 
 
 def test_a_folder_is_refused(tmp_path):
-    with pytest.raises(InvalidValue, match=r"^path must be a UTF-8 text file.*\n.*directory"):
+    with pytest.raises(InvalidValue, match=r"^path must be a readable UTF-8 text file.*\n.*directory"):
         Text(path=str(tmp_path))
 
 

@@ -1,10 +1,11 @@
 """A network written as a model computes what the network does, from files that hold no code but the model's own."""
 
-import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,30 +13,33 @@ import pytest
 
 from rnnexp.checks import InvalidValue, UserError
 from rnnexp.layers import TimeGRU, TimeLSTM, TimeRNN, build_network
-from rnnexp.settings import check_model
+from rnnexp.settings import PORTABLE_CELLS, check_model
 from rnnexp.tasks import Adding, Recall, Table, Text
 from rnnexp.tracking import model as models
+from rnnexp.tracking import model_code
 from rnnexp.tracking.model import save_model
 from rnnexp.training.sampling import generate
 
 # MLflow warns of its own annotations when it is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 
-CELLS = {"rnn": TimeRNN, "gru": TimeGRU, "lstm": TimeLSTM}
-PLAIN = ("rnn", {}), ("gru", {}), ("lstm", {"forget_bias": 0.3})
-ACTIVATIONS = [("rnn", {"activation": name}) for name in ("relu", "identity", "sigmoid")]
-
-
-def code():
-    spec = importlib.util.spec_from_file_location("the_models_code", models.CODE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def model_code():
-    return code()
+INPUTS = ("embedded tokens", "one-hot tokens", "tied tokens", "mapped values", "raw values")
+CELLS = [
+    (TimeRNN, {}),
+    (TimeRNN, {"activation": "relu"}),
+    (TimeRNN, {"activation": "identity"}),
+    (TimeRNN, {"activation": "sigmoid"}),
+    (TimeGRU, {}),
+    (TimeLSTM, {"forget_bias": 0.3}),
+]
+#: Folders of a shipped package.
+ROOMS = ("layers", "tracking")
+#: Every pair of choices at least once: inputs, cell, layers, learned initial states, dtype.
+CHOICES = [
+    (given, *cell, (1, 3)[(i + j) % 2], bool((i + j // 2) % 2), ("float32", "float64")[(i // 2 + j) % 2])
+    for i, given in enumerate(INPUTS)
+    for j, cell in enumerate(CELLS)
+]
 
 
 def drawn(seed=3, **settings):
@@ -46,22 +50,27 @@ def drawn(seed=3, **settings):
     return network
 
 
-def read_back(model_code, network, task, folder):
-    """The model's own network, made from a description and weights that went through files."""
+def read_back(network, task, folder):
+    """The model's own object, from a description and weights that went through files."""
     (folder / "design.json").write_text(json.dumps(models.description(network, task)))
     np.savez(folder / "weights.npz", **network.parameters.values)
-    with np.load(folder / "weights.npz", allow_pickle=False) as file:
-        return model_code.Network(json.loads((folder / "design.json").read_text()), dict(file))
+    return model_code._load_pyfunc(str(folder))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("learned", [False, True])
-@pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize(("cell", "options"), [*PLAIN, *ACTIVATIONS])
-@pytest.mark.parametrize("given", ["embedded tokens", "one-hot tokens", "tied tokens", "mapped values", "raw values"])
-def test_the_model_computes_what_the_network_does_bit_for_bit(
-    model_code, tmp_path, given, cell, options, layers, learned, dtype
-):
+def load(folder):
+    import mlflow.pyfunc
+
+    return mlflow.pyfunc.load_model(str(folder))
+
+
+def expected(network, inputs):
+    """The outputs of a network that begins anew, batch first."""
+    network.reset_state()
+    return network.forward(np.ascontiguousarray(inputs.swapaxes(0, 1))).swapaxes(0, 1)
+
+
+@pytest.mark.parametrize(("given", "cell", "options", "layers", "learned", "dtype"), CHOICES)
+def test_the_model_computes_what_the_network_does_bit_for_bit(tmp_path, given, cell, options, layers, learned, dtype):
     tokens, rng = given.endswith("tokens"), np.random.default_rng(0)
     size = 5 if tokens else 2
     network = drawn(
@@ -71,59 +80,28 @@ def test_the_model_computes_what_the_network_does_bit_for_bit(
         input_kind="tokens" if tokens else "values",
         embedding_dim=None if given.startswith(("one-hot", "raw")) else 7 if given.startswith("tied") else 3,
         tie=given.startswith("tied"),
-        cell=CELLS[cell],
+        cell=cell,
         cell_options=options,
         num_layers=layers,
         learn_initial_state=learned,
         dtype=dtype,
     )
-    inputs = rng.integers(size, size=(6, 4)) if tokens else rng.normal(size=(6, 4, size)).astype(dtype)
-    copy = read_back(model_code, network, Recall() if tokens else Adding(), tmp_path)
-    outputs = copy.forward(inputs)
-    np.testing.assert_array_equal(outputs, network.forward(inputs))
+    inputs = rng.integers(size, size=(4, 6)) if tokens else rng.normal(size=(4, 6, size)).astype(dtype)
+    model = read_back(network, Recall() if tokens else Adding(), tmp_path)
+    outputs = model.predict(inputs)
+    np.testing.assert_array_equal(outputs, expected(network, inputs))
     assert outputs.dtype == np.dtype(dtype)
-    np.testing.assert_array_equal(copy.forward(inputs), outputs)  # nothing is carried over
+    np.testing.assert_array_equal(model.predict(inputs), outputs)  # nothing is carried over
 
 
-@pytest.mark.parametrize(("cell", "options"), PLAIN)
-def test_a_state_that_is_given_moves_on(model_code, tmp_path, cell, options):
-    network = drawn(
-        hidden_size=7, output_size=4, embedding_dim=3, num_layers=2, cell=CELLS[cell], cell_options=options,
-        learn_initial_state=True, dtype="float64",
-    )  # fmt: skip
-    tokens = np.random.default_rng(0).integers(4, size=(9, 2))
-    copy = read_back(model_code, network, Recall(), tmp_path)
-    state = copy.start(2)
-    parts = [copy.forward(tokens[part], state) for part in (slice(0, 4), slice(4, 5), slice(5, 9))]
-    np.testing.assert_allclose(np.concatenate(parts), copy.forward(tokens), rtol=1e-13)
-    assert not np.allclose(parts[1], copy.forward(tokens[4:5]))  # which begins anew
-
-
-@pytest.mark.parametrize(
-    ("inputs", "said"),
-    [
-        (np.array([[0, 4]]), "from 0 to 3, got 0 to 4"),
-        (np.array([[-1, 0]]), "from 0 to 3, got -1 to 0"),
-        (np.zeros((2, 2)), "whole numbers"),
-        (np.zeros((2, 2, 1), int), "two axes"),
-    ],
-)
-def test_tokens_that_do_not_fit_are_refused(model_code, tmp_path, inputs, said):
-    copy = read_back(model_code, drawn(hidden_size=3, output_size=4), Recall(), tmp_path)
-    with pytest.raises(ValueError, match=said):
-        copy.forward(inputs)
-
-
-def test_values_that_do_not_fit_are_refused(model_code, tmp_path):
-    network = drawn(hidden_size=3, output_size=1, input_size=2, input_kind="values")
-    copy = read_back(model_code, network, Adding(), tmp_path)
-    with pytest.raises(ValueError, match="the last of size 2"):
-        copy.forward(np.zeros((4, 1, 3)))
-
-
-def test_a_description_of_another_form_is_refused(model_code):
-    with pytest.raises(ValueError, match="form 1, got 2"):
-        model_code.Network({"form": 2}, {})
+def test_several_threads_can_ask_one_model(tmp_path):
+    network = drawn(hidden_size=40, output_size=5, embedding_dim=3, num_layers=2, cell=TimeGRU)
+    model = read_back(network, Recall(), tmp_path)
+    inputs = [np.random.default_rng(seed).integers(5, size=(4, 200)) for seed in range(6)]
+    with ThreadPoolExecutor(4) as pool:
+        outputs = list(pool.map(model.predict, inputs))
+    for given, found in zip(inputs, outputs, strict=True):
+        np.testing.assert_array_equal(found, expected(network, given))
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +114,7 @@ def text(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def written(text, tmp_path_factory):
-    """A text model's folder, with room in front for what it must not need."""
+    """A text model's folder."""
     folder = tmp_path_factory.mktemp("run") / "model"
     save_model(text[1], text[0], folder)
     return folder
@@ -144,9 +122,16 @@ def written(text, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded(written):
-    import mlflow.pyfunc
+    return load(written)
 
-    return mlflow.pyfunc.load_model(str(written))
+
+@pytest.fixture(scope="module")
+def values(tmp_path_factory):
+    """A network for values and its model's folder."""
+    network = drawn(hidden_size=3, output_size=1, input_size=2, input_kind="values", dtype="float64", cell=TimeLSTM)
+    folder = tmp_path_factory.mktemp("values") / "model"
+    save_model(network, Adding(), folder)
+    return network, folder
 
 
 def test_a_text_model_continues_prompts_as_the_network_does(text, loaded):
@@ -185,9 +170,8 @@ def test_temperature_length_and_seed_do_something(loaded):
 def test_a_text_model_gives_the_logits_of_prompts(text, loaded):
     task, network = text
     prompts = ["the cat", "dog saw"]
-    network.reset_state()
-    expected = network.forward(np.stack([task.encode(prompt) for prompt in prompts], axis=1)).swapaxes(0, 1)
-    np.testing.assert_array_equal(loaded.predict(prompts, params={"length": 0}), expected)
+    tokens = np.stack([task.encode(prompt) for prompt in prompts])
+    np.testing.assert_array_equal(loaded.predict(prompts, params={"length": 0}), expected(network, tokens))
 
 
 @pytest.mark.parametrize(
@@ -197,8 +181,8 @@ def test_a_text_model_gives_the_logits_of_prompts(text, loaded):
         (["a"], {"temperature": float("nan")}, "temperature must be"),
         (["a"], {"length": -1}, ">= 0"),
         (["a"], {"seed": -1}, ">= 0"),
-        (["a", "at"], {"length": 0}, "of one length"),
-        ([""], {"length": 0}, "not empty"),
+        (["a", "at"], {"length": 0}, "the same length"),
+        ([""], {"length": 0}, "not be empty"),
     ],
 )
 def test_what_a_text_model_can_not_do_is_told(loaded, prompts, params, said):
@@ -206,59 +190,78 @@ def test_what_a_text_model_can_not_do_is_told(loaded, prompts, params, said):
         loaded.predict(prompts, params=params)
 
 
-def test_unknown_characters_are_the_unknown_symbol_or_left_out(text, loaded, model_code):
-    task, _ = text
-    assert loaded.unwrap_python_model().encode("tXhé") == list(task.encode("tXhé")) == list(task.encode("th"))
+def test_unknown_characters_are_the_unknown_symbol_or_left_out(text, tmp_path):
+    task, network = text
+    assert read_back(network, task, tmp_path).encode("tXhé") == list(task.encode("tXhé")) == list(task.encode("th"))
     capped = Text(output_size=5, path=None)
-    model = model_code.Model()
-    model.characters = capped.characters
-    assert model.encode("e\0x") == list(capped.encode("e\0x"))
+    model = read_back(drawn(hidden_size=3, output_size=5), capped, tmp_path)
+    assert model.encode("e\0x") == list(capped.encode("e\0x")) == [capped.characters.index("e"), 4, 4]
 
 
-def test_the_files_are_plain(written):
-    """No pickle, no path of this machine, and nothing asked for but numpy and mlflow."""
-    names = {path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()}
-    assert {"MLmodel", "model_code.py", "artifacts/weights.npz", "artifacts/design.json", "requirements.txt"} <= names
+def test_the_files_are_plain(text, tmp_path):
+    """No pickle, no bytecode, no path of this machine, and nothing asked for but numpy and mlflow."""
+    save_model(text[1], text[0], folder := tmp_path / "model")
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    (code,) = (folder / "code").iterdir()
+    shipped = {path.relative_to(code).as_posix() for path in code.rglob("*") if path.is_file()}
+    assert {"MLmodel", "data/network/weights.npz", "data/network/design.json", "requirements.txt"} <= names
     assert not any(name.endswith((".pkl", ".pyc")) for name in names)
-    with zipfile.ZipFile(written / "artifacts/weights.npz") as archive:
+    with zipfile.ZipFile(folder / "data/network/weights.npz") as archive:
         for name in archive.namelist():
             np.lib.format.read_magic(file := archive.open(name))
             assert not np.lib.format.read_array_header_1_0(file)[2].hasobject
-    asked = [line.partition("==")[0] for line in (written / "requirements.txt").read_text().split()]
+    asked = [line.partition("==")[0] for line in (folder / "requirements.txt").read_text().split()]
     assert sorted(asked) == ["mlflow", "numpy"]
-    for name in names - {"artifacts/weights.npz"}:
-        told = (written / name).read_text(encoding="utf-8")
-        assert str(models.CODE.parents[2]) not in told and str(written.parent) not in told and "/tmp" not in told, name
-    source = models.CODE.read_text(encoding="utf-8")
-    assert (written / "model_code.py").read_text(encoding="utf-8") == source
-    assert "import rnnexp" not in source and "from rnnexp" not in source
-    assert not any(word in source for word in ("eval(", "exec(", "pickle.", "__import__"))
+    for name in names - {"data/network/weights.npz"}:
+        said = (folder / name).read_text(encoding="utf-8")
+        assert str(models.PACKAGE.parent) not in said and str(tmp_path) not in said and "/tmp" not in said, name
+    for name in shipped:
+        source = (models.PACKAGE / name).read_bytes()
+        assert (code / name).read_bytes() == source
+        assert not any(word in source for word in (b"import rnnexp", b"from rnnexp", b"eval(", b"exec(", b"pickle."))
+    load(folder)  # every file that is shipped is used
+    used = {name for name in sys.modules if name.startswith(f"{code.name}.")} - {f"{code.name}.{n}" for n in ROOMS}
+    assert {f"{code.name}.{name.removesuffix('.py').replace('/', '.')}" for name in shipped} == used
 
 
-def test_code_and_description_are_of_one_form(model_code):
-    assert model_code.FORM == models.FORM
-
-
-def test_signatures_say_batch_first(tmp_path, loaded):
-    import mlflow.pyfunc
+def test_signatures_say_batch_first(values, loaded, tmp_path):
     from mlflow.types import TensorSpec
 
-    cases = [
-        (Recall(), {"output_size": 4}, (-1, -1), "int64"),
-        (Adding(), {"output_size": 1, "input_size": 2, "input_kind": "values"}, (-1, -1, 2), "float64"),
-    ]
-    for number, (task, settings, shape, dtype) in enumerate(cases):
-        network = drawn(hidden_size=3, dtype="float64", **settings)
-        save_model(network, task, tmp_path / str(number))
-        model = mlflow.pyfunc.load_model(str(tmp_path / str(number)))
+    tokens = drawn(hidden_size=3, output_size=4, dtype="float64")
+    save_model(tokens, Recall(), tmp_path / "model")
+    for (network, folder), shape, dtype, size in (
+        ((tokens, tmp_path / "model"), (-1, -1), "int64", 4),
+        (values, (-1, -1, 2), "float64", 1),
+    ):
+        model = load(folder)
         signature = model.metadata.signature
         assert signature.inputs.inputs == [TensorSpec(np.dtype(dtype), shape)]
-        assert signature.outputs.inputs == [TensorSpec(np.dtype("float64"), (-1, -1, settings["output_size"]))]
+        assert signature.outputs.inputs == [TensorSpec(np.dtype("float64"), (-1, -1, size))]
         example = model.input_example
         inputs = np.concatenate([example, example[:, ::-1]])  # two sequences
-        expected = network.forward(np.ascontiguousarray(inputs.swapaxes(0, 1))).swapaxes(0, 1)
-        np.testing.assert_array_equal(model.predict(inputs), expected)
-    assert [spec.name for spec in loaded.metadata.signature.params] == ["length", "temperature", "seed"]
+        np.testing.assert_array_equal(model.predict(inputs), expected(network, inputs))
+    params = [(spec.name, spec.dtype.name, spec.default) for spec in loaded.metadata.signature.params]
+    assert params == [("length", "long", 200), ("temperature", "double", 1.0), ("seed", "long", 0)]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        (np.array([[0, 4]]), "from 0 to 3, got 0 to 4"),
+        (np.array([[-1, 0]]), "from 0 to 3, got -1 to 0"),
+        (np.zeros((2, 2)), "does not match expected dtype int64"),
+        (np.zeros((2, 2, 1), int), r"shape \(-1, -1\)"),
+    ],
+)
+def test_tokens_that_do_not_fit_are_refused(tmp_path, inputs, said):
+    save_model(drawn(hidden_size=3, output_size=4), Recall(), tmp_path / "model")
+    with pytest.raises(Exception, match=said):
+        load(tmp_path / "model").predict(inputs)
+
+
+def test_values_that_do_not_fit_are_refused(values):
+    with pytest.raises(Exception, match=r"shape \(-1, -1, 2\)"):
+        load(values[1]).predict(np.zeros((4, 1, 3)))
 
 
 def test_a_table_model_tells_the_units_of_its_columns(tmp_path):
@@ -276,13 +279,13 @@ def test_saving_again_replaces_what_was_there_and_leaves_no_module_behind(text, 
     (tmp_path / "model" / "stale").write_text("")
     save_model(network, task, tmp_path / "model")
     assert not (tmp_path / "model" / "stale").exists()
-    before = set(sys.modules)
+    before = set(sys.modules), list(sys.path)
     save_model(network, task, tmp_path / "model")
-    assert set(sys.modules) == before
+    assert (set(sys.modules), sys.path) == before
 
 
 class Own(TimeGRU):
-    """A person's own cell, which has its formulas elsewhere."""
+    """A user's own cell, which has its formulas elsewhere."""
 
 
 def test_only_single_networks_of_our_cells_can_be_models(tmp_path):
@@ -311,8 +314,9 @@ def test_a_model_that_can_not_be_kept_is_refused_before_training(backend, target
 
 
 def test_every_cell_that_is_let_through_can_be_a_model():
-    for cell in models.CELLS:
-        check_model({"model": True, "backend": "mlflow"}, {"_target_": f"rnnexp.layers.{cell.__name__}"})
+    assert {cell.__name__ for cell in model_code.CELLS.values()} == set(PORTABLE_CELLS)
+    for cell in PORTABLE_CELLS:
+        check_model({"model": True, "backend": "mlflow"}, {"_target_": f"rnnexp.layers.{cell}"})
 
 
 @pytest.mark.parametrize(
@@ -348,18 +352,50 @@ sys.path.insert(0, sys.argv[1])
 try:
     import rnnexp.layers
 except ImportError:
-    pass
+    sys.modules.pop("rnnexp", None)  # a mere folder of that name
 else:
     sys.exit("rnnexp is there")
 import mlflow.pyfunc
+import numpy as np
 print(mlflow.pyfunc.load_model(sys.argv[2]).predict(["the "], params={"length": 40, "seed": 3}))
+sys.path.insert(0, sys.argv[3])
+try:
+    import rnnexp
+except RuntimeError:
+    print(mlflow.pyfunc.load_model(sys.argv[4]).predict(np.ones((1, 2, 2))).tolist())
 """
 
 
-def test_it_runs_where_this_package_is_not(written, loaded, tmp_path):
+@pytest.fixture
+def later(values, tmp_path, monkeypatch):
+    """The model of `values` as another version of this package writes it, whose outputs are larger by one."""
+    shutil.copytree(models.PACKAGE, tmp_path / "rnnexp", ignore=shutil.ignore_patterns("__pycache__"))
+    linear = tmp_path / "rnnexp" / "layers" / "linear.py"
+    source = linear.read_text(encoding="utf-8")
+    changed = source.replace("self._returned(ys)", "self._returned(ys) + 1")
+    assert changed != source
+    linear.write_text(changed, encoding="utf-8")
+    monkeypatch.setattr(models, "PACKAGE", tmp_path / "rnnexp")
+    save_model(values[0], Adding(), tmp_path / "later")
+    return tmp_path / "later"
+
+
+def test_models_of_two_versions_in_one_process_keep_to_their_own_code(values, later):
+    network, folder = values
+    inputs = np.ones((1, 2, 2))
+    models_there = [load(place) for place in (folder, later, folder)]
+    for model, more in zip(models_there, (0.0, 1.0, 0.0), strict=True):
+        np.testing.assert_array_equal(model.predict(inputs), expected(network, inputs) + more)
+    assert models_there[0].loader_module == models_there[2].loader_module != models_there[1].loader_module
+
+
+def test_it_runs_where_this_package_is_not_and_where_a_broken_one_is(written, loaded, values, later, tmp_path):
     packages = str(np.__path__[0]).rpartition("numpy")[0]
+    (tmp_path / "broken" / "rnnexp").mkdir(parents=True)
+    (tmp_path / "broken" / "rnnexp" / "__init__.py").write_text("raise RuntimeError")
+    before = set(tmp_path.iterdir())
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", ELSEWHERE, packages, str(written)],
+        [sys.executable, "-I", "-S", "-c", ELSEWHERE, packages, written, tmp_path / "broken", later],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -367,5 +403,7 @@ def test_it_runs_where_this_package_is_not(written, loaded, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
-    assert done.stdout.strip() == str(loaded.predict(["the "], params={"length": 40, "seed": 3}))
-    assert not list(tmp_path.iterdir())  # no database, no folder
+    text, outputs = done.stdout.splitlines()
+    assert text == str(loaded.predict(["the "], params={"length": 40, "seed": 3}))
+    assert outputs == str((expected(values[0], np.ones((1, 2, 2))) + 1).tolist())
+    assert set(tmp_path.iterdir()) == before  # no database, no folder

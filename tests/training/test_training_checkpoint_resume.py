@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pairwise import pairs, thorough_after_first
 
 from rnnexp.algorithms import AdaptiveBPTT, RandomizedBPTT, TruncatedBPTT
 from rnnexp.layers import Initializers, Normal, TimeGRU, TimeLSTM, TimeRNN, build_network
@@ -169,8 +170,12 @@ def maker(tmp_path):
     return made
 
 
-@pytest.mark.parametrize("bptt", ["windows", "overlapping", "randomized", "adaptive"])
-@pytest.mark.parametrize("task", SMALL)
+#: Every task with two truncations, the second one thorough.
+FOUR = ["windows", "overlapping", "randomized", "adaptive"]
+TASK_ROWS = [(task, FOUR[(number + more) % 4]) for more in (0, 2) for number, task in enumerate(SMALL)]
+
+
+@pytest.mark.parametrize(("task", "bptt"), thorough_after_first(TASK_ROWS))
 def test_every_task_goes_on_bit_for_bit(maker, task, bptt, tmp_path):
     assert_continues(task + bptt, maker(task), tmp_path, bptt=TRUNCATIONS[bptt], cell=TimeGRU)
 
@@ -182,13 +187,18 @@ THREE = {
 }
 
 
-#: Every truncation with every kind of task; a stream has no end to go to.
-PAIRS = [(task, bptt) for task in THREE for bptt in TRUNCATIONS if task == "episodes" or bptt != "whole in steps"]
-every_pair = pytest.mark.parametrize(("task", "bptt"), PAIRS, ids=map(", ".join, PAIRS))
+def has_an_end(task, bptt, cell=None):
+    """Whether a task can be given whole: a stream has no end to go to."""
+    return task == "episodes" or bptt != "whole in steps"
 
 
-@every_pair
-@pytest.mark.parametrize("cell", CELLS)
+#: Every truncation with every kind of task.
+PAIRS = thorough_after_first(pairs(list(THREE), list(TRUNCATIONS), allowed=has_an_end))
+every_pair = pytest.mark.parametrize(("task", "bptt"), PAIRS)
+TRIPLES = thorough_after_first(pairs(list(THREE), list(TRUNCATIONS), list(CELLS), allowed=has_an_end))
+
+
+@pytest.mark.parametrize(("task", "bptt", "cell"), TRIPLES)
 def test_every_cell_and_truncation_goes_on_bit_for_bit(task, cell, bptt, tmp_path):
     settings = CELLS[cell]
     # Each cell and each truncation meets both.
@@ -196,20 +206,21 @@ def test_every_cell_and_truncation_goes_on_bit_for_bit(task, cell, bptt, tmp_pat
     assert_continues(task + cell + bptt, THREE[task], tmp_path, bptt=TRUNCATIONS[bptt], dtype=dtype, **settings)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+PARTS = {
+    "cosine": {"schedule": Cosine(warmup=3)},
+    "step and clipping": {"schedule": StepDecay(every=3), "clipping": NormClipping(0.05)},
+    "clipping and decay": {"clipping": ValueClipping(0.01), "regularizer": WeightDecay(0.1)},
+    "omega": {"cell": TimeRNN, "regularizer": Omega(1.0)},
+}
+
+
 @pytest.mark.parametrize(
-    "settings",
-    [
-        {"schedule": Cosine(warmup=3)},
-        {"schedule": StepDecay(every=3), "clipping": NormClipping(0.05)},
-        {"clipping": ValueClipping(0.01), "regularizer": WeightDecay(0.1)},
-        {"cell": TimeRNN, "regularizer": Omega(1.0)},
-    ],
-    ids=["cosine", "step and clipping", "clipping and decay", "omega"],
+    ("optimizer", "parts", "dtype"),
+    thorough_after_first(pairs(list(OPTIMIZERS), list(PARTS), ["float32", "float64"])),
 )
-def test_every_optimizer_goes_on_bit_for_bit(optimizer, settings, dtype, tmp_path):
-    assert_continues(optimizer, THREE["episodes"], tmp_path, optimizer=OPTIMIZERS[optimizer], dtype=dtype, **settings)
+def test_every_optimizer_goes_on_bit_for_bit(optimizer, parts, dtype, tmp_path):
+    settings = {"optimizer": OPTIMIZERS[optimizer], "dtype": np.dtype(dtype), **PARTS[parts]}
+    assert_continues(optimizer, THREE["episodes"], tmp_path, **settings)
 
 
 @every_pair

@@ -1,4 +1,4 @@
-"""Runs of dead processes are told from those of live ones."""
+"""Runs of dead processes are distinguished from those of live ones."""
 
 import multiprocessing
 import os
@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from rnnexp.tracking import dead_runs
-from rnnexp.tracking.dead_runs import WITHOUT_A_WORD, end_dead_runs, is_gone, process_start, process_tags
+from rnnexp.tracking.dead_runs import DIED_SILENTLY, end_dead_runs, is_gone, process_start, process_tags
 from rnnexp.tracking.store import open_store
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="process starts are read from /proc")
@@ -84,7 +84,7 @@ def test_only_runs_of_dead_processes_here_are_ended(tmp_path, child, monkeypatch
     assert set(end_dead_runs(store)) == dead
     assert end_dead_runs(store) == [], "once a process"
     for run in map(store.client.get_run, dead):
-        assert (run.info.status, run.data.tags["error"]) == ("KILLED", WITHOUT_A_WORD)
+        assert (run.info.status, run.data.tags["error"]) == ("KILLED", DIED_SILENTLY)
     for run in map(store.client.get_run, alive):
         assert run.info.status == "RUNNING" and "error" not in run.data.tags
     assert store.client.get_run(finished).info.status == "FINISHED"

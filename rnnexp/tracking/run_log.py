@@ -1,0 +1,225 @@
+"""Everything a run has to say, written once and in order into a file of its folder, from which MLflow is told.
+
+The file is only appended to, a JSON object a line:
+
+begin         whoever records the run from here on: `uri` (without credentials; null without MLflow), `experiment_id`,
+              and what creates a run of MLflow: `start_time`, `run_name`, `tags`
+params, tags  by key
+metrics       [name, value, milliseconds, step] each
+artifacts     paths in the folder
+end           status and milliseconds
+acknowledged  so many of the entries above were accepted by MLflow as the record of `run`; with `complete`, all that
+              was to be told
+
+To upload the same entry twice does no harm: MLflow keeps a point once if its name, step, value and time are the same,
+and parameters, tags, files and the end of a run are set, not added.
+"""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rnnexp.checks import UserError
+from rnnexp.history import Point, is_last_curve
+from rnnexp.json_lines import LineFile, read_lines
+
+RUN_LOG = "run.jsonl"
+#: What comes is written, and sent, in batches of so many points or after so many seconds; the parameters sooner.
+#: MLflow takes at most 1000 points in one call, and a call of many costs hardly more than a call of one.
+BATCH, PATIENCE, SOON = 1000, 5.0, 1.0
+#: What a log ends with of which nothing is to be uploaded.
+COMPLETE = b'"complete":true}\n'
+LOST = "without it the run can't be continued: begin a new one"
+Entry = dict[str, Any]
+
+
+class RunLog:
+    """The record of a run in its folder. Alone, it is the record of a run without MLflow.
+
+    A process that is killed loses what came since the last batch, 5 s at most. A full disk is reported once and tried
+    again with every batch.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    resumed : bool
+        Continue the log that is there; otherwise one that is there is replaced with the first write.
+
+    Attributes
+    ----------
+    id : str or None
+        Of the MLflow run, once it was created.
+    accepted : int
+        How many entries MLflow has accepted.
+    pending : list of dict
+        The others.
+    begin, creator : dict
+        The last `begin`, and the first one with a store, which creates the run in MLflow; empty without one.
+    ended : [status, milliseconds] or None
+        How the run ended; None while a process records it.
+    params : set of str
+        Keys of the parameters so far.
+    warned : bool
+        The person knows that the folder can't be written.
+
+    Raises
+    ------
+    UserError
+        If a log is to be continued and can't be read, or is not one.
+    """
+
+    def __init__(self, folder: Path, *, resumed: bool = False) -> None:
+        self.folder, self.warned = folder, False
+        self.id: str | None = None
+        self.pending: list[Entry] = []
+        self.begin: Entry = {}
+        self.creator: Entry = {}
+        self.ended: list[Any] | None = None
+        self.params: set[str] = set()
+        self._file = LineFile(folder / RUN_LOG, new=not resumed)
+        self.accepted = 0
+        self._points: list[list[Any]] = []
+        self._artifacts: list[str] = []
+        self._steps: dict[str, int] = {}
+        self._curves: dict[tuple[str, int], float] = {}
+        if resumed:
+            self._read()
+        self._due = time.monotonic() + SOON
+
+    def _read(self) -> None:
+        path = self.folder / RUN_LOG
+        try:
+            lines = read_lines(path)
+            if "begin" not in lines[0]:
+                raise ValueError
+            for line in lines:
+                if "acknowledged" in line:
+                    # A log that lost lines must not seem to be ahead.
+                    self.accepted, self.id = min(line["acknowledged"], len(self.pending)), line["run"]
+                else:
+                    self._take(line)
+                for name, value, _, step in line.get("metrics", ()):
+                    if is_last_curve(name):
+                        self._curves[name, step] = value
+                    else:
+                        self._steps[name] = max(step, self._steps.get(name, -1))
+        except OSError as error:
+            raise UserError(f"the run log {path} can't be read: {error.strerror or error}", LOST) from None
+        except (LookupError, TypeError, ValueError, AttributeError):
+            raise UserError(f"{path} is not a run log", LOST) from None
+        self.pending = self.pending[self.accepted :]
+
+    def _take(self, entry: Entry) -> None:
+        self.pending.append(entry)
+        self.params |= entry.get("params", {}).keys()
+        if "begin" in entry:
+            self.begin, self.ended = entry["begin"], None
+            if not self.creator and self.begin["uri"] is not None:
+                self.creator = self.begin
+        self.ended = entry.get("end", self.ended)
+
+    def put(self, **entry: Any) -> None:
+        """Add an entry to the end."""
+        self._take(entry)
+        self._file.add(entry)
+
+    def add(self, points: Iterable[Point]) -> None:
+        """Take in metric values, without those that are in the log: of a resumed run, some come again as they were.
+
+        The last curves by lag may become others; each other metric has one value at a step.
+        """
+        now, steps, curves = milliseconds(), self._steps, self._curves
+        for name, value, step in ((point.name, float(point.value), int(point.step)) for point in points):
+            if step > steps.get(name, -1) and curves.get((name, step)) != value:
+                self._points.append([name, value, now, step])
+
+    def flush_if_due(self) -> None:
+        """Write and send what waits when it is time; to be called without new points, too."""
+        waiting = self._points or self.pending
+        if waiting and (len(self._points) >= BATCH or time.monotonic() > self._due):
+            self.flush()
+
+    def flush(self) -> None:
+        """Write and send what waits."""
+        self._due = time.monotonic() + PATIENCE
+        if (problem := self.write()) and not self.warned:
+            self.warned = True
+            print(
+                f"rnnexp: {self.folder / RUN_LOG} can't be written: {problem}; training continues\n"
+                "free some space: it is tried again with every batch, and the other files are written at the end",
+                file=sys.stderr,
+                flush=True,
+            )
+        self.upload()
+
+    def write(self) -> str:
+        """Hand over to the operating system what waits; the reason if that failed, else nothing."""
+        self._pack()
+        return self._file.write()
+
+    def _pack(self) -> None:
+        for start in range(0, len(self._points), BATCH):
+            self.put(metrics=self._points[start : start + BATCH])
+        self._points = []
+
+    def upload(self, *, last: bool = False) -> None:
+        """Send what MLflow has not accepted; `last` if it is not tried again."""
+        self.pending = []
+        if last:
+            self._acknowledge(complete=True)
+
+    def accept(self, count: int) -> None:
+        """Note that MLflow has accepted so many further entries."""
+        self.accepted += count
+        self.pending = self.pending[count:]
+        self._acknowledge(complete=self.ended is not None and not self.pending)
+
+    def _acknowledge(self, complete: bool) -> None:
+        self._file.add({"acknowledged": self.accepted, "run": self.id, "complete": complete})
+
+    def artifact(self, path: Path) -> None:
+        """Keep a file of the folder with the run; it is sent at its end."""
+        self._artifacts.append(path.relative_to(self.folder).as_posix())
+
+    def end(self, status: str, tags: Mapping[str, str]) -> str:
+        """Write and send what waits, and end the run as FINISHED, FAILED or KILLED.
+
+        Returns
+        -------
+        str
+            Why what is nowhere else can't be written to the folder; empty if nothing is lost.
+        """
+        self._pack()
+        if tags:
+            self.put(tags={key: value[:5000] for key, value in tags.items()})
+        if self._artifacts:
+            self.put(artifacts=self._artifacts)
+        self.put(end=[status, milliseconds()])
+        problem = self._file.write()  # before it is sent, so that a kill in between loses nothing
+        self.upload(last=True)
+        problem = self._file.write() and problem
+        return problem if self.pending or self.begin["uri"] is None else ""
+
+    def discard(self) -> None:
+        """Delete it: another one takes its place."""
+        self._points, self.pending, self._file = [], [], LineFile(self.folder / RUN_LOG, new=True)
+        with contextlib.suppress(OSError):
+            self._file.path.unlink(missing_ok=True)
+
+
+def milliseconds() -> int:
+    """The time, as MLflow counts it."""
+    return int(time.time() * 1000)
+
+
+def is_complete(path: Path) -> bool:
+    """Whether MLflow lacks nothing of a log, by its last bytes: cheap where there are thousands of them."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        file.seek(-len(COMPLETE), os.SEEK_END)
+        return file.read() == COMPLETE
+    return False
