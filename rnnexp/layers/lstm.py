@@ -191,7 +191,7 @@ class TimeLSTM(TimeGated):
                 multiply(dc_prev, step_weights[t], dc_prev)
             if t:
                 add(dh_prev, incoming[t - 1], dh_prev)
-        return self._gate_gradients(dgates, dgates)
+        return self._gate_gradients(list(dgates), list(dgates))
 
 
 def _slopes(gates: Array, c_prev: Array, tanh_c: Array, out: Array, through: Array) -> None:
