@@ -114,9 +114,8 @@ def build_the_network(root: dict[str, Any], task: Any, rng: Any) -> Any:
     own = {*cell.parameter_shapes(1, 1), "stateful", "batch_first", "grads", "reuse"}
     check_known("cell", cell_options, [key for key in parameters_of(cell) if key not in own])
     freeze = () if root["freeze"] is None else root["freeze"]
-    if not isinstance(freeze, str) and not (
-        isinstance(freeze, list | tuple) and all(isinstance(name, str) for name in freeze)
-    ):
+    names = [freeze] if isinstance(freeze, str) else freeze
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise InvalidValue("freeze", root["freeze"], "a name or a list of names, or null")
     hidden, layers, embedding = root["hidden_size"], root["num_layers"], root["embedding_dim"]
     shapes = [*cell.parameter_shapes(embedding or task.input_size, hidden).values(), (hidden, task.output_size)]

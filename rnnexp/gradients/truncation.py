@@ -62,10 +62,8 @@ def truncation_bias(
 
     Parameters
     ----------
-    network : Network
-        Its state and gradient are overwritten; pass a `Network.replica` to keep them.
-    batch : Batch
-    target_kind : {"classes", "values"}
+    network, batch, target_kind
+        As for `norms_by_lag`.
     length, stride : int or None
         k2 and k1 of BPTT(k2; k1) (Williams & Peng 1990): every k1 steps the newest k1 losses go back through the last
         k2 steps. None is the whole sequence, and k2, respectively.
@@ -103,11 +101,6 @@ def full_gradient(network: Network, batch: Batch, target_kind: str) -> Array:
     gradient = network.backward(loss_gradient(network, batch, target_kind)).copy()
     network.reset_state()
     return gradient
-
-
-def truncated_gradient(network: Network, batch: Batch, target_kind: str, length: int, stride: int) -> Array:
-    """The same loss's gradient (P,), each `stride` steps' losses sent back through the last `length` steps only."""
-    return windowed_gradient(network, batch, target_kind, fixed_windows(len(batch.inputs), length, stride))
 
 
 @np.errstate(**QUIET)

@@ -26,31 +26,8 @@ def all_gates(weight: Array) -> Array:
     return np.moveaxis(weight, -3, 0)
 
 
-def gate_inputs(xs: Array, Wx: Array, b: Array, out: Array, sigmoids: int) -> None:
-    """x_t Wx_g + b_g for all steps and gates, halved for the first gates: (T, ..., N, D) -> out (G, T, ..., N, H).
-
-    Parameters
-    ----------
-    sigmoids : int
-        How many of the gates are sigmoids; see `half_for_sigmoids`.
-    """
-    weights, biases = half_for_sigmoids(all_gates(Wx), sigmoids), half_for_sigmoids(np.moveaxis(b, -2, 0), sigmoids)
-    for weight, bias, pre in zip(weights, biases, out, strict=True):
-        whole_window(xs, weight, bias, out=pre)
-
-
-def half_for_sigmoids(weight: Array, sigmoids: int) -> Array:
-    """Weights (G, ..., fan_in, fan_out), or biases (G, ..., H), halved for the first gates.
-
-    sigmoid(x) = (1 + tanh(x / 2)) / 2, and halving is exact, so one tanh does for all gates.
-    """
-    halved = weight.copy()
-    halved[:sigmoids] *= 0.5
-    return halved
-
-
 class TimeGated(TimeCell):
-    """A window of steps of a cell with gates; the last of them is the candidate, with tanh.
+    """A window of steps of a cell with gates: sigmoids, but for the last, the candidate, which has tanh.
 
     Attributes
     ----------
@@ -69,6 +46,21 @@ class TimeGated(TimeCell):
     def _gates(self) -> Array:
         """All gates of the last window, the candidate included: (G, T, ..., N, H)."""
         return self._steps("gates", self._states[0][1:].shape, self._dtype, slabs=len(self.gate_names) + 1)
+
+    def _halved(self, weight: Array) -> Array:
+        """Weights (G, ..., fan_in, fan_out), or biases (G, ..., H), halved for the sigmoids.
+
+        sigmoid(x) = (1 + tanh(x / 2)) / 2, and halving is exact, so one tanh does for all gates.
+        """
+        halved = weight.copy()
+        halved[:-1] *= 0.5
+        return halved
+
+    def _gate_inputs(self, first: int) -> None:
+        """Begin the gates with x_t Wx_g + b_g, halved for the sigmoids, for all steps from `first` on."""
+        weights, biases = self._halved(all_gates(self.params[0])), self._halved(np.moveaxis(self.params[2], -2, 0))
+        for weight, bias, pre in zip(weights, biases, self._gates()[:, first:], strict=True):
+            whole_window(self._xs[first:], weight, bias, out=pre)
 
     def _gate_gradients(self, dinputs: Sequence[Array], dhidden: Sequence[Array]) -> Array:
         """The gradients of Wx, Wh and b, and dL/dxs, from those of x Wx_g + b_g and of h_prev Wh_g for every gate g.

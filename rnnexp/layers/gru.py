@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from .activations import sigmoid
 from .base import Array, as_parameter, bias_gradient, overwrite, time_blocks, transposed
 from .cells import check_parameters
-from .gates import TimeGated, all_gates, gate_inputs, half_for_sigmoids, per_gate
+from .gates import TimeGated, all_gates, per_gate
 
 
 class GRU:
@@ -70,8 +70,7 @@ class GRU:
         dinputs, dhidden = np.stack([dr, dz, dn], axis=-3), np.stack([dr, dz, dreset], axis=-3)
         dWx, dWh = x[..., np.newaxis, :, :].mT @ dinputs, h_prev[..., np.newaxis, :, :].mT @ dhidden
         overwrite(self.grads, (dWx, dWh, dinputs.sum(axis=-2), dreset.sum(axis=-2)))
-        dx, dh_prev = (dinputs @ Wx.mT).sum(axis=-3), dh * z + (dhidden @ Wh.mT).sum(axis=-3)
-        return dx, dh_prev
+        return (dinputs @ Wx.mT).sum(axis=-3), dh * z + (dhidden @ Wh.mT).sum(axis=-3)
 
 
 class TimeGRU(TimeGated):
@@ -118,12 +117,11 @@ class TimeGRU(TimeGated):
 
     def _forward(self, first: int) -> None:
         """The formulas of `GRU`: the inputs of all steps at once, then the recurrence."""
-        Wx, Wh, b, bn = self.params[:4]
+        _, Wh, _, bn = self.params[:4]
         xs, shape = self._xs, self._states[0].shape[1:]
-        gates = self._gates()
         self._steps("reset", (len(xs), *shape), self._dtype)
-        gate_inputs(xs[first:], Wx, b, out=gates[:, first:], sigmoids=2)
-        weights, bias = half_for_sigmoids(all_gates(Wh), 2), np.broadcast_to(bn[..., np.newaxis, :], shape)
+        self._gate_inputs(first)
+        weights, bias = self._halved(all_gates(Wh)), np.broadcast_to(bn[..., np.newaxis, :], shape)
         hidden, work = np.empty((3, *shape), self._dtype), np.empty(shape, self._dtype)
         hidden_rz, hidden_n = hidden[:2], hidden[2]
         each_h, each_reset = self._steps.views("h"), self._steps.views("reset")

@@ -10,7 +10,7 @@ from ..checks import number
 from .activations import sigmoid
 from .base import Array, as_parameter, overwrite, time_blocks, transposed
 from .cells import check_parameters
-from .gates import TimeGated, all_gates, gate_inputs, half_for_sigmoids, per_gate
+from .gates import TimeGated, all_gates, per_gate
 
 
 class LSTM:
@@ -69,8 +69,7 @@ class LSTM:
         dpre = np.stack([do, di, df, dc * i * (1.0 - g * g)], axis=-3)
         dWx, dWh = x[..., np.newaxis, :, :].mT @ dpre, h_prev[..., np.newaxis, :, :].mT @ dpre
         overwrite(self.grads, (dWx, dWh, dpre.sum(axis=-2)))
-        dx, dh_prev, dc_prev = (dpre @ Wx.mT).sum(axis=-3), (dpre @ Wh.mT).sum(axis=-3), dc * f
-        return dx, dh_prev, dc_prev
+        return (dpre @ Wx.mT).sum(axis=-3), (dpre @ Wh.mT).sum(axis=-3), dc * f
 
 
 class TimeLSTM(TimeGated):
@@ -130,12 +129,10 @@ class TimeLSTM(TimeGated):
 
     def _forward(self, first: int) -> None:
         """The formulas of `LSTM`: the inputs of all steps at once, then the recurrence."""
-        Wx, Wh, b = self.params[:3]
         xs, shape = self._xs, self._states[0].shape[1:]
-        gates = self._gates()
         self._steps("tanh_c", (len(xs), *shape), self._dtype)
-        gate_inputs(xs[first:], Wx, b, out=gates[:, first:], sigmoids=3)
-        weights = half_for_sigmoids(all_gates(Wh), 3)
+        self._gate_inputs(first)
+        weights = self._halved(all_gates(self.params[1]))
         hidden, work = np.empty((4, *shape), self._dtype), np.empty(shape, self._dtype)
         each_h, each_c, each_tanh_c = (self._steps.views(name) for name in ("h", "c", "tanh_c"))
         each_gates, each_oif = self._steps.views("gates"), self._steps.views("gates", 0, 3)

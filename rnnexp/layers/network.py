@@ -47,15 +47,8 @@ class Design:
 
     Attributes
     ----------
-    input_kind : {"tokens", "values"}
-    input_size : int
-        V for tokens, D_in for values.
-    cell : class
-        Of the recurrent layers: a `Recurrent`.
-    cell_options : mapping
-        Further keyword arguments for `cell`.
-    num_layers : int
-        Recurrent layers, one on top of the other.
+    input_kind, input_size, cell, cell_options, num_layers
+        As for `build_network`.
     frozen : sequence of str
         Parameters that are not trained.
     """
@@ -213,10 +206,10 @@ def build_network(
     embedding_dim : int, optional
         Size of the embedding; without one, one-hot or raw input goes straight into the cell.
     input_size : int, optional
-        Tokens or values per input step; `output_size` when not given.
+        V tokens, or D_in values per step; `output_size` when not given.
     input_kind : {"tokens", "values"}
     cell, cell_options : class, mapping
-        The recurrent layer and its options.
+        A `Recurrent`, and further keyword arguments for it.
     num_layers : int
         Recurrent layers, one on top of the other, >= 1.
     learn_initial_state : bool

@@ -34,7 +34,8 @@ def to_state_dict(network: Network, *, names: Mapping[str, str] | None = None) -
     network : Network
         A single one, of `TimeRNN`, `TimeGRU` or `TimeLSTM` layers.
     names : mapping, optional
-        What the modules are called, where it is not ``embedding``, ``rnn`` and ``output``.
+        What the modules are called, ``{"embedding": ..., "recurrent": ..., "output": ...}``, where it is not
+        ``embedding``, ``rnn`` and ``output``.
 
     Returns
     -------
@@ -74,13 +75,11 @@ def from_state_dict(
 
     Parameters
     ----------
-    network : Network
-        A single one, of `TimeRNN`, `TimeGRU` or `TimeLSTM` layers.
+    network, names
+        As for `to_state_dict`.
     state : mapping of str to array
         Nothing may be missing, left over or of another shape; without `names`, the modules are told apart by what they
         hold, whatever they are called.
-    names : mapping, optional
-        What the modules are called: ``{"embedding": ..., "recurrent": ..., "output": ...}``.
 
     Raises
     ------

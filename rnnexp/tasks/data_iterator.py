@@ -79,7 +79,7 @@ class DataIterator:
         """
         batch = None
         if self.batch is not None and not self.fresh:
-            batch = {name: copied(getattr(self.batch, name)) for name in BATCH}
+            batch = {name: copied(getattr(self.batch, name)) for name in ("inputs", "targets", "mask", "allowed")}
         place = None if self.place is None else copied(vars(self.place), "place")
         return {"rng": generator_state(self.rng), "position": self.position, "place": place, "batch": batch}
 
@@ -141,10 +141,6 @@ class DataIterator:
         """The dtype of real numbers here; integers are not cast."""
         whole = isinstance(saved, np.ndarray) and saved.dtype.kind in "biu"
         return "biu" if whole else np.dtype(self.dtype)
-
-
-#: The arrays of a batch.
-BATCH = ("inputs", "targets", "mask", "allowed")
 
 
 def check_range(tokens: NDArray[Any], size: int, where: str) -> None:

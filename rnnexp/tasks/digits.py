@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.random import Generator
 
-from rnnexp.checks import InvalidValue, UserError, integer, number
+from rnnexp.checks import UserError, boolean, integer, number
 from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask, with_answers
 from rnnexp.tasks.files import digest, find, read_bytes, read_npz, refused
 
@@ -84,8 +84,7 @@ class Digits(EpisodeTask):
         eval_fraction: float = 0.2,
         eval_sequences: int | None = 500,
     ) -> None:
-        if not isinstance(permuted, bool):
-            raise InvalidValue("permuted", permuted, "true or false")
+        permuted = boolean("permuted", permuted)
         seed = integer("permutation_seed", permutation_seed, at_least=0)
         fraction = number("eval_fraction", eval_fraction, above=0, below=1)
         most = None if eval_sequences is None else integer("eval_sequences", eval_sequences, at_least=1)
@@ -123,9 +122,8 @@ class Digits(EpisodeTask):
         """The held-out images, or `eval_sequences` different ones of them."""
         count = len(self.held_out.labels)
         every = self.eval_sequences == count
-        return self._batch(
-            self.held_out, np.arange(count) if every else rng.choice(count, self.eval_sequences, replace=False)
-        )
+        index = np.arange(count) if every else rng.choice(count, self.eval_sequences, replace=False)
+        return self._batch(self.held_out, index)
 
     def solved(self, report: Any) -> bool | None:
         """Whether at least 90 % of the evaluation images are classified correctly."""

@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 from numpy.random import Generator
 
-from rnnexp.checks import InvalidValue, integer
+from rnnexp.checks import InvalidValue, boolean, integer
 from rnnexp.tasks.base import Array, Baseline, Batch, Place, StreamTask
 
 #: Powers over a whole delay must not underflow.
@@ -75,9 +75,7 @@ class MackeyGlass(StreamTask):
             raise InvalidValue("tau", tau, f"<= {LONGEST_DELAY}", "17 and 30 are usual")
         self.substeps = integer("substeps", substeps, at_least=1)
         self.horizon = integer("horizon", horizon, at_least=1)
-        if not isinstance(squash, bool):
-            raise InvalidValue("squash", squash, "true or false")
-        self.squash = squash
+        self.squash = boolean("squash", squash)
         # As columns, with a = 1 - 0.1 / substeps and K = tau * substeps: a^0 to a^K; 0.2 / substeps * a^-1 to a^-K.
         powers = (1.0 - 0.1 / self.substeps) ** np.arange(self.tau * self.substeps + 1)
         self._powers: Array = powers[:, np.newaxis]

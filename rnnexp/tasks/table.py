@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from rnnexp import npz
-from rnnexp.checks import InvalidValue, integer, nearest, number
+from rnnexp.checks import InvalidValue, boolean, integer, nearest, number
 from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask
 from rnnexp.tasks.files import digest, refused
 from rnnexp.tasks.table_files import Columns, check_filled, meant_as_numbers, numbers_of, read_columns, times_of
@@ -92,8 +92,7 @@ class Table(EpisodeTask):
         self.horizon = integer("horizon", horizon, at_least=0)
         self.length = None if length is None else integer("length", length, at_least=1)
         fraction = number("eval_fraction", eval_fraction, above=0, below=1)
-        if not isinstance(normalize, bool):
-            raise InvalidValue("normalize", normalize, "true or false")
+        normalize = boolean("normalize", normalize)
         columns = read_columns(path, None if sequence is None else str(sequence))
         path, known = str(path), list(columns.frame.columns)
         roles = {
@@ -102,13 +101,10 @@ class Table(EpisodeTask):
         }
         self.inputs, self.targets = choose(columns, path, inputs, targets, {name for name in roles.values() if name})
         self.input_size, self.output_size = len(self.inputs), len(self.targets)
-        given = {"inputs": inputs, "targets": targets}
-        values = {}
-        for key, names in (("inputs", self.inputs), ("targets", self.targets)):
-            for name in names:
-                if name not in values:
-                    blame = ("path", path) if given[key] is None else (key, given[key])
-                    values[name] = numbers_of(columns, name, path, *blame)
+        values: dict[str, Array] = {}
+        for key, given, names in (("inputs", inputs, self.inputs), ("targets", targets, self.targets)):
+            blame = ("path", path) if given is None else (key, given)
+            values |= {name: numbers_of(columns, name, path, *blame) for name in names if name not in values}
         codes, labels = sequences_of(columns, roles["sequence"], path)
         order = row_order(columns, codes, labels, roles["time"], path)
         counts = np.bincount(codes)
@@ -243,11 +239,9 @@ def choose(columns: Columns, path: str, inputs: Any, targets: Any, roles: set[st
     if not chosen:
         single = known[0] if len(known) == 1 else ""
         mark = next((name for mark, name in ((";", "semicolons"), ("\t", "tabs")) if mark in single), None)
-        hint = (
-            f"its first line has {mark} between the names: use commas (or tabs in a .tsv)"
-            if mark
-            else "no other column than those named here holds numbers: name the inputs"
-        )
+        hint = "no other column than those named here holds numbers: name the inputs"
+        if mark:
+            hint = f"its first line has {mark} between the names: use commas (or tabs in a .tsv)"
         raise refused(path, "a table with a column of numbers to put in", hint)
     return chosen, chosen if wanted is None else wanted
 

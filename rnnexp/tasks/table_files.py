@@ -179,10 +179,9 @@ def read_arrays(file: Path, path: str) -> Columns:
         raise refused(path, "a table with rows", "its arrays are empty: it has no rows")
     columns: dict[str, Array] = {}
     for name, array in arrays.items():
+        parts = {name: array}
         if array.ndim == 3:
             parts = {f"{name}.{index}": array[..., index] for index in range(array.shape[2])}
-        else:
-            parts = {name: array}
         both = next((part for part in parts if part in columns), None)
         if both is not None:
             raise refused(path, "a table whose columns have different names", f"{both!r} occurs twice")
