@@ -219,6 +219,8 @@ class GradientStudy:
 
 def _largest_first(values: list[Array]) -> Array:
     """The values of all layers together, largest modulus first; empty if there are none."""
+    if len(values) == 1:
+        return values[0]
     together = np.concatenate(values) if values else np.empty(0)
     return together[np.argsort(-np.abs(together), kind="stable")]
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from ..checks import InvalidValue
 from .base import Array, bias_gradient, weight_gradient, whole_window
-from .cells import TimeCell
+from .time_cell import TimeCell
 
 
 def per_gate(x: Array, weight: Array) -> Array:

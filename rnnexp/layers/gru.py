@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 
 from .activations import sigmoid
 from .base import Array, as_parameter, bias_gradient, overwrite, time_blocks, transposed
-from .cells import check_parameters
 from .gates import TimeGated, all_gates, per_gate
+from .time_cell import check_parameters
 
 
 class GRU:

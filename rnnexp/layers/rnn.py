@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from . import textbook
 from .activations import activation as find_activation
 from .base import Array, as_parameter, bias_gradient, overwrite, time_blocks, transposed, weight_gradient, whole_window
-from .cells import TimeCell, check_parameters
+from .time_cell import TimeCell, check_parameters
 
 
 class RNN(textbook.RNN):
