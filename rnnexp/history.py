@@ -1,75 +1,21 @@
 """What a run has reported so far, as numbers by metric name: the one place where reports become metrics."""
 
-import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rnnexp.checks import UserError
-from rnnexp.gradients import AdaptiveWindow, NormsByLag, Saturation, StepJacobians, Study, TruncationBias
+from rnnexp.gradients import NormsByLag, Study
+from rnnexp.state import Many, Maybe, Named, Shaped, copied, matching
 from rnnexp.tasks import Task
 from rnnexp.training import Report
 
-#: What a record may be made of, by name: nothing else is made from a file.
-RECORDS: dict[str, Any] = {
-    cls.__name__: cls for cls in (AdaptiveWindow, NormsByLag, Saturation, StepJacobians, Study, TruncationBias)
-}
 #: Points of the curves of training, and of what clipping did; reports in between are averaged. Every point costs.
 POINTS, CLIPPING_POINTS = 50, 20
 #: Runs of up to so many updates have a point for each.
 EVERY = 100
-
-
-def packed(value: Any) -> dict[str, Any]:
-    """Records, dicts, arrays and plain values as plain values and one array for each type of number.
-
-    A thousand small arrays would take a thousand files in one; and a file does not keep the order of a dict.
-    """
-    numbers: dict[str, list[NDArray[Any]]] = {}
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            numbers.setdefault(value.dtype.str, []).append(value.reshape(-1))
-            return {"is": "array", "type": value.dtype.str, "shape": list(value.shape)}
-        if dataclasses.is_dataclass(value):
-            fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-            return {**plain(fields), "is": type(value).__name__}
-        if isinstance(value, dict):
-            items = {str(key): plain(item) for key, item in value.items()}
-            return {"is": "dict", "order": list(items), "items": items}
-        return value.item() if isinstance(value, np.generic) else value
-
-    structure = plain(value)
-    return {"structure": structure, "numbers": {name: np.concatenate(parts) for name, parts in numbers.items()}}
-
-
-def unpacked(saved: Any) -> Any:
-    """What `packed` was given.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError
-        If it is something else. Nothing but the records of this project is made.
-    """
-    numbers, used = saved["numbers"], dict.fromkeys(saved["numbers"], 0)
-
-    def value(plain: Any) -> Any:
-        if not isinstance(plain, dict):
-            return plain
-        kind = plain["is"]
-        if kind == "array":
-            name, shape = plain["type"], tuple(plain["shape"])
-            start = used[name]
-            used[name] = end = start + math.prod(shape)
-            return numbers[name][start:end].reshape(shape)
-        contents = {key: value(plain["items"][key]) for key in plain["order"]}
-        return contents if kind == "dict" else RECORDS[kind](**contents)
-
-    return value(saved["structure"])
 
 
 @dataclass(frozen=True)
@@ -103,7 +49,7 @@ class Means:
         self.count += 1
 
     def take(self) -> dict[str, float]:
-        """The means so far, and begin anew."""
+        """The means so far, which are reset."""
         means = {name: total / self.count for name, total in self.sums.items()}
         self.sums, self.count = {}, 0
         return means
@@ -116,7 +62,7 @@ class History:
     ----------
     task : Task
     steps : int
-        Updates that the run is meant to make.
+        Planned updates.
 
     Attributes
     ----------
@@ -201,33 +147,33 @@ class History:
 
     def state(self) -> dict[str, Any]:
         """Everything so far, as dicts of arrays and plain values."""
-        curves = {name: np.array(curve, dtype=float) for name, curve in self.curves.items()}
         return {
             "step": self.step,
-            "seen": packed({"curves": curves, "studies": {str(step): study for step, study in self.studies}}),
             "not_finite": self.not_finite,
             "solved_at": self.solved_at,
-            "sums": {name: {"count": means.count, "sums": means.sums} for name, means in self._means.items()},
+            "curves": [{"name": name, "points": np.array(curve, float)} for name, curve in self.curves.items()],
+            "studies": [{"step": step, "study": copied(asdict(study))} for step, study in self.studies],
+            "sums": {name: {"count": means.count, "sums": dict(means.sums)} for name, means in self._means.items()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave; a `UserError` if it is something else."""
-        try:
-            seen = unpacked(state["seen"])
-            curves = {
-                name: [(int(step), value) for step, value in curve.tolist()] for name, curve in seen["curves"].items()
-            }
-            studies = [(int(step), study) for step, study in seen["studies"].items()]
-            saved = {name: state["sums"][name] for name in self._means}
-            sums = {name: (int(means["count"]), dict(means["sums"])) for name, means in saved.items()}
-            numbers = int(state["step"]), int(state["not_finite"]), state["solved_at"]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            hint = "take the one before it"
-            raise UserError(f"the checkpoint does not fit: its history has no {error}", hint) from None
-        self.curves, self.studies = curves, studies
-        self.step, self.not_finite, self.solved_at = numbers
+        """Continue from what `state` gave; a `UserError` if it is something else."""
+        template = {
+            "step": 0,
+            "not_finite": 0,
+            "solved_at": Maybe(0),
+            "curves": Many({"name": "", "points": Shaped((None, 2), np.float64)}),
+            "studies": Many({"step": 0, "study": Study}),
+            "sums": {name: {"count": 0, "sums": Named(0.0)} for name in self._means},
+        }
+        fit = matching(template, state, "history")
+        self.studies = [(each["step"], each["study"]) for each in fit["studies"]]
+        self.curves = {
+            curve["name"]: [(int(step), value) for step, value in curve["points"].tolist()] for curve in fit["curves"]
+        }
+        self.step, self.not_finite, self.solved_at = fit["step"], fit["not_finite"], fit["solved_at"]
         for name, means in self._means.items():
-            means.count, means.sums = sums[name]
+            means.count, means.sums = fit["sums"][name]["count"], fit["sums"][name]["sums"]
 
     def last(self, name: str) -> float:
         """The last finite value of a metric; NaN if there is none."""

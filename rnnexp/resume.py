@@ -13,7 +13,7 @@ from rnnexp.checks import InvalidValue, UserError
 from rnnexp.records import typed as by_key
 from rnnexp.run_info import RunInfo, make_run_info
 from rnnexp.settings import flat
-from rnnexp.training.checkpoint import CHECKPOINTS_FOLDER, finished_at, lock
+from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, finished_at, lock
 
 #: Settings that may be others than when the run began: they don't change its numbers.
 MAY_DIFFER = ("resume", "steps", "tracking", "checkpoint", "run_name", "max_jobs", "fail_fast", "skip_finished")
@@ -68,7 +68,7 @@ def find_run(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -
         If there is no such run or checkpoint, the configuration typed is another one, or nothing is left to do.
     """
     from rnnexp.tracking.run_log import RUN_LOG, RunLog
-    from rnnexp.training.checkpoint import Checkpoints
+    from rnnexp.training.checkpoint_folder import Checkpoints
 
     wanted = settings["resume"]
     folder = folder_of(wanted, settings, started_in)

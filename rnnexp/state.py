@@ -1,6 +1,9 @@
-"""States as plain data: copies of everything that changes, and how each is checked before it is put back."""
+"""States as plain data: copies of everything that changes, and how each is validated before it is restored."""
 
-from typing import Any
+import dataclasses
+from dataclasses import dataclass
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.random import Generator, SeedSequence
@@ -11,6 +14,35 @@ from rnnexp.checks import UserError, show
 Array = NDArray[Any]
 State = dict[str, Any]
 PLAIN = (bool, int, float, str)
+KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a string", list: "a list", dict: "a dict"}
+
+
+class Shaped:
+    """In a template: an array of this shape, None being any shape or an axis of any length, of one of these types."""
+
+    def __init__(self, shape: tuple[int | None, ...] | None, *types: Any) -> None:
+        self.shape, self.types = shape, types
+
+
+@dataclass(frozen=True)
+class Maybe:
+    """In a template: None, or what matches `template`."""
+
+    template: Any
+
+
+@dataclass(frozen=True)
+class Many:
+    """In a template: a list of any length whose items match `item`."""
+
+    item: Any
+
+
+@dataclass(frozen=True)
+class Named:
+    """In a template: a dict with any keys whose values match `item`."""
+
+    item: Any
 
 
 def unfit(problem: str) -> UserError:
@@ -21,7 +53,7 @@ def unfit(problem: str) -> UserError:
 
 
 def copied(value: Any, where: str = "state") -> Any:
-    """A value as dicts, lists, arrays and plain values of its own; a `TypeError` where something else is in it."""
+    """A copy of a value as dicts, lists, arrays and plain values; a `TypeError` where something else is in it."""
     if isinstance(value, Generator):
         return generator_state(value)
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
@@ -37,80 +69,111 @@ def copied(value: Any, where: str = "state") -> Any:
     raise TypeError(f"{where} must be made of dicts, arrays of numbers and plain values, got {type(value).__name__}")
 
 
-def like(own: Any, saved: Any, where: str) -> Any:
-    """A copy of what `copied` made of a value such as `own`; a `UserError` where it is not such a value."""
-    if isinstance(own, Generator):
-        return restored_generator(own, saved, where)
-    if isinstance(own, np.ndarray):
-        return array_like(saved, where, own.shape, own.dtype)
-    if isinstance(own, dict):
-        if not isinstance(saved, dict) or saved.keys() != own.keys():
-            given = ", ".join(map(str, saved)) if isinstance(saved, dict) else show(saved)
-            raise unfit(f"{where} holds {given or 'nothing'}, here it is {', '.join(own) or 'nothing'}")
-        return {key: like(item, saved[key], f"{where}/{key}") for key, item in own.items()}
-    if isinstance(own, list | tuple):
-        return type(own)(expected(saved, where, list))
-    if isinstance(own, np.generic):
-        return type(own)(expected(saved, where, PLAIN))
-    return saved if own is None else expected(saved, where, (int, float) if type(own) is float else type(own))
+def matching(template: Any, saved: Any, where: str = "") -> Any:
+    """A copy of a saved state that has the structure, types and shapes of a template.
+
+    Parameters
+    ----------
+    template : nested dicts, lists, arrays, generators and plain values
+        A component's own state, or what it is made of. `Shaped`, `Maybe`, `Many` and `Named` say what is free in it;
+        the items of a list are free, and None leaves a value unchecked, and not copied. In place of a dict there may be
+        a dataclass, of which an instance is made, each field as annotated.
+    saved : anything
+        What `copied` made, if all is well.
+    where : str
+        The path to it, for the error.
+
+    Raises
+    ------
+    UserError
+        Naming the first part that does not match.
+    """
+    if isinstance(template, Maybe):
+        return None if saved is None else matching(template.template, saved, where)
+    if isinstance(template, Many):
+        return [matching(template.item, item, f"{where}/{at}") for at, item in enumerate(_of_type(list, saved, where))]
+    if isinstance(template, Named):
+        return {
+            key: matching(template.item, item, f"{where}/{key}") for key, item in _of_type(dict, saved, where).items()
+        }
+    if isinstance(template, Generator):
+        return _restored_generator(template, saved, where)
+    if isinstance(template, np.ndarray):
+        return _matching_array(Shaped(template.shape, template.dtype), saved, where)
+    if isinstance(template, Shaped):
+        return _matching_array(template, saved, where)
+    if isinstance(template, dict):
+        prefix = f"{where}/" if where else ""
+        for name in [*template, *_of_type(dict, saved, where or "it")]:
+            if name not in saved:
+                raise unfit(f"{prefix}{name} is missing")
+            if name not in template:
+                raise unfit(f"{prefix}{name} has no counterpart in this configuration")
+        return {name: matching(item, saved[name], f"{prefix}{name}") for name, item in template.items()}
+    if isinstance(template, type) and dataclasses.is_dataclass(template):
+        fields = {name: _of_annotation(kind) for name, kind in get_type_hints(template).items()}
+        return template(**matching(fields, saved, where))
+    if isinstance(template, list | tuple):
+        return type(template)(_of_type(list, saved, where))
+    if isinstance(template, np.generic):
+        return type(template)(_of_type(type(template.item()), saved, where))
+    return saved if template is None else _of_type(type(template), saved, where)
 
 
-def expected(value: Any, where: str, kind: Any, *, at_least: int | None = None) -> Any:
-    """`value` if it is of that kind; true and false are no numbers."""
-    kinds = kind if isinstance(kind, tuple) else (kind,)
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise unfit(f"{where} is {show(value)}")
-    if at_least is not None and value < at_least:
-        raise unfit(f"{where} is {show(value)}, the least is {at_least}")
-    return value
+def _of_annotation(kind: Any) -> Any:
+    """The template of a dataclass's field: an instance, array, number or text, a dict of one of them, or None."""
+    if isinstance(kind, UnionType):
+        return Maybe(_of_annotation(get_args(kind)[0]))
+    if get_origin(kind) is dict:
+        return Named(_of_annotation(get_args(kind)[1]))
+    if get_origin(kind) is np.ndarray:
+        return Shaped(None, np.number, np.bool_)
+    return kind if dataclasses.is_dataclass(kind) else kind()
 
 
-def entry(state: Any, name: str, where: str = "") -> Any:
-    """An item of a dict that must have it."""
-    if not isinstance(state, dict) or name not in state:
-        raise unfit(f"it has no {where + '/' if where else ''}{name}")
-    return state[name]
+def _of_type(kind: Any, saved: Any, where: str) -> Any:
+    """`saved` if it is of that type; an integer is a number too, but true and false are neither."""
+    if not isinstance(saved, (int, float) if kind is float else kind) or (isinstance(saved, bool) and kind is not bool):
+        raise unfit(f"{where} is {show(saved)}, not {KINDS.get(kind, kind.__name__)}")
+    return saved
 
 
-def array_like(saved: Any, where: str, shape: tuple[int | None, ...], dtype: Any) -> Array:
-    """A copy of an array of that shape, None being any number of steps, and of that dtype or one of those kinds."""
+def _matching_array(template: Shaped, saved: Any, where: str) -> Array:
     if not isinstance(saved, np.ndarray):
         raise unfit(f"{where} is not an array")
-    right = saved.dtype.kind in dtype if isinstance(dtype, str) else saved.dtype == dtype
-    if not right:
-        raise unfit(f"{where} holds numbers of type {saved.dtype}, not of the type that is needed here")
+    if not any(saved.dtype == t if isinstance(t, np.dtype) else np.issubdtype(saved.dtype, t) for t in template.types):
+        raise unfit(f"{where} holds numbers of type {saved.dtype}, which is not the type needed here")
+    shape = saved.shape if template.shape is None else template.shape
     if len(saved.shape) != len(shape) or any(m not in (n, None) for n, m in zip(saved.shape, shape, strict=True)):
-        needed = str(shape).replace("None", "any")
-        raise unfit(f"{where} has shape {saved.shape}, here it is {needed}")
+        raise unfit(f"{where} has shape {saved.shape}, here it is {str(shape).replace('None', 'any')}")
     return saved.copy("K")
 
 
 def generator_state(rng: Generator) -> State:
-    """Where a generator has got to, and how many children it has spawned."""
+    """The state of a generator, and the number of children it has spawned."""
     bits = rng.bit_generator
     sequence = bits.seed_seq
     seeds = copied(sequence.state) if isinstance(sequence, SeedSequence) else None
     return {"bits": copied(bits.state), "seeds": seeds}
 
 
-def restored_generator(rng: Generator, saved: Any, where: str) -> Generator:
-    """A new generator of the kind of `rng` that goes on where the saved one was."""
+def _restored_generator(rng: Generator, saved: Any, where: str) -> Generator:
+    """A new generator of the kind of `rng` that continues where the saved one was."""
     own = rng.bit_generator
     sequence: Any = own.seed_seq
     try:
-        seeds = saved["seeds"]
-        if seeds is not None:
-            seeds = like({**copied(sequence.state), "entropy": None, "spawn_key": ()}, seeds, where)
-            entropy = expected(seeds["entropy"], where, (int, list))
-            if seeds["pool_size"] != sequence.pool_size or entropy == []:  # the pool's size in memory
+        state = matching({"bits": copied(own.state), "seeds": None}, saved, where)
+        if (seeds := state["seeds"]) is not None:
+            seeds = matching({**copied(sequence.state), "entropy": None, "spawn_key": ()}, seeds, f"{where}/seeds")
+            whole = type(seeds["entropy"]) in (int, list) and seeds["entropy"] != []
+            if seeds["pool_size"] != sequence.pool_size or not whole:  # the pool's size in memory
                 raise ValueError("other seeds")
             sequence = SeedSequence(**seeds)
-        like(copied(own.state), saved["bits"], where)
         bits: Any = type(own)(sequence)
-        bits.state = saved["bits"]
+        bits.state = state["bits"]
     except UserError:
         raise
     except Exception as error:
         problem = str(error).strip() or type(error).__name__
-        raise unfit(f"{where} is no state of a {type(own).__name__}: {problem}") from None
+        raise unfit(f"{where} is not a state of {type(own).__name__}: {problem}") from None
     return Generator(bits)

@@ -1,5 +1,6 @@
 """Truncation that follows the decay of the gradient."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from rnnexp.algorithms.base import Segment, Truncation
 from rnnexp.checks import InvalidValue, integer, number
 from rnnexp.gradients import AdaptiveWindow, adaptive_window, norms_by_lag
 from rnnexp.layers import Network
-from rnnexp.state import array_like, entry, expected, unfit
+from rnnexp.state import Maybe, copied, matching, unfit
 from rnnexp.tasks import DataIterator, EpisodeTask, Task
 
 
@@ -19,8 +20,8 @@ class AdaptiveBPTT(Truncation):
 
     After every `every` updates, the norms of the gradient by lag are measured on `sequences` fresh sequences;
     they determine the window (`adaptive_window`; Aicher, Foti & Fox 2019, "Adaptively truncating
-    backpropagation through time to control gradient bias", section 4). Where the norms do not decay there is no such
-    window, and the longest is used.
+    backpropagation through time to control gradient bias", section 4). Where the norms do not decay, no window is
+    sufficient, and the longest is used.
 
     Parameters
     ----------
@@ -100,22 +101,19 @@ class AdaptiveBPTT(Truncation):
 
     def state(self) -> dict[str, Any]:
         """The current window, the estimate behind it, and the position in the measured data."""
+<<<<<<< HEAD
         found = self.estimate
         estimate = found and {"beta": found.beta, "relative_bias": found.relative_bias.copy(), "window": found.window}
+=======
+        estimate = None if self.estimate is None else copied(asdict(self.estimate))
+>>>>>>> main
         return {"length": int(self.length), "estimate": estimate, "data": self._data.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue with that window and position; `UserError` if they do not fit."""
-        length = expected(entry(state, "length", "bptt"), "bptt/length", int, at_least=self.fixed_stride or 1)
-        if length > self.max_length:
-            raise unfit(f"bptt/length is {length}, here the longest is {self.max_length}")
-        saved, estimate = entry(state, "estimate", "bptt"), None
-        if saved is not None:
-            where, window = "bptt/estimate", entry(saved, "window", "bptt/estimate")
-            if window is not None:
-                expected(window, f"{where}/window", int, at_least=1)
-            beta = float(expected(entry(saved, "beta", where), f"{where}/beta", (int, float)))
-            bias = array_like(entry(saved, "relative_bias", where), f"{where}/relative_bias", (None,), np.dtype(float))
-            estimate = AdaptiveWindow(beta, bias, window)
-        self._data.restore(entry(state, "data", "bptt"))
+        fit = matching({"length": 0, "estimate": Maybe(AdaptiveWindow), "data": None}, state, "bptt")
+        length, estimate = fit["length"], fit["estimate"]
+        if not (self.fixed_stride or 1) <= length <= self.max_length:
+            raise unfit(f"bptt/length is {length}, here it is from {self.fixed_stride or 1} to {self.max_length}")
+        self._data.restore(fit["data"], "bptt/data")
         self.length, self.estimate = length, estimate

@@ -8,7 +8,7 @@ from numpy.random import Generator
 
 from rnnexp.gradients import Window
 from rnnexp.layers import Network
-from rnnexp.state import unfit
+from rnnexp.state import matching
 from rnnexp.tasks import DataIterator, Task
 
 
@@ -79,8 +79,7 @@ class Truncation(ABC):
         UserError
             If it does not fit; then nothing is changed.
         """
-        if state:
-            raise unfit(f"it was written with a bptt other than {type(self).__name__}")
+        matching({}, state, "bptt")
 
     def windows(self, steps: int, *, rng: Generator) -> list[Window]:
         """The current cuts of a sequence of `steps` steps."""

@@ -1,13 +1,12 @@
 """The training data, read chunk by chunk from episodes or from a stream."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import DTypeLike, NDArray
 
-from rnnexp.state import array_like, copied, entry, expected, generator_state, like, restored_generator, unfit
+from rnnexp.state import Maybe, Shaped, copied, generator_state, matching, unfit
 from rnnexp.tasks.base import Batch, Place, StreamTask, Task
 
 
@@ -79,11 +78,11 @@ class DataIterator:
         """
         batch = None
         if self.batch is not None and not self.fresh:
-            batch = {name: copied(getattr(self.batch, name)) for name in ("inputs", "targets", "mask", "allowed")}
+            batch = {name: copied(getattr(self.batch, name)) for name in Batch.__slots__}
         place = None if self.place is None else copied(vars(self.place), "place")
         return {"rng": generator_state(self.rng), "position": self.position, "place": place, "batch": batch}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Any, where: str = "data") -> None:
         """Continue from `state`, including the state of `rng`.
 
         Raises
@@ -91,56 +90,55 @@ class DataIterator:
         UserError
             If it does not fit the task and the batch size; then nothing is changed.
         """
-        self.checked(state)()
-
-    def checked(self, state: Any) -> Callable[[], None]:
-        """The assignments of `restore`, after checking that everything fits."""
-        rng = restored_generator(self.rng, entry(state, "rng", "data"), "data/rng")
-        position = expected(entry(state, "position", "data"), "data/position", int, at_least=0)
-        saved_place, saved_batch = entry(state, "place", "data"), entry(state, "batch", "data")
-        if (saved_place is None) != (self.place is None):
+        own = {"rng": self.rng, "position": 0, "place": None, "batch": Maybe(self._batch_template())}
+        fit = matching(own, state, where)
+        place, batch = fit["place"], None if fit["batch"] is None else Batch(**fit["batch"])
+        if (place is None) != (self.place is None):
             raise unfit("one of the two tasks is a stream, the other is not")
-        # Arrays of another shape belong to another task, where they mean something else.
-        place = None if self.place is None else like(vars(self.place), saved_place, "place")
-        batch = None if saved_batch is None or place is not None else self._checked_batch(saved_batch, position)
+        if self.place is not None:
+            # Arrays of another shape belong to another task, where they mean something else.
+            place = matching(vars(self.place), place, f"{where}/place")
+        if fit["position"] < 0:
+            raise unfit(f"{where}/position is {fit['position']}")
+        if batch is not None:
+            self._check_batch(batch, fit["position"], f"{where}/batch")
 
-        def put_back() -> None:
-            self.rng, self.position, self.batch = rng, position, batch
-            if self.place is not None and place is not None:
-                vars(self.place).update(place)
+        self.rng, self.position, self.batch = fit["rng"], fit["position"], batch
+        if self.place is not None:
+            vars(self.place).update(place)
 
-        return put_back
-
-    def _checked_batch(self, saved: Any, position: int) -> Batch:
-        task, count = self.task, self.batch_size
-        inputs = self.checked_inputs(entry(saved, "inputs", "batch"), "batch/inputs")
-        steps = len(inputs)
-        if not position < steps:
-            raise unfit(f"data/position is {position} in episodes of {steps} steps")
-        mask = array_like(entry(saved, "mask", "batch"), "batch/mask", (steps, count), "b")
-        targets = entry(saved, "targets", "batch")
-        if task.target_kind == "classes":
-            targets = array_like(targets, "batch/targets", (steps, count), "iu")
-            check_range(targets[mask], task.output_size, "batch/targets")
-        else:
-            targets = array_like(targets, "batch/targets", (steps, count, task.output_size), self._kinds(targets))
-        allowed = entry(saved, "allowed", "batch")
-        if allowed is not None:
-            allowed = array_like(allowed, "batch/allowed", (steps, count, task.output_size), "b")
-        return Batch(inputs, targets, mask, allowed)
-
-    def checked_inputs(self, saved: Any, where: str) -> NDArray[Any]:
-        """A copy of inputs, of any length, that fit the task and the batch size."""
+    def input_template(self) -> Shaped:
+        """What inputs of any number of steps must match."""
         if self.task.input_kind == "tokens":
-            tokens = array_like(saved, where, (None, self.batch_size), "iu")
-            check_range(tokens, self.task.input_size, where)
-            return tokens
-        return array_like(saved, where, (None, self.batch_size, self.task.input_size), self._kinds(saved))
+            return Shaped((None, self.batch_size), np.integer)
+        return Shaped((None, self.batch_size, self.task.input_size), np.integer, np.bool_, self.dtype)
 
-    def _kinds(self, saved: Any) -> Any:
-        """The dtype of real numbers here; integers are not cast."""
-        whole = isinstance(saved, np.ndarray) and saved.dtype.kind in "biu"
-        return "biu" if whole else np.dtype(self.dtype)
+    def _batch_template(self) -> dict[str, Any]:
+        """What the arrays of a batch must match; integers are not cast."""
+        steps, values = (None, self.batch_size), (None, self.batch_size, self.task.output_size)
+        classes = self.task.target_kind == "classes"
+        return {
+            "inputs": self.input_template(),
+            "targets": Shaped(steps, np.integer) if classes else Shaped(values, np.integer, np.bool_, self.dtype),
+            "mask": Shaped(steps, np.bool_),
+            "allowed": Maybe(Shaped(values, np.bool_)),
+        }
+
+    def _check_batch(self, batch: Batch, position: int, where: str) -> None:
+        """Refuse values that no template knows."""
+        steps = len(batch.inputs)
+        if any(array is not None and len(array) != steps for array in (batch.targets, batch.mask, batch.allowed)):
+            raise unfit(f"the arrays of {where} differ in their number of steps")
+        if position >= steps:
+            raise unfit(f"data/position is {position} in episodes of {steps} steps")
+        self.check_inputs(batch.inputs, f"{where}/inputs")
+        if self.task.target_kind == "classes":
+            check_range(batch.targets[batch.mask], self.task.output_size, f"{where}/targets")
+
+    def check_inputs(self, inputs: NDArray[Any], where: str) -> None:
+        """Refuse tokens that the task does not have."""
+        if self.task.input_kind == "tokens":
+            check_range(inputs, self.task.input_size, where)
 
 
 def check_range(tokens: NDArray[Any], size: int, where: str) -> None:

@@ -74,11 +74,6 @@ class Recorder:
         self.log.flush_if_due()
         self._progress.show(report)
 
-    def save_if_due(self, trainer: Trainer, report: Report) -> None:
-        """Write a checkpoint after an update, if it is time."""
-        if not report.diverged and self.saver.due(report.step):
-            self.save(trainer, report)
-
     def save(self, trainer: Trainer, report: Report) -> None:
         """Write a checkpoint; `trainer` is between two updates."""
         about = {
@@ -91,7 +86,7 @@ class Recorder:
         loss = None if report.evaluation is None else report.evaluation.loss
         if self.saver.files is not None:
             self.log.write()  # which never lacks what a checkpoint has
-        self.saver.told |= self.log.warned
+        self.saver.warned |= self.log.warned
         self.saver.save(trainer, {"run": about, "history": self.history.state()}, loss)
 
     def __exit__(
@@ -148,7 +143,7 @@ class Recorder:
         if status == "FINISHED":
             self.saver.finish(self.history.step)
         if self.info.job is not None:
-            self._tell_job(self.info.job, status)
+            self._complete_job(self.info.job, status)
         if status == "FINISHED":
             self._model = keep_model(self.info, self.experiment, self.run)
         if status == "KILLED" and self.saver.written:
@@ -161,8 +156,8 @@ class Recorder:
     def _findings(self) -> list[str]:
         return [*summary.losses(self.history), *summary.gradient(self.history)]
 
-    def _tell_job(self, job: JobRecord, status: str) -> None:
-        """Note in the sweep's record what came out."""
+    def _complete_job(self, job: JobRecord, status: str) -> None:
+        """Enter the results in the sweep's record of the job."""
         job.run = None if self.run is None else self.run.id
         summary = self.history.summary()
         if status == "FINISHED":

@@ -1,15 +1,15 @@
-"""Everything a run has to say, written once and in order into a file of its folder, from which MLflow is told.
+"""The run log: everything that is recorded of a run, written once and in order; MLflow is updated from it.
 
 The file is only appended to, a JSON object a line:
 
-begin         whoever records the run from here on: `uri` (without credentials; null without MLflow), `experiment_id`,
+begin         a process starts to record the run: `uri` (without credentials; null without MLflow), `experiment_id`,
               and what creates a run of MLflow: `start_time`, `run_name`, `tags`
 params, tags  by key
 metrics       [name, value, milliseconds, step] each
 artifacts     paths in the folder
 end           status and milliseconds
-acknowledged  so many of the entries above were accepted by MLflow as the record of `run`; with `complete`, all that
-              was to be told
+acknowledged  so many of the entries above were accepted by MLflow as the record of `run`; with `complete`, MLflow
+              has everything
 
 To upload the same entry twice does no harm: MLflow keeps a point once if its name, step, value and time are the same,
 and parameters, tags, files and the end of a run are set, not added.
@@ -28,7 +28,7 @@ from rnnexp.history import Point, is_last_curve
 from rnnexp.json_lines import LineFile, read_lines
 
 RUN_LOG = "run.jsonl"
-#: What comes is written, and sent, in batches of so many points or after so many seconds; the parameters sooner.
+#: Points are written and sent in batches of so many, or after so many seconds; the parameters sooner.
 #: MLflow takes at most 1000 points in one call, and a call of many costs hardly more than a call of one.
 BATCH, PATIENCE, SOON = 1000, 5.0, 1.0
 #: What a log ends with of which nothing is to be uploaded.
@@ -40,8 +40,8 @@ Entry = dict[str, Any]
 class RunLog:
     """The record of a run in its folder. Alone, it is the record of a run without MLflow.
 
-    A process that is killed loses what came since the last batch, 5 s at most. A full disk is reported once and tried
-    again with every batch.
+    A process that is killed loses what was recorded since the last batch, at most 5 s. A full disk is reported once,
+    and writing is tried again with every batch.
 
     Parameters
     ----------

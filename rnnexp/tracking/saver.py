@@ -11,7 +11,7 @@ from typing import Any
 
 from rnnexp import process
 from rnnexp.checks import UserError
-from rnnexp.training.checkpoint import CHECKPOINTS_FOLDER, FINISHED_FILE, Checkpoints, lock
+from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, FINISHED_FILE, Checkpoints, lock
 from rnnexp.training.trainer import Trainer
 
 #: Seconds between checkpoints when no number of updates is given.
@@ -30,7 +30,7 @@ class Saver:
     settings : dict
         The group `checkpoint`.
     steps : int
-        Updates that the run is meant to make.
+        Planned updates.
     resumed : bool
         The folder has the checkpoints of an earlier process, which new ones replace.
 
@@ -38,8 +38,8 @@ class Saver:
     ----------
     written : bool
         There is one.
-    told : bool
-        The person knows that the folder can't be written.
+    warned : bool
+        A warning was printed that the folder can't be written.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], steps: int, *, resumed: bool = False) -> None:
@@ -47,7 +47,7 @@ class Saver:
         self.every, self.steps = settings.get("every"), steps
         self._began = self._last = time.monotonic()
         self.resumed = resumed
-        self.written = self.told = False
+        self.written = self.warned = False
 
     def due(self, step: int) -> bool:
         """Whether a checkpoint is to be written after update `step`."""
@@ -60,7 +60,7 @@ class Saver:
         return time.monotonic() - self._last > MINUTE
 
     def save(self, trainer: Trainer, about: dict[str, Any], loss: float | None) -> None:
-        """Write one; a disk that is full is told once, and training goes on.
+        """Write one; if the disk is full, that is printed once, and training continues.
 
         Parameters
         ----------
@@ -79,9 +79,9 @@ class Saver:
             self._hold()
             self.written = True
         except UserError as error:
-            if not self.told:
+            if not self.warned:
                 print(f"rnnexp: {error.problem}; training goes on\n{error.hint}", file=sys.stderr, flush=True)
-            self.told = True
+            self.warned = True
         self._last = time.monotonic()
 
     def discard(self) -> None:
@@ -90,13 +90,13 @@ class Saver:
             shutil.rmtree(self.files.folder, ignore_errors=True)
 
     def finish(self, step: int) -> None:
-        """Note that the record of so many updates is whole: only for more of them there is something to go on with."""
+        """Note that the record is complete up to this update: resuming makes sense only for more of them."""
         if self.files is not None:
             with contextlib.suppress(OSError):
                 (self.files.folder / FINISHED_FILE).write_text(f"{step}\n", encoding="utf-8")
 
     def _hold(self) -> None:
-        """Let no other process go on with the run while this one does."""
+        """Let no other process resume the run while this one is training."""
         if self.written or self.files is None:
             return
         with contextlib.suppress(BlockingIOError):  # this process has, to resume it

@@ -77,7 +77,7 @@ class SweepRun(MLflowRun):
         return f"{self.store.link('runs')}&searchFilter={children}&orderByKey={by_name}&compareRunsMode=CHART"
 
     def compare_link(self, runs: list[str]) -> str:
-        """The page of the UI that compares children side by side, the first `MOST_COMPARED` of them."""
+        """The compare page of the UI for the children, at most the first `MOST_COMPARED` of them."""
         listed = quote("[" + ",".join(f'"{run}"' for run in runs[:MOST_COMPARED]) + "]", safe="")
         experiments = quote(f'["{self.store.experiment_id}"]', safe="")
         return (

@@ -155,12 +155,12 @@ def upload_rest(log: RunLog, store: Store) -> str:
         "param": sum(len(entry.get("params", ())) for entry in log.pending),
         "file": sum(len(entry.get("artifacts", ())) for entry in log.pending),
     }
-    if not log.ended:  # its process was killed before it could say so: not later than it last wrote
+    if not log.ended:  # its process was killed; it ended no later than its last entry
         status = "KILLED" if run.info.status == "RUNNING" else run.info.status
         if status != "FINISHED":
             log.put(tags={"error": error or DIED_SILENTLY})
         log.put(end=[status, run.info.end_time or written])
-    elif error == DIED_SILENTLY and log.ended[0] != "KILLED":  # a wrong conclusion from its silence
+    elif error == DIED_SILENTLY and log.ended[0] != "KILLED":  # another process had taken it for dead
         store.client.delete_tag(log.id, "error")
     try:
         upload_entries(log, store.client, artifact_repository)

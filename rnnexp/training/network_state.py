@@ -1,4 +1,4 @@
-"""What a state is made of: copies of everything that changes, and how each is checked before it is put back."""
+"""What a network carries from one window to the next: as a state, its template, and how it is restored."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from rnnexp.layers import Network
 from rnnexp.layers.base import Layer, Steps
 from rnnexp.layers.network import recurrent_names
 from rnnexp.layers.recurrent import Recurrent
-from rnnexp.state import State, array_like, entry, expected, unfit
+from rnnexp.state import Maybe, Shaped, State
 
 Array = NDArray[Any]
 
@@ -52,57 +52,57 @@ def hidden_state(network: Network) -> State:
     }
 
 
-def checked_hidden(network: Network, saved: Any, batch_size: int) -> list[tuple[Array, ...] | None]:
-    """The states that `hidden_state` made, each (N, H), for the network's layers."""
-    states: list[tuple[Array, ...] | None] = []
-    for name, layer in zip(recurrent_names(len(network.recurrent.layers)), network.recurrent.layers, strict=True):
-        own = entry(saved, name, "hidden")
-        if own is None:
-            states.append(None)
-            continue
-        shape = (batch_size, layer.hidden_size)
-        states.append(
-            tuple(
-                array_like(entry(own, part, f"hidden/{name}"), f"hidden/{name}/{part}", shape, network.dtype)
-                for part in layer.state_names
-            )
-        )
-    return states
+def hidden_template(network: Network, batch_size: int) -> State:
+    """What a `hidden_state` must match."""
+    names, layers = recurrent_names(len(network.recurrent.layers)), network.recurrent.layers
+    return {
+        name: Maybe({part: Shaped((batch_size, layer.hidden_size), network.dtype) for part in layer.state_names})
+        for name, layer in zip(names, layers, strict=True)
+    }
+
+
+def starts_of(network: Network) -> dict[str, bool]:
+    """Whether the last window of each recurrent layer began with a sequence."""
+    return {name: layer._from_start for name, layer in layers_of(network).items() if isinstance(layer, Recurrent)}
 
 
 def window_state(network: Network, inputs: Array) -> State:
     """The last window: its inputs, and what every layer keeps of it."""
     all_layers = layers_of(network)
     layers = {name: {key: np.copy(kept) for key, kept in kept_buffers(own).items()} for name, own in all_layers.items()}
-    starts = {name: own._from_start for name, own in all_layers.items() if isinstance(own, Recurrent)}
-    return {"inputs": inputs.copy("K"), "layers": layers, "from_start": starts}
+    return {"inputs": inputs.copy("K"), "layers": layers, "from_start": starts_of(network)}
 
 
-def put_back_window(network: Network, inputs: Array, saved: Any) -> None:
-    """Let the layers keep what `window_state` saved of a window of these inputs.
-
-    Raises
-    ------
-    UserError
-        If it does not fit the network, which has been through these inputs then: try a replica first.
-    """
-    buffers, starts = entry(saved, "layers", "window"), entry(saved, "from_start", "window")
-    batch = inputs.shape[1] if inputs.ndim > 1 else 0
-    for name, layer in zip(recurrent_names(len(network.recurrent.layers)), network.recurrent.layers, strict=True):
-        # Before any room is made for so many steps.
-        where, output = f"window/{name}", layer.state_names[0]
-        saved_output = entry(entry(buffers, name, "window"), output, where)
-        array_like(saved_output, where, (len(inputs) + 1, batch, layer.hidden_size), network.dtype)
-    network.reset_state()
-    try:
+def window_template(network: Network, inputs: Array) -> State:
+    """What the `window_state` of a window of these inputs must match; no room is made for so many steps."""
+    replica, states = network.replica(), []
+    for steps in (1, 2):
+        few = np.zeros_like(inputs, shape=(steps, *inputs.shape[1:]))
+        replica.reset_state()
         with np.errstate(all="ignore"):
-            network.forward(inputs, scored=slice(0, 0))
-    except (IndexError, ValueError) as error:
-        raise unfit(f"its window is no input of this network: {error}") from None
+            replica.forward(few, scored=slice(0, 0))
+        states.append(window_state(replica, few))
+    one, two = (state["layers"] for state in states)
+    layers = {
+        name: {key: _extended(kept, two[name][key], len(inputs)) for key, kept in own.items()}
+        for name, own in one.items()
+    }
+    return {"inputs": inputs, "layers": layers, "from_start": states[0]["from_start"]}
+
+
+def _extended(one: Array, two: Array, steps: int) -> Shaped:
+    """What a buffer of so many steps must match, from those of one step and of two."""
+    shape = tuple(n + (m - n) * (steps - 1) for n, m in zip(one.shape, two.shape, strict=True))
+    return Shaped(shape, one.dtype)
+
+
+def put_back_window(network: Network, inputs: Array, saved: State) -> None:
+    """Let the layers keep what `window_state` saved of a window of these inputs, which fits the network."""
+    network.reset_state()
+    with np.errstate(all="ignore"):
+        network.forward(inputs, scored=slice(0, 0))
     for name, own in layers_of(network).items():
-        for key, value in kept_buffers(own).items():
-            where = f"window/{name}/{key}"
-            part = entry(entry(buffers, name, "window"), key, f"window/{name}")
-            value[...] = array_like(part, where, value.shape, value.dtype)
+        for key, kept in kept_buffers(own).items():
+            kept[...] = saved["layers"][name][key]
         if isinstance(own, Recurrent):
-            own._from_start = expected(entry(starts, name, "window"), f"window/from_start/{name}", bool)
+            own._from_start = saved["from_start"][name]

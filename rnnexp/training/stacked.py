@@ -1,8 +1,7 @@
-"""Many networks trained as one, side by side along an axis: each has its own data, numbers and end."""
+"""Many networks trained as one, stacked along an axis: each has its own data, hyperparameters and end."""
 
 import copy
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,37 +10,16 @@ from numpy.typing import NDArray
 from rnnexp.layers import CRITERIA, Network, Parameters
 from rnnexp.layers.base import row_norms
 from rnnexp.layers.network import recurrent_names
-from rnnexp.layers.recurrent import Recurrent
-from rnnexp.training.clipping import Clipping
 from rnnexp.training.evaluation import Evaluation, evaluate_copies
 from rnnexp.training.loop import Run
-from rnnexp.training.network_state import kept_buffers, layers_of, put_back_window
-from rnnexp.training.optimizers import Optimizer
-from rnnexp.training.stacked_data import Joined, draw_episodes, fit_together, same_steps, stack_arrays
+from rnnexp.training.stacked_data import Joined, draw_episodes, fit_together, same_steps
+from rnnexp.training.stacked_state import groups_of, join_states, numbers_of, write_back_networks
 from rnnexp.training.trainer import UNSCORED_WINDOWS, Drawn, Report, Trainer, extended, update_ratios
 
 Array = NDArray[Any]
 
 #: Numbers of hidden states beyond which networks are evaluated one by one, to bound the memory.
 MOST_EVALUATED = 2**24
-
-
-@dataclass
-class ParamGroup:
-    """Neighbours in the stack that share an optimizer's and a clipping's numbers.
-
-    Attributes
-    ----------
-    part : slice
-        Of the stack's first axis.
-    optimizer : Optimizer
-        Its slots are those of all of them.
-    clipping : Clipping
-    """
-
-    part: slice
-    optimizer: Optimizer
-    clipping: Clipping
 
 
 class StackedTrainer:
@@ -81,68 +59,18 @@ class StackedTrainer:
 
     def _stack(self) -> None:
         first, count = self.trainers[0], len(self.trainers)
-        own = [trainer.network for trainer in self.trainers]
         parameters = Parameters(first.network.parameters.shapes, copies=(count,), dtype=first.network.dtype)
-        np.stack([network.parameters.vector for network in own], out=parameters.vector)
+        np.stack([trainer.network.parameters.vector for trainer in self.trainers], out=parameters.vector)
         self.network = Network(parameters, first.network.design)
         self.beside = self.network.replica()
-        for layer, *singles in zip(self.network.recurrent.layers, *(n.recurrent.layers for n in own), strict=True):
-            states = [single.state for single in singles]
-            if states[0] is not None:
-                layer.set_state(*(np.stack(state) for state in zip(*states, strict=True)))
-        self.inputs = self._joined_windows(own)
+        self.inputs = join_states(self.network, self.trainers)
         self.criterion = CRITERIA[first.data.task.target_kind]()
         self.regularizer: Any = copy.copy(first.regularizer)
         if hasattr(self.regularizer, "strength"):
             regularizers: list[Any] = [trainer.regularizer for trainer in self.trainers]
             self.regularizer.strength = np.array([regularizer.strength for regularizer in regularizers])
         self.frozen = {name: np.stack([t.frozen[name] for t in self.trainers]) for name in first.frozen}
-        self.groups: list[ParamGroup] = []
-        start = 0
-        for stop in range(1, count + 1):
-            if stop == count or numbers_of(self.trainers[stop]) != numbers_of(self.trainers[start]):
-                optimizer = copy.copy(self.trainers[start].optimizer)
-                optimizer.slots = self._joined_slots(self.trainers[start:stop])
-                self.groups.append(ParamGroup(slice(start, stop), optimizer, self.trainers[start].clipping))
-                start = stop
-
-    @staticmethod
-    def _joined_slots(trainers: Sequence[Trainer]) -> dict[str, Array]:
-        first, shape = trainers[0].optimizer.slots, trainers[0].network.parameters.vector.shape
-        return {
-            name: np.stack([t.optimizer.slots[name] for t in trainers]) if slot.shape == shape else slot.copy()
-            for name, slot in first.items()
-        }
-
-    def _joined_windows(self, networks: Sequence[Network]) -> Array:
-        """Let the stack keep of the last window what the single networks keep of theirs; its inputs."""
-        # A new sequence forgets the window.
-        if self.trainers[0].data.fresh or not len(self.trainers[0].inputs):
-            return np.empty(0)
-        inputs = stack_arrays([trainer.inputs for trainer in self.trainers])
-        states = [layer.state for layer in self.network.recurrent.layers]
-        with np.errstate(all="ignore"):
-            self.network.forward(inputs, scored=slice(0, 0))
-        singles = [layers_of(network) for network in networks]
-        for name, layer in layers_of(self.network).items():
-            for key, kept in kept_buffers(layer).items():
-                np.stack([kept_buffers(single[name])[key] for single in singles], axis=-3, out=kept)
-            if isinstance(layer, Recurrent):
-                layer._from_start = singles[0][name]._from_start  # type: ignore[attr-defined]
-        for layer, state in zip(self.network.recurrent.layers, states, strict=True):
-            layer.state = state
-        return inputs
-
-    def _parted_windows(self) -> None:
-        """Let the single networks keep of the last window what the stack keeps of theirs."""
-        buffers = {name: kept_buffers(layer) for name, layer in layers_of(self.network).items()}
-        starts = {
-            name: layer._from_start for name, layer in layers_of(self.network).items() if isinstance(layer, Recurrent)
-        }
-        for row, trainer in enumerate(self.trainers):
-            own = {name: {key: kept[..., row, :, :] for key, kept in each.items()} for name, each in buffers.items()}
-            trainer.inputs = self.inputs[:, row].copy()
-            put_back_window(trainer.network, trainer.inputs, {"layers": own, "from_start": starts})
+        self.groups = groups_of(self.trainers)
 
     def write_back(self, *, window: bool | None = None) -> None:
         """Give every trainer its weights, its optimizer's memory and its hidden state.
@@ -152,21 +80,9 @@ class StackedTrainer:
         if not self.together:
             return
         window = not self.trainers[0].data.fresh if window is None else window
-        shape = self.trainers[0].network.parameters.vector.shape
         for group in self.groups:
-            for row, trainer in enumerate(self.trainers[group.part]):
-                trainer.optimizer.slots = {
-                    name: (slot[row] if slot.shape[1:] == shape else slot).copy()
-                    for name, slot in group.optimizer.slots.items()
-                }
-        for row, trainer in enumerate(self.trainers):
-            trainer.network.parameters.vector[...] = self.network.parameters.vector[row]
-        if window and len(self.inputs):
-            self._parted_windows()
-        for row, trainer in enumerate(self.trainers):
-            layers = zip(self.network.recurrent.layers, trainer.network.recurrent.layers, strict=True)
-            for layer, single in layers:
-                single.state = None if layer.state is None else tuple(state[row].copy() for state in layer.state)
+            group.write_back(self.trainers[group.part])
+        write_back_networks(self.network, self.trainers, self.inputs if window and len(self.inputs) else None)
 
     def remove(self, trainers: Sequence[Trainer]) -> None:
         """Go on without some of them."""
@@ -295,14 +211,6 @@ def bytes_per_copy(run: Run) -> int:
     )
     each_step = network.design.num_layers * (3 + 3 * gates) * layer.hidden_size + 2 * trainer.data.task.output_size
     return int(network.dtype.itemsize * (6 * network.parameters.vector.size + steps * batch * each_step))
-
-
-def numbers_of(trainer: Trainer) -> str:
-    """The optimizer's and the clipping's numbers, the same text for the same ones."""
-    optimizer, shape = trainer.optimizer, trainer.network.parameters.vector.shape
-    settings = {name: value for name, value in vars(optimizer).items() if name != "slots"}
-    counts = {name: slot.tolist() for name, slot in optimizer.slots.items() if slot.shape != shape}
-    return repr((type(optimizer), settings, counts, type(trainer.clipping), vars(trainer.clipping)))
 
 
 def train_together(

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from rnnexp.algorithms import Segment, Truncation
 from rnnexp.layers import CRITERIA, Network, Parameters
 from rnnexp.layers.base import row_norms
-from rnnexp.state import array_like, copied, entry, expected, generator_state, like, restored_generator, unfit
+from rnnexp.state import State, copied, generator_state, matching, unfit
 from rnnexp.tasks import Batch, DataIterator, Task
 from rnnexp.training.clipping import Clipping
 from rnnexp.training.evaluation import Evaluation, scored_part
-from rnnexp.training.network_state import checked_hidden, hidden_state, put_back_window, window_state
+from rnnexp.training.network_state import hidden_state, hidden_template, put_back_window, window_state, window_template
 from rnnexp.training.optimizers import Optimizer
 from rnnexp.training.regularizers import NoRegularizer, Regularizer
 from rnnexp.training.schedules import Constant, Schedule
@@ -225,13 +225,12 @@ class Trainer:
             "optimizer": {"kind": type(optimizer).__name__, "slots": copied(optimizer.slots, "slots")},
             "hidden": hidden_state(self.network),
             "window": window,
-            "data": self.data.state(),
             "truncation": generator_state(self.truncation),
             "parts": {name: copied(part.state(), name) for name, part in self._changing().items()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from where `state` was taken: further updates are, bit for bit, those of a run never interrupted.
+        """Continue from where `state` was taken: further updates are, bit for bit, those of a run never interrupted.
 
         Parameters
         ----------
@@ -243,33 +242,58 @@ class Trainer:
         UserError
             If a name, shape or type in it does not fit; nothing has changed then.
         """
-        step = expected(entry(state, "step"), "step", int, at_least=0)
-        values, network = self.network.parameters.values, self.network
-        parameters = like(values, entry(state, "parameters"), "parameters")
-        slots = self._checked_slots(entry(state, "optimizer"))
-        hidden = checked_hidden(network, entry(state, "hidden"), self.data.batch_size)
-        window, inputs = entry(state, "window"), np.empty(0)
-        if window is not None:
-            inputs = self.data.checked_inputs(entry(window, "inputs", "window"), "window/inputs")
-            put_back_window(network.replica(), inputs, window)
-        put_back_data = self.data.checked(entry(state, "data"))
-        truncation = restored_generator(self.truncation, entry(state, "truncation"), "truncation")
-        self._restore_parts(entry(state, "parts"))
+        network, inputs = self.network, np.empty(0)
+        fit = matching(self._template(), state)
+        if fit["step"] < 0:
+            raise unfit(f"step is {fit['step']}")
+        if (kind := fit["optimizer"]["kind"]) != type(self.optimizer).__name__:
+            raise unfit(f"its optimizer is {kind}, here it is {type(self.optimizer).__name__}")
+        slots = fit["optimizer"]["slots"]
+        slots = matching(self._slots_template(slots), slots, "optimizer/slots")
+        if (window := fit["window"]) is not None:
+            known = {"inputs": self.data.input_template(), "layers": None, "from_start": None}
+            inputs = matching(known, window, "window")["inputs"]
+            if not len(inputs):
+                raise unfit("window/inputs is empty")
+            self.data.check_inputs(inputs, "window/inputs")
+            window = matching(window_template(network, inputs), window, "window")
+        self._restore_parts(fit["parts"])
 
-        for name, value in parameters.items():
-            values[name][...] = value
-        self.frozen = {name: parameters[name] for name in self.frozen}
+        for name, value in fit["parameters"].items():
+            network.parameters.values[name][...] = value
+        self.frozen = {name: fit["parameters"][name] for name in self.frozen}
         self.optimizer.slots = slots
         if window is not None:
             put_back_window(network, inputs, window)
-        for layer, own in zip(network.recurrent.layers, hidden, strict=True):
-            layer.state = own
-        self.inputs, self.step, self.truncation = inputs, step, truncation
-        put_back_data()
+        for layer, own in zip(network.recurrent.layers, fit["hidden"].values(), strict=True):
+            layer.state = None if own is None else tuple(own.values())
+        self.inputs, self.step, self.truncation = inputs, fit["step"], fit["truncation"]
+
+    def _template(self) -> State:
+        """What a state must match, as far as that does not depend on itself."""
+        return {
+            "step": 0,
+            "parameters": self.network.parameters.values,
+            "optimizer": {"kind": "", "slots": None},
+            "hidden": hidden_template(self.network, self.data.batch_size),
+            "window": None,
+            "truncation": self.truncation,
+            "parts": dict.fromkeys(self._changing()),
+        }
+
+    def _slots_template(self, saved: Any) -> State:
+        """All slots that the first update makes, and any further ones that are saved; none if none are."""
+        tried, vector = copy.deepcopy(self.optimizer), self.network.parameters.vector
+        tried.slots = {}
+        tried.update(vector.copy(), np.zeros_like(vector))
+        if not isinstance(saved, dict) or not saved:
+            return {}
+        return {**{name: slot for name, slot in saved.items() if isinstance(slot, np.ndarray)}, **tried.slots}
 
     def _changing(self) -> dict[str, Any]:
         """The components that keep something of their own, by name."""
         parts = {
+            "data": self.data,
             "bptt": self.bptt,
             "task": self.data.task,
             "clipping": self.clipping,
@@ -279,26 +303,9 @@ class Trainer:
         both = ("state", "restore")
         return {name: part for name, part in parts.items() if all(callable(getattr(part, m, None)) for m in both)}
 
-    def _checked_slots(self, saved: Any) -> dict[str, Array]:
-        """The optimizer's slots; those that its first update makes must be there and fit."""
-        slots, kind = entry(saved, "slots", "optimizer"), entry(saved, "kind", "optimizer")
-        if expected(kind, "optimizer/kind", str) != type(self.optimizer).__name__:
-            raise unfit(f"its optimizer is {kind}, here it is {type(self.optimizer).__name__}")
-        if not isinstance(slots, dict) or not all(isinstance(slot, np.ndarray) for slot in slots.values()):
-            raise unfit("optimizer/slots are not arrays")
-        tried, vector = copy.deepcopy(self.optimizer), self.network.parameters.vector
-        tried.slots = {}
-        tried.update(vector.copy(), np.zeros_like(vector))
-        for name, slot in tried.slots.items() if slots else ():
-            array_like(entry(slots, name, "optimizer/slots"), f"optimizer/slots/{name}", slot.shape, slot.dtype)
-        return {name: slot.copy() for name, slot in slots.items()}
-
-    def _restore_parts(self, saved: Any) -> None:
-        """Let the components put back what is theirs; if one refuses, the others are left as they were."""
+    def _restore_parts(self, saved: State) -> None:
+        """Let the components restore what is theirs; if one refuses, the others are left as they were."""
         parts, before = self._changing(), []
-        if not isinstance(saved, dict) or saved.keys() != parts.keys():
-            given = ", ".join(map(str, saved)) if isinstance(saved, dict) else "nothing"
-            raise unfit(f"it has the state of {given}, here it is {', '.join(parts)}")
         try:
             for name, part in parts.items():
                 before.append((part, copied(part.state(), name)))

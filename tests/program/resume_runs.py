@@ -9,7 +9,8 @@ from contextlib import closing
 import numpy as np
 from failing_stores import as_it_came, logged, unfinished
 
-from rnnexp.training.checkpoint import Checkpoints, load
+from rnnexp.training.checkpoint import load
+from rnnexp.training.checkpoint_folder import Checkpoints
 
 STEPS = 80
 SMALL = (

@@ -42,7 +42,7 @@ def test_an_own_task_is_explained_drawn_and_learned(own_folder, command, recorde
         text=True,
     )
     assert told.returncode == 0, told.stderr
-    assert "Which side of a coin came more often?" in told.stdout
+    assert "Which side of a coin came up more often?" in told.stdout
     assert "task.length=7" in told.stdout
     trial = {line.split()[0]: line.split()[1:] for line in told.stdout.splitlines()[-4:]}
     assert len(trial["input"]) == 7

@@ -18,7 +18,8 @@ from resume_runs import (
 )
 
 from rnnexp.tracking.dead_runs import DIED_SILENTLY
-from rnnexp.training.checkpoint import Checkpoints, load, read_about
+from rnnexp.training.checkpoint import load
+from rnnexp.training.checkpoint_folder import Checkpoints
 
 #: What a child does first: take the database away in the middle.
 BREAKS = f"""
@@ -54,14 +55,15 @@ def stop(warm, folder, *arguments, at=30, number=signal.SIGINT, **how):
 
 def test_checkpoints_come_at_the_interval_and_at_the_end(warm):
     folder = warm.new_folder()
-    seen = "from rnnexp.training.checkpoint import Checkpoints as C; write = C.write; "
+    seen = "from rnnexp.training.checkpoint_folder import Checkpoints as C; write = C.write; "
     seen += "C.write = lambda self, step, *more, **how: print('written', step) or write(self, step, *more, **how)"
     done = warm.run(folder, *SMALL, "steps=20", "checkpoint.every=7", before=seen)
     assert [line for line in done.stdout.splitlines() if "written" in line] == [f"written {n}" for n in (7, 14, 20)]
     names = {path.name for path in (run_folder_of(folder) / "checkpoints").iterdir()}
     assert names == {"step-000000014.npz", "step-000000020.npz", "best.npz", "finished"}
     lowest = min(Record(folder).curves()["eval/loss"][1:], key=lambda point: point[1])
-    assert read_about(run_folder_of(folder) / "checkpoints" / "best.npz") == {"step": 20, "loss": lowest[1]}
+    best = load(run_folder_of(folder) / "checkpoints" / "best.npz")
+    assert (best["trainer"]["step"], best["loss"]) == (20, lowest[1])
 
 
 def test_a_command_that_is_stopped_says_how_to_go_on_and_that_works(warm, reference):

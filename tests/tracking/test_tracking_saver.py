@@ -3,6 +3,8 @@
 import errno
 import os
 import signal
+import zipfile
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -13,13 +15,13 @@ from rnnexp.checks import UserError
 from rnnexp.gradients import GradientStudy
 from rnnexp.history import History
 from rnnexp.layers import TimeLSTM, build_network
-from rnnexp.resume import check_steps, check_unchanged, keep_locked
-from rnnexp.state import packed, unpacked
+from rnnexp.state import copied
 from rnnexp.tasks import Recall
 from rnnexp.tracking import saver as saving
 from rnnexp.tracking.saver import Saver
 from rnnexp.training import Adam, Streams, prepare
-from rnnexp.training.checkpoint import Checkpoints, finished_at, load, lock
+from rnnexp.training.checkpoint import load, save
+from rnnexp.training.checkpoint_folder import Checkpoints, finished_at, lock
 
 FILES = {"kind": "files", "every": 4}
 
@@ -176,52 +178,81 @@ def test_a_history_goes_through_a_file(tmp_path):
         assert step == its_step
         np.testing.assert_equal(study.metrics(), its.metrics())
         assert type(study) is type(its) and vars(study).keys() == vars(its).keys()
-        np.testing.assert_equal(packed(study), packed(its))
+        np.testing.assert_equal(copied(asdict(study)), copied(asdict(its)))
     assert (other.step, other.not_finite, other.solved_at) == (20, 0, history.solved_at)
 
 
-def structure(**kind):
-    return {"structure": {"is": "dict", "order": ["a"], "items": {"a": kind}}, "numbers": {"<f8": np.arange(4.0)}}
+def a_study(**changed):
+    """A study as a history's state has it."""
+    run = training()
+    history = History(run.trainer.data.task, 20)
+    history.add(next(run.reports()))
+    (study,) = history.state()["studies"]
+    study["study"].update(changed)
+    return study
 
 
-HOSTILE = [
-    structure(**{"is": "Popen", "order": ["args"], "items": {"args": "ls"}}),
-    structure(**{"is": "os.system", "order": [], "items": {}}),
-    structure(**{"is": "Study", "order": [], "items": {}}),
-    structure(**{"is": "NormsByLag", "order": ["nothing"], "items": {"nothing": 1}}),
-    structure(**{"is": "array", "type": "<f8", "shape": [5]}),
-    structure(**{"is": "array", "type": "<f4", "shape": [2]}),
-    structure(**{"is": "array", "type": "<f8", "shape": [10**12]}),
-    structure(**{"is": "dict", "order": ["b"], "items": {}}),
-    structure(**{"is": ["dict"], "order": [], "items": {}}),
-    structure(order=[], items={}),
-    {"structure": {}, "numbers": {}},
-    {"numbers": {}},
-    None,
+NORMS = {"per_sequence": np.ones((2, 2))}
+HOSTILE = {
+    "another field": a_study(colour="red"),
+    "a field less": {"step": 0, "study": {k: v for k, v in a_study()["study"].items() if k != "norms"}},
+    "a class": a_study(norms="subprocess.Popen"),
+    "a record that is a number": a_study(norms=1.0),
+    "no record": a_study(norms=None),
+    "a field less inside": a_study(norms={}),
+    "a field more inside": a_study(norms={**NORMS, "more": 1}),
+    "numbers that are text": a_study(norms={"per_sequence": "ls"}),
+    "an array that is a list": a_study(eigenvalues=[1.0]),
+    "an array that is a number": a_study(total_by_time=1.0),
+    "an array of text": a_study(lyapunov=np.array(["a"])),
+    "a number that is text": a_study(pascanu_bound="1"),
+    "a number that is true": a_study(pascanu_bound=True),
+    "a number in place of records": a_study(others=1),
+    "records in a list": a_study(others=[NORMS]),
+    "a number among records": a_study(others={"c": 1.0}),
+    "an array among numbers": a_study(gates={"input": np.ones(1)}),
+    "a number among arrays": a_study(split={"recurrent.Wh": 1.0}),
+    "no study": {"step": 0, "study": None},
+    "no step": {"study": a_study()["study"]},
+    "a step that is true": {**a_study(), "step": True},
+    "a number": 1,
+    "none": None,
+}
+
+
+@pytest.mark.parametrize("saved", HOSTILE.values(), ids=HOSTILE)
+def test_no_other_record_is_made_from_a_file(saved):
+    history = History(Recall(lag=3), 20)
+    with pytest.raises(UserError, match="the checkpoint does not fit: history/studies/0") as refused:
+        history.restore({**history.state(), "studies": [saved]})
+    assert len(refused.value.message().splitlines()) == 2 and history.studies == []
+    history.restore({**history.state(), "studies": [a_study()]})
+
+
+WRONG_CURVES = [None, {}, [None], [{}], [{"name": "a"}], [{"name": 1, "points": np.zeros((1, 2))}]]
+WRONG_CURVES += [
+    [{"name": "a", "points": points}] for points in (1, [], np.zeros(2), np.zeros((2, 3)), np.ones((1, 2), int))
 ]
 
 
-@pytest.mark.parametrize("saved", HOSTILE)
-def test_no_other_record_is_made_from_a_file(saved):
-    with pytest.raises((KeyError, TypeError, ValueError)):
-        unpacked(saved)
+@pytest.mark.parametrize("curves", WRONG_CURVES)
+def test_curves_of_another_form_are_refused(curves):
     history = History(Recall(lag=3), 20)
-    with pytest.raises(UserError, match="the checkpoint does not fit"):
-        history.restore({**history.state(), "seen": saved})
+    with pytest.raises(UserError, match="the checkpoint does not fit: history/curves"):
+        history.restore({**history.state(), "curves": curves})
 
 
-def test_what_is_packed_comes_back():
-    arrays = {"b": np.arange(6, dtype=np.float32).reshape(2, 3).T, "a": np.zeros((0, 2)), "c": np.array(1.5)}
-    value = {"number": np.float32(1.5), "nothing": None, "text": "a", **arrays, "inside": {"is": 2, "items": arrays}}
-    back = unpacked(packed(value))
-    np.testing.assert_equal(back, value)
-    assert list(back) == list(value) and type(back["number"]) is float
-    assert {key: (array.dtype, array.shape) for key, array in back["inside"]["items"].items()} == {
-        key: (array.dtype, array.shape) for key, array in arrays.items()
-    }
+def test_a_history_takes_few_members_of_a_file(tmp_path):
+    history = History(Recall(lag=3), 20)
+    for report in training().reports():
+        history.add(report)
+    assert len(history.curves) > 20 and len(history.studies) == 3
+    save(tmp_path / "a.npz", {"history": history.state()})
+    with zipfile.ZipFile(tmp_path / "a.npz") as opened:
+        assert len(opened.namelist()) < 8
 
 
-@pytest.mark.parametrize("missing", ["seen", "sums", "step", "not_finite", "solved_at"])
+@pytest.mark.parametrize("missing", ["curves", "studies", "sums", "step", "not_finite", "solved_at"])
 def test_a_history_without_a_part_is_refused(missing):
     state = History(Recall(lag=3), 20).state()
     del state[missing]
@@ -242,73 +273,17 @@ def test_a_whole_record_is_noted(tmp_path):
     assert finished_at(tmp_path / "checkpoints") == 0
 
 
-@pytest.mark.parametrize(
-    ("steps", "done", "finished", "refused"),
-    [
-        (10, 10, 10, True),
-        (10, 10, 0, False),
-        (9, 10, 0, True),
-        (11, 10, 10, False),
-        (10, 7, 10, True),
-        (10, 7, 0, False),
-    ],
-)
-def test_which_steps_can_be_gone_on_for(steps, done, finished, refused):
-    state = {"trainer": {"step": done}}
-    if refused:
-        with pytest.raises(UserError, match=f"steps must be more than the 10 .*got {steps}"):
-            check_steps(steps, 10, state, finished)
-    else:
-        check_steps(steps, 10, state, finished)
-
-
-def test_a_checkpoint_without_a_step_is_refused():
-    for state in ({}, {"trainer": None}, {"trainer": {"step": "x"}}):
-        with pytest.raises(UserError, match="it has no step"):
-            check_steps(10, 10, state)
-
-
 def test_a_saver_holds_its_folder_as_long_as_it_is_there(tmp_path):
     pytest.importorskip("fcntl")
     run = training(steps=4)
     saver = Saver(tmp_path, FILES, 4)
     through(run, saver, History(Recall(lag=3), 4))
-    with pytest.raises(UserError, match="is still going on"):
-        keep_locked(tmp_path / "checkpoints")
-    del saver
-    keep_locked(tmp_path / "checkpoints")
-    keep_locked(tmp_path / "checkpoints")
     with pytest.raises(BlockingIOError):
         lock(tmp_path / "checkpoints")
+    del saver
+    number = lock(tmp_path / "checkpoints")
     again = Saver(tmp_path, FILES, 4)  # that of this process, which resumes the run
     again.save(training(steps=4).trainer, {}, None)
     assert again.written
     assert lock(tmp_path / "nowhere") is None
-
-
-SETTINGS = {"seed": 0, "steps": 10, "task": {"_target_": "a.Recall", "lag": 3}, "init": {"recurrent": {"gain": 1.0}}}
-
-
-@pytest.mark.parametrize("key", ["seed", "+seed", "task", "task.lag", "task@task", "initializer@init.recurrent"])
-def test_what_is_the_same_is_no_difference(key):
-    check_unchanged(SETTINGS, SETTINGS, [key.lstrip("+")])
-
-
-@pytest.mark.parametrize(
-    ("key", "now", "named"),
-    [
-        ("seed", {"seed": 1}, "seed must be 0, as in the run that is resumed, got 1"),
-        ("task.lag", {"task": {"_target_": "a.Recall", "lag": 4}}, "task.lag must be 3"),
-        ("task", {"task": {"_target_": "a.Echo"}}, "task must be a.Recall, as in the run that is resumed, got a.Echo"),
-        ("experiment", {"init": {"recurrent": {"gain": 2.0}}}, "init.recurrent.gain must be 1.0"),
-        ("initializer@init.recurrent", {"init": {"recurrent": {"gain": 2}}}, "init.recurrent.gain must be 1.0"),
-    ],
-)
-def test_what_differs_is_named_with_both_values(key, now, named):
-    with pytest.raises(UserError, match=named):
-        check_unchanged(SETTINGS, {**SETTINGS, **now}, [key])
-
-
-@pytest.mark.parametrize("key", ["steps", "tracking.uri", "checkpoint.every", "hydra.run.dir", "hydra/launcher"])
-def test_what_may_differ_is_not_compared(key):
-    check_unchanged(SETTINGS, {**SETTINGS, "steps": 20, "tracking": {"uri": "x"}}, [key])
+    os.close(number)

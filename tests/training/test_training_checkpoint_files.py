@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 from rnnexp.algorithms import AdaptiveBPTT, TruncatedBPTT
 from rnnexp.checks import UserError
 from rnnexp.layers import TimeGRU, TimeLSTM, build_network
-from rnnexp.tasks import Echo, Recall, Sine
+from rnnexp.tasks import Echo, Parity, Recall, Sine
 from rnnexp.training import SGD, Adam, AdamW, RMSProp, prepare
-from rnnexp.training.checkpoint import Checkpoints, load, read_about, save
+from rnnexp.training.checkpoint import load, save
+from rnnexp.training.checkpoint_folder import Checkpoints
 
 
 def a_trainer(task=None, *, seed=0, updates=3, optimizer=None, bptt=None, batch_size=3, dtype=np.float32, **settings):
@@ -47,7 +49,9 @@ def names(folder):
 def same(one, other):
     """Whether two states hold the same, bit for bit, arrays in the same order in memory."""
     if isinstance(one, dict):
-        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+        return isinstance(other, dict) and list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return isinstance(other, list) and len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, np.ndarray):
         equal = (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
         return equal and np.argsort(one.strides).tolist() == np.argsort(other.strides).tolist()
@@ -74,7 +78,7 @@ STRANGE = {
 
 
 def test_a_state_comes_back_as_it_was(tmp_path):
-    save(tmp_path / "a.npz", STRANGE, {"loss": 0.1})
+    save(tmp_path / "a.npz", STRANGE)
     back = load(tmp_path / "a.npz")
     assert same(back["numbers"], STRANGE["numbers"]) and same(back["texts"], STRANGE["texts"])
     assert back.keys() == STRANGE.keys() and back["arrays"].keys() == STRANGE["arrays"].keys()
@@ -84,11 +88,37 @@ def test_a_state_comes_back_as_it_was(tmp_path):
         assert own.flags.writeable
     assert back["arrays"]["swapped"].strides == STRANGE["arrays"]["swapped"].copy("K").strides
     assert back["arrays"]["columns"].flags.f_contiguous
-    assert read_about(tmp_path / "a.npz") == {"loss": 0.1}
+
+
+def test_arrays_in_lists_are_packed_and_come_back_in_order(tmp_path):
+    rng = np.random.default_rng(0)
+    parts = [
+        np.float32(rng.random((2, 3))),
+        rng.integers(9, size=4),
+        np.ones((4, 2))[:0],
+        np.array(1.5),
+        np.array([True]),
+    ]
+    parts += [np.asfortranarray(rng.random((3, 2, 4)))]
+    state = {"z": [{"b": array, "a": [array, {"deep": array}]} for array in parts] * 200, "a": [1, [None, {}], []]}
+    save(tmp_path / "a.npz", state)
+    with zipfile.ZipFile(tmp_path / "a.npz") as opened:
+        assert len(opened.namelist()) == 4 + 2  # one for each type of number, the plain values and the checksum
+    back = load(tmp_path / "a.npz")
+    assert same(back, state)
+    back["z"][0]["b"][...] = 7.0
+    assert same(back["z"][0]["a"][0], parts[0])
 
 
 def test_no_name_is_taken(tmp_path):
-    state = {"sha256": np.ones(3), "!sha256": np.ones(4), "!plain.json": np.ones(5), "plain.json": {"!sha256": 1}}
+    state = {
+        "!<f8": np.ones(6),
+        "packed": [np.ones(7)],
+        "sha256": np.ones(3),
+        "!sha256": np.ones(4),
+        "!plain.json": np.ones(5),
+        "plain.json": {"!sha256": 1},
+    }
     save(tmp_path / "a.npz", state)
     assert same(load(tmp_path / "a.npz"), state)
 
@@ -109,7 +139,7 @@ def test_the_same_state_makes_the_same_file_which_numpy_reads(tmp_path):
         assert np.array_equal(arrays["parameters/recurrent.Wh"], weights)
 
 
-@pytest.mark.parametrize("thing", [object(), {1, 2}, np.array(["text"]), np.array([None]), {1: 2}, [np.zeros(2)]])
+@pytest.mark.parametrize("thing", [object(), {1, 2}, np.array(["text"]), np.array([None]), {1: 2}, [{1}]])
 def test_what_is_no_array_and_no_plain_value_is_not_written(thing, tmp_path):
     save(tmp_path / "a.npz", {"before": 1})
     with pytest.raises(TypeError, match="part"):
@@ -178,7 +208,7 @@ def test_a_process_killed_before_the_end_leaves_the_one_before_and_what_it_left_
         with pytest.raises(Killed):
             checkpoints.write(2, {"step": 2})
     assert len(names(tmp_path)) == 2
-    assert Checkpoints(tmp_path).load_latest() == (tmp_path / "step-000000001.npz", {"step": 1})
+    assert Checkpoints(tmp_path).load_latest() == (tmp_path / "step-000000001.npz", {"step": 1, "loss": None})
     Checkpoints(tmp_path).write(2, {"step": 2})
     assert names(tmp_path) == ["step-000000001.npz", "step-000000002.npz"]
 
@@ -210,22 +240,21 @@ def test_the_last_two_and_the_best_are_kept(tmp_path):
     checkpoints = Checkpoints(folder)
     for step, loss in enumerate([0.9, 0.5, 0.7, None, float("nan"), 0.5, 0.6]):
         path = checkpoints.write(step, {"step": step}, loss)
-        assert load(path) == {"step": step}
+        assert load(path) == {"step": step, "loss": loss if loss and loss == loss else None}
     assert names(folder) == ["best.npz", "step-000000005.npz", "step-000000006.npz"]
-    assert load(checkpoints.best) == {"step": 1}
-    assert read_about(checkpoints.best) == {"step": 1, "loss": 0.5}
+    assert load(checkpoints.best) == {"step": 1, "loss": 0.5}
     assert [path.name for path in checkpoints.latest()] == ["step-000000006.npz", "step-000000005.npz", "best.npz"]
 
 
 def test_the_best_is_still_known_when_a_run_goes_on(tmp_path):
     Checkpoints(tmp_path).write(1, {"step": 1}, 0.5)
     Checkpoints(tmp_path).write(2, {"step": 2}, 0.6)
-    assert load(tmp_path / "best.npz") == {"step": 1}
+    assert load(tmp_path / "best.npz")["step"] == 1
     Checkpoints(tmp_path).write(3, {"step": 3}, 0.4)
-    assert load(tmp_path / "best.npz") == {"step": 3}
+    assert load(tmp_path / "best.npz")["step"] == 3
     (tmp_path / "best.npz").write_bytes(b"damaged")
     Checkpoints(tmp_path).write(4, {"step": 4}, 0.9)
-    assert load(tmp_path / "best.npz") == {"step": 4}
+    assert load(tmp_path / "best.npz")["step"] == 4
 
 
 def test_the_best_is_a_copy_where_there_are_no_links(tmp_path, monkeypatch):
@@ -237,7 +266,7 @@ def test_the_best_is_a_copy_where_there_are_no_links(tmp_path, monkeypatch):
     checkpoints.write(1, {"step": 1}, 0.5)
     checkpoints.write(2, {"step": 2}, 0.7)
     assert names(tmp_path) == ["best.npz", "step-000000002.npz"]
-    assert load(checkpoints.best) == {"step": 1}
+    assert load(checkpoints.best) == {"step": 1, "loss": 0.5}
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before_with_a_word(tmp_path):
@@ -266,7 +295,7 @@ def test_a_later_step_is_later_however_many_digits_it_has(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     for step in (999_999_999, 1_000_000_000):
         checkpoints.write(step, {"step": step})
-    assert checkpoints.load_latest()[1] == {"step": 1_000_000_000}
+    assert checkpoints.load_latest()[1]["step"] == 1_000_000_000
     (tmp_path / "step-x.npz").write_bytes(b"somebody's own")
     checkpoints.write(1_000_000_001, {})
     assert "step-x.npz" in names(tmp_path)
@@ -287,7 +316,7 @@ def test_a_failure_to_write_leaves_those_before(tmp_path, monkeypatch):
             with pytest.raises(UserError, match="No space left on device"):
                 checkpoints.write(3, {"step": 3}, 0.1)
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    assert Checkpoints(tmp_path).load_latest()[1] == {"step": 2}
+    assert Checkpoints(tmp_path).load_latest()[1] == {"step": 2, "loss": 1.0}
 
 
 OTHERS = {
@@ -359,6 +388,53 @@ def test_whatever_is_missing_or_wrong_is_refused_and_changes_nothing(task):
                 assert wrong is None or type(wrong) is type(value) or isinstance(value, float | None), (path, wrong)
                 other.restore(before)
     assert cases > 500 and refused > 0.8 * cases
+
+
+def changed(state, path, change):
+    """The state with one leaf changed."""
+    *parents, last = path
+    at = state
+    for key in parents:
+        at = at[key]
+    at[last] = change(at[last])
+    return state
+
+
+def put(array, value):
+    array.flat[0] = value
+    return array
+
+
+DATA = ("parts", "data")
+VALUES = {
+    "a step before the first": (("step",), lambda step: -1, "step is -1"),
+    "a token that is none": ((*DATA, "batch", "inputs"), lambda a: put(a, 99), "data/batch/inputs holds"),
+    "a negative token": ((*DATA, "batch", "inputs"), lambda a: put(a, -1), "data/batch/inputs holds -1"),
+    "a class that is none": ((*DATA, "batch", "targets"), lambda a: a + 99, "data/batch/targets holds"),
+    "a position at the end": ((*DATA, "position"), lambda at: 12, "data/position is 12 in episodes of 12 steps"),
+    "a position before the beginning": ((*DATA, "position"), lambda at: -1, "data/position is -1"),
+    "a mask of fewer steps": ((*DATA, "batch", "mask"), lambda a: a[1:], "differ in their number of steps"),
+    "targets of more steps": ((*DATA, "batch", "targets"), lambda a: a.repeat(2, 0), "differ in their number of steps"),
+    "a window's token that is none": (("window", "inputs"), lambda a: put(a, 99), "window/inputs holds"),
+    "a window of no steps": (("window", "inputs"), lambda a: a[:0], "window/inputs is empty"),
+    "a window of fewer steps": (("window", "inputs"), lambda a: a[1:], "window/layers/"),
+    "states of fewer steps": (("window", "layers", "recurrent", "h"), lambda a: a[1:], "window/layers/recurrent/h has"),
+    "an origin that is a number": (("window", "from_start", "recurrent"), int, "window/from_start/recurrent is"),
+    "another optimizer": (("optimizer", "kind"), lambda kind: "SGD", "its optimizer is SGD, here it is Adam"),
+    "a slot that is missing": (("optimizer", "slots"), lambda s: dict([*s.items()][1:]), "optimizer/slots/"),
+    "a slot that is a number": (("optimizer", "slots"), lambda s: {**s, "more": 1}, "optimizer/slots/more has no"),
+}
+
+
+@pytest.mark.parametrize(("path", "change", "problem"), VALUES.values(), ids=VALUES)
+def test_values_that_could_not_be_used_are_refused_and_change_nothing(path, change, problem):
+    trainer = a_trainer(Parity(length=12), updates=4)
+    before = trainer.state()
+    assert len(before["parts"]["data"]["batch"]["inputs"]) == 12 and len(before["window"]["inputs"]) == 5
+    with pytest.raises(UserError, match=f"the checkpoint does not fit: .*{problem}"):
+        trainer.restore(changed(trainer.state(), path, change))
+    assert same(trainer.state(), before)
+    trainer.restore(before)
 
 
 def test_a_component_that_refuses_leaves_the_others_as_they_were():

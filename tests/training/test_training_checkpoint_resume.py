@@ -423,7 +423,7 @@ def test_whole_episodes_are_saved_without_their_window():
     trainer = a_run(THREE["episodes"](), 1, bptt=lambda: TruncatedBPTT(None)).trainer
     trainer.update()
     state = trainer.state()
-    assert state["window"] is None and state["data"]["batch"] is None
+    assert state["window"] is None and state["parts"]["data"]["batch"] is None
     stream = a_run(InfluenceBalancing(eval_steps=20), 1, bptt=TRUNCATIONS["overlapping"]).trainer
     stream.update()
     assert stream.state()["window"] is not None
