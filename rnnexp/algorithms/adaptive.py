@@ -101,12 +101,7 @@ class AdaptiveBPTT(Truncation):
 
     def state(self) -> dict[str, Any]:
         """The current window, the estimate behind it, and the position in the measured data."""
-<<<<<<< HEAD
-        found = self.estimate
-        estimate = found and {"beta": found.beta, "relative_bias": found.relative_bias.copy(), "window": found.window}
-=======
         estimate = None if self.estimate is None else copied(asdict(self.estimate))
->>>>>>> main
         return {"length": int(self.length), "estimate": estimate, "data": self._data.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
