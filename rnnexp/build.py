@@ -54,12 +54,8 @@ def build_experiment(settings: Mapping[str, Any]) -> Any:
         raise InvalidValue("bptt_length", root["bptt_length"], allowed, "null is the whole sequence")
     bptt = construct("bptt", root["bptt"], length=root["bptt_length"], stride=root["bptt_stride"])
     if bptt.length is None and isinstance(task, StreamTask):
-        raise InvalidValue(
-            "bptt_length",
-            None,
-            f"a whole number >= 1 for task {type(task).__name__}",
-            "the task is an endless stream: try bptt_length=20",
-        )
+        allowed = f"a whole number >= 1 for task {type(task).__name__}"
+        raise InvalidValue("bptt_length", None, allowed, "the task is an endless stream: try bptt_length=20")
     streams = Streams(root["seed"])
     network = build_the_network(root, task, streams.init)
     regularizer = construct("regularizer", root["regularizer"])
@@ -82,14 +78,10 @@ def build_experiment(settings: Mapping[str, Any]) -> Any:
         task=task,
         held_out=held_out,
         bptt=bptt,
-        optimizer=construct("optimizer", root["optimizer"]),
-        schedule=construct("schedule", root["schedule"]),
-        clipping=construct("clipping", root["clipping"]),
+        **{group: construct(group, root[group]) for group in ("optimizer", "schedule", "clipping")},
         regularizer=regularizer,
         study=study,
-        batch_size=root["batch_size"],
-        steps=root["steps"],
-        eval_every=root["eval_every"],
+        **{key: root[key] for key in ("batch_size", "steps", "eval_every")},
         data=streams.data,
         sampling=streams.sampling,
     )
@@ -103,9 +95,8 @@ def build_the_task(root: dict[str, Any]) -> Any:
     task = construct("task", root["task"], output_size=root["output_size"])
     fixed = "output_size" not in parameters_of(task.__class__)
     if fixed and root["output_size"] not in (None, task.output_size):
-        raise InvalidValue(
-            "output_size", root["output_size"], f"{task.output_size} for task {type(task).__name__}", "leave it out"
-        )
+        allowed = f"{task.output_size} for task {type(task).__name__}"
+        raise InvalidValue("output_size", root["output_size"], allowed, "leave it out")
     return task
 
 
@@ -123,7 +114,8 @@ def build_the_network(root: dict[str, Any], task: Any, rng: Any) -> Any:
     own = {*cell.parameter_shapes(1, 1), "stateful", "batch_first", "grads", "reuse"}
     check_known("cell", cell_options, [key for key in parameters_of(cell) if key not in own])
     freeze = () if root["freeze"] is None else root["freeze"]
-    if not isinstance(freeze, str) and not all(isinstance(name, str) for name in as_list(freeze)):
+    names = [freeze] if isinstance(freeze, str) else freeze
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise InvalidValue("freeze", root["freeze"], "a name or a list of names, or null")
     hidden, layers, embedding = root["hidden_size"], root["num_layers"], root["embedding_dim"]
     shapes = [*cell.parameter_shapes(embedding or task.input_size, hidden).values(), (hidden, task.output_size)]
@@ -132,28 +124,19 @@ def build_the_network(root: dict[str, Any], task: Any, rng: Any) -> Any:
     check_memory(2 * numbers, 4, f"the weights (hidden_size {hidden}, num_layers {layers}) and their gradients")
     try:
         return build_network(
-            hidden_size=root["hidden_size"],
-            embedding_dim=root["embedding_dim"],
+            **{key: root[key] for key in ("hidden_size", "embedding_dim", "num_layers", "learn_initial_state", "tie")},
             input_size=task.input_size,
             output_size=task.output_size,
             input_kind=task.input_kind,
             cell=cell,
             cell_options=cell_options,
-            num_layers=root["num_layers"],
-            learn_initial_state=root["learn_initial_state"],
-            tie=root["tie"],
             freeze=freeze,
             init=init,
-            dtype=root["dtype"],
+            dtype=dtype,
             rng=rng,
         )
     except InvalidValue as error:
         raise error if error.key.startswith("init.") else under("cell", error) from None
-
-
-def as_list(value: Any) -> list[Any]:
-    """A list unchanged, anything else as a list of one item."""
-    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def named(prefix: str, settings: Any, dtype: str) -> Any:
@@ -177,24 +160,21 @@ def named(prefix: str, settings: Any, dtype: str) -> Any:
 
 def component(prefix: str, settings: Any) -> tuple[type, dict[str, Any]]:
     """The class that a group's `_target_` names, and the group's other settings."""
-    if not isinstance(settings, dict) or not isinstance(settings.get("_target_"), str):
-        given = settings.get("_target_") if isinstance(settings, dict) else settings
-        raise InvalidValue(f"{prefix}._target_", given, "the import path of a class, such as package.module.Class")
-    module, _, name = settings["_target_"].rpartition(".")
+    target = settings.get("_target_") if isinstance(settings, dict) else settings
+    key, importable = f"{prefix}._target_", "the import path of a class, such as package.module.Class"
+    if not isinstance(settings, dict) or not isinstance(target, str):
+        raise InvalidValue(key, target, importable)
+    module, _, name = target.rpartition(".")
     try:
         cls = getattr(importlib.import_module(module), name)
     except Exception as error:
-        raise InvalidValue(
-            f"{prefix}._target_",
-            settings["_target_"],
-            "the import path of a class, such as package.module.Class",
-            (str(error).strip() or type(error).__name__).splitlines()[-1],
-        ) from None
+        hint = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise InvalidValue(key, target, importable, hint) from None
     group = prefix.partition(".")[0]
     missing = [name for name in NEEDED[group] if not any(name in vars(base) for base in getattr(cls, "__mro__", ()))]
     if missing:
         allowed, hint = f"a class for the group {group}", f"{cls.__name__} has no {missing[0]}"
-        raise InvalidValue(f"{prefix}._target_", settings["_target_"], allowed, hint)
+        raise InvalidValue(key, target, allowed, hint)
     return cls, {key: value for key, value in settings.items() if key != "_target_"}
 
 

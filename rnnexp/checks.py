@@ -101,6 +101,13 @@ def integer(key: str, value: Any, *, at_least: int, hint: str = "") -> int:
     return int(value)
 
 
+def boolean(key: str, value: Any) -> bool:
+    """`value` itself, or `InvalidValue` if it is neither True nor False."""
+    if not isinstance(value, bool):
+        raise InvalidValue(key, value, "true or false")
+    return value
+
+
 def number(
     key: str,
     value: Any,

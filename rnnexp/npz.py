@@ -23,7 +23,6 @@ LARGEST = 2**30
 #: Claimed for packed members: deflate makes bytes at most 1032 times fewer.
 DEFLATE_RATIO = 1032
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-OBJECTS = "it holds Python objects, which could run arbitrary code when loaded: save plain arrays"
 
 
 def digest(arrays: Mapping[str, Array]) -> Array:
@@ -114,7 +113,7 @@ def _array(name: str, content: bytes) -> Array:
     header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = header(stream)
     if dtype.hasobject:
-        raise ValueError(OBJECTS)
+        raise ValueError("it holds Python objects, which could run arbitrary code when loaded: save plain arrays")
     count, room = math.prod(shape), len(content) - stream.tell()
     if min(shape, default=0) < 0 or count * dtype.itemsize > room or (count and not dtype.itemsize):
         raise ValueError(f"{name!r} is damaged or truncated: {room} bytes for {dtype} numbers of shape {shape}")

@@ -30,12 +30,8 @@ class TruncatedBPTT(Truncation):
         self.length = None if length is None else integer("bptt_length", length, at_least=1)
         self.stride = self.length if stride is None else integer("bptt_stride", stride, at_least=1)
         if self.length is not None and self.stride is not None and self.stride > self.length:
-            raise InvalidValue(
-                "bptt_stride",
-                stride,
-                f"<= bptt_length, which is {length}",
-                "the gradient of a loss more than bptt_length steps back would not even reach its own step",
-            )
+            hint = "the gradient of a loss more than bptt_length steps back would not even reach its own step"
+            raise InvalidValue("bptt_stride", stride, f"<= bptt_length, which is {length}", hint)
         self._segment = Segment(self.stride, self.length)
 
     def segment(self, *, rng: Generator) -> Segment:

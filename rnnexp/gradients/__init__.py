@@ -21,10 +21,8 @@ from rnnexp.gradients.truncation import (
     fixed_windows,
     full_gradient,
     gradient_by_lag,
-    truncated_gradient,
     truncation_bias,
     windowed_gradient,
-    windows_bias,
 )
 
 __all__ = [
@@ -52,8 +50,6 @@ __all__ = [
     "spectral_radius",
     "step_jacobians",
     "total_norms_by_time",
-    "truncated_gradient",
     "truncation_bias",
     "windowed_gradient",
-    "windows_bias",
 ]

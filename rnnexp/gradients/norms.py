@@ -83,8 +83,7 @@ class NormsByLag:
         """
         if not (len(self.usable) and self.usable[[0, -1]].all()):
             return float("nan")
-        mean = self.common
-        return float(np.log10(mean[-1]) - np.log10(mean[0]))
+        return float(np.log10(self.common[-1]) - np.log10(self.common[0]))
 
     @property
     def lag_range(self) -> tuple[int, int] | None:
@@ -146,6 +145,14 @@ def last_scored(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         raise ValueError("no step of these sequences is scored")
     last = len(batch.mask) - 1 - np.argmax(batch.mask[::-1], axis=0)
     return scoring, last[scoring]
+
+
+def loss_gradient(network: Network, batch: Batch, target_kind: str) -> Any:
+    """dL/doutputs (T, N, O) of the mean loss over all scored steps, forward through the whole sequences."""
+    network.reset_state()
+    criterion: Any = CRITERIA[target_kind]()
+    criterion.forward(network.forward(batch.inputs), batch.targets, batch.mask)
+    return criterion.backward()
 
 
 @np.errstate(**QUIET)
@@ -210,14 +217,11 @@ def total_norms_by_time(network: Network, batch: Batch, target_kind: str) -> Arr
     over the sequences is taken after it. With a loss at every step this mixes all lags: for one lag's decay see
     `norms_by_lag`. Arjovsky, Shah & Bengio 2016, section 4.3, plot it as ||dC/dh_t||.
     """
-    network.reset_state()
-    outputs = network.forward(batch.inputs)
-    criterion: Any = CRITERIA[target_kind]()
-    criterion.forward(outputs, batch.targets, batch.mask)
+    doutputs = loss_gradient(network, batch, target_kind)
     # From the mean over all scored steps to each sequence's own mean; one without a scored step has no loss.
     counts = batch.mask.sum(axis=0)
     share = counts.sum() / np.maximum(counts, 1)
-    network.backward(criterion.backward() * share[:, np.newaxis].astype(network.dtype), norms=True)
+    network.backward(doutputs * share[:, np.newaxis].astype(network.dtype), norms=True)
     by_step = network.recurrent.dh_norms
     assert by_step is not None
     network.reset_state()

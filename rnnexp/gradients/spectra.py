@@ -1,16 +1,13 @@
 """Spectra of the recurrent weights and of the Jacobians along a trajectory."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rnnexp.gradients.norms import QUIET
 from rnnexp.layers import Network
+from rnnexp.layers.base import Array
 from rnnexp.tasks import Batch
-
-Array = NDArray[Any]
 
 
 def eigenvalues(recurrent_weights: Array) -> Array:

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rnnexp.checks import InvalidValue, integer, number
+from rnnexp.checks import InvalidValue, boolean, integer, number
 from rnnexp.gradients.hidden_units import Saturation, saturation_of
 from rnnexp.gradients.norms import QUIET, NormsByLag, backward_from_last, by_lag, total_norms_by_time
 from rnnexp.gradients.spectra import StepJacobians, eigenvalues, pascanu_bound, singular_values
@@ -22,10 +20,8 @@ from rnnexp.gradients.truncation import (
     windows_bias,
 )
 from rnnexp.layers import Network
-from rnnexp.layers.base import row_norms
+from rnnexp.layers.base import Array, row_norms
 from rnnexp.tasks import Batch, StreamTask, Task
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -34,9 +30,8 @@ class Study:
 
     Attributes
     ----------
-    norms : NormsByLag
-    window : AdaptiveWindow
-    saturation : Saturation
+    norms, window, saturation, bias, total_by_time, jacobians, lyapunov
+        As the functions of this package give them.
     eigenvalues : array (L * H,)
         Of Wh (in a gated layer, the candidate's), of all layers together, largest modulus first.
     singular_values : array (L * H,)
@@ -48,14 +43,10 @@ class Study:
         In addition to those of h: ``c`` of an LSTM, and in a stack ``layer1``, ``layer2``, ... (h of one layer alone).
     gates : dict of str to float
         Mean of every gate over units, steps and sequences.
-    bias : TruncationBias or None
     seen_by_window : float
         Share of the summed norms by lag within the truncation window.
-    total_by_time : array (T + 1,) or None
     split : dict of str to array (L,), or None
         Norm of each parameter's gradient by lag.
-    jacobians : StepJacobians or None
-    lyapunov : array (k,) or None
     """
 
     norms: NormsByLag
@@ -154,10 +145,9 @@ class GradientStudy:
         self.sequences = integer("sequences", sequences, at_least=1)
         self.max_length = integer("max_length", max_length, at_least=1)
         self.tolerance = number("tolerance", tolerance, above=0)
-        for key, value in (("truncation", truncation), ("jacobians", jacobians), ("lag_split", lag_split)):
-            if not isinstance(value, bool):
-                raise InvalidValue(key, value, "true or false")
-        self.truncation, self.jacobians, self.lag_split = truncation, jacobians, lag_split
+        self.truncation = boolean("truncation", truncation)
+        self.jacobians = boolean("jacobians", jacobians)
+        self.lag_split = boolean("lag_split", lag_split)
         self.lyapunov_exponents = lyapunov_exponents
         if lyapunov_exponents is not None:
             integer("lyapunov_exponents", lyapunov_exponents, at_least=0)

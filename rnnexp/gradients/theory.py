@@ -1,7 +1,6 @@
 """Mean-field theory of a wide random recurrent network: its distance from the edge of chaos."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,8 @@ from rnnexp.layers.activations import activation as activation_called
 #: Activations that are bounded by 1, so that the variance has a fixed point at every gain.
 BOUNDED = ("tanh", "sigmoid")
 
-# Equal steps integrate an analytic function times a Gaussian better than Gauss-Hermite nodes do.
+# For expectations over the standard normal. Equal steps integrate an analytic function times a Gaussian better than
+# Gauss-Hermite nodes do.
 _POINTS = np.linspace(-10.0, 10.0, 10001)
 _WEIGHTS = np.exp(-0.5 * _POINTS**2)
 _WEIGHTS /= _WEIGHTS.sum()
@@ -70,12 +70,7 @@ def mean_field(gain: float, drive: float = 0.0, *, activation: str = "tanh") -> 
     low, high = 0.0, gain**2 + drive
     for _ in range(100):  # each halves the interval
         middle = 0.5 * (low + high)
-        grown = gain**2 * _mean(phi.forward(np.sqrt(middle) * _POINTS) ** 2) + drive
+        grown = gain**2 * (phi.forward(np.sqrt(middle) * _POINTS) ** 2 @ _WEIGHTS) + drive
         low, high = (middle, high) if grown > middle else (low, middle)
     slopes = phi.derivative(phi.forward(np.sqrt(high) * _POINTS))
-    return MeanField(variance=float(high), chi=float(gain**2 * _mean(slopes**2)))
-
-
-def _mean(values: Any) -> Any:
-    """Expectation over the standard normal, of values at `_POINTS`."""
-    return values @ _WEIGHTS
+    return MeanField(variance=float(high), chi=float(gain**2 * (slopes**2 @ _WEIGHTS)))

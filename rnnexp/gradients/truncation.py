@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnexp.gradients.norms import QUIET, log_slope
+from rnnexp.gradients.norms import QUIET, log_slope, loss_gradient
 from rnnexp.layers import CRITERIA, Network
-from rnnexp.layers.base import row_norms
+from rnnexp.layers.base import Array, row_norms
 from rnnexp.tasks import Batch
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,6 @@ def fixed_windows(steps: int, length: int | None, stride: int | None = None) -> 
     return [Window(max(0, end - length), at * stride, end) for at, end in enumerate(ends)]
 
 
-@np.errstate(**QUIET)
 def truncation_bias(
     network: Network, batch: Batch, target_kind: str, length: int | None, stride: int | None = None
 ) -> TruncationBias:
@@ -65,10 +62,8 @@ def truncation_bias(
 
     Parameters
     ----------
-    network : Network
-        Its state and gradient are overwritten; pass a `Network.replica` to keep them.
-    batch : Batch
-    target_kind : {"classes", "values"}
+    network, batch, target_kind
+        As for `norms_by_lag`.
     length, stride : int or None
         k2 and k1 of BPTT(k2; k1) (Williams & Peng 1990): every k1 steps the newest k1 losses go back through the last
         k2 steps. None is the whole sequence, and k2, respectively.
@@ -103,17 +98,9 @@ def compare(truncated: Array, full: Array) -> TruncationBias:
 @np.errstate(**QUIET)
 def full_gradient(network: Network, batch: Batch, target_kind: str) -> Array:
     """Gradient (P,) of the mean loss over all scored steps, through the whole sequences; a copy."""
-    network.reset_state()
-    criterion: Any = CRITERIA[target_kind]()
-    criterion.forward(network.forward(batch.inputs), batch.targets, batch.mask)
-    gradient = network.backward(criterion.backward()).copy()
+    gradient = network.backward(loss_gradient(network, batch, target_kind)).copy()
     network.reset_state()
     return gradient
-
-
-def truncated_gradient(network: Network, batch: Batch, target_kind: str, length: int, stride: int) -> Array:
-    """The same loss's gradient (P,), each `stride` steps' losses sent back through the last `length` steps only."""
-    return windowed_gradient(network, batch, target_kind, fixed_windows(len(batch.inputs), length, stride))
 
 
 @np.errstate(**QUIET)
@@ -153,11 +140,9 @@ def gradient_by_lag(network: Network, batch: Batch, target_kind: str) -> dict[st
     1994, equation 5, summed by t - l. All scored losses, as in training. Work grows with the square of the
     sequence's length.
     """
-    network.reset_state()
-    criterion: Any = CRITERIA[target_kind]()
-    criterion.forward(network.forward(batch.inputs), batch.targets, batch.mask)
+    doutputs = loss_gradient(network, batch, target_kind)
     layer, embedding, grads = network.recurrent, network.embedding, network.parameters.grads
-    dstates = layer.after_each_step(network.output.backward(criterion.backward()).copy())
+    dstates = layer.after_each_step(network.output.backward(doutputs).copy())
     output = {name: grads[name].copy() for name in grads if name.startswith("output.")}
     if network.tied:
         output["embedding.W"] = network.output.grads[0].swapaxes(-1, -2).copy()

@@ -10,18 +10,7 @@ from .activations import ACTIVATIONS, activation, diff_relu, diff_sigmoid, diff_
 from .checking import check_cell
 from .criteria import CRITERIA, MeanSquaredError, SoftmaxCrossEntropy
 from .gru import GRU, TimeGRU
-from .init import (
-    Bands,
-    Gaussian,
-    Glorot,
-    Identity,
-    LeCun,
-    Normal,
-    Orthogonal,
-    Sparse,
-    Uniform,
-    Values,
-)
+from .init import Bands, Gaussian, Glorot, Identity, LeCun, Normal, Orthogonal, Sparse, Uniform, Values
 from .inputs import TimeEmbedding, TimeOneHot
 from .linear import TimeLinear
 from .lstm import LSTM, TimeLSTM

@@ -6,14 +6,11 @@ complex-step check of a whole network works.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..checks import one_of
-
-Array = NDArray[Any]
+from .base import Array
 
 
 def relu(x: Array, out: Array | None = None) -> Array:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -206,14 +206,16 @@ class Layer:
 
     params: list[Array]
     grads: list[Array]
+    #: Buffers with what was computed of the last window, which `drop` moves on.
+    kept: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
         params: Sequence[ArrayLike],
-        grads: Sequence[Array] | None,
         *,
-        batch_first: bool,
-        reuse: bool,
+        grads: Sequence[Array] | None = None,
+        batch_first: bool = False,
+        reuse: bool = False,
     ) -> None:
         self.params = [as_parameter(array) for array in params]
         self.grads = [np.zeros_like(array) for array in self.params] if grads is None else list(grads)
@@ -233,6 +235,8 @@ class Layer:
 
     def drop(self, steps: int) -> None:
         """Forget the oldest `steps` steps of the window, to make room for new ones while the rest is kept."""
+        for name in self.kept:
+            self._steps.drop(name, steps)
 
 
 def one_step_sum(value: Array, like: Array) -> Array:

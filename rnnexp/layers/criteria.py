@@ -3,11 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from .base import Steps, mean_over_scored, ones
-
-Array = NDArray[Any]
+from .base import Array, Steps, mean_over_scored, ones
 
 #: Numbers in a row up to which it is folded; rows from which a product pays; numbers in a matrix up to which OpenBLAS
 #: multiplies it in one thread.

@@ -4,23 +4,15 @@ The gates of a step are one array whose slabs are contiguous, so that one call o
 them; a window's are (G, T, ..., N, H), so that each gate's steps are contiguous too.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from ..checks import InvalidValue
-from .base import bias_gradient, weight_gradient, whole_window
-
-Array = NDArray[Any]
-
-
-def only_tanh(activation: str) -> None:
-    """Refuse any activation but tanh: gated layers are defined with it."""
-    if activation != "tanh":
-        raise InvalidValue(
-            "activation", activation, "tanh in a cell with gates", "cell=rnn also takes relu, identity and sigmoid"
-        )
+from .base import Array, bias_gradient, weight_gradient, whole_window
+from .time_cell import TimeCell
 
 
 def per_gate(x: Array, weight: Array) -> Array:
@@ -34,45 +26,73 @@ def all_gates(weight: Array) -> Array:
     return np.moveaxis(weight, -3, 0)
 
 
-def gate_inputs(xs: Array, Wx: Array, b: Array, out: Array, sigmoids: int) -> None:
-    """x_t Wx_g + b_g for all steps and gates, halved for the first gates: (T, ..., N, D) -> out (G, T, ..., N, H).
+class TimeGated(TimeCell):
+    """A window of steps of a cell with gates: sigmoids, but for the last, the candidate, which has tanh.
 
-    Parameters
+    Attributes
     ----------
-    sigmoids : int
-        How many of the gates are sigmoids; see `half_for_sigmoids`.
+    gate_names : tuple of str
+        Of the others, in the order of their weights.
     """
-    weights, biases = half_for_sigmoids(all_gates(Wx), sigmoids), half_for_sigmoids(np.moveaxis(b, -2, 0), sigmoids)
-    for weight, bias, pre in zip(weights, biases, out, strict=True):
-        whole_window(xs, weight, bias, out=pre)
 
+    gate_names: ClassVar[tuple[str, ...]]
 
-def gate_gradients(xs: Array, dgates: list[Array], dWx: Array) -> None:
-    """dWx_g = sum over steps and batch of x^T dgate_g, for dgates (T, ..., N, H) each -> dWx (..., G, D, H)."""
-    for gate, dgate in enumerate(dgates):
-        weight_gradient(xs, dgate, out=dWx[..., gate, :, :])
+    def __init__(self, params: Sequence[ArrayLike], activation: str, **options: Any) -> None:
+        if activation != "tanh":
+            hint = "cell=rnn also takes relu, identity and sigmoid"
+            raise InvalidValue("activation", activation, "tanh in a cell with gates", hint)
+        super().__init__(params, **options)
 
+    def _gates(self) -> Array:
+        """All gates of the last window, the candidate included: (G, T, ..., N, H)."""
+        return self._steps("gates", self._states[0][1:].shape, self._dtype, slabs=len(self.gate_names) + 1)
 
-def gate_biases(dgates: list[Array], db: Array) -> None:
-    """db_g = sum over steps and batch of dgate_g, for dgates (T, ..., N, H) each -> db (..., G, H)."""
-    for gate, dgate in enumerate(dgates):
-        bias_gradient(dgate, out=db[..., gate, :])
+    def _halved(self, weight: Array) -> Array:
+        """Weights (G, ..., fan_in, fan_out), or biases (G, ..., H), halved for the sigmoids.
 
+        sigmoid(x) = (1 + tanh(x / 2)) / 2, and halving is exact, so one tanh does for all gates.
+        """
+        halved = weight.copy()
+        halved[:-1] *= 0.5
+        return halved
 
-def input_gradient(dgates: list[Array], Wx: Array, out: Array, work: Array) -> Array:
-    """Sum over the gates of dgate_g Wx_g^T for all steps: out (T, ..., N, D), `work` shaped like it."""
-    for gate, dgate in enumerate(dgates):
-        whole_window(dgate, Wx[..., gate, :, :].mT, None, out=work if gate else out)
-        if gate:
-            np.add(out, work, out=out)
-    return out
+    def _gate_inputs(self, first: int) -> None:
+        """Begin the gates with x_t Wx_g + b_g, halved for the sigmoids, for all steps from `first` on."""
+        weights, biases = self._halved(all_gates(self.params[0])), self._halved(np.moveaxis(self.params[2], -2, 0))
+        for weight, bias, pre in zip(weights, biases, self._gates()[:, first:], strict=True):
+            whole_window(self._xs[first:], weight, bias, out=pre)
 
+    def _gate_gradients(self, dinputs: Sequence[Array], dhidden: Sequence[Array]) -> Array:
+        """The gradients of Wx, Wh and b, and dL/dxs, from those of x Wx_g + b_g and of h_prev Wh_g for every gate g.
 
-def half_for_sigmoids(weight: Array, sigmoids: int) -> Array:
-    """Weights (G, ..., fan_in, fan_out), or biases (G, ..., H), halved for the first gates.
+        Summed over steps and batch, dWx_g = x^T dinput_g, dWh_g = h_prev^T dhidden_g and db_g = dinput_g; summed over
+        the gates, dx = dinput_g Wx_g^T.
 
-    sigmoid(x) = (1 + tanh(x / 2)) / 2, and halving is exact, so one tanh does for all gates.
-    """
-    halved = weight.copy()
-    halved[:sigmoids] *= 0.5
-    return halved
+        Parameters
+        ----------
+        dinputs, dhidden : sequences of arrays (T, ..., N, H)
+            One for each gate.
+        """
+        xs, before, Wx, (dWx, dWh, db) = self._xs, self._states[0][:-1], self.params[0], self.grads[:3]
+        dxs, work = (self._steps(name, xs.shape, dinputs[0].dtype) for name in ("dxs", "work"))
+        for gate, (dinput, dproduct) in enumerate(zip(dinputs, dhidden, strict=True)):
+            weight_gradient(xs, dinput, out=dWx[..., gate, :, :])
+            weight_gradient(before, dproduct, out=dWh[..., gate, :, :])
+            bias_gradient(dinput, out=db[..., gate, :])
+            whole_window(dinput, Wx[..., gate, :, :].mT, None, out=work if gate else dxs)
+            if gate:
+                np.add(dxs, work, out=dxs)
+        return dxs
+
+    def slopes(self) -> Array:
+        """Slope of the candidate's tanh, 1 - n^2, at every step of the last window: (T, ..., N, H)."""
+        slopes: Array = 1.0 - self._gates()[-1] ** 2
+        return slopes
+
+    def gates(self) -> dict[str, Array]:
+        """The gates but the candidate at every step of the last window by name, each (T, ..., N, H)."""
+        return dict(zip(self.gate_names, self._gates(), strict=False))
+
+    def recurrent_weights(self) -> list[Array]:
+        """The candidate's matrix."""
+        return [self.params[1][..., -1, :, :]]

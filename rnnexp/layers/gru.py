@@ -1,26 +1,15 @@
 """The gated recurrent unit: one step (`GRU`) and a window of steps (`TimeGRU`)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .activations import sigmoid
-from .base import as_parameter, bias_gradient, check_shapes, overwrite, time_blocks, transposed
-from .gates import (
-    all_gates,
-    gate_biases,
-    gate_gradients,
-    gate_inputs,
-    half_for_sigmoids,
-    input_gradient,
-    only_tanh,
-    per_gate,
-)
-from .recurrent import Recurrent, State
-
-Array = NDArray[Any]
+from .base import Array, as_parameter, bias_gradient, overwrite, time_blocks, transposed
+from .gates import TimeGated, all_gates, per_gate
+from .time_cell import check_parameters
 
 
 class GRU:
@@ -53,7 +42,7 @@ class GRU:
     def __init__(self, Wx: ArrayLike, Wh: ArrayLike, b: ArrayLike, bn: ArrayLike) -> None:
         self.params = [as_parameter(array) for array in (Wx, Wh, b, bn)]
         self.grads = [np.zeros_like(array) for array in self.params]
-        _check(self.params)
+        check_parameters(self, TimeGRU, self.params)
 
     def forward(self, x: ArrayLike, h_prev: ArrayLike) -> Array:
         """x (..., N, D), h_prev (..., N, H) -> h (..., N, H)."""
@@ -81,26 +70,24 @@ class GRU:
         dinputs, dhidden = np.stack([dr, dz, dn], axis=-3), np.stack([dr, dz, dreset], axis=-3)
         dWx, dWh = x[..., np.newaxis, :, :].mT @ dinputs, h_prev[..., np.newaxis, :, :].mT @ dhidden
         overwrite(self.grads, (dWx, dWh, dinputs.sum(axis=-2), dreset.sum(axis=-2)))
-        dx, dh_prev = (dinputs @ Wx.mT).sum(axis=-3), dh * z + (dhidden @ Wh.mT).sum(axis=-3)
-        return dx, dh_prev
+        return (dinputs @ Wx.mT).sum(axis=-3), dh * z + (dhidden @ Wh.mT).sum(axis=-3)
 
 
-class TimeGRU(Recurrent):
+class TimeGRU(TimeGated):
     """A window of steps of a `GRU`, the same weights at every step.
 
     Parameters
     ----------
-    Wx : array (..., 3, D, H)
-    Wh : array (..., 3, H, H)
-    b : array (..., 3, H)
-    bn : array (..., H)
-    stateful : bool
-        Carry the last state into the next window; otherwise every window starts from the initial state.
+    Wx, Wh, b, bn : arrays
+        As for `GRU`.
     activation : {"tanh"}
         Of the candidate.
     **options
-        Those of `Recurrent`: ``batch_first``, ``grads``, ``reuse``, ``h0``.
+        Those of `Recurrent`: ``stateful``, ``grads``, ``batch_first``, ``reuse``, ``h0``.
     """
+
+    gate_names: ClassVar[tuple[str, ...]] = ("reset", "update")
+    kept: ClassVar[tuple[str, ...]] = ("gates", "reset")
 
     def __init__(
         self,
@@ -113,9 +100,7 @@ class TimeGRU(Recurrent):
         activation: str = "tanh",
         **options: Any,
     ) -> None:
-        only_tanh(activation)
-        super().__init__((Wx, Wh, b, bn), hidden_size=np.shape(Wh)[-1], stateful=stateful, **options)
-        _check(self.params[:4])
+        super().__init__((Wx, Wh, b, bn), activation, stateful=stateful, **options)
 
     @staticmethod
     def parameter_shapes(input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
@@ -127,29 +112,16 @@ class TimeGRU(Recurrent):
             "bn": (hidden_size,),
         }
 
-    def step(self, x: Array, state: State) -> State:
-        """One step, as `GRU` takes it."""
-        return (GRU(*self.params[:4]).forward(x, *state),)
-
-    def step_back(self, x: Array, state: State, dstate: State) -> tuple[Array, State, list[Array]]:
-        """Back through one step, as `GRU` goes."""
-        cell = GRU(*self.params[:4])
-        cell.forward(x, *state)
-        dx, dh_prev = cell.backward(*dstate)
-        return dx, (dh_prev,), cell.grads
-
-    def _check_input(self, xs: Array) -> None:
-        if xs.shape[-1] != self.params[0].shape[-2]:
-            check_shapes("TimeGRU", xs=(xs, (self.params[0].shape[-2],)))
+    def _cell(self) -> GRU:
+        return GRU(*self.params[:4])
 
     def _forward(self, first: int) -> None:
         """The formulas of `GRU`: the inputs of all steps at once, then the recurrence."""
-        Wx, Wh, b, bn = self.params[:4]
+        _, Wh, _, bn = self.params[:4]
         xs, shape = self._xs, self._states[0].shape[1:]
-        gates = self._steps("gates", (len(xs), *shape), self._dtype, slabs=3)
         self._steps("reset", (len(xs), *shape), self._dtype)
-        gate_inputs(xs[first:], Wx, b, out=gates[:, first:], sigmoids=2)
-        weights, bias = half_for_sigmoids(all_gates(Wh), 2), np.broadcast_to(bn[..., np.newaxis, :], shape)
+        self._gate_inputs(first)
+        weights, bias = self._halved(all_gates(Wh)), np.broadcast_to(bn[..., np.newaxis, :], shape)
         hidden, work = np.empty((3, *shape), self._dtype), np.empty(shape, self._dtype)
         hidden_rz, hidden_n = hidden[:2], hidden[2]
         each_h, each_reset = self._steps.views("h"), self._steps.views("reset")
@@ -172,23 +144,21 @@ class TimeGRU(Recurrent):
 
     def _backward(self, dhs: Array, dstates: list[Array], step_weights: Sequence[float] | None) -> Array:
         """dh_{t-1} = z_t dh_t + sum_g dgates_t Wh_g^T + dhs_{t-1}; then the gradients of all steps at once."""
-        Wx, Wh, _, _ = self.params[:4]
-        xs, hs, dh = self._xs, self._states[0], dstates[0]
-        shape = hs.shape[1:]
-        r, z, n = self._gates()
-        reset = self._steps("reset", (len(xs), *shape), self._dtype)
+        Wh, hs, dh = self.params[1], self._states[0], dstates[0]
+        steps, shape = len(hs) - 1, hs.shape[1:]
+        gates, reset = self._gates(), self._steps("reset", (steps, *shape), self._dtype)
         # The gradients of r, z, (h_prev Wh_n + bn) and n of all steps; the factor dh_t comes in the recurrence.
-        dgates = self._steps("dgates", (len(xs), *shape), dh.dtype, slabs=4)
+        dgates = self._steps("dgates", (steps, *shape), dh.dtype, slabs=4)
         dr, dz, dreset, dn = dgates
         for block in time_blocks(hs[1:]):
-            _slopes(r[block], z[block], n[block], reset[block], hs[:-1][block], dgates[:, block])
+            _slopes(gates[:, block], reset[block], hs[:-1][block], dgates[:, block])
         back, work = transposed(all_gates(Wh)), np.empty((3, *shape), dh.dtype)
         work_r, work_z, work_n = work
         each_dh, each_z = self._steps.views("dh"), self._steps.views("gates", 1)
         each_dgates, each_dhidden = self._steps.views("dgates"), self._steps.views("dgates", 0, 3)
         dh[-1] = dhs[-1]
         matmul, add, multiply, incoming = np.matmul, np.add, np.multiply, self._each_incoming(dhs)
-        for t in range(len(xs) - 1, -1, -1):
+        for t in range(steps - 1, -1, -1):
             dh_t, dgates_t, dh_prev = each_dh[t + 1], each_dgates[t], each_dh[t]
             multiply(dh_t, dgates_t, dgates_t)
             matmul(each_dhidden[t], back, work)
@@ -200,41 +170,13 @@ class TimeGRU(Recurrent):
                 multiply(dh_prev, step_weights[t], dh_prev)
             if t:
                 add(dh_prev, incoming[t - 1], dh_prev)
-        dWx, dWh, db, dbn = self.grads[:4]
-        gate_gradients(xs, [dr, dz, dn], dWx)
-        gate_gradients(hs[:-1], [dr, dz, dreset], dWh)
-        gate_biases([dr, dz, dn], db)
-        bias_gradient(dreset, out=dbn)
-        dxs, work = (self._steps(name, xs.shape, dh.dtype) for name in ("dxs", "work"))
-        return input_gradient([dr, dz, dn], Wx, dxs, work)
-
-    def drop(self, steps: int) -> None:
-        """Forget the oldest `steps` steps of the window; the later ones become its first."""
-        super().drop(steps)
-        for name in ("gates", "reset"):
-            self._steps.drop(name, steps)
-
-    def slopes(self) -> Array:
-        """Slope of the candidate's tanh, 1 - n^2, at every step of the last window: (T, ..., N, H)."""
-        slopes: Array = 1.0 - self._gates()[2] ** 2
-        return slopes
-
-    def gates(self) -> dict[str, Array]:
-        """The reset and update gates at every step of the last window, each (T, ..., N, H)."""
-        reset, update, _ = self._gates()
-        return {"reset": reset, "update": update}
-
-    def _gates(self) -> Array:
-        return self._steps("gates", self._states[0][1:].shape, self._dtype, slabs=3)
-
-    def recurrent_weights(self) -> list[Array]:
-        """The candidate's matrix."""
-        return [self.params[1][..., 2, :, :]]
+        bias_gradient(dreset, out=self.grads[3])
+        return self._gate_gradients((dr, dz, dn), (dr, dz, dreset))
 
 
-def _slopes(r: Array, z: Array, n: Array, reset: Array, h_prev: Array, out: Array) -> None:
+def _slopes(gates: Array, reset: Array, h_prev: Array, out: Array) -> None:
     """Gradients of r, z, (h_prev Wh_n + bn) and n before activation, without the factor dh: out (4, T, ..., N, H)."""
-    dr, dz, dreset, dn = out
+    (r, z, n), (dr, dz, dreset, dn) = gates, out
     np.subtract(1.0, z, out=dz)
     np.multiply(n, n, out=dn)
     np.subtract(1.0, dn, out=dn)
@@ -245,15 +187,3 @@ def _slopes(r: Array, z: Array, n: Array, reset: Array, h_prev: Array, out: Arra
     np.multiply(dr, reset, out=dr)
     np.multiply(dz, z, out=dz)
     np.multiply(dz, h_prev - n, out=dz)
-
-
-def _check(params: list[Array]) -> None:
-    Wx, Wh, b, bn = params
-    hidden = Wh.shape[-1]
-    check_shapes(
-        "GRU",
-        Wh=(Wh, (3, hidden, hidden)),
-        Wx=(Wx, (3, Wx.shape[-2], hidden)),
-        b=(b, (3, hidden)),
-        bn=(bn, (hidden,)),
-    )

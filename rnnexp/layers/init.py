@@ -23,6 +23,19 @@ class Initializer(Protocol):
         ...
 
 
+class Scaled:
+    """An initialiser with a common factor, of which `Identity` makes the diagonal, `Orthogonal` all singular values.
+
+    Parameters
+    ----------
+    gain : float
+        > 0.
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = number("gain", gain, above=0)
+
+
 class Normal:
     """Independent N(0, std^2) entries; std = 1 is the standard normal of the teaching notebook.
 
@@ -77,17 +90,8 @@ class Uniform:
         return rng.uniform(-self.limit, self.limit, shape)
 
 
-class LeCun:
-    """gain * U(-a, a) with a = sqrt(3 / fan_in), variance gain^2 / fan_in. LeCun et al. 1998, section 4.6.
-
-    Parameters
-    ----------
-    gain : float
-        Scale, > 0.
-    """
-
-    def __init__(self, gain: float = 1.0) -> None:
-        self.gain = number("gain", gain, above=0)
+class LeCun(Scaled):
+    """gain * U(-a, a) with a = sqrt(3 / fan_in), variance gain^2 / fan_in. LeCun et al. 1998, section 4.6."""
 
     def __call__(self, shape: tuple[int, int], *, rng: Generator) -> Matrix:
         """A matrix (fan_in, fan_out)."""
@@ -95,17 +99,8 @@ class LeCun:
         return self.gain * rng.uniform(-limit, limit, shape)
 
 
-class Glorot:
-    """gain * U(-a, a) with a = sqrt(6 / (fan_in + fan_out)). Glorot & Bengio 2010, equation 16.
-
-    Parameters
-    ----------
-    gain : float
-        Scale, > 0.
-    """
-
-    def __init__(self, gain: float = 1.0) -> None:
-        self.gain = number("gain", gain, above=0)
+class Glorot(Scaled):
+    """gain * U(-a, a) with a = sqrt(6 / (fan_in + fan_out)). Glorot & Bengio 2010, equation 16."""
 
     def __call__(self, shape: tuple[int, int], *, rng: Generator) -> Matrix:
         """A matrix (fan_in, fan_out)."""
@@ -113,20 +108,12 @@ class Glorot:
         return self.gain * rng.uniform(-limit, limit, shape)
 
 
-class Orthogonal:
+class Orthogonal(Scaled):
     """gain * Q with orthonormal rows or columns, uniform over such matrices. Saxe et al. 2014, section 3.
 
     The QR factors of a Gaussian matrix are made unique by a positive diagonal of R (Mezzadri 2007, section 5);
     without it Q is not uniform.
-
-    Parameters
-    ----------
-    gain : float
-        Common value of all singular values, > 0.
     """
-
-    def __init__(self, gain: float = 1.0) -> None:
-        self.gain = number("gain", gain, above=0)
 
     def __call__(self, shape: tuple[int, int], *, rng: Generator) -> Matrix:
         """A matrix (fan_in, fan_out)."""
@@ -136,20 +123,11 @@ class Orthogonal:
         return self.gain * (q if shape[0] >= shape[1] else q.T)
 
 
-class Identity:
-    """gain * I, for recurrent weights. Le, Jaitly & Hinton 2015 (IRNN, with relu).
-
-    Parameters
-    ----------
-    gain : float
-        Value on the diagonal, > 0.
-    """
-
-    def __init__(self, gain: float = 1.0) -> None:
-        self.gain = number("gain", gain, above=0)
+class Identity(Scaled):
+    """gain * I, for recurrent weights. Le, Jaitly & Hinton 2015 (IRNN, with relu)."""
 
     def __call__(self, shape: tuple[int, int], *, rng: Generator) -> Matrix:
-        """A square matrix (H, H)."""
+        """A matrix (fan_in, fan_out)."""
         _check_square("Identity", shape)
         return self.gain * np.eye(shape[0])
 
@@ -173,7 +151,7 @@ class Sparse:
         self.spectral_radius = number("spectral_radius", spectral_radius, above=0)
 
     def __call__(self, shape: tuple[int, int], *, rng: Generator) -> Matrix:
-        """A square matrix (H, H)."""
+        """A matrix (fan_in, fan_out)."""
         _check_square("Sparse", shape)
         if self.non_zeros > shape[0]:
             hint = f"there are no more units that a unit can listen to: try {max(1, shape[0] // 2)}"
@@ -198,7 +176,7 @@ class Values:
         self.values = _numbers("values", values)
 
     def __call__(self, shape: tuple[int, int], *, rng: Generator) -> Matrix:
-        """The numbers as a matrix (fan_in, fan_out)."""
+        """A matrix (fan_in, fan_out)."""
         try:
             return np.broadcast_to(self.values, shape).copy()
         except ValueError:

@@ -1,14 +1,11 @@
 """The input layers for tokens: an embedding, or one-hot vectors."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
-from .base import Layer, product, rows
-
-Array = NDArray[Any]
+from .base import Array, Layer, product, rows
 
 #: Up to so many rows, the gradient of a table is one product with a matrix of ones and zeros.
 SMALL_TABLE = 64
@@ -23,17 +20,14 @@ class TimeEmbedding(Layer):
     ----------
     W : array (..., V, D)
         One row of D features for each of V tokens.
+    **options
+        Those of `Layer`: ``grads``, ``batch_first``, ``reuse``.
     """
 
-    def __init__(
-        self,
-        W: ArrayLike,
-        *,
-        batch_first: bool = False,
-        grads: Sequence[Array] | None = None,
-        reuse: bool = False,
-    ) -> None:
-        super().__init__((W,), grads, batch_first=batch_first, reuse=reuse)
+    kept: ClassVar[tuple[str, ...]] = ("xs",)
+
+    def __init__(self, W: ArrayLike, **options: Any) -> None:
+        super().__init__((W,), **options)
 
     def forward(self, tokens: ArrayLike, first: int = 0) -> Array:
         """Tokens (T, ..., N) -> (T, ..., N, D); an IndexError if a token is not in the table."""
@@ -68,10 +62,6 @@ class TimeEmbedding(Layer):
             target[...] = 0.0
             target[ordered[starts]] = _run_sums(rows(dxs)[copy], order, starts)
 
-    def drop(self, steps: int) -> None:
-        """Forget the oldest `steps` steps of the window."""
-        self._steps.drop("xs", steps)
-
 
 class TimeOneHot(Layer):
     """One-hot vectors for tokens, as the papers feed them: x_t = e(token_t). Nothing is learned.
@@ -82,12 +72,14 @@ class TimeOneHot(Layer):
         V, the number of tokens.
     dtype : dtype
         Of the vectors.
+    **options
+        Those of `Layer`: ``batch_first``, ``reuse``.
     """
 
-    def __init__(
-        self, size: int, *, dtype: DTypeLike = np.float64, batch_first: bool = False, reuse: bool = False
-    ) -> None:
-        super().__init__((), None, batch_first=batch_first, reuse=reuse)
+    kept: ClassVar[tuple[str, ...]] = ("xs",)
+
+    def __init__(self, size: int, *, dtype: DTypeLike = np.float64, **options: Any) -> None:
+        super().__init__((), **options)
         self._table = np.eye(size, dtype=dtype)
 
     def forward(self, tokens: ArrayLike, first: int = 0) -> Array:
@@ -100,10 +92,6 @@ class TimeOneHot(Layer):
 
     def backward(self, dxs: ArrayLike) -> None:
         """Nothing: there is no parameter and tokens have no gradient."""
-
-    def drop(self, steps: int) -> None:
-        """Forget the oldest `steps` steps of the window."""
-        self._steps.drop("xs", steps)
 
 
 def _sorted_runs(used: Array, size: int) -> tuple[Array, Array, Array]:

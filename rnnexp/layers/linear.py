@@ -1,13 +1,10 @@
 """A linear map of every step: the embedding of real-valued input, and the output layer."""
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from .base import Layer, bias_gradient, check_shapes, common_dtype, weight_gradient, whole_window
-
-Array = NDArray[Any]
+from .base import Array, Layer, bias_gradient, check_shapes, common_dtype, weight_gradient, whole_window
 
 
 class TimeLinear(Layer):
@@ -17,18 +14,14 @@ class TimeLinear(Layer):
     ----------
     W : array (..., D, O)
     b : array (..., O), optional
+    **options
+        Those of `Layer`: ``grads``, ``batch_first``, ``reuse``.
     """
 
-    def __init__(
-        self,
-        W: ArrayLike,
-        b: ArrayLike | None = None,
-        *,
-        batch_first: bool = False,
-        grads: Sequence[Array] | None = None,
-        reuse: bool = False,
-    ) -> None:
-        super().__init__((W,) if b is None else (W, b), grads, batch_first=batch_first, reuse=reuse)
+    kept: ClassVar[tuple[str, ...]] = ("ys",)
+
+    def __init__(self, W: ArrayLike, b: ArrayLike | None = None, **options: Any) -> None:
+        super().__init__((W,) if b is None else (W, b), **options)
 
     def forward(self, xs: ArrayLike, first: int = 0) -> Array:
         """Inputs (T, ..., N, D) -> outputs (T, ..., N, O)."""
@@ -50,7 +43,3 @@ class TimeLinear(Layer):
             bias_gradient(dys, out=self.grads[1])
         dxs = self._steps("dxs", self._xs.shape, common_dtype(dys, [W]))
         return self._returned(whole_window(dys, W.mT, None, out=dxs))
-
-    def drop(self, steps: int) -> None:
-        """Forget the oldest `steps` steps of the window."""
-        self._steps.drop("ys", steps)

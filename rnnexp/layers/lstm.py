@@ -4,24 +4,13 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..checks import number
 from .activations import sigmoid
-from .base import as_parameter, check_shapes, overwrite, time_blocks, transposed
-from .gates import (
-    all_gates,
-    gate_biases,
-    gate_gradients,
-    gate_inputs,
-    half_for_sigmoids,
-    input_gradient,
-    only_tanh,
-    per_gate,
-)
-from .recurrent import Recurrent, State
-
-Array = NDArray[Any]
+from .base import Array, as_parameter, overwrite, time_blocks, transposed
+from .gates import TimeGated, all_gates, per_gate
+from .time_cell import check_parameters
 
 
 class LSTM:
@@ -53,7 +42,7 @@ class LSTM:
         self.params = [as_parameter(array) for array in (Wx, Wh, b)]
         self.grads = [np.zeros_like(array) for array in self.params]
         self.cache: tuple[Array, ...] = ()
-        _check(self.params)
+        check_parameters(self, TimeLSTM, self.params)
 
     def forward(self, x: ArrayLike, h_prev: ArrayLike, c_prev: ArrayLike) -> tuple[Array, Array]:
         """x (..., N, D), h_prev and c_prev (..., N, H) -> h and c (..., N, H)."""
@@ -76,38 +65,27 @@ class LSTM:
         x, h_prev, c_prev, o, i, f, g, tanh_c = self.cache
         dh: Array = np.asarray(dh_next)
         dc: Array = np.asarray(dc_next) + dh * o * (1.0 - tanh_c * tanh_c)
-        dpre = np.stack(
-            [
-                dh * tanh_c * o * (1.0 - o),
-                dc * g * i * (1.0 - i),
-                dc * c_prev * f * (1.0 - f),
-                dc * i * (1.0 - g * g),
-            ],
-            axis=-3,
-        )
+        do, di, df = dh * tanh_c * o * (1.0 - o), dc * g * i * (1.0 - i), dc * c_prev * f * (1.0 - f)
+        dpre = np.stack([do, di, df, dc * i * (1.0 - g * g)], axis=-3)
         dWx, dWh = x[..., np.newaxis, :, :].mT @ dpre, h_prev[..., np.newaxis, :, :].mT @ dpre
         overwrite(self.grads, (dWx, dWh, dpre.sum(axis=-2)))
-        dx, dh_prev, dc_prev = (dpre @ Wx.mT).sum(axis=-3), (dpre @ Wh.mT).sum(axis=-3), dc * f
-        return dx, dh_prev, dc_prev
+        return (dpre @ Wx.mT).sum(axis=-3), (dpre @ Wh.mT).sum(axis=-3), dc * f
 
 
-class TimeLSTM(Recurrent):
+class TimeLSTM(TimeGated):
     """A window of steps of an `LSTM`, the same weights at every step.
 
     Parameters
     ----------
-    Wx : array (..., 4, D, H)
-    Wh : array (..., 4, H, H)
-    b : array (..., 4, H)
-    stateful : bool
-        Carry the last state into the next window; otherwise every window starts from the initial state.
+    Wx, Wh, b : arrays
+        As for `LSTM`.
     activation : {"tanh"}
         Of the candidate and the output.
     forget_bias : float
         What the forget gate's bias starts at in a new network; 1 keeps the gate open at first (Gers, Schmidhuber &
         Cummins 2000; Jozefowicz, Zaremba & Sutskever 2015).
     **options
-        Those of `Recurrent`: ``batch_first``, ``grads``, ``reuse``, ``h0``, ``c0``.
+        Those of `Recurrent`: ``stateful``, ``grads``, ``batch_first``, ``reuse``, ``h0``, ``c0``.
 
     Notes
     -----
@@ -115,6 +93,8 @@ class TimeLSTM(Recurrent):
     """
 
     state_names: ClassVar[tuple[str, ...]] = ("h", "c")
+    gate_names: ClassVar[tuple[str, ...]] = ("output", "input", "forget")
+    kept: ClassVar[tuple[str, ...]] = ("gates", "tanh_c")
 
     def __init__(
         self,
@@ -127,19 +107,13 @@ class TimeLSTM(Recurrent):
         forget_bias: float = 1.0,
         **options: Any,
     ) -> None:
-        only_tanh(activation)
         self.forget_bias = number("forget_bias", forget_bias)
-        super().__init__((Wx, Wh, b), hidden_size=np.shape(Wh)[-1], stateful=stateful, **options)
-        _check(self.params[:3])
+        super().__init__((Wx, Wh, b), activation, stateful=stateful, **options)
 
     @staticmethod
     def parameter_shapes(input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the arrays that the constructor takes, in its order."""
-        return {
-            "Wx": (4, input_size, hidden_size),
-            "Wh": (4, hidden_size, hidden_size),
-            "b": (4, hidden_size),
-        }
+        return {"Wx": (4, input_size, hidden_size), "Wh": (4, hidden_size, hidden_size), "b": (4, hidden_size)}
 
     def initial_values(self) -> dict[str, Array]:
         """b: zero but for the forget gate's bias."""
@@ -150,29 +124,15 @@ class TimeLSTM(Recurrent):
         """The cell state after the last window (..., N, H)."""
         return None if self.state is None else self.state[1]
 
-    def step(self, x: Array, state: State) -> State:
-        """One step, as `LSTM` takes it."""
-        return LSTM(*self.params[:3]).forward(x, *state)
-
-    def step_back(self, x: Array, state: State, dstate: State) -> tuple[Array, State, list[Array]]:
-        """Back through one step, as `LSTM` goes."""
-        cell = LSTM(*self.params[:3])
-        cell.forward(x, *state)
-        dx, dh_prev, dc_prev = cell.backward(*dstate)
-        return dx, (dh_prev, dc_prev), cell.grads
-
-    def _check_input(self, xs: Array) -> None:
-        if xs.shape[-1] != self.params[0].shape[-2]:
-            check_shapes("TimeLSTM", xs=(xs, (self.params[0].shape[-2],)))
+    def _cell(self) -> LSTM:
+        return LSTM(*self.params[:3])
 
     def _forward(self, first: int) -> None:
         """The formulas of `LSTM`: the inputs of all steps at once, then the recurrence."""
-        Wx, Wh, b = self.params[:3]
         xs, shape = self._xs, self._states[0].shape[1:]
-        gates = self._steps("gates", (len(xs), *shape), self._dtype, slabs=4)
         self._steps("tanh_c", (len(xs), *shape), self._dtype)
-        gate_inputs(xs[first:], Wx, b, out=gates[:, first:], sigmoids=3)
-        weights = half_for_sigmoids(all_gates(Wh), 3)
+        self._gate_inputs(first)
+        weights = self._halved(all_gates(self.params[1]))
         hidden, work = np.empty((4, *shape), self._dtype), np.empty(shape, self._dtype)
         each_h, each_c, each_tanh_c = (self._steps.views(name) for name in ("h", "c", "tanh_c"))
         each_gates, each_oif = self._steps.views("gates"), self._steps.views("gates", 0, 3)
@@ -196,17 +156,14 @@ class TimeLSTM(Recurrent):
 
         Then the gradients of all steps at once.
         """
-        Wx, Wh, _ = self.params[:3]
-        xs, (hs, cs), (dh, dc) = self._xs, self._states, dstates
-        shape = hs.shape[1:]
-        o, i, f, g = self._gates()
-        tanh_c = self._steps("tanh_c", (len(xs), *shape), self._dtype)
+        Wh, (hs, cs), (dh, dc) = self.params[1], self._states, dstates
+        steps, shape = len(hs) - 1, hs.shape[1:]
+        gates, tanh_c = self._gates(), self._steps("tanh_c", (steps, *shape), self._dtype)
         # The gradients of o, i, f, g of all steps, and dc/dh; the factors dh_t and dc_t come in the recurrence.
-        dgates = self._steps("dgates", (len(xs), *shape), dh.dtype, slabs=4)
-        through = self._steps("through", (len(xs), *shape), dh.dtype)
+        dgates = self._steps("dgates", (steps, *shape), dh.dtype, slabs=4)
+        through = self._steps("through", (steps, *shape), dh.dtype)
         for block in time_blocks(hs[1:]):
-            gates = o[block], i[block], f[block], g[block]
-            _slopes(*gates, cs[:-1][block], tanh_c[block], dgates[:, block], through[block])
+            _slopes(gates[:, block], cs[:-1][block], tanh_c[block], dgates[:, block], through[block])
         back, work, step_work = transposed(all_gates(Wh)), np.empty((4, *shape), dh.dtype), np.empty(shape, dh.dtype)
         work_o, work_i, work_f, work_g = work
         each_dh, each_dc, each_through = (self._steps.views(name) for name in ("dh", "dc", "through"))
@@ -214,7 +171,7 @@ class TimeLSTM(Recurrent):
         each_f = self._steps.views("gates", 2)
         dh[-1], dc[-1] = dhs[-1], 0.0
         matmul, add, multiply, incoming = np.matmul, np.add, np.multiply, self._each_incoming(dhs)
-        for t in range(len(xs) - 1, -1, -1):
+        for t in range(steps - 1, -1, -1):
             dh_t, dc_t, do, difg = each_dh[t + 1], each_dc[t + 1], each_do[t], each_difg[t]
             dh_prev, dc_prev = each_dh[t], each_dc[t]
             multiply(dh_t, each_through[t], step_work)
@@ -231,63 +188,19 @@ class TimeLSTM(Recurrent):
                 multiply(dc_prev, step_weights[t], dc_prev)
             if t:
                 add(dh_prev, incoming[t - 1], dh_prev)
-        dWx, dWh, db = self.grads[:3]
-        gate_gradients(xs, list(dgates), dWx)
-        gate_gradients(hs[:-1], list(dgates), dWh)
-        gate_biases(list(dgates), db)
-        dxs, work = (self._steps(name, xs.shape, dh.dtype) for name in ("dxs", "work"))
-        return input_gradient(list(dgates), Wx, dxs, work)
-
-    def drop(self, steps: int) -> None:
-        """Forget the oldest `steps` steps of the window; the later ones become its first."""
-        super().drop(steps)
-        for name in ("gates", "tanh_c"):
-            self._steps.drop(name, steps)
-
-    def slopes(self) -> Array:
-        """Slope of the candidate's tanh, 1 - g^2, at every step of the last window: (T, ..., N, H)."""
-        slopes: Array = 1.0 - self._gates()[3] ** 2
-        return slopes
-
-    def gates(self) -> dict[str, Array]:
-        """The output, input and forget gates at every step of the last window, each (T, ..., N, H)."""
-        o, i, f, _ = self._gates()
-        return {"output": o, "input": i, "forget": f}
-
-    def _gates(self) -> Array:
-        return self._steps("gates", self._states[0][1:].shape, self._dtype, slabs=4)
-
-    def recurrent_weights(self) -> list[Array]:
-        """The candidate's matrix."""
-        return [self.params[1][..., 3, :, :]]
+        return self._gate_gradients(list(dgates), list(dgates))
 
 
-def _slopes(o: Array, i: Array, f: Array, g: Array, c_prev: Array, tanh_c: Array, out: Array, through: Array) -> None:
+def _slopes(gates: Array, c_prev: Array, tanh_c: Array, out: Array, through: Array) -> None:
     """Gradients of o, i, f, g before activation, without the factors dh and dc: out (4, T, ..., N, H); and dc/dh."""
-    do, di, df, dg = out
-    np.subtract(1.0, o, out=do)
-    np.multiply(do, o, out=do)
-    np.multiply(do, tanh_c, out=do)
-    np.subtract(1.0, i, out=di)
-    np.multiply(di, i, out=di)
-    np.multiply(di, g, out=di)
-    np.subtract(1.0, f, out=df)
-    np.multiply(df, f, out=df)
-    np.multiply(df, c_prev, out=df)
+    (o, i, _, g), dg = gates, out[3]
+    for gate, factor, slope in zip(gates[:3], (tanh_c, g, c_prev), out[:3], strict=True):
+        np.subtract(1.0, gate, out=slope)
+        np.multiply(slope, gate, out=slope)
+        np.multiply(slope, factor, out=slope)
     np.multiply(g, g, out=dg)
     np.subtract(1.0, dg, out=dg)
     np.multiply(dg, i, out=dg)
     np.multiply(tanh_c, tanh_c, out=through)
     np.subtract(1.0, through, out=through)
     np.multiply(through, o, out=through)
-
-
-def _check(params: list[Array]) -> None:
-    Wx, Wh, b = params
-    hidden = Wh.shape[-1]
-    check_shapes(
-        "LSTM",
-        Wh=(Wh, (4, hidden, hidden)),
-        Wx=(Wx, (4, Wx.shape[-2], hidden)),
-        b=(b, (4, hidden)),
-    )

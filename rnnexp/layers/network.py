@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from ..checks import InvalidValue, integer, one_of
-from .base import Steps
+from .base import Array, Steps
 from .init import Glorot, Initializer, Normal, Orthogonal, Values
 from .inputs import TimeEmbedding, TimeOneHot
 from .linear import TimeLinear
@@ -18,7 +18,6 @@ from .recurrent import Recurrent
 from .rnn import TimeRNN
 from .stack import Stack
 
-Array = NDArray[Any]
 INPUT_KINDS = ("tokens", "values")
 
 
@@ -48,15 +47,8 @@ class Design:
 
     Attributes
     ----------
-    input_kind : {"tokens", "values"}
-    input_size : int
-        V for tokens, D_in for values.
-    cell : class
-        Of the recurrent layers: a `Recurrent`.
-    cell_options : mapping
-        Further keyword arguments for `cell`.
-    num_layers : int
-        Recurrent layers, one on top of the other.
+    input_kind, input_size, cell, cell_options, num_layers
+        As for `build_network`.
     frozen : sequence of str
         Parameters that are not trained.
     """
@@ -214,10 +206,10 @@ def build_network(
     embedding_dim : int, optional
         Size of the embedding; without one, one-hot or raw input goes straight into the cell.
     input_size : int, optional
-        Tokens or values per input step; `output_size` when not given.
+        V tokens, or D_in values per step; `output_size` when not given.
     input_kind : {"tokens", "values"}
     cell, cell_options : class, mapping
-        The recurrent layer and its options.
+        A `Recurrent`, and further keyword arguments for it.
     num_layers : int
         Recurrent layers, one on top of the other, >= 1.
     learn_initial_state : bool
@@ -287,17 +279,12 @@ def _draw(target: Array, initializer: Initializer, rng: Generator) -> None:
 def _check_tie(embedding_dim: int | None, hidden_size: int, input_kind: str, input_size: int, output_size: int) -> None:
     """Refuse to tie weights whose sizes differ."""
     if input_kind != "tokens" or input_size != output_size:
-        given = f"{input_size} {input_kind} in, {output_size} out"
-        raise InvalidValue(
-            "tie",
-            True,
-            f"false here ({given})",
-            "one table serves both ends only where they are the same tokens: task=text",
-        )
+        allowed = f"false here ({input_size} {input_kind} in, {output_size} out)"
+        hint = "one table serves both ends only where they are the same tokens: task=text"
+        raise InvalidValue("tie", True, allowed, hint)
     if embedding_dim != hidden_size:
-        raise InvalidValue(
-            "embedding_dim", embedding_dim, f"{hidden_size}, the hidden_size, with tie=true", "or give tie=false"
-        )
+        allowed = f"{hidden_size}, the hidden_size, with tie=true"
+        raise InvalidValue("embedding_dim", embedding_dim, allowed, "or give tie=false")
 
 
 def frozen_names(freeze: str | Sequence[str], names: Sequence[str]) -> tuple[str, ...]:

@@ -1,12 +1,11 @@
 """All parameters of a network in one contiguous vector, all gradients in another, with named views of both."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-Array = NDArray[Any]
+from .base import Array
 
 
 class Parameters:

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from .base import Layer, as_parameter, common_dtype, one_step_sum, row_norms
+from .base import Array, Layer, as_parameter, common_dtype, one_step_sum, row_norms
 
-Array = NDArray[Any]
 State = tuple[Array, ...]
 
 
@@ -25,14 +24,10 @@ class Recurrent(Layer):
         In the order of `parameter_shapes`; axes before those shapes are independent copies of the layer.
     hidden_size : int
         H.
-    grads : sequence of arrays, optional
-        Where `backward` writes the gradients, those of the initial states last.
     stateful : bool
         Carry the last state into the next window; otherwise every window starts from the initial state.
-    batch_first : bool
-        Sequences as (N, T, D) instead of (T, ..., N, D).
-    reuse : bool
-        Return the layer's own buffers, which the next call overwrites, instead of copies.
+    grads, batch_first, reuse
+        As for `Layer`; the gradients of the initial states come last.
     **initial : array (..., H), optional
         Learned initial states by name, ``h0`` for the state ``h``; zero, and not learned, when not given.
 
@@ -73,7 +68,7 @@ class Recurrent(Layer):
         self._start = [as_parameter(start) for start in starts if start is not None]
         if len(self._start) not in (0, len(starts)):
             raise TypeError(f"give all of the initial states {', '.join(self.state_names)}, or none")
-        super().__init__([*params, *self._start], grads, batch_first=batch_first, reuse=reuse)
+        super().__init__([*params, *self._start], grads=grads, batch_first=batch_first, reuse=reuse)
         self.hidden_size = hidden_size
         self.stateful = stateful
         self.state: State | None = None
@@ -258,6 +253,7 @@ class Recurrent(Layer):
 
     def drop(self, steps: int) -> None:
         """Forget the oldest `steps` steps of the window; the later ones become its first."""
+        super().drop(steps)
         if steps:
             self._from_start = False
         for name in self.state_names:

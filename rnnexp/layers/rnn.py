@@ -4,23 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from . import textbook
 from .activations import activation as find_activation
-from .base import (
-    as_parameter,
-    bias_gradient,
-    check_shapes,
-    overwrite,
-    time_blocks,
-    transposed,
-    weight_gradient,
-    whole_window,
-)
-from .recurrent import Recurrent, State
-
-Array = NDArray[Any]
+from .base import Array, as_parameter, bias_gradient, overwrite, time_blocks, transposed, weight_gradient, whole_window
+from .time_cell import TimeCell, check_parameters
 
 
 class RNN(textbook.RNN):
@@ -41,7 +30,7 @@ class RNN(textbook.RNN):
 
     def __init__(self, Wx: ArrayLike, Wh: ArrayLike, b: ArrayLike, *, activation: str = "tanh") -> None:
         super().__init__(*(as_parameter(array) for array in (Wx, Wh, b)))
-        _check(self.params)
+        check_parameters(self, TimeRNN, self.params)
         self.activation = find_activation(activation)
         self.phi, self.dphi = self.activation.forward, self.activation.derivative  # type: ignore[method-assign]
 
@@ -57,19 +46,16 @@ class RNN(textbook.RNN):
         return dx, dh_prev
 
 
-class TimeRNN(Recurrent):
+class TimeRNN(TimeCell):
     """A window of steps: h_t = phi(x_t Wx + h_{t-1} Wh + b), the same weights at every step.
 
     Parameters
     ----------
-    Wx : array (..., D, H)
-    Wh : array (..., H, H)
-    b : array (..., H)
-    stateful : bool
-        Carry the last state into the next window; otherwise every window starts from the initial state.
+    Wx, Wh, b : arrays
+        As for `RNN`.
     activation : {"tanh", "relu", "identity", "sigmoid"}
     **options
-        Those of `Recurrent`: ``batch_first``, ``grads``, ``reuse``, ``h0``.
+        Those of `Recurrent`: ``stateful``, ``grads``, ``batch_first``, ``reuse``, ``h0``.
 
     Notes
     -----
@@ -87,34 +73,17 @@ class TimeRNN(Recurrent):
         activation: str = "tanh",
         **options: Any,
     ) -> None:
-        super().__init__((Wx, Wh, b), hidden_size=np.shape(Wh)[-1], stateful=stateful, **options)
-        _check(self.params[:3])
+        super().__init__((Wx, Wh, b), stateful=stateful, **options)
         self.activation_name, self.activation = activation, find_activation(activation)
         self.max_slope = self.activation.max_slope
 
     @staticmethod
     def parameter_shapes(input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the arrays that the constructor takes, in its order."""
-        return {
-            "Wx": (input_size, hidden_size),
-            "Wh": (hidden_size, hidden_size),
-            "b": (hidden_size,),
-        }
+        return {"Wx": (input_size, hidden_size), "Wh": (hidden_size, hidden_size), "b": (hidden_size,)}
 
-    def step(self, x: Array, state: State) -> State:
-        """One step, as `RNN` takes it."""
-        return (RNN(*self.params[:3], activation=self.activation_name).forward(x, *state),)
-
-    def step_back(self, x: Array, state: State, dstate: State) -> tuple[Array, State, list[Array]]:
-        """Back through one step, as `RNN` goes."""
-        cell = RNN(*self.params[:3], activation=self.activation_name)
-        cell.forward(x, *state)
-        dx, dh_prev = cell.backward(*dstate)
-        return dx, (dh_prev,), cell.grads
-
-    def _check_input(self, xs: Array) -> None:
-        if xs.shape[-1] != self.params[0].shape[-2]:
-            check_shapes("TimeRNN", xs=(xs, (self.params[0].shape[-2],)))
+    def _cell(self) -> RNN:
+        return RNN(*self.params[:3], activation=self.activation_name)
 
     def _forward(self, first: int) -> None:
         """h_t = phi(x_t Wx + b + h_{t-1} Wh): the inputs of all steps at once, then the recurrence."""
@@ -138,11 +107,8 @@ class TimeRNN(Recurrent):
         for block in time_blocks(dpre):  # phi'(h_t) of all steps; the factor dh_t comes in the recurrence
             self.activation.derivative(hs[1:][block], out=dpre[block])
         back = transposed(Wh)
-        each_dh, each_dpre, times = (
-            self._steps.views("dh"),
-            self._steps.views("dpre"),
-            self._steps.products("dpre", back, dh[0]),
-        )
+        each_dh, each_dpre = self._steps.views("dh"), self._steps.views("dpre")
+        times = self._steps.products("dpre", back, dh[0])
         dh[-1] = dhs[-1]
         add, multiply, incoming = np.add, np.multiply, self._each_incoming(dhs)
         for t in range(len(xs) - 1, -1, -1):
@@ -167,9 +133,3 @@ class TimeRNN(Recurrent):
     def slopes(self) -> Array:
         """phi' of every unit at every step of the last window: (T, ..., N, H)."""
         return self.activation.derivative(self.states[1:])
-
-
-def _check(params: list[Array]) -> None:
-    Wx, Wh, b = params
-    hidden = Wh.shape[-1]
-    check_shapes("RNN", Wh=(Wh, (hidden, hidden)), Wx=(Wx, (Wx.shape[-2], hidden)), b=(b, (hidden,)))

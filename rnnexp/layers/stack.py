@@ -5,12 +5,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from .base import Layer
+from .base import Array, Layer
 from .recurrent import Recurrent, State
-
-Array = NDArray[Any]
 
 
 class Stack(Layer):
@@ -23,24 +21,23 @@ class Stack(Layer):
     ----------
     layers : sequence of Recurrent
         All of one class; the lowest first, all stateful or none, time first.
-    batch_first, reuse : bool
-        As for `Recurrent`.
+    **options
+        Those of `Layer`: ``batch_first``, ``reuse``.
     """
 
-    def __init__(self, layers: Sequence[Recurrent], *, batch_first: bool = False, reuse: bool = False) -> None:
+    def __init__(self, layers: Sequence[Recurrent], **options: Any) -> None:
         if len({type(layer) for layer in layers}) != 1:
             raise TypeError("the layers of a stack must be of one class")
         params = [array for layer in layers for array in layer.params]
         grads = [array for layer in layers for array in layer.grads]
-        super().__init__(params, grads, batch_first=batch_first, reuse=reuse)
+        super().__init__(params, grads=grads, **options)
         self.layers = list(layers)
         self.max_slope = float("nan")
 
     @property
     def state(self) -> State | None:
         """After the last window: every layer's, the lowest first; None before the first window."""
-        states = [layer.state for layer in self.layers]
-        return None if None in states else tuple(array for state in states for array in state or ())
+        return _together([layer.state for layer in self.layers])
 
     @property
     def h(self) -> Array | None:
@@ -60,8 +57,7 @@ class Stack(Layer):
     @property
     def dstate(self) -> State | None:
         """dL/dstate for the state before the window's first step, left by `backward`."""
-        states = [layer.dstate for layer in self.layers]
-        return None if None in states else tuple(array for state in states for array in state or ())
+        return _together([layer.dstate for layer in self.layers])
 
     @property
     def norms(self) -> dict[str, Array] | None:
@@ -174,3 +170,8 @@ class Stack(Layer):
         for below, above in pairwise(self.layers[at:]):
             blocks.append(blocks[-1][..., : below.hidden_size] @ above.input_jacobians(sequence))
         return blocks
+
+
+def _together(states: list[State | None]) -> State | None:
+    """Every layer's arrays in one tuple; None if a layer has none yet."""
+    return None if None in states else tuple(array for state in states for array in state or ())

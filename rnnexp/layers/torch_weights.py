@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..checks import InvalidValue, UserError, one_of
 from ..npz import check_file, read_arrays
+from .base import Array
 from .gru import TimeGRU
 from .lstm import TimeLSTM
 from .network import Network, recurrent_names
 from .rnn import TimeRNN
-
-Array = NDArray[Any]
 
 #: Our gates in PyTorch's order: i, f, g, o of our o, i, f, g; r, z, n are the same.
 ORDER = {TimeLSTM: (1, 2, 3, 0), TimeGRU: (0, 1, 2), TimeRNN: None}
@@ -35,7 +34,8 @@ def to_state_dict(network: Network, *, names: Mapping[str, str] | None = None) -
     network : Network
         A single one, of `TimeRNN`, `TimeGRU` or `TimeLSTM` layers.
     names : mapping, optional
-        What the modules are called, where it is not ``embedding``, ``rnn`` and ``output``.
+        What the modules are called, ``{"embedding": ..., "recurrent": ..., "output": ...}``, where it is not
+        ``embedding``, ``rnn`` and ``output``.
 
     Returns
     -------
@@ -75,13 +75,11 @@ def from_state_dict(
 
     Parameters
     ----------
-    network : Network
-        A single one, of `TimeRNN`, `TimeGRU` or `TimeLSTM` layers.
+    network, names
+        As for `to_state_dict`.
     state : mapping of str to array
         Nothing may be missing, left over or of another shape; without `names`, the modules are told apart by what they
         hold, whatever they are called.
-    names : mapping, optional
-        What the modules are called: ``{"embedding": ..., "recurrent": ..., "output": ...}``.
 
     Raises
     ------

@@ -54,11 +54,10 @@ class Batch:
 
     def cast(self, dtype: DTypeLike) -> "Batch":
         """Real-valued inputs and targets in `dtype`; tokens and classes stay integers."""
-        inputs, targets = self.inputs, self.targets
-        if inputs.dtype.kind == "f" and inputs.dtype != dtype:
-            inputs = inputs.astype(dtype)
-        if targets.dtype.kind == "f" and targets.dtype != dtype:
-            targets = targets.astype(dtype)
+        inputs, targets = (
+            array.astype(dtype, copy=False) if array.dtype.kind == "f" else array
+            for array in (self.inputs, self.targets)
+        )
         if inputs is self.inputs and targets is self.targets:
             return self
         return Batch(inputs, targets, self.mask, self.allowed)
@@ -293,6 +292,21 @@ def one_step(mask_shape: tuple[int, ...], step: int | Array) -> Array:
     mask = np.zeros(mask_shape, bool)
     mask[step, np.arange(mask_shape[1])] = True
     return mask
+
+
+def with_answers(inputs: Array, last: int | Array, answers: Array) -> Batch:
+    """Sequences scored at one step each, their own (N,) or the same for all.
+
+    Parameters
+    ----------
+    inputs : array (T, N) or (T, N, D)
+    last : int, or integer array (N,)
+    answers : integer array (N,) of classes, or float array (N, O)
+    """
+    shape, count = inputs.shape[:2], inputs.shape[1]
+    targets = np.zeros((*shape, *answers.shape[1:]), answers.dtype)
+    targets[last, np.arange(count)] = answers
+    return Batch(inputs, targets, one_step(shape, last))
 
 
 @lru_cache(maxsize=16)

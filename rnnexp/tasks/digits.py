@@ -1,18 +1,16 @@
 """Images of digits, one pixel per step: the long sequences on which recurrent networks are most often compared."""
 
 import importlib
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
-from rnnexp.checks import InvalidValue, UserError, integer, number
-from rnnexp.tasks.base import Baseline, Batch, EpisodeTask, one_step
-from rnnexp.tasks.files import digest, find, read_bytes, read_npz
-
-Array = NDArray[Any]
+from rnnexp.checks import UserError, boolean, integer, number
+from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask, with_answers
+from rnnexp.tasks.files import digest, find, read_bytes, read_npz, refused
 
 ALLOWED = "null, a folder with the four IDX files of MNIST, or a .npz file with x_train, y_train, x_test and y_test"
 #: Draws the held-out part of scikit-learn's digits; fixed, so that all runs have the same one.
@@ -86,8 +84,7 @@ class Digits(EpisodeTask):
         eval_fraction: float = 0.2,
         eval_sequences: int | None = 500,
     ) -> None:
-        if not isinstance(permuted, bool):
-            raise InvalidValue("permuted", permuted, "true or false")
+        permuted = boolean("permuted", permuted)
         seed = integer("permutation_seed", permutation_seed, at_least=0)
         fraction = number("eval_fraction", eval_fraction, above=0, below=1)
         most = None if eval_sequences is None else integer("eval_sequences", eval_sequences, at_least=1)
@@ -125,9 +122,8 @@ class Digits(EpisodeTask):
         """The held-out images, or `eval_sequences` different ones of them."""
         count = len(self.held_out.labels)
         every = self.eval_sequences == count
-        return self._batch(
-            self.held_out, np.arange(count) if every else rng.choice(count, self.eval_sequences, replace=False)
-        )
+        index = np.arange(count) if every else rng.choice(count, self.eval_sequences, replace=False)
+        return self._batch(self.held_out, index)
 
     def solved(self, report: Any) -> bool | None:
         """Whether at least 90 % of the evaluation images are classified correctly."""
@@ -136,10 +132,7 @@ class Digits(EpisodeTask):
 
     def _batch(self, part: Part, index: Array) -> Batch:
         inputs = np.divide(part.pixels[index].T, self.scale, dtype=np.float64, order="C")[..., np.newaxis]
-        steps, count = inputs.shape[:2]
-        targets = np.zeros((steps, count), np.int64)
-        targets[-1] = part.labels[index]
-        return Batch(inputs, targets, one_step((steps, count), -1))
+        return with_answers(inputs, -1, part.labels[index])
 
 
 def scikit_learn_digits() -> Part:
@@ -167,27 +160,25 @@ def split_by_label(part: Part, fraction: float) -> tuple[Part, Part]:
 
 def read_mnist(path: Any) -> tuple[Part, Part, float]:
     """The training images, the test images, and the pixel value of white."""
-    place = find(path, ALLOWED)
+    place, refuse = find(path, ALLOWED), partial(refused, path, ALLOWED)
     if place.is_dir():
         training, test = (
-            (read_idx(idx_file(place, path, part, "images", 3), path, 3), read_idx_labels(place, path, part))
+            (read_idx(place, path, f"{part}-images", 3), read_idx(place, path, f"{part}-labels", 1))
             for part in ("train", "t10k")
         )
     elif place.suffix.lower() == ".npz":
         found = read_npz(place, path, ALLOWED, ("x_train", "y_train", "x_test", "y_test"))
         training, test = (found["x_train"], found["y_train"]), (found["x_test"], found["y_test"])
     else:
-        raise InvalidValue("path", path, ALLOWED, f"{place.name} is neither a folder nor a .npz file")
+        raise refuse(f"{place.name} is neither a folder nor a .npz file")
     for name, (images, labels) in (("training", training), ("test", test)):
         check_part(path, name, images, labels)
-    if training[0].shape[1:] != test[0].shape[1:]:
-        sizes = " and ".join(" x ".join(map(str, images.shape[1:])) for images, _ in (training, test))
-        raise InvalidValue("path", path, ALLOWED, f"training and test images differ in size: {sizes}")
     first, second = training[0], test[0]
+    if first.shape[1:] != second.shape[1:]:
+        sizes = " and ".join(" x ".join(map(str, images.shape[1:])) for images in (first, second))
+        raise refuse(f"training and test images differ in size: {sizes}")
     if (first.dtype.kind == "f") != (second.dtype.kind == "f"):
-        raise InvalidValue(
-            "path", path, ALLOWED, f"training images are {first.dtype}, test images {second.dtype}: save them alike"
-        )
+        raise refuse(f"training images are {first.dtype}, test images {second.dtype}: save them alike")
     whole = first.dtype.kind in "ui" or second.dtype.kind in "ui"
     scale = 255.0 if whole and max(first.max(), second.max()) > 1 else 1.0
     parts = [Part(compact(images), labels.astype(np.int64)) for images, labels in (training, test)]
@@ -200,44 +191,31 @@ def compact(images: Array) -> Array:
     return rows if rows.dtype.kind == "f" else rows.astype(np.uint8)
 
 
-def idx_file(folder: Path, path: str, part: str, what: str, axes: int) -> Path:
-    """The IDX file of a folder that holds `what` of `part`."""
-    names = [f"{part}-{what}{mark}idx{axes}-ubyte{gz}" for gz in ("", ".gz") for mark in "-."]
-    found = next((folder / name for name in names if (folder / name).is_file()), None)
-    if found is None:
-        raise InvalidValue("path", path, ALLOWED, f"there is no {names[0]} in it, nor {names[0]}.gz")
-    return found
-
-
-def read_idx_labels(folder: Path, path: str, part: str) -> Array:
-    """The labels of `part`."""
-    return read_idx(idx_file(folder, path, part, "labels", 1), path, 1)
-
-
-def read_idx(file: Path, path: str, axes: int) -> Array:
+def read_idx(folder: Path, path: str, part: str, axes: int) -> Array:
     """The bytes of an IDX file as an array of `axes` axes: magic number, sizes, then the values."""
+    names = [f"{part}{mark}idx{axes}-ubyte{gz}" for gz in ("", ".gz") for mark in "-."]
+    file = next((folder / name for name in names if (folder / name).is_file()), None)
+    if file is None:
+        raise refused(path, ALLOWED, f"there is no {names[0]} in it, nor {names[0]}.gz")
     content = read_bytes(file, path, ALLOWED)
     head = 4 + 4 * axes
     if content[:4] != bytes([0, 0, 8, axes])[: len(content)]:
         magic = int.from_bytes(content[:4], "big")
-        raise InvalidValue(
-            "path", path, ALLOWED, f"{file.name} begins with the magic number {magic}, not {2048 + axes}: another file"
+        raise refused(
+            path, ALLOWED, f"{file.name} begins with the magic number {magic}, not {2048 + axes}: another file"
         )
     shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, head, 4)]
     promised = head + int(np.prod(shape, dtype=object))
     if len(content) != promised:
         wrong = "cut off" if len(content) < promised else "longer than it says"
         hint = f"{file.name} is {wrong}: {len(content)} bytes in place of {promised}"
-        raise InvalidValue("path", path, ALLOWED, hint)
+        raise refused(path, ALLOWED, hint)
     return np.frombuffer(content, np.uint8, offset=head).reshape(shape)
 
 
 def check_part(path: str, name: str, images: Array, labels: Array) -> None:
     """Refuse images and labels that do not match, or are not grey values and digits."""
-
-    def refuse(why: str) -> InvalidValue:
-        return InvalidValue("path", path, ALLOWED, why)
-
+    refuse = partial(refused, path, ALLOWED)
     if images.ndim not in (2, 3) or labels.ndim != 1:
         raise refuse(
             f"{name} images must be an array (images, height, width), or (images, pixels), and labels one (images,): "

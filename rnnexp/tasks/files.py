@@ -7,27 +7,28 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from rnnexp import npz
 from rnnexp.checks import InvalidValue
-from rnnexp.npz import check_file, check_size, read_arrays
-
-Array = NDArray[Any]
+from rnnexp.npz import Array, check_file, check_size, read_arrays
 
 
 def find(path: Any, allowed: str, hint: str = "") -> Path:
     """The file or folder `path`, which exists; `InvalidValue` with what is `allowed` otherwise."""
     if not isinstance(path, str) or not path.strip():
-        raise InvalidValue("path", path, allowed, hint)
+        raise refused(path, allowed, hint)
     try:
         file = Path(path).expanduser()
         mode = file.stat().st_mode
     except (OSError, ValueError, RuntimeError) as error:
-        raise InvalidValue("path", path, allowed, f"{reason(error)} (looked in {Path.cwd()})") from None
+        raise refused(path, allowed, f"{reason(error)} (looked in {Path.cwd()})") from None
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise InvalidValue("path", path, allowed, f"{file.name} is a pipe or device, not a file")
+        raise refused(path, allowed, f"{file.name} is a pipe or device, not a file")
     return file
+
+
+def refused(path: Any, allowed: str, hint: str = "") -> InvalidValue:
+    """The error for a file that is not what is `allowed`."""
+    return InvalidValue("path", path, allowed, hint)
 
 
 def digest(**arrays: Array) -> str:
@@ -51,11 +52,11 @@ def read_bytes(file: Path, path: str, allowed: str) -> bytes:
         content = unpack(file) if packed else file.read_bytes()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         hint = f"{file.name} is not a gzip file, or is truncated: {reason(error)}"
-        raise InvalidValue("path", path, allowed, hint) from None
+        raise refused(path, allowed, hint) from None
     except (OSError, ValueError) as error:
-        raise InvalidValue("path", path, allowed, f"{file.name}: {reason(error)}") from None
+        raise refused(path, allowed, f"{file.name}: {reason(error)}") from None
     if not content:
-        raise InvalidValue("path", path, allowed, f"{file.name} is empty")
+        raise refused(path, allowed, f"{file.name} is empty")
     return content
 
 
@@ -74,4 +75,16 @@ def read_npz(file: Path, path: str, allowed: str, names: Collection[str] | None 
     try:
         return read_arrays(file, names)
     except (OSError, ValueError) as error:
-        raise InvalidValue("path", path, allowed, f"{file.name}: {reason(error)}") from None
+        raise refused(path, allowed, f"{file.name}: {reason(error)}") from None
+
+
+def read_text(file: Path, path: str, allowed: str, what: str) -> str:
+    """The text of a UTF-8 file; with NUL characters in it, it is not `what` it should be."""
+    try:
+        text = read_bytes(file, path, allowed).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        hint = f"byte {error.start} is not UTF-8; convert it, for example with iconv -t UTF-8"
+        raise refused(path, "a UTF-8 text file", hint) from None
+    if "\0" in text:
+        raise refused(path, what, "it holds NUL characters: a binary file, or UTF-16")
+    return text

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.random import Generator
 
 from rnnexp.checks import InvalidValue, integer, number, one_of
-from rnnexp.tasks.base import NONE, Array, Baseline, Batch, EpisodeTask, one_step
+from rnnexp.tasks.base import NONE, Array, Baseline, Batch, EpisodeTask, with_answers
 
 HS97 = "Hochreiter & Schmidhuber 1997, section 5.3"
 
@@ -126,7 +126,7 @@ class Latch(EpisodeTask):
     def _draw(self, count: int, rng: Generator, target_noise: float) -> Batch:
         """Fresh sequences, padded to the longest."""
         further = 0 if self.variant == "bengio" else self.length // 10
-        lengths, each = self.length + rng.integers(further + 1, size=count), np.arange(count)
+        lengths = self.length + rng.integers(further + 1, size=count)
         classes = rng.integers(2, size=count)
         steps = int(lengths.max())
         inputs = self.noise * rng.standard_normal((steps, count, 1))
@@ -134,8 +134,7 @@ class Latch(EpisodeTask):
             inputs[: self.informative] = 0.0
         inputs[: self.informative, :, 0] += 2.0 * classes - 1.0
         inputs[np.arange(steps)[:, np.newaxis] >= lengths] = 0.0
-        targets = np.zeros((steps, count, 1))
-        targets[lengths - 1, each, 0] = np.array(self.answers)[classes]
+        answers = np.array(self.answers)[classes]
         if target_noise:
-            targets[lengths - 1, each, 0] += target_noise * rng.standard_normal(count)
-        return Batch(inputs, targets, one_step((steps, count), lengths - 1))
+            answers += target_noise * rng.standard_normal(count)
+        return with_answers(inputs, lengths - 1, answers[:, np.newaxis])

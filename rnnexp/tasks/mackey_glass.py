@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 from numpy.random import Generator
 
-from rnnexp.checks import InvalidValue, integer
+from rnnexp.checks import InvalidValue, boolean, integer
 from rnnexp.tasks.base import Array, Baseline, Batch, Place, StreamTask
 
 #: Powers over a whole delay must not underflow.
@@ -75,21 +75,20 @@ class MackeyGlass(StreamTask):
             raise InvalidValue("tau", tau, f"<= {LONGEST_DELAY}", "17 and 30 are usual")
         self.substeps = integer("substeps", substeps, at_least=1)
         self.horizon = integer("horizon", horizon, at_least=1)
-        if not isinstance(squash, bool):
-            raise InvalidValue("squash", squash, "true or false")
-        self.squash = squash
+        self.squash = boolean("squash", squash)
+        # As columns, with a = 1 - 0.1 / substeps and K = tau * substeps: a^0 to a^K; 0.2 / substeps * a^-1 to a^-K.
+        powers = (1.0 - 0.1 / self.substeps) ** np.arange(self.tau * self.substeps + 1)
+        self._powers: Array = powers[:, np.newaxis]
+        self._weights: Array = 0.2 / self.substeps / self._powers[1:]
         hint = "fewer than tau + 1 steps leave nothing to score"
         self.check_evaluation(eval_streams, eval_steps, at_least=self.tau + 1, hint=hint)
 
-    @property
+    @cached_property
     def baseline(self) -> Baseline:
         """Always the mean: its error is the variance of the series, here of 100 streams of 2000 steps."""
-        return Baseline(self._variance, None, "always the mean", exact=False)
-
-    @cached_property
-    def _variance(self) -> float:
         rng = np.random.default_rng(0)
-        return float(self.read(self.begin(100, rng=rng), 2000, rng=rng).inputs.var())
+        variance = float(self.read(self.begin(100, rng=rng), 2000, rng=rng).inputs.var())
+        return Baseline(variance, None, "always the mean", exact=False)
 
     def begin(self, batch_size: int, *, rng: Generator) -> Place:
         """The Euler steps of `tau` time units and one more for each stream, after its transient."""
@@ -118,18 +117,6 @@ class MackeyGlass(StreamTask):
         series *= self._powers
         return series
 
-    @cached_property
-    def _powers(self) -> Array:
-        """a^0 to a^K as a column, K = tau * substeps."""
-        powers: Array = (1.0 - 0.1 / self.substeps) ** np.arange(self.tau * self.substeps + 1)
-        return powers[:, np.newaxis]
-
-    @cached_property
-    def _weights(self) -> Array:
-        """0.2 / substeps * a^-1 to a^-K as a column."""
-        weights: Array = 0.2 / self.substeps / self._powers[1:]
-        return weights
-
     def read(self, place: Place, steps: int, *, rng: Generator) -> Batch:
         """Values (T, N, 1) and those `horizon` steps later."""
         history, position = place.arrays["history"], place.arrays["position"]
@@ -150,4 +137,4 @@ class MackeyGlass(StreamTask):
 
     def further_metrics(self, loss: float) -> dict[str, float]:
         """Root of the squared error over the standard deviation of the series."""
-        return {"nrmse": float(np.sqrt(loss / self._variance))}
+        return {"nrmse": float(np.sqrt(loss / self.baseline.loss))}

@@ -1,24 +1,19 @@
 """The multiplication problem: adding's harder sibling, whose target is a product."""
 
 import numpy as np
-from numpy.random import Generator
 
-from rnnexp.tasks.base import Array, Baseline, Batch
-from rnnexp.tasks.marked import MarkedNumbers, draw_inputs, with_answers
+from rnnexp.tasks.base import Array, Baseline
+from rnnexp.tasks.marked import MarkedNumbers
 
-#: For each variant: its paper, its rule for a solved task, the smallest T, and the reason for that.
+#: For each variant: its paper, and its rule for a solved task.
 VARIANTS = {
     "hochreiter": (
         "Hochreiter & Schmidhuber 1997, section 5.5",
         "fewer than 13 of 2000 sequences wrong (error >= 0.04)",
-        11,
-        "one of the first ten steps is marked, and the last step never is",
     ),
     "pascanu": (
         "Pascanu, Mikolov & Bengio 2013, section 4.1",
         "fewer than 1% of the sequences wrong (squared error > 0.04)",
-        10,
-        "a tenth of the sequence has to hold a marked number",
     ),
 }
 
@@ -36,17 +31,12 @@ class Multiplication(MarkedNumbers):
     Only the last step is scored, by the squared error. T is `length`, steps count from 0, and x and y are the two
     marked numbers; values are uniform on [0, 1) and the target is x * y in both variants.
 
-    ``hochreiter``: Hochreiter & Schmidhuber 1997, "Long short-term memory", section 5.5 (T = 100 there). T to
-        T + T // 10 steps, drawn uniformly for each sequence; a first marker falls on one of the first ten steps, a
-        second one on one of the first T // 2 - 1 steps that are still unmarked; the marker (channel 1; values are
-        channel 0) is 1 there, -1 at the first and last step if unmarked, 0 elsewhere. If the first step is marked,
-        its value is 1: the paper then sets "X1" to 1, taken here to be the number at the first step, whichever of the
-        two draws marked it. A sequence is wrong if the error is 0.04 or more.
+    ``hochreiter``: Hochreiter & Schmidhuber 1997, "Long short-term memory", section 5.5 (T = 100 there). Lengths and
+        markers as in this variant of the adding problem (``Adding``); here the value of a marked first step is 1. A
+        sequence is wrong if the error is 0.04 or more.
     ``pascanu``: Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks", section 4.1,
-        as in its authors' code. T to T + T // 10 - 1 steps (T, if T // 10 is 1), drawn uniformly, one length per
-        training batch, one per sequence in the evaluation set; markers are channel 0 and values channel 1; of L steps,
-        the first marker falls on one of the first L // 10, the second on one of the 4L // 10 after these. A sequence is
-        wrong if the squared error is above 0.04.
+        as in its authors' code. Lengths, markers and the order of the channels as in this variant of ``Adding``. A
+        sequence is wrong if the squared error is above 0.04.
 
     Parameters
     ----------
@@ -58,6 +48,7 @@ class Multiplication(MarkedNumbers):
     """
 
     variants = VARIANTS
+    neutral = 1.0
 
     def __init__(self, *, variant: str = "hochreiter", length: int = 100, eval_sequences: int = 500) -> None:
         super().__init__(variant, length, eval_sequences)
@@ -86,7 +77,6 @@ class Multiplication(MarkedNumbers):
         error = 1.0 - below(mean + allowance) + below(mean - allowance)
         return Baseline((1.0 + 2.0 * single) / 9.0 - mean**2, None, f"always the mean, {mean:.4g}", error)
 
-    def draw(self, lengths: Array, rng: Generator) -> Batch:
-        """Sequences of the given lengths (N,)."""
-        inputs, x, y = draw_inputs(self.variant, self.length, lengths, rng, lowest=0.0, neutral=1.0)
-        return with_answers(inputs, lengths, x * y)
+    def answers(self, x: Array, y: Array) -> Array:
+        """The products x * y."""
+        return x * y

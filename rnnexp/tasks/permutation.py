@@ -4,7 +4,7 @@ import numpy as np
 from numpy.random import Generator
 
 from rnnexp.checks import integer
-from rnnexp.tasks.base import Baseline, Batch, EpisodeTask, one_step
+from rnnexp.tasks.base import Baseline, Batch, EpisodeTask, with_answers
 
 
 class RandomPermutation(EpisodeTask):
@@ -57,6 +57,4 @@ class RandomPermutation(EpisodeTask):
         """Tokens (L, N), and the first of them as the target at the last step."""
         inputs = rng.integers(2, self.input_size, size=(self.length, batch_size))
         inputs[0] = rng.integers(2, size=batch_size)
-        targets = np.zeros_like(inputs)
-        targets[-1] = inputs[0]
-        return Batch(inputs, targets, one_step(inputs.shape, -1))
+        return with_answers(inputs, -1, inputs[0])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from rnnexp.checks import InvalidValue
+from rnnexp.checks import boolean
 from rnnexp.tasks.base import NONE, Array, Baseline, Batch, EpisodeTask
 
 SYMBOLS = ("B", "T", "S", "X", "P", "V", "E")
@@ -71,17 +71,12 @@ class Reber(EpisodeTask):
 
     def __init__(self, *, embedded: bool = False, eval_sequences: int = 500) -> None:
         super().__init__(eval_sequences=eval_sequences)
-        if not isinstance(embedded, bool):
-            raise InvalidValue("embedded", embedded, "true or false")
-        self.embedded = embedded
+        self.embedded = boolean("embedded", embedded)
         self.input_names = list(SYMBOLS if embedded else SYMBOLS[:-1])
         self.output_names = list(SYMBOLS if embedded else SYMBOLS[1:])
         self.input_size, self.output_size = len(self.input_names), len(self.output_names)
-        self.paper = (
-            "Hochreiter & Schmidhuber 1997, section 5.1"
-            if embedded
-            else "Cleeremans, Servan-Schreiber & McClelland 1989"
-        )
+        plain, nested = "Cleeremans, Servan-Schreiber & McClelland 1989", "Hochreiter & Schmidhuber 1997, section 5.1"
+        self.paper = nested if embedded else plain
         self._chain = _embedded() if embedded else _plain()
         self._walks = self._chain.walks(STRIDE)
         # Classes are numbered as in `output_names`; in plain strings B is not a class.
@@ -206,10 +201,11 @@ def _embedded() -> _Chain:
     inner = _plain()
     size = len(inner.symbol)
     starts, last = (3, 3 + size), 5 + 2 * size
-    symbols, following = [0, SYMBOLS.index("T"), SYMBOLS.index("P")], [[1, 2], [starts[0]] * 2, [starts[1]] * 2]
+    b, t, p, e = (SYMBOLS.index(symbol) for symbol in "BTPE")
+    symbols, following = [b, t, p], [[1, 2], [starts[0]] * 2, [starts[1]] * 2]
     for copy, start in enumerate(starts):
         symbols += inner.symbol.tolist()
         following += [*(inner.following[:-1] + start).tolist(), [last - 2 + copy] * 2]
-    symbols += [SYMBOLS.index("T"), SYMBOLS.index("P"), SYMBOLS.index("E")]
+    symbols += [t, p, e]
     following += [[last] * 2] * 3
     return _Chain(np.array(symbols), np.array(following))

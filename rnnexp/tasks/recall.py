@@ -1,16 +1,12 @@
 """Recall a symbol after a delay: the smallest task in which a vanishing gradient shows."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from rnnexp.checks import integer
-from rnnexp.tasks.base import Baseline, Batch, EpisodeTask, one_step
-
-Array = NDArray[Any]
+from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask, one_step
 
 
 class Recall(EpisodeTask):
@@ -49,12 +45,7 @@ class Recall(EpisodeTask):
     floor = 0.0
 
     def __init__(
-        self,
-        output_size: int | None = None,
-        *,
-        lag: int = 8,
-        distractors: int = 2,
-        eval_sequences: int = 500,
+        self, output_size: int | None = None, *, lag: int = 8, distractors: int = 2, eval_sequences: int = 500
     ) -> None:
         super().__init__(eval_sequences=eval_sequences)
         self.output_size = integer("output_size", 4 if output_size is None else output_size, at_least=2)
@@ -62,11 +53,8 @@ class Recall(EpisodeTask):
         self.distractors = integer("distractors", distractors, at_least=1)
         self.input_size = self.output_size + self.distractors + 1
         # For each step: the number of symbols to choose from, and the first of them; at the question there is only one.
-        steps = [
-            (self.output_size, 0),
-            *[(self.distractors, self.output_size)] * (self.lag - 1),
-            (0, self.input_size - 1),
-        ]
+        between = [(self.distractors, self.output_size)] * (self.lag - 1)
+        steps = [(self.output_size, 0), *between, (0, self.input_size - 1)]
         self._choices = np.array([[float(count)] for count, _ in steps])
         self._first = np.array([[first] for _, first in steps])
 

@@ -63,13 +63,8 @@ class Sine(StreamTask):
 
     def begin(self, batch_size: int, *, rng: Generator) -> Place:
         """A phase (in turns) and a period (in steps) for each stream."""
-        return Place(
-            {
-                "phase": rng.random(batch_size),
-                "period": rng.uniform(self.shortest, self.longest, size=batch_size),
-                "seen": np.zeros(1, np.int64),
-            }
-        )
+        phase, period = rng.random(batch_size), rng.uniform(self.shortest, self.longest, size=batch_size)
+        return Place({"phase": phase, "period": period, "seen": np.zeros(1, np.int64)})
 
     def read(self, place: Place, steps: int, *, rng: Generator) -> Batch:
         """Values (T, N, 1) and those one step later."""

@@ -6,15 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from rnnexp import npz
-from rnnexp.checks import InvalidValue, integer, nearest, number
-from rnnexp.tasks.base import Baseline, Batch, EpisodeTask
-from rnnexp.tasks.files import digest
+from rnnexp.checks import InvalidValue, boolean, integer, nearest, number
+from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask
+from rnnexp.tasks.files import digest, refused
 from rnnexp.tasks.table_files import Columns, check_filled, meant_as_numbers, numbers_of, read_columns, times_of
-
-Array = NDArray[Any]
 
 
 class Pieces(NamedTuple):
@@ -95,8 +92,7 @@ class Table(EpisodeTask):
         self.horizon = integer("horizon", horizon, at_least=0)
         self.length = None if length is None else integer("length", length, at_least=1)
         fraction = number("eval_fraction", eval_fraction, above=0, below=1)
-        if not isinstance(normalize, bool):
-            raise InvalidValue("normalize", normalize, "true or false")
+        normalize = boolean("normalize", normalize)
         columns = read_columns(path, None if sequence is None else str(sequence))
         path, known = str(path), list(columns.frame.columns)
         roles = {
@@ -105,13 +101,10 @@ class Table(EpisodeTask):
         }
         self.inputs, self.targets = choose(columns, path, inputs, targets, {name for name in roles.values() if name})
         self.input_size, self.output_size = len(self.inputs), len(self.targets)
-        given = {"inputs": inputs, "targets": targets}
-        values = {}
-        for key, names in (("inputs", self.inputs), ("targets", self.targets)):
-            for name in names:
-                if name not in values:
-                    blame = ("path", path) if given[key] is None else (key, given[key])
-                    values[name] = numbers_of(columns, name, path, *blame)
+        values: dict[str, Array] = {}
+        for key, given, names in (("inputs", inputs, self.inputs), ("targets", targets, self.targets)):
+            blame = ("path", path) if given is None else (key, given)
+            values |= {name: numbers_of(columns, name, path, *blame) for name in names if name not in values}
         codes, labels = sequences_of(columns, roles["sequence"], path)
         order = row_order(columns, codes, labels, roles["time"], path)
         counts = np.bincount(codes)
@@ -138,7 +131,7 @@ class Table(EpisodeTask):
         least = self.horizon + 1
         if rows < 2 * least:
             allowed = f"a table of at least {2 * least} rows (horizon + 1 to train on, as many to evaluate)"
-            raise InvalidValue("path", path, allowed, f"it has {rows}; give more rows, or lower horizon")
+            raise refused(path, allowed, f"it has {rows}; give more rows, or lower horizon")
         cut = rows - max(least, round(fraction * rows))
         if cut < least:
             allowed = f"a number that leaves horizon + 1 = {least} of the {rows} rows to train on"
@@ -156,14 +149,14 @@ class Table(EpisodeTask):
         if len(counts) < 2:
             allowed = "a table of at least 2 sequences, one of them to evaluate"
             hint = f"all rows belong to sequence {str(labels[0])!r}; leave sequence out to split them by position"
-            raise InvalidValue("path", path, allowed, hint)
+            raise refused(path, allowed, hint)
         short = np.flatnonzero(counts <= self.horizon)
         if len(short):
             first, rows = str(labels[short[0]]), int(counts[short[0]])
             allowed = f"a table whose sequences have at least horizon + 1 = {self.horizon + 1} rows"
             more = f", and {len(short) - 1} others are too short as well" if len(short) > 1 else ""
             hint = f"sequence {first!r} has {rows}{more}; leave it out, or lower horizon"
-            raise InvalidValue("path", path, allowed, hint)
+            raise refused(path, allowed, hint)
         starts = np.cumsum(counts) - counts
         kept = len(counts) - min(max(1, round(fraction * len(counts))), len(counts) - 1)
         steps = counts - self.horizon
@@ -176,7 +169,7 @@ class Table(EpisodeTask):
         if 8 * values > npz.LARGEST:
             allowed = f"a table whose held-out sequences, padded to the longest, take up to {npz.LARGEST / 2**20:g} MiB"
             hint = f"they are {len(steps)}, the longest has {steps.max()} steps; lower eval_fraction, or cut long ones"
-            raise InvalidValue("path", path, allowed, hint)
+            raise refused(path, allowed, hint)
 
     @cached_property
     def baseline(self) -> Baseline:
@@ -246,12 +239,10 @@ def choose(columns: Columns, path: str, inputs: Any, targets: Any, roles: set[st
     if not chosen:
         single = known[0] if len(known) == 1 else ""
         mark = next((name for mark, name in ((";", "semicolons"), ("\t", "tabs")) if mark in single), None)
-        hint = (
-            f"its first line has {mark} between the names: use commas (or tabs in a .tsv)"
-            if mark
-            else "no other column than those named here holds numbers: name the inputs"
-        )
-        raise InvalidValue("path", path, "a table with a column of numbers to put in", hint)
+        hint = "no other column than those named here holds numbers: name the inputs"
+        if mark:
+            hint = f"its first line has {mark} between the names: use commas (or tabs in a .tsv)"
+        raise refused(path, "a table with a column of numbers to put in", hint)
     return chosen, chosen if wanted is None else wanted
 
 

@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rnnexp.checks import InvalidValue, UserError, show
 from rnnexp.npz import check_file, check_size
-from rnnexp.tasks.files import find, read_bytes, read_npz, reason
-
-Array = NDArray[Any]
+from rnnexp.tasks.base import Array
+from rnnexp.tasks.files import find, read_npz, read_text, reason, refused
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ALLOWED = "the name of a .csv, .tsv (also .csv.gz, .tsv.gz), .parquet or .npz file"
@@ -51,13 +49,11 @@ def read_columns(path: Any, text_column: str | None = None) -> Columns:
     hint = "for example task.path=data.csv: its first line names the columns, each further line is a step"
     file = find(path, ALLOWED, hint)
     if file.is_dir():
-        raise InvalidValue("path", path, ALLOWED, f"{file.name} is a folder")
+        raise refused(path, ALLOWED, f"{file.name} is a folder")
     suffixes = [suffix.lower() for suffix in file.suffixes]
     kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else "".join(suffixes[-1:])
     if kind not in SEPARATORS and suffixes[-1:] not in ([".parquet"], [".npz"]):
-        raise InvalidValue(
-            "path", path, ALLOWED, "save the table as one of these, for example as CSV from a spreadsheet"
-        )
+        raise refused(path, ALLOWED, "save the table as one of these, for example as CSV from a spreadsheet")
     if kind in SEPARATORS:
         return read_separated(file, path, SEPARATORS[kind], text_column)
     return read_parquet(file, path) if kind == ".parquet" else read_arrays(file, path)
@@ -67,15 +63,9 @@ def read_separated(file: Path, path: str, separator: str, text_column: str | Non
     """A CSV or TSV file, whose first line names the columns."""
     import pandas as pd
 
-    content = read_bytes(file, path, ALLOWED)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        hint = f"byte {error.start} is not UTF-8; convert it, for example with iconv -t UTF-8"
-        raise InvalidValue("path", path, "a UTF-8 text file", hint) from None
-    if not text.strip() or "\0" in text:
-        hint = "it holds NUL characters: a binary file, or UTF-16" if "\0" in text else "this file is empty"
-        raise InvalidValue("path", path, "a table in a UTF-8 text file", hint)
+    text = read_text(file, path, ALLOWED, allowed := "a table in a UTF-8 text file")
+    if not text.strip():
+        raise refused(path, allowed, "this file is empty")
     try:
         header = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True))
     except csv.Error as error:
@@ -105,7 +95,7 @@ def read_separated(file: Path, path: str, separator: str, text_column: str | Non
 
 def malformed(path: str, why: str) -> InvalidValue:
     """The error for lines with different numbers of fields."""
-    return InvalidValue("path", path, "a table with as many fields in every line as names in the first", why.strip())
+    return refused(path, "a table with as many fields in every line as names in the first", why.strip())
 
 
 def read_records(text: str, separator: str) -> Iterator[tuple[int, int]]:
@@ -145,12 +135,12 @@ def read_parquet(file: Path, path: str) -> Columns:
         raise UserError(f"{file.name} needs the package pyarrow", "pip install pyarrow, or save it as CSV") from None
     except Exception as error:  # whatever the reader raises on a damaged file
         why = (reason(error).splitlines() or [""])[0]
-        raise InvalidValue("path", path, "a readable Parquet file", f"{file.name}: {why}") from None
+        raise refused(path, "a readable Parquet file", f"{file.name}: {why}") from None
     if any(name is not None for name in frame.index.names):
         try:
             frame = frame.reset_index()
         except ValueError as error:
-            raise InvalidValue("path", path, "a table whose columns have different names", str(error)) from None
+            raise refused(path, "a table whose columns have different names", str(error)) from None
     names = ["" if name is None else str(name).strip() for name in frame.columns]
     check_names(path, names)
     return finish(frame, names, path, lambda row: f"row {row + 1}")
@@ -180,24 +170,21 @@ def read_arrays(file: Path, path: str) -> Columns:
     lead = {array.shape[:2] if array.ndim > 1 else array.shape for array in arrays.values()}
     if len(lead) != 1 or any(array.ndim not in (1, 2, 3) for array in arrays.values()):
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        raise InvalidValue("path", path, allowed, f"its arrays are {shapes}" if shapes else "it holds no array")
+        raise refused(path, allowed, f"its arrays are {shapes}" if shapes else "it holds no array")
     odd = next((name for name, array in arrays.items() if array.dtype.kind == "V"), None)
     if odd is not None:
-        raise InvalidValue(
-            "path", path, allowed, f"{odd} is a structured array: save each field under a name of its own"
-        )
+        raise refused(path, allowed, f"{odd} is a structured array: save each field under a name of its own")
     (shape,) = lead
     if not all(array.size for array in arrays.values()):
-        raise InvalidValue("path", path, "a table with rows", "its arrays are empty: it has no rows")
+        raise refused(path, "a table with rows", "its arrays are empty: it has no rows")
     columns: dict[str, Array] = {}
     for name, array in arrays.items():
+        parts = {name: array}
         if array.ndim == 3:
             parts = {f"{name}.{index}": array[..., index] for index in range(array.shape[2])}
-        else:
-            parts = {name: array}
         both = next((part for part in parts if part in columns), None)
         if both is not None:
-            raise InvalidValue("path", path, "a table whose columns have different names", f"{both!r} occurs twice")
+            raise refused(path, "a table whose columns have different names", f"{both!r} occurs twice")
         columns |= {part: values.reshape(-1) for part, values in parts.items()}
     names = list(columns)
     frame: Any = pd.DataFrame(dict(enumerate(columns.values())))
@@ -215,15 +202,15 @@ def check_names(path: str, names: list[str]) -> None:
     if twice is not None:
         first, second = [index + 1 for index, name in enumerate(names) if name == twice][:2]
         hint = f"columns {first} and {second} are both called {twice!r}"
-        raise InvalidValue("path", path, "a table whose columns have different names", hint)
+        raise refused(path, "a table whose columns have different names", hint)
     if not named:
-        raise InvalidValue("path", path, "a table whose first line names the columns", "this line is empty")
+        raise refused(path, "a table whose first line names the columns", "this line is empty")
 
 
 def finish(frame: Any, names: list[str], path: str, place: Callable[[int], str]) -> Columns:
     """The frame with its column names, without unnamed columns; refused if it has no rows."""
     if not len(frame):
-        raise InvalidValue("path", path, "a table with rows", "it names its columns but has no rows")
+        raise refused(path, "a table with rows", "it names its columns but has no rows")
     kept = [index for index, name in enumerate(names) if name]
     frame = frame.iloc[:, kept]
     frame.columns = [names[index] for index in kept]
@@ -260,8 +247,7 @@ def check_filled(columns: Columns, name: str, path: str) -> None:
     missing = np.flatnonzero(columns.frame[name].isna().to_numpy())
     if len(missing):
         more = f" ({len(missing)} are missing)" if len(missing) > 1 else ""
-        raise InvalidValue(
-            "path",
+        raise refused(
             path,
             "a table without missing values in the columns that are used",
             f"column {name!r}, {columns.place(int(missing[0]))}: no value{more}; drop such rows, or fill them, "
@@ -284,7 +270,7 @@ def numbers_of(columns: Columns, name: str, path: str, key: str, given: Any) -> 
     large = np.flatnonzero(~(np.abs(values) < LARGEST))
     if len(large):
         where = f"column {name!r}, {columns.place(int(large[0]))}: {values[large[0]]:g}"
-        raise InvalidValue("path", path, f"a table of finite numbers below {LARGEST:g}", where)
+        raise refused(path, f"a table of finite numbers below {LARGEST:g}", where)
     return values
 
 

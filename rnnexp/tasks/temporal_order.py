@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from rnnexp.checks import InvalidValue, integer, one_of
-from rnnexp.tasks.base import NONE, Array, Baseline, Batch, EpisodeTask, largest_deviation, one_step
+from rnnexp.tasks.base import NONE, Array, Baseline, Batch, EpisodeTask, largest_deviation, with_answers
 
 #: Of each variant: its paper, its rule for a solved task, the shortest T, and why it can't be shorter.
 VARIANTS = {
@@ -95,11 +95,11 @@ class TemporalOrder(EpisodeTask):
         self.solved_below = (("error", NONE if self.variant == "hochreiter" else 0.01),)
         self.length = integer("length", length, at_least=shortest, hint=why)
         if longest is not None and self.variant != "pascanu":
-            raise InvalidValue(
-                "longest", longest, "null with this variant", "its lengths are drawn from T to T + T // 10"
-            )
+            hint = "its lengths are drawn from T to T + T // 10"
+            raise InvalidValue("longest", longest, "null with this variant", hint)
         hint = "sequences have from task.length to task.longest steps"
-        self.longest = self.length if longest is None else integer("longest", longest, at_least=self.length, hint=hint)
+        usual = self.length + (self.length // 10 if self.variant == "hochreiter" else 0)
+        self.longest = usual if longest is None else integer("longest", longest, at_least=self.length, hint=hint)
         if isinstance(symbols, bool) or not isinstance(symbols, (int, np.integer)) or symbols not in (2, 3):
             raise InvalidValue("symbols", symbols, "2 or 3", "2 relevant symbols make 4 classes, 3 make 8")
         self.relevant = int(symbols)  # `symbols` already names the tokens
@@ -120,15 +120,13 @@ class TemporalOrder(EpisodeTask):
 
     def sample(self, batch_size: int, *, rng: Generator) -> Batch:
         """Tokens (T, N), numbered as in `symbols`; a sequence shorter than the longest ends in zeros."""
-        if self.variant == "hochreiter":
-            return self._hochreiter(batch_size, rng)
-        return self._pascanu(np.broadcast_to(self._lengths(1, rng), batch_size), rng)
+        # In the variant pascanu the sequences of a training batch all have one length.
+        count = batch_size if self.variant == "hochreiter" else 1
+        return self._draw(np.broadcast_to(self._lengths(count, rng), batch_size), rng)
 
     def evaluation(self, *, rng: Generator) -> Batch:
         """`eval_sequences` fresh sequences, each with its own length where lengths vary."""
-        if self.variant == "hochreiter":
-            return self._hochreiter(self.eval_sequences, rng)
-        return self._pascanu(self._lengths(self.eval_sequences, rng), rng)
+        return self._draw(self._lengths(self.eval_sequences, rng), rng)
 
     def wrong(self, outputs: Array, batch: Batch) -> Array:
         """Where the likeliest class isn't the target (pascanu), or a probability is off by 0.3 or more (hochreiter)."""
@@ -138,43 +136,27 @@ class TemporalOrder(EpisodeTask):
         return super().wrong(outputs, batch)
 
     def _lengths(self, count: int, rng: Generator) -> Array:
-        """Steps of `count` sequences of ``pascanu`` (N,)."""
+        """Steps of `count` sequences (N,)."""
         if self.longest == self.length:  # nothing is drawn
             return np.full(count, self.length)
         return rng.integers(self.length, self.longest + 1, size=count)
 
-    def _pascanu(self, lengths: Array, rng: Generator) -> Batch:
-        """Sequences of the given lengths (N,)."""
-        inputs = rng.integers(2, 6, size=(int(lengths.max()), len(lengths)))  # c, d, e, f
-        answers = np.zeros(len(lengths), np.int64)
-        for index, (low, _) in enumerate(PLACES["pascanu", self.relevant]):
-            which = rng.integers(2, size=len(lengths))
-            start = low * lengths // 100
-            places = rng.integers(start, start + lengths // 10)
-            inputs[places, np.arange(len(lengths))] = which
-            answers += which << index
-        return _scored_at_the_end(inputs, lengths, answers)
-
-    def _hochreiter(self, count: int, rng: Generator) -> Batch:
-        """`count` sequences, each with its own length."""
-        lengths = self.length + rng.integers(self.length // 10 + 1, size=count)
-        each = np.arange(count)
-        inputs = rng.integers(2, 6, size=(int(lengths.max()), count))  # a, b, c, d
+    def _draw(self, lengths: Array, rng: Generator) -> Batch:
+        """Sequences of the given lengths (N,), padded with zeros to the longest."""
+        count, each, hochreiter = len(lengths), np.arange(len(lengths)), self.variant == "hochreiter"
+        inputs = rng.integers(2, 6, size=(int(lengths.max()), count))  # the distractors
         answers = np.zeros(count, np.int64)
-        for index, (low, high) in enumerate(PLACES["hochreiter", self.relevant]):
+        for index, (low, high) in enumerate(PLACES[self.variant, self.relevant]):
             which = rng.integers(2, size=count)
-            # Positions count from 1 in the paper.
-            places = rng.integers(low * self.length // 100 - 1, high * self.length // 100, size=count)
-            inputs[places, each] = which + 6
-            answers += which << (self.relevant - 1 - index)
-        inputs[0] = 0
-        inputs[lengths - 1, each] = 1
-        return _scored_at_the_end(inputs, lengths, answers)
-
-
-def _scored_at_the_end(inputs: Array, lengths: Array, answers: Array) -> Batch:
-    """Sequences (T, N), zero after their lengths (N,) and scored at their last steps."""
-    inputs[np.arange(len(inputs))[:, np.newaxis] >= lengths] = 0
-    targets = np.zeros_like(inputs)
-    targets[lengths - 1, np.arange(len(lengths))] = answers
-    return Batch(inputs, targets, one_step(inputs.shape, lengths - 1))
+            if hochreiter:  # positions count from 1 in the paper
+                places = rng.integers(low * self.length // 100 - 1, high * self.length // 100, size=count)
+                answers += which << (self.relevant - 1 - index)
+            else:
+                start = low * lengths // 100
+                places = rng.integers(start, start + lengths // 10)
+                answers += which << index
+            inputs[places, each] = which + 6 if hochreiter else which
+        if hochreiter:
+            inputs[0], inputs[lengths - 1, each] = 0, 1
+        inputs[np.arange(len(inputs))[:, np.newaxis] >= lengths] = 0
+        return with_answers(inputs, lengths - 1, answers)

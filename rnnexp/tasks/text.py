@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rnnexp.checks import InvalidValue, integer, number
 from rnnexp.tasks.base import Baseline, Batch, Place, StreamTask
-from rnnexp.tasks.files import digest, find, read_bytes
+from rnnexp.tasks.files import digest, find, read_text, refused
 
 Tokens = NDArray[np.int64]
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
@@ -47,17 +47,12 @@ class Text(StreamTask):
     def __init__(self, output_size: int | None = None, *, path: str | None = None, eval_fraction: float = 0.1) -> None:
         cap = None if output_size is None else integer("output_size", output_size, at_least=2)
         fraction = number("eval_fraction", eval_fraction, above=0, below=1)
-        text = python_reference() if path is None else read_text(path)
+        text = python_reference() if path is None else read_lines(path)
         cut = len(text) - max(2, round(fraction * len(text)))
         if cut < 2 <= len(text) // 2:
             raise InvalidValue("eval_fraction", eval_fraction, "a number that leaves characters to train on", "try 0.1")
         if cut < 2 or len(set(text)) < 2:
-            raise InvalidValue(
-                "path",
-                path,
-                "a text of at least 4 characters, 2 of them different",
-                "give a longer text",
-            )
+            raise refused(path, "a text of at least 4 characters, 2 of them different", "give a longer text")
         codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
         self.characters = vocabulary(codes, codes[:cut], cap)
         self.input_size = self.output_size = len(self.characters)
@@ -127,24 +122,13 @@ def python_reference() -> str:
     return "\n".join(topics[name] for name in sorted(topics))
 
 
-def read_text(path: str) -> str:
-    """The text of a UTF-8 file; `InvalidValue` if it is missing, empty, too large, or not text."""
+def read_lines(path: str) -> str:
+    """The text of a UTF-8 file, with one kind of line break; `InvalidValue` if there is none in it."""
     allowed = "a readable UTF-8 text file"
-    try:
-        text = read_bytes(find(path, allowed), path, allowed).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidValue(
-            "path",
-            path,
-            "a UTF-8 text file",
-            f"byte {error.start} is not UTF-8; convert it, for example with iconv -t UTF-8",
-        ) from None
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = read_text(find(path, allowed), path, allowed, "a UTF-8 text file")
     if not text:
-        raise InvalidValue("path", path, "a text file with characters in it", "this file is empty")
-    if "\0" in text:
-        raise InvalidValue("path", path, "a UTF-8 text file", "it holds NUL characters: a binary file, or UTF-16")
-    return text
+        raise refused(path, "a text file with characters in it", "this file is empty")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def printable(character: str) -> str:

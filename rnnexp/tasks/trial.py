@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rnnexp.tasks.base import Batch, Task
+from rnnexp.tasks.base import Array, Batch, Task
 
 
 def trial_text(task: Task, batch: Batch, *, sequence: int = 0, width: int = 100) -> str:
@@ -13,9 +13,8 @@ def trial_text(task: Task, batch: Batch, *, sequence: int = 0, width: int = 100)
     task : Task
         Gives tokens and classes their names.
     batch : Batch
-        Sequences (T, N, ...).
+        Sequences (T, N, ...), of which `sequence` is shown.
     sequence : int
-        Which of them.
     width : int
         Characters per line; longer sequences are wrapped.
 
@@ -40,28 +39,20 @@ def trial_text(task: Task, batch: Batch, *, sequence: int = 0, width: int = 100)
     label = max(map(len, rows)) + 1
     cell = max(len(text) for cells in rows.values() for text in cells) + 1
     columns = max(1, (width - label) // cell)
-    blocks = []
-    for start in range(0, len(rows["step"]), columns):
-        blocks.append(
-            "\n".join(
-                (name.ljust(label) + "".join(text.rjust(cell) for text in cells[start : start + columns])).rstrip()
-                for name, cells in rows.items()
-            )
+    blocks = [
+        "\n".join(
+            (name.ljust(label) + "".join(text.rjust(cell) for text in cells[start : start + columns])).rstrip()
+            for name, cells in rows.items()
         )
+        for start in range(0, len(rows["step"]), columns)
+    ]
     return "\n\n".join(blocks)
 
 
-def _rows(name: str, values: object, names: Sequence[str] | None) -> dict[str, list[str]]:
+def _rows(name: str, values: Array, names: Sequence[str] | None) -> dict[str, list[str]]:
     """Cells for tokens or classes (T,), or for each of several values (T, D)."""
-    import numpy as np
-
-    array = np.asarray(values)
-    if array.ndim == 1:
-        return {name: [names[int(value)] if names else str(value) for value in array]}
-    count = array.shape[1]
-    return {
-        (names[index] if names else name if count == 1 else f"{name} {index}"): [
-            f"{value:.2f}" for value in array[:, index]
-        ]
-        for index in range(count)
-    }
+    if values.ndim == 1:
+        return {name: [names[int(value)] if names else str(value) for value in values]}
+    numbered = [name] if values.shape[1] == 1 else [f"{name} {index}" for index in range(values.shape[1])]
+    columns = zip(names or numbered, values.T, strict=True)
+    return {label: [f"{value:.2f}" for value in column] for label, column in columns}

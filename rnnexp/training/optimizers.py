@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnexp.checks import InvalidValue, number
+from rnnexp.checks import InvalidValue, boolean, number
 
 Array = NDArray[Any]
 
@@ -49,11 +49,9 @@ class SGD:
     def __init__(self, learning_rate: float = 0.1, momentum: float = 0.0, nesterov: bool = False) -> None:
         self.learning_rate = number("learning_rate", learning_rate, above=0)
         self.momentum = number("momentum", momentum, at_least=0, below=1)
-        if not isinstance(nesterov, bool):
-            raise InvalidValue("nesterov", nesterov, "true or false")
+        self.nesterov = boolean("nesterov", nesterov)
         if nesterov and not self.momentum:
             raise InvalidValue("momentum", momentum, "a number > 0 and < 1 with nesterov=true", "try 0.9")
-        self.nesterov = nesterov
         self.slots: dict[str, Array] = {}
 
     def update(self, vector: Array, gradient: Array) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnexp.checks import InvalidValue, UserError, number
+from rnnexp.checks import UserError, boolean, number
 from rnnexp.layers import Network, TimeRNN
 from rnnexp.layers.base import mean_over_scored, weight_gradient
 
@@ -85,9 +85,7 @@ class Omega:
 
     def __init__(self, strength: float = 2.0, *, squared: bool = True) -> None:
         self.strength = number("strength", strength, above=0, hint="regularizer=none turns it off")
-        if not isinstance(squared, bool):
-            raise InvalidValue("squared", squared, "true or false")
-        self.squared = squared
+        self.squared = boolean("squared", squared)
 
     def check(self, network: Network) -> None:
         """Only vanilla layers are supported."""

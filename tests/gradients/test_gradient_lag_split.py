@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rnnexp.gradients import full_gradient, gradient_by_lag, truncated_gradient
+from rnnexp.gradients import fixed_windows, full_gradient, gradient_by_lag, windowed_gradient
 from rnnexp.tasks import Batch
 
 STEPS, COUNT = 7, 3
@@ -78,7 +78,7 @@ def test_of_real_values_too(tanh_network, loss_paths):
 def test_a_window_at_the_last_loss_keeps_the_rows_below_its_length(tanh_network, length):
     network, batch = tanh_network(), batch_of(last_step())
     split = gradient_by_lag(network, batch, "classes")
-    truncated = named(network, truncated_gradient(network, batch, "classes", length, length))
+    truncated = named(network, windowed_gradient(network, batch, "classes", fixed_windows(STEPS, length)))
     for name in NAMES:
         scale = np.abs(split[name]).max()
         np.testing.assert_allclose(split[name][:length].sum(axis=0), truncated[name], rtol=0, atol=1e-13 * scale)
@@ -88,7 +88,7 @@ def test_a_window_at_the_last_loss_keeps_the_rows_below_its_length(tanh_network,
 def test_with_an_update_at_every_step_a_window_keeps_the_rows_below_its_length_of_all_losses(tanh_network, length):
     network, batch = tanh_network(), batch_of(MASKS["all"])
     split = gradient_by_lag(network, batch, "classes")
-    truncated = named(network, truncated_gradient(network, batch, "classes", length, 1))
+    truncated = named(network, windowed_gradient(network, batch, "classes", fixed_windows(STEPS, length, 1)))
     for name in NAMES:
         scale = np.abs(split[name]).max()
         np.testing.assert_allclose(split[name][:length].sum(axis=0), truncated[name], rtol=0, atol=1e-13 * scale)

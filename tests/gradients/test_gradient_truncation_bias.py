@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rnnexp.gradients import TruncationBias, full_gradient, truncated_gradient, truncation_bias
+from rnnexp.gradients import TruncationBias, fixed_windows, full_gradient, truncation_bias, windowed_gradient
 from rnnexp.gradients.truncation import compare
 from rnnexp.tasks import Batch
 
@@ -50,7 +50,7 @@ def test_against_a_double_loop_over_losses_and_earlier_steps(tanh_network, loss_
     np.testing.assert_allclose(full_gradient(network, batch, "classes"), full, rtol=0, atol=1e-13 * scale)
     for length, stride in WINDOWS:
         truncated = gathered(network, paths, length, stride)
-        found = truncated_gradient(network, batch, "classes", length, stride)
+        found = windowed_gradient(network, batch, "classes", fixed_windows(STEPS, length, stride))
         np.testing.assert_allclose(found, truncated, rtol=0, atol=1e-13 * scale)
         bias = truncation_bias(network, batch, "classes", length, stride)
         cosine = truncated @ full / np.linalg.norm(truncated) / np.linalg.norm(full)
@@ -63,7 +63,7 @@ def test_against_a_double_loop_over_losses_and_earlier_steps(tanh_network, loss_
 def test_with_real_values(tanh_network, loss_paths, length, stride):
     network, batch = tanh_network(input_kind="values"), batch_of("some steps", values=True)
     truncated = gathered(network, loss_paths(network, batch), length, stride)
-    found = truncated_gradient(network, batch, "values", length, stride)
+    found = windowed_gradient(network, batch, "values", fixed_windows(STEPS, length, stride))
     np.testing.assert_allclose(found, truncated, rtol=0, atol=1e-13 * np.abs(truncated).max())
 
 
@@ -118,7 +118,7 @@ def test_the_gradients_are_copies(tanh_network):
     network, batch = tanh_network(), batch_of("all steps")
     full = full_gradient(network, batch, "classes")
     kept = full.copy()
-    truncated_gradient(network, batch, "classes", 2, 1)
+    windowed_gradient(network, batch, "classes", fixed_windows(STEPS, 2, 1))
     network.parameters.gradient[...] = 7.0
     assert np.array_equal(full, kept)
 
