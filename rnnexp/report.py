@@ -149,7 +149,7 @@ def _compare(given: argparse.Namespace) -> None:
         paths = write_comparison(table, curves, given.out, title=title, keys=swept, metric=given.metric)
     except OSError as error:
         why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        raise InvalidValue("--out", str(given.out), "a folder that can be written", why) from None
+        raise InvalidValue("--out", str(given.out), "a writable folder", why) from None
     _print_table(grouped(table, keys, given.metric))
     rest = [key for key in differ if key not in keys and not tables.follows(table, key, keys)]
     print(f"{given.metric}: " + (f"means over {', '.join(rest)}" if rest else "one run each"))
