@@ -16,6 +16,7 @@ NAMES = sorted(path.stem for path in (conf_dir() / "task").glob("*.yaml"))
 def tasks(tmp_path, monkeypatch, capsys):
     """Run the command in an empty folder, in this process."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
 
     def run(*arguments):
         code = 0
