@@ -28,7 +28,7 @@ MISTAKES = [
     (["seed=0,1", "max_jobs=0"], ["max_jobs must be a whole number >= 1, got 0"]),
     (["cell=gru,rnn", "cell.activation=relu"], ["cell.activation must be tanh", "got relu", "cell=gru"]),
     (["task=recall,text", "task.path=missing.txt"], ["task.path"]),
-    (["seed=0,1", "hydra.sweep.dir=/proc/rnnexp"], ["hydra.sweep.dir", "/proc/rnnexp", "written"]),
+    (["seed=0,1", "hydra.sweep.dir=/proc/rnnexp"], ["hydra.sweep.dir", "/proc/rnnexp", "writable"]),
     (["seed=0,1", "hydra.sweeper.max_batch_size=0"], ["hydra.sweeper.max_batch_size", "0", ">= 1"]),
     (["seed=range(0,0)"], ["seed must be at least one value", "range(0,0)"]),
     (["resume=a,b"], ["resume must be null in a sweep", "skip_finished=true"]),

@@ -160,7 +160,7 @@ def test_a_batch_that_breaks_the_stack_costs_its_own_job_only(command, new_folde
     assert set(statuses) == {"FINISHED", "FAILED"}
     assert statuses == [record["status"] for record in serial]
     assert done.returncode == alone.returncode == 1
-    assert "jobs anew and one by one, because one of them failed" in done.stdout
+    assert "jobs are run again one by one because one failed" in done.stdout
     for one, other in zip(serial, records, strict=True):
         assert one["metrics"] == other["metrics"]
     _store, parent, jobs = recorded(folder)

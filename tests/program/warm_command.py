@@ -64,7 +64,7 @@ class Warm:
     """Commands in children of processes that have imported everything."""
 
     def __init__(self, folder):
-        self.folder, self.count = folder, 0
+        self.folder, self.count, self.children = folder, 0, []
         self.used, self.fresh = Forks(folder, used=True), None
 
     def new_folder(self):
@@ -89,13 +89,17 @@ class Warm:
             self.fresh = Forks(self.folder, used=False)
         forks = self.fresh if before else self.used
         pid = forks.ask(start=given, patience=patience, before=before if drawn else UNDRAWN + before)
-        return Child(forks, pid, printed)
+        self.children.append(Child(forks, pid, printed))
+        return self.children[-1]
 
     def run(self, folder, *arguments, **how):
         """A whole command."""
         return self.start(folder, *arguments, **how).wait()
 
     def close(self):
+        for child in self.children:  # of tests that failed
+            if not child.ended():
+                child.kill(signal.SIGKILL)
         for forks in (self.used, self.fresh):
             if forks is not None:
                 forks.close()
