@@ -83,6 +83,8 @@ class Warm:
         """
         self.count += 1
         printed = self.folder / f"{self.count}"
+        for suffix in (".out", ".err"):  # a child killed at its very start has them, too
+            printed.with_suffix(suffix).touch()
         given = {"arguments": arguments, "folder": str(folder), "printed": str(printed)}
         if before and self.fresh is None:
             shutil.copy(self.folder / "template-True.db", self.folder / "template-False.db")
