@@ -231,6 +231,7 @@ def test_choices_of_groups_are_composed_once(monkeypatch):
     assert composed == [["cell=lstm"], ["cell=gru"]]
 
 
+@pytest.mark.thorough
 def test_the_command_works_without_it(tmp_path):
     code = """
 import sys

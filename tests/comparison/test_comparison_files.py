@@ -80,6 +80,7 @@ def test_html_in_names_values_and_titles_is_shown_as_text(tmp_path):
     assert "&lt;script&gt;" in text and "&lt;i&gt;key&lt;/i&gt;" in text
 
 
+@pytest.mark.quick(4)
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     "case", ["one", "failed", "constant", "no keys", "no curves", "empty curve", "zero", "empty", "no metric", "huge"]

@@ -172,7 +172,7 @@ def limited():
     resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-@pytest.mark.parametrize("draws", [150, pytest.param(2000, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("draws", [50, pytest.param(2000, marks=pytest.mark.thorough)])
 def test_any_configuration_trains_or_is_refused_in_two_lines(files, limited, tmp_path, monkeypatch, draws):
     monkeypatch.chdir(tmp_path)
     results = []

@@ -238,6 +238,7 @@ def test_files_of_another_kind_are_refused_by_name(name, tmp_path, monkeypatch):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.quick(10)
 @every_suffix
 @pytest.mark.parametrize("kept", [0, 1, 8, 1000, -1])
 def test_a_file_that_was_cut_off_is_refused_by_name(kept, suffix, tmp_path):

@@ -101,6 +101,7 @@ def test_smallest_sizes_and_shortest_sequences_are_studied_without_a_warning(fol
     assert all(math.isfinite(value) for value in run.data.metrics.values())
 
 
+@pytest.mark.thorough
 def test_a_gradient_that_is_exactly_zero_is_told(folder, command, recorded):
     done = command(
         folder,

@@ -41,6 +41,7 @@ def test_a_stopped_run_is_killed_and_keeps_its_metrics(folder, recorded, name, c
     assert "final/eval/loss" in record.data.metrics
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_a_run_under_nohup_outlives_its_terminal(folder, recorded):
     run = subprocess.Popen(
@@ -58,6 +59,7 @@ def test_a_run_under_nohup_outlives_its_terminal(folder, recorded):
     assert [record.info.status for record in recorded(folder)] == ["FINISHED"]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
 @pytest.mark.parametrize(
     "sweep", [(), ("-m", "seed=0,1"), ("-m", "seed=0,1", "hydra/launcher=joblib")], ids=["run", "serial", "joblib"]
@@ -92,6 +94,7 @@ module.{name} = broken_off
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize(("name", "code"), [("INT", 130), ("TERM", 143)])
 @pytest.mark.parametrize(

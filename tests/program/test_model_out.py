@@ -74,6 +74,7 @@ def logged(folder, run):
     return [model for model in found if model.source_run_id == run.info.run_id]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "chosen",
     [

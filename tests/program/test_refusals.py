@@ -111,6 +111,7 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.quick(30)
 @pytest.mark.parametrize(("arguments", "named"), MISTAKES, ids=lambda value: " ".join(value))
 def test_a_mistake_is_refused_in_two_lines_and_leaves_nothing(tmp_path, command, arguments, named):
     for name, content in FILES.items():

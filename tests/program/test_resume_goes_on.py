@@ -195,6 +195,7 @@ def test_a_run_killed_after_its_last_numbers_were_sent(warm, reference):
     check_whole(run_folder_of(folder), run_folder_of(reference), Record(folder), Record(reference))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("moment", ["opening", "closing"])
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_no_interruption_leaves_a_run_that_seems_to_be_running(warm, reference, moment, name):

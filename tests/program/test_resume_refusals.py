@@ -66,6 +66,7 @@ CHANGED = {
 }
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("by", ["folder", "run"])
 @pytest.mark.parametrize(("typed", "words"), CHANGED.values(), ids=CHANGED)
 def test_a_changed_configuration(warm, stopped, typed, words, by):

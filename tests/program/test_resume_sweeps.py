@@ -44,6 +44,7 @@ def killed_sweep(warm, rng, name, launcher, job):
     raise AssertionError("the sweep always ended before it was killed")
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("name", "launcher"),
     [

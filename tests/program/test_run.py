@@ -181,6 +181,7 @@ def test_tracking_uri_of_the_environment_is_honoured(tmp_path, migrated_database
     assert f"sqlite:///{tmp_path}/other.db" in done.stdout
 
 
+@pytest.mark.thorough
 def test_a_missing_database_is_made_by_two_runs_at_once(tmp_path, recorded):
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
     runs = [

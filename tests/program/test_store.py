@@ -90,6 +90,7 @@ def test_a_relative_database_is_meant_from_where_the_command_started(tmp_path, m
     assert len(recorded(tmp_path, database="lab.db")) == 1
 
 
+@pytest.mark.thorough
 def test_the_database_file_alone_is_whole_when_a_command_has_ended(tmp_path):
     """What a person copies or sends; a write-ahead log beside it holds nothing that is not in it."""
     for arguments, runs in ((["steps=2"], 1), (["-m", "seed=0,1", "steps=2"], 4)):

@@ -81,6 +81,7 @@ def reference(new_folder, command, recorded):
     return stored(folder / "mlflow.db", run.info.run_id), run.data.params.keys()
 
 
+@pytest.mark.thorough
 @posix
 def test_a_server_that_is_killed_in_the_middle_gets_the_whole_record_when_it_is_back(
     tmp_path, command, reference, migrated_database
@@ -191,6 +192,7 @@ def crowd(tmp_path_factory):
     return folder, done
 
 
+@pytest.mark.thorough
 @posix
 def test_eight_processes_begin_at_once_where_there_is_no_database(crowd, recorded):
     folder, done = crowd
@@ -213,6 +215,7 @@ def test_the_records_of_eight_writers_are_complete(crowd, recorded):
         assert stored(folder / "mlflow.db", run.info.run_id) == points
 
 
+@pytest.mark.thorough
 def test_two_sweeps_that_begin_at_once_in_one_folder_are_not_mixed(folder, recorded):
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "HYDRA_"))}
     seeds = {"left": (0, 1), "right": (2, 3)}

@@ -158,6 +158,7 @@ def test_nothing_finishes(tmp_path, command):
     assert "could not be drawn" not in done.stderr
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("launcher", [(), pytest.param(PARALLEL, marks=pytest.mark.thorough)], ids=["serial", "joblib"])
 def test_a_class_that_cannot_be_made_or_ends_the_program_fails_in_its_own_job(folder, command, recorded, launcher):
     with_broken_optimizer(folder)
@@ -174,6 +175,7 @@ def test_a_class_that_cannot_be_made_or_ends_the_program_fails_in_its_own_job(fo
     assert [run.data.tags["error"] for run in failed] == ["RuntimeError: never", "SystemExit: 7"]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("launcher", [(), ("hydra/launcher=stacked",)], ids=["serial", "stacked"])
 def test_a_job_that_can_not_be_built_leaves_a_failed_run(new_folder, command, recorded, launcher):
     folder = with_broken_optimizer(new_folder())
@@ -188,6 +190,7 @@ def test_a_job_that_can_not_be_built_leaves_a_failed_run(new_folder, command, re
     assert job_records(last_sweep(folder))[1]["run"] == failed.info.run_id
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("subdir", ["h${hidden_size}", ".", "jobs"])
 def test_jobs_do_not_share_a_folder(new_folder, command, recorded, subdir):
     folder = new_folder()
@@ -200,6 +203,7 @@ def test_jobs_do_not_share_a_folder(new_folder, command, recorded, subdir):
     assert parent.info.status == "FAILED"
 
 
+@pytest.mark.thorough
 def test_an_error_that_no_file_can_hold_is_recorded_all_the_same(new_folder, command, recorded):
     folder = with_broken_optimizer(new_folder())
     path = folder / "broken.py"
@@ -226,6 +230,7 @@ def test_of_two_sweeps_that_want_one_folder_at_once_one_has_it(new_folder, recor
     assert counts(parent) == {"finished": 2} and len(children(runs, parent)) == len(runs) - 1 == 2
 
 
+@pytest.mark.thorough
 def test_what_to_do_next_is_something_that_can_be_done(new_folder, command):
     """The folder that was named holds this sweep: another has to be named for the rest."""
     folder = new_folder()

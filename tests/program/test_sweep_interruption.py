@@ -63,6 +63,7 @@ def gone(records):
     return not any(there(record["pid"]) for record in records)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("name", "code", "launcher"),
     [
@@ -103,6 +104,7 @@ def test_a_stopped_sweep_closes_every_record(folder, recorded, launcher, name, c
             assert list(output.glob("checkpoints/step-*.npz"))
 
 
+@pytest.mark.thorough
 def test_a_worker_that_is_killed_is_accounted_for(folder, recorded):
     with running(folder, *LONG, *PARALLEL) as process:
         trained = wait_for_running(folder, process, at_least=2)
@@ -147,6 +149,7 @@ def test_ctrl_c_stops_the_sweep_even_if_the_record_of_the_job_can_not_be_closed(
     assert {run.info.status for run in recorded(folder)} == {"KILLED"}
 
 
+@pytest.mark.thorough
 def test_a_job_of_a_cluster_that_fails_is_told_at_once_and_ctrl_c_ends_the_others(folder, recorded):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     launcher = ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5")
@@ -166,6 +169,7 @@ def test_a_job_of_a_cluster_that_fails_is_told_at_once_and_ctrl_c_ends_the_other
     assert {run.info.status for run in children(runs, parent)} == {"FAILED", "KILLED"}
 
 
+@pytest.mark.thorough
 def test_a_worker_that_is_asked_to_end_costs_its_own_job_only(folder, recorded):
     """The sweep goes on, in the same worker."""
     jobs = ("seed=0,1,2,3", "steps=3000", "eval_every=20", "hidden_size=60", "tracking.figures=false")

@@ -23,6 +23,7 @@ def test_four_workers_on_a_folder_without_a_database(tmp_path, command, recorded
     assert "locked" not in done.stderr
 
 
+@pytest.mark.thorough
 def test_submitit_on_this_machine(folder, command, recorded):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     launcher = ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5")

@@ -53,6 +53,7 @@ MISTAKES += [
 ]
 
 
+@pytest.mark.quick(6)
 @pytest.mark.parametrize(("arguments", "named"), MISTAKES, ids=lambda value: " ".join(value))
 def test_a_mistake_is_refused_and_leaves_nothing(tmp_path, warm, arguments, named):
     refused(warm.run(tmp_path, "-m", *arguments), *named)
@@ -84,6 +85,7 @@ def test_a_deleted_experiment(folder, command):
     assert not (folder / "multirun").exists()
 
 
+@pytest.mark.thorough
 def test_the_folder_of_another_sweep(tmp_path, command):
     arguments = ("-m", "seed=0,1", "steps=2", "tracking=none", "tracking.figures=false", "max_jobs=2")
     arguments += ("hydra.sweep.dir=here",)

@@ -58,6 +58,7 @@ def test_another_order(tmp_path, command, swept):
     assert by_overrides(tmp_path) == swept
 
 
+@pytest.mark.thorough
 def test_workers_of_joblib(tmp_path, command, swept):
     done = command(tmp_path, "-m", *COMMON, "cell=rnn,lstm", "seed=1,0", *PARALLEL)
     assert done.returncode == 0, done.stderr
@@ -78,6 +79,7 @@ def test_values_of_a_list_and_of_a_nested_key_reach_the_jobs(tmp_path, command):
         assert curve not in curves[:number]
 
 
+@pytest.mark.thorough
 def test_the_last_of_two_settings_counts_alone_and_in_a_sweep(tmp_path, command):
     settings = ["optimizer.learning_rate=0.2", "++optimizer.learning_rate=0.3"]
     settings += ["init.recurrent.gain=3", "init.recurrent={gain:2}"]

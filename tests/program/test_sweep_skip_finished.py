@@ -140,6 +140,7 @@ def test_the_report_on_a_sweep_has_the_runs_for_which_it_skipped_jobs(sweep_in, 
     assert set(one.index) < of_it
 
 
+@pytest.mark.thorough
 def test_equal_numbers_are_the_same_configuration(new_folder, command):
     folder = new_folder()
     assert command(folder, "-m", *COMMON, "optimizer.learning_rate=1,0.5").returncode == 0

@@ -47,6 +47,7 @@ SWEEPS = {
 SLOW = ("initialisers, gru", "penalties, two layers", "unequal lengths")
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     "sweep",
     [pytest.param(sweep, id=name, marks=[pytest.mark.slow] * (name in SLOW)) for name, sweep in SWEEPS.items()],
@@ -92,6 +93,7 @@ def test_one_job_diverges_and_another_is_refused(command, folder):
     assert "diverged" in runs[2].data.tags
 
 
+@pytest.mark.thorough
 def test_on_two_processes(command, new_folder):
     seeds, both_cores = (*SHORT, "seed=0,1,2,3"), (STACKED, "hydra.launcher.n_jobs=2")
     (_, one_by_one, _), (folder, together, ended) = both(command, new_folder, *seeds, launcher=both_cores)

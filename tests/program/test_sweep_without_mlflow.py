@@ -79,6 +79,7 @@ def test_whatever_differs_is_in_the_comparison(tmp_path, command):
         assert len(set(told)) == 2 and "" not in told, (key, told)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("subdir", "names"),
     [

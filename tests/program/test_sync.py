@@ -66,6 +66,7 @@ def test_where_nothing_is_missing(tmp_path):
     assert done.stderr.splitlines()[0] == "rnnexp: there is no folder elsewhere"
 
 
+@pytest.mark.thorough
 def test_a_sweep_goes_on_when_its_database_fails_and_sync_makes_the_missing_runs(folder, command, recorded):
     faulty(folder, 15, BREAK)
     done = command(folder, "-m", *USED, "steps=10", "seed=0,1,2,3")

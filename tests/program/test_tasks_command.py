@@ -61,6 +61,7 @@ def test_all_tasks_are_listed_with_sizes_baseline_and_paper(tasks, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.quick(6)
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "table"])
 def test_every_task_is_explained_and_drawn(name, tasks, tmp_path):
     done = tasks(name, "--figure")

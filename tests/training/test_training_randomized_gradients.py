@@ -143,6 +143,7 @@ def test_a_windowed_gradient_is_the_sum_over_its_windows(long_episode, cell):
         assert_close(gradient(windows), windowed_gradient(network, episode.batch, "classes", windows))
 
 
+@pytest.mark.quick(4)
 @every_cell
 @pytest.mark.parametrize("scored", ["every step", "last step"])
 def test_over_drawn_cuts_the_mean_is_the_full_gradient_within_its_error(long_episode, cell, scored):
