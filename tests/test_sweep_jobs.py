@@ -3,11 +3,13 @@
 import contextlib
 import math
 import os
+import signal
 from dataclasses import dataclass
 
 import pytest
 
 import rnnexp.run
+from rnnexp import process
 from rnnexp.checks import InvalidValue, UserError
 from rnnexp.records import STOP_FILE, UNUSABLE_LOSS, Diverged, JobRecord, Sweep, load_jobs, load_sweep
 from rnnexp.sweeps.jobs import RunningJob
@@ -253,6 +255,14 @@ def test_only_sigterm_to_a_worker_alone_is_the_jobs_own_end(tmp_path, pid, stopp
             raise error
     assert (raised is not None) == ends
     assert [job.status for job in load_jobs(tmp_path)] == ["KILLED"]
+
+
+def test_a_worker_whose_job_was_ended_alone_runs_the_next_one(tmp_path, monkeypatch):
+    a_sweep(tmp_path, pid=1).save()
+    monkeypatch.setattr(process, "_raised", signal.SIGTERM)  # as its handler leaves it
+    with RunningJob(tmp_path, 0, ["seed=0"]):
+        raise SystemExit(143)
+    process.raise_pending()
 
 
 def test_no_record_of_a_job_has_a_password(tmp_path):
