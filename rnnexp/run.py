@@ -10,7 +10,8 @@ from rnnexp.build import build_experiment
 from rnnexp.experiment import Experiment
 from rnnexp.redaction import describe_error
 from rnnexp.run_info import RunInfo
-from rnnexp.tracking.recorder import Recorder, failure_recorded, finished_before, open_recorder
+from rnnexp.tracking.opening import failure_recorded, finished_before, open_recorder
+from rnnexp.tracking.recorder import Recorder
 from rnnexp.training import Report, Run, train_together
 
 Reports = Generator[tuple[int, Report | Exception], bool | None, None]

@@ -1,13 +1,10 @@
 """Records a run: its metrics, tables, figures and end, in the run folder and in MLflow."""
 
-import colorsys
-import contextlib
 import csv
-import math
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,7 +20,6 @@ from rnnexp.redaction import redact_text
 from rnnexp.run_info import RunInfo
 from rnnexp.tasks import Text
 from rnnexp.tracking import summary
-from rnnexp.tracking.dead_runs import end_dead_runs, process_tags
 from rnnexp.tracking.gradient_report import write_report
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.model import keep_model
@@ -31,7 +27,6 @@ from rnnexp.tracking.progress import Quiet, progress_display
 from rnnexp.tracking.run_folder import RunFolder
 from rnnexp.tracking.run_log import RUN_LOG, RunLog
 from rnnexp.tracking.saver import Saver
-from rnnexp.tracking.store import Store, open_store, store_error, tracking_uri
 from rnnexp.training import Report
 from rnnexp.training.sampling import generate
 from rnnexp.training.trainer import Trainer
@@ -236,108 +231,8 @@ def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         writer.writerows(row.values() for row in rows)
 
 
-def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:
-    """A recorder into the store that the settings name; if that can't be used, a `UserError`, and nothing is left."""
-    if info.settings["tracking"]["backend"] == "mlflow":
-        log: RunLog = open_mlflow_run(info)
-    else:
-        log = RunLog(info.folder, resumed=info.resumed is not None)
-        log.put(begin={"uri": None, "tags": process_tags()})
-    process.begin_collection()
-    return Recorder(experiment, info, log)
-
-
 def reason(error: BaseException, info: RunInfo) -> str:
     """Why a run ended, for its tag."""
     if process.is_interruption(error):
         return f"stopped by {process.describe_interruption(error)}"
     return redact_text(f"{type(error).__name__}: {error}", info.uri or "")
-
-
-@contextlib.contextmanager
-def failure_recorded(info: RunInfo) -> Iterator[None]:
-    """Leave a FAILED run of a sweep's job that can't even be built; a store that fails is told by the others."""
-    try:
-        yield
-    except Exception as error:
-        recorded = info.job is not None and info.settings["tracking"]["backend"] == "mlflow"
-        if recorded and not process.is_interruption(process.root_cause(error)):
-            with contextlib.suppress(Exception):
-                open_mlflow_run(info).end("FAILED", {"error": reason(error, info)})
-        raise
-
-
-def open_mlflow_run(info: RunInfo) -> MLflowRun:
-    """The run in MLflow, begun or taken up again; a `UserError` if the store can't be used."""
-    store = store_of(info)
-    command = " ".join(["python -m rnnexp", *info.overrides])
-    tags = {"rnnexp.kind": "run", "rnnexp.config_hash": info.config_hash}
-    if info.data:
-        tags["rnnexp.data"] = info.data
-    tags["rnnexp.folder"] = str(info.folder.resolve())
-    if info.sweep is not None and info.job is not None:
-        tags |= {"rnnexp.sweep": info.sweep.id, "rnnexp.job": str(info.job.number)}
-        tags["mlflow.runColor"] = colour(info.job.number)
-        if info.sweep.parent:
-            tags["mlflow.parentRunId"] = info.sweep.parent
-    end_dead_runs(store)
-    # The store of a sweep worked when the sweep began: a job does not fail because it works no longer.
-    later, resumed = info.sweep is not None, info.resumed is not None
-    run = MLflowRun(store, info.name, info.params(), command, tags, folder=info.folder, later=later, resumed=resumed)
-    if info.sweep is not None and info.job is not None:
-        info.job.run = run.id
-        info.job.save(info.sweep.folder)  # if this process is killed, somebody else has to end the run
-    return run
-
-
-def colour(number: int) -> str:
-    """A colour for a job in the UI's charts, unlike its neighbours' (MLflow's own may be the same for two runs)."""
-    shares = colorsys.hls_to_rgb(0.58 + number * 0.618034, (0.42, 0.52, 0.3)[number % 3], 0.75)
-    return "#" + "".join(f"{round(255 * share):02x}" for share in shares)
-
-
-def store_of(info: RunInfo) -> Store:
-    """The open store that the settings name."""
-    where = (tracking_uri(info.uri, info.started_in), str(info.settings["tracking"]["experiment"]))
-    if info.sweep is None:
-        return open_store(*where)
-    return _kept_store(*where)
-
-
-@cache
-def _kept_store(uri: str, experiment: str) -> Store:
-    """A store that all jobs of a sweep in this process share."""
-    return open_store(uri, experiment)
-
-
-def finished_before(info: RunInfo) -> float | None:
-    """The final evaluation loss of a FINISHED run of the same configuration in this experiment; None without one.
-
-    What it was is noted in the sweep's record of the job, and told.
-    """
-    store = store_of(info)
-    try:
-        found = store.client.search_runs(
-            [store.experiment_id],
-            filter_string=f"tags.`rnnexp.config_hash` = '{info.config_hash}' and attributes.status = 'FINISHED'",
-            order_by=["attributes.start_time DESC"],
-            max_results=1,
-        )
-    except Exception as error:
-        if info.sweep is None:
-            raise store_error(error, store.uri) from None
-        return None  # a store that fails in the middle of a sweep stops no job
-    if not found:
-        return None
-    run = found[0]
-    label = info.name if info.job is None else info.job.label
-    print(f"{label}: skipped, this configuration is already FINISHED as {run.info.run_id}", flush=True)
-    if info.job is not None:
-        history = store.client.get_metric_history(run.info.run_id, "gradient_by_lag/last")
-        info.job.status, info.job.run = "SKIPPED", run.info.run_id
-        info.job.values, info.job.config = dict(info.params()), info.config_hash
-        info.job.metrics = {
-            name: value for name, value in run.data.metrics.items() if name.startswith(("final/", "best/"))
-        }
-        info.job.curve = sorted((point.step, point.value) for point in history)
-    return float(run.data.metrics.get("final/eval/loss", math.nan))
