@@ -242,6 +242,11 @@ def norms_by_name(study: Study) -> dict[str, NormsByLag]:
     return {"": study.norms, **{f"_{name}": norms for name, norms in study.others.items()}}
 
 
+def state_label(name: str) -> str:
+    """The name of a further state, and what its norm counts beside the way through the next step."""
+    return f"{name.replace('layer', 'layer ')}, " + ("also through h" if name == "c" else "also through layers above")
+
+
 def log10_by_lag(norms: NormsByLag) -> list[tuple[int, float]]:
     """(lag, log10 of the mean norm) where the norm is finite and not zero."""
     return [

@@ -18,10 +18,10 @@ from rnnexp.tasks import DataIterator, EpisodeTask, Task
 class AdaptiveBPTT(Truncation):
     """The window follows the decay of the gradient: the shortest whose estimated relative bias is small enough.
 
-    After every `every` updates, the norms of the gradient by lag are measured on `sequences` fresh sequences;
-    they determine the window (`adaptive_window`; Aicher, Foti & Fox 2019, "Adaptively truncating
-    backpropagation through time to control gradient bias", section 4). Where the norms do not decay, no window is
-    sufficient, and the longest is used.
+    After every `every` updates, the norms of the gradient in the whole state by lag are measured on `sequences` fresh
+    sequences; they determine the window (Aicher, Foti & Fox 2019, "Adaptively truncating backpropagation through time
+    to control gradient bias", section 4; `adaptive_window` says in what it differs from their code). Where the norms do
+    not decay, no window is sufficient, and the longest is used.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class AdaptiveBPTT(Truncation):
         batch, _ = self._data.next(None if isinstance(self._task, EpisodeTask) else self.max_length)
         if not batch.mask.any():
             return
-        norms: NDArray[Any] = norms_by_lag(self._network, batch, self._task.target_kind).common
+        norms: NDArray[Any] = norms_by_lag(self._network, batch, self._task.target_kind, whole_state=True).common
         self.estimate = adaptive_window(norms, self.tolerance)
         shortest = self.fixed_stride or 1
         # Without decay no window is long enough: use the longest.

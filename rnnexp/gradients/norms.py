@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnexp.layers import CRITERIA, Network
+from rnnexp.layers.base import row_norms
 from rnnexp.tasks import Batch
 
 Array = NDArray[np.float64]
@@ -156,10 +157,11 @@ def loss_gradient(network: Network, batch: Batch, target_kind: str) -> Any:
 
 
 @np.errstate(**QUIET)
-def backward_from_last(network: Network, batch: Batch, target_kind: str) -> None:
+def backward_from_last(network: Network, batch: Batch, target_kind: str) -> tuple[Array, Array]:
     """Forward through whole sequences, and back from each one's last scored loss alone, not averaged over the batch.
 
-    Afterwards ``network.recurrent.dh_norms`` (T + 1, N) holds ||dL_T/dh_t|| of every state.
+    ||dL_T/dh_t|| of all layers' h, and the norm of the gradient in the whole state, (T + 1, N) each, as
+    `handed_on_norms` has them. Afterwards ``network.recurrent.norms`` holds those of every state and layer by itself.
     """
     scoring, last = last_scored(batch)
     only_last = np.zeros_like(batch.mask)
@@ -172,13 +174,27 @@ def backward_from_last(network: Network, batch: Batch, target_kind: str) -> None
     # The criterion is a mean over the sequences; each one's own gradient is that many times larger.
     network.backward(criterion.backward() * len(scoring), norms=True)
     network.reset_state()
+    return handed_on_norms(network)
 
 
-def norms_by_lag(network: Network, batch: Batch, target_kind: str) -> NormsByLag:
+def handed_on_norms(network: Network) -> tuple[Array, Array]:
+    """Norms (T + 1, N) of the last gradients in all layers' h, and in the whole state: c of an LSTM, too.
+
+    The state is what the output layer reads and the next step takes (`Recurrent.handed_on`), so that
+    dL/dstate_{t-1} = dL/dstate_t dstate_t/dstate_{t-1}, with the Jacobians of which the Lyapunov exponents are made.
+    """
+    state = network.recurrent.handed_on()
+    each = len(state) // len(network.recurrent.layers)
+    outputs = row_norms(np.concatenate(state[::each], axis=-1))
+    return outputs, outputs if each == 1 else row_norms(np.concatenate(state, axis=-1))
+
+
+def norms_by_lag(network: Network, batch: Batch, target_kind: str, *, whole_state: bool = False) -> NormsByLag:
     """One pass forward and one back, from each sequence's last scored step through the whole sequence.
 
     The norm of each sequence's gradient at each lag, as in Aicher, Foti & Fox 2019 (phi_k) and Pascanu, Mikolov &
-    Bengio 2013, section 2.1.
+    Bengio 2013, section 2.1. Of a stack, in all layers' h as the next step takes them: a path through several layers
+    of one step counts once.
 
     Parameters
     ----------
@@ -187,16 +203,15 @@ def norms_by_lag(network: Network, batch: Batch, target_kind: str) -> NormsByLag
     batch : Batch
         Sequences (T, N, ...).
     target_kind : {"classes", "values"}
+    whole_state : bool
+        In all that the next step takes: of an LSTM, in h and c together.
 
     Raises
     ------
     ValueError
         If no sequence has a scored step.
     """
-    backward_from_last(network, batch, target_kind)
-    by_step = network.recurrent.dh_norms
-    assert by_step is not None
-    return by_lag(by_step, batch)
+    return by_lag(backward_from_last(network, batch, target_kind)[whole_state], batch)
 
 
 def by_lag(by_step: Array, batch: Batch) -> NormsByLag:
@@ -211,7 +226,7 @@ def by_lag(by_step: Array, batch: Batch) -> NormsByLag:
 
 @np.errstate(**QUIET)
 def total_norms_by_time(network: Network, batch: Batch, target_kind: str) -> Array:
-    """Mean norm of the total gradient of the training loss in each state: (T + 1,), index 0 is h_0.
+    """Mean norm of the total gradient of the training loss in each h, of a stack in all layers': (T + 1,), first h_0.
 
     The loss of a sequence is the mean over its scored steps; the norm is of each sequence's own gradient, the mean
     over the sequences is taken after it. With a loss at every step this mixes all lags: for one lag's decay see
@@ -222,8 +237,6 @@ def total_norms_by_time(network: Network, batch: Batch, target_kind: str) -> Arr
     counts = batch.mask.sum(axis=0)
     share = counts.sum() / np.maximum(counts, 1)
     network.backward(doutputs * share[:, np.newaxis].astype(network.dtype), norms=True)
-    by_step = network.recurrent.dh_norms
-    assert by_step is not None
     network.reset_state()
-    mean: Array = by_step.mean(axis=-1)
+    mean: Array = handed_on_norms(network)[0].mean(axis=-1)
     return mean

@@ -31,7 +31,7 @@ class Study:
     Attributes
     ----------
     norms, window, saturation, bias, total_by_time, jacobians, lyapunov
-        As the functions of this package give them.
+        As the functions of this package give them; `window` from the norms of the whole state.
     eigenvalues : array (L * H,)
         Of Wh (in a gated layer, the candidate's), of all layers together, largest modulus first.
     singular_values : array (L * H,)
@@ -40,11 +40,12 @@ class Study:
         Upper bound of the growth per step back, nats; below 0 it is sufficient for vanishing. NaN for a gated layer
         and for a stack, where there is no such bound.
     others : dict of str to NormsByLag
-        In addition to those of h: ``c`` of an LSTM, and in a stack ``layer1``, ``layer2``, ... (h of one layer alone).
+        In addition to those of h: ``c`` of an LSTM, and in a stack ``layer1``, ``layer2``, ... (h of one layer alone);
+        other than in `norms`, ways through other states of the same step count: h, or the layers above.
     gates : dict of str to float
         Mean of every gate over units, steps and sequences.
     seen_by_window : float
-        Share of the summed norms by lag within the truncation window.
+        Share of the summed norms by lag of the whole state within the truncation window.
     split : dict of str to array (L,), or None
         Norm of each parameter's gradient by lag.
     """
@@ -184,10 +185,10 @@ class GradientStudy:
         Training uses BPTT(length; stride), or cuts a sequence of this length into `windows`.
         """
         batch = batch.cast(network.dtype)
-        backward_from_last(network, batch, target_kind)
+        outputs, state = backward_from_last(network, batch, target_kind)
+        norms, whole = by_lag(outputs, batch), by_lag(state, batch)
         layer = network.recurrent
-        found = {name: by_lag(norms, batch) for name, norms in (layer.norms or {}).items()}
-        norms = found.pop("h")
+        found = {name: by_lag(own, batch) for name, own in (layer.norms or {}).items() if name != "h"}
         if len(layer.layers) > 1:
             each = enumerate(layer.layers, 1)
             found.update({f"layer{k}": by_lag(one.norms["h"], batch) for k, one in each if one.norms})
@@ -203,12 +204,12 @@ class GradientStudy:
             norms=norms,
             others=found,
             gates=gates,
-            window=adaptive_window(norms.common, self.tolerance),
+            window=adaptive_window(whole.common, self.tolerance),
             saturation=saturation,
             eigenvalues=_largest_first([eigenvalues(matrix) for matrix in weights]),
             singular_values=singular,
             pascanu_bound=bound,
-            seen_by_window=norms.seen_by_window(length),
+            seen_by_window=whole.seen_by_window(length),
             jacobians=None if jacobians is None or not self.jacobians else StepJacobians(singular_values(jacobians)),
             lyapunov=None if jacobians is None or not count else lyapunov_exponents(jacobians, count),
             bias=windows_bias(network, batch, target_kind, cut) if self.truncation else None,

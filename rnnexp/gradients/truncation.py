@@ -172,7 +172,7 @@ class AdaptiveWindow:
     Attributes
     ----------
     beta : float
-        Estimated factor by which ||dL_T/dh_t|| shrinks per step back, beyond lag `start`.
+        Estimated factor by which the norm of the gradient shrinks per step back, beyond lag `start`.
     relative_bias : array (K,)
         Estimated bound of the relative bias of a window of 1, 2, ..., K steps; NaN where there is no bound.
     window : int or None
@@ -194,10 +194,16 @@ def adaptive_window(norms: NDArray[np.float64], tolerance: float = 0.1, start: i
     phi_{tau+j} = phi_tau beta^j. Relative to the gradient: err(K) / max over j <= K of (g_j - err(j)), with g_j the sum
     of phi up to lag j - 1, the paper's approximation of the norm of the windowed gradient.
 
+    It is a variant of the authors' estimator: their code (``adaptive_truncation.py``) has the maximum over all j in the
+    denominator, also those beyond K, and its least squares are over all lags, also those below tau. Its lags count from
+    the state before the last step, here, as in the paper, from the one after it. Without a decay it takes the longest
+    window, which here is left to the caller.
+
     Parameters
     ----------
     norms : array (L,)
-        phi, as `NormsByLag.mean`.
+        phi of the whole recurrent state, as ``norms_by_lag(..., whole_state=True).common``: the bound needs all ways
+        into the past. Their code, too, takes h and c of all layers of an LSTM together.
     tolerance : float
         Relative bias that is still accepted (delta in the paper), > 0.
     start : int, optional

@@ -84,6 +84,12 @@ class TimeGated(TimeCell):
                 np.add(dxs, work, out=dxs)
         return dxs
 
+    def _through_gates(self, dhidden: Sequence[Array], through: Array) -> None:
+        """Add dL/dh_{t-1} through the gates of step t to `through`, from the gradients of h_prev Wh_g of every gate."""
+        work = np.empty_like(through)
+        for gate, dproduct in enumerate(dhidden):
+            through += whole_window(dproduct, self.params[1][..., gate, :, :].mT, None, out=work)
+
     def slopes(self) -> Array:
         """Slope of the candidate's tanh, 1 - n^2, at every step of the last window: (T, ..., N, H)."""
         slopes: Array = 1.0 - self._gates()[-1] ** 2

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from .activations import sigmoid
 from .base import Array, as_parameter, bias_gradient, overwrite, time_blocks, transposed
 from .gates import TimeGated, all_gates, per_gate
+from .recurrent import State
 from .time_cell import check_parameters
 
 
@@ -172,6 +173,12 @@ class TimeGRU(TimeGated):
                 add(dh_prev, incoming[t - 1], dh_prev)
         bias_gradient(dreset, out=self.grads[3])
         return self._gate_gradients((dr, dz, dn), (dr, dz, dreset))
+
+    def _through_next_step(self, through: State) -> None:
+        """z_{t+1} dh_{t+1} + sum_g dgates_{t+1} Wh_g^T."""
+        dh, before = self._dstates[0][1:], through[0][:-1]
+        np.multiply(self._gates()[1], dh, out=before)
+        self._through_gates(self._steps("dgates", dh.shape, dh.dtype, slabs=4)[:3], before)
 
 
 def _slopes(gates: Array, reset: Array, h_prev: Array, out: Array) -> None:

@@ -10,6 +10,7 @@ from ..checks import number
 from .activations import sigmoid
 from .base import Array, as_parameter, overwrite, time_blocks, transposed
 from .gates import TimeGated, all_gates, per_gate
+from .recurrent import State
 from .time_cell import check_parameters
 
 
@@ -189,6 +190,12 @@ class TimeLSTM(TimeGated):
             if t:
                 add(dh_prev, incoming[t - 1], dh_prev)
         return self._gate_gradients(list(dgates), list(dgates))
+
+    def _through_next_step(self, through: State) -> None:
+        """sum_g dgates_{t+1} Wh_g^T, and f_{t+1} dc_{t+1} with all of dc_{t+1}."""
+        dc = self._dstates[1][1:]
+        self._through_gates(self._steps("dgates", dc.shape, dc.dtype, slabs=4), through[0][:-1])
+        np.multiply(self._gates()[2], dc, out=through[1][:-1])
 
 
 def _slopes(gates: Array, c_prev: Array, tanh_c: Array, out: Array, through: Array) -> None:

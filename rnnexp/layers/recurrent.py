@@ -43,7 +43,7 @@ class Recurrent(Layer):
         dL/dstate for the state before the window's first step, left by `backward`.
     norms : dict of str to array (T + 1, ..., N), or None
         ||dL/dh_t|| of each sequence (and ||dL/dc_t||, for a layer with a state c) for t = 0, the state before the
-        window, to T; left by ``backward(norms=True)``.
+        window, to T; left by ``backward(norms=True)``. What goes through other states of step t counts here, too.
     max_slope : float
         sup |phi'| of the one activation that the gradient passes; NaN where there are gates.
     """
@@ -208,6 +208,7 @@ class Recurrent(Layer):
             raise ValueError(f"{type(self).__name__}: dhs must have shape {self._states[0][1:].shape}, got {dhs.shape}")
         dtype = self._dtype if dhs.dtype is self._dtype else np.result_type(dhs, self._dtype)
         dstates = [self._steps(f"d{name}", self._states[0].shape, dtype) for name in self.state_names]
+        self._dstates, self._step_weights = dstates, () if step_weights is None else step_weights
         dxs = self._backward(dhs, dstates, step_weights)
         for grad, dstate in zip(self.grads[self._own :], dstates, strict=False):
             grad[...] = dstate[0].sum(axis=-2) if self._from_start else 0.0
@@ -259,6 +260,29 @@ class Recurrent(Layer):
         for name in self.state_names:
             self._steps.drop(name, steps)
 
+    def handed_on(self) -> State:
+        """dL/dstate_t of the last `backward`, t = 0 to T, as the output layer reads it and step t + 1 takes it.
+
+        Each (T + 1, ..., N, H), with the other states of step t held fixed, as `jacobians` holds them.
+        """
+        return (self._dstates[0], *(self.through_next_step()[1:] if len(self._dstates) > 1 else ()))
+
+    def through_next_step(self) -> State:
+        """The part of these gradients that comes through step t + 1; zero at t = T."""
+        through = tuple(np.zeros_like(dstate) for dstate in self._dstates)
+        self._through_next_step(through)
+        for part in through:
+            for t, weight in enumerate(self._step_weights):
+                part[t] *= weight
+        return through
+
+    def _through_next_step(self, through: State) -> None:
+        """Fill all but the last step, `step_weights` left out."""
+        for t, x in enumerate(self._xs):
+            after = tuple(dstate[t + 1] for dstate in self._dstates)
+            for part, value in zip(through, self.step_back(x, self.state_before(t), after)[1], strict=True):
+                part[t] = value
+
     # What the gradient statistics need of the last window, time first whatever `batch_first` says.
 
     @property
@@ -290,18 +314,8 @@ class Recurrent(Layer):
     def steps_back(self, dstates: State) -> tuple[Array, State, list[Array]]:
         """Every step on its own: `step_back` at all steps of the last window, with nothing passed between steps.
 
-        Parameters
-        ----------
-        dstates : tuple of arrays (T, ..., N, H)
-            Gradients in the states after each step.
-
-        Returns
-        -------
-        dxs : array (T, ..., N, D)
-        dstates : tuple of arrays (T, ..., N, H)
-            In the states before each step.
-        grads : list of arrays, shaped as `params`
-            Summed over the steps; `self.grads` is left alone.
+        Gradients in the states after each step, (T, ..., N, H) each, to dL/dxs (T, ..., N, D), gradients in the states
+        before each step, and those of `params`, summed over the steps; `self.grads` is left alone.
         """
         dxs, earlier, grads = self.step_back(self._xs, tuple(states[:-1] for states in self._states), dstates)
         starts = [value[0].sum(axis=-2) * self._from_start for value in earlier]

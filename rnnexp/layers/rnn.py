@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from . import textbook
 from .activations import activation as find_activation
 from .base import Array, as_parameter, bias_gradient, overwrite, time_blocks, transposed, weight_gradient, whole_window
+from .recurrent import State
 from .time_cell import TimeCell, check_parameters
 
 
@@ -125,6 +126,10 @@ class TimeRNN(TimeCell):
         self._flow = (dh[1:], dpre)
         dxs = self._steps("dxs", xs.shape, dh.dtype)
         return whole_window(dpre, Wx.mT, None, out=dxs)
+
+    def _through_next_step(self, through: State) -> None:
+        """dpre_{t+1} Wh^T."""
+        whole_window(self._flow[1], self.params[1].mT, None, out=through[0][:-1])
 
     def flow(self) -> tuple[Array, Array]:
         """dL/dh_t, and the same before the activation, for t = 1 to T, left by `backward`: (T, ..., N, H) each."""

@@ -14,8 +14,9 @@ from .recurrent import Recurrent, State
 class Stack(Layer):
     """Recurrent layers, each fed with the states of the one below; the top one's are the output.
 
-    It has the interface of a single `Recurrent` layer. Its state is that of all layers, the lowest first; a norm is
-    that of the gradient in all layers' h (or c) together, since the past may reach the loss through any of them.
+    It has the interface of a single `Recurrent` layer. Its state is that of all layers, the lowest first, since the
+    past may reach the loss through any of them. In `norms` a path through several layers of one step counts in each of
+    them; `handed_on` has it once.
 
     Parameters
     ----------
@@ -107,6 +108,11 @@ class Stack(Layer):
         for layer in reversed(self.layers):
             dxs = layer.backward(dxs, norms=norms, step_weights=step_weights)
         return self._returned(dxs)
+
+    def handed_on(self) -> State:
+        """dL/dstate_t of all layers, as `Recurrent.handed_on`: only the top layer's h is read by the output layer."""
+        below = [array for layer in self.layers[:-1] for array in layer.through_next_step()]
+        return (*below, *self.layers[-1].handed_on())
 
     def drop(self, steps: int) -> None:
         """Forget the oldest `steps` steps of the window."""

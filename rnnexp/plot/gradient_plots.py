@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnexp.gradients import Study
-from rnnexp.history import History
+from rnnexp.history import History, state_label
 from rnnexp.plot.axes import BLACK, BLUE, GREEN, ORANGE, axes_with, legend
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ def states_figure(history: History, title: str) -> "Figure":
     study = history.studies[-1][1]
     joint = "h" if len(study.others) == 1 else "all layers together"
     for (name, norms), look in zip({joint: study.norms, **study.others}.items(), looks(), strict=False):
-        label = name if name == joint else name.replace("layer", "layer ")
-        plot_positive(axes, norms.common, label=label, **look)
+        plot_positive(axes, norms.common, label=name if name == joint else state_label(name), **look)
     legend(axes)
     return figure
 

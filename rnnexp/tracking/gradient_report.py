@@ -14,7 +14,8 @@ ROUNDING = 5e-4
 CAPTIONS = {
     "loss.png": "Loss on training windows and on held-out sequences.",
     "gradient_by_lag.png": "Gradient norm of the last scored loss with respect to the state at each earlier step.",
-    "gradient_by_state.png": "The same norm for each state: h and c of an LSTM, or each layer of a stack.",
+    "gradient_by_state.png": "The same norm for each state: h and c of an LSTM, or each layer of a stack. Those of one "
+    "state alone also count its ways through other states of the same step.",
     "bptt_length.png": "How many steps the gradient of each update was propagated back.",
     "gradient_over_training.png": "The same norm during training.",
     "gradient_by_time.png": "Gradient norm of the summed losses with respect to each step's state, as in training.",

@@ -2,7 +2,7 @@
 
 import math
 
-from rnnexp.history import History
+from rnnexp.history import History, state_label
 
 
 def losses(history: History) -> list[str]:
@@ -57,7 +57,8 @@ def gradient(history: History) -> list[str]:
     for name, other in study.others.items():
         if math.isfinite(other.log10_ratio):
             place = name.replace("layer", "layer ")
-            lines.append(f"    in {place:13}10^{other.log10_ratio:.2f}, decay rate {other.decay_rate:+.4f}")
+            counted = state_label(name).partition(", ")[2]
+            lines.append(f"    in {place:13}10^{other.log10_ratio:.2f}, decay rate {other.decay_rate:+.4f} ({counted})")
     if math.isfinite(study.spectral_radius):
         whose = "the candidate's recurrent weights" if study.gates else "the recurrent weights"
         lines.append(f"spectral radius     {study.spectral_radius:.4f} of {whose}")

@@ -83,7 +83,7 @@ def test_of_episodes_the_whole_is_measured(network_for, cell, tolerance):
     bptt = begun(AdaptiveBPTT(5, tolerance=tolerance, max_length=25, sequences=7), network, task)
     bptt.adapt(bptt.every + 1)
     batch = task.sample(7, rng=np.random.default_rng(4))
-    norms = norms_by_lag(network.replica(), batch, "classes").common
+    norms = norms_by_lag(network.replica(), batch, "classes", whole_state=True).common
     assert len(norms) == 32
     found = adaptive_window(norms, tolerance)
     assert bptt.estimate.window == found.window
@@ -101,7 +101,7 @@ def test_of_a_stream_the_longest_window_is_measured_and_the_next_time_the_steps_
     place = task.begin(6, rng=rng)
     for step in (3, 5, 7):
         bptt.adapt(step)
-        norms = norms_by_lag(network.replica(), task.read(place, 40, rng=rng), "classes").common
+        norms = norms_by_lag(network.replica(), task.read(place, 40, rng=rng), "classes", whole_state=True).common
         assert len(norms) == 41
         assert np.array_equal(bptt.estimate.relative_bias, adaptive_window(norms).relative_bias, equal_nan=True)
     assert np.isfinite(bptt.estimate.relative_bias).any()
