@@ -138,9 +138,9 @@ class History:
             self.diverged = report
         points = []
         for name, value in values.items():
-            if math.isfinite(value):
-                points.append(Point(name, value, report.step))
-                self.curves.setdefault(name, []).append((report.step, value))
+            if finite(value):
+                points.append(Point(name, float(value), report.step))
+                self.curves.setdefault(name, []).append((report.step, float(value)))
             else:
                 self.not_finite += 1
         return points
@@ -230,6 +230,14 @@ class History:
                 zip(norms.mean.tolist(), *norms.quantiles(0.05, 0.5, 0.95).tolist(), strict=True)
             )
         ]
+
+
+def finite(value: Any) -> bool:
+    """Whether a value is a finite number; a task of the user's may measure anything."""
+    try:
+        return math.isfinite(value)
+    except (TypeError, ValueError, OverflowError):  # no number, an array, or more than a float holds
+        return False
 
 
 def is_last_curve(name: str) -> bool:

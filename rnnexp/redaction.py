@@ -3,7 +3,7 @@
 import re
 from urllib.parse import unquote, urlsplit
 
-from rnnexp.checks import UserError
+from rnnexp.checks import UserError, one_line
 
 #: Passwords in a URI: before the host, or in the query string. Hydra escapes some characters with a backslash.
 IN_NETLOC = re.compile(r"(\\?://)[^/\s?#]*@")
@@ -38,3 +38,10 @@ def redact_setting(text: str) -> str:
 def describe_error(error: BaseException) -> str:
     """An error in words, without a password."""
     return redact_text(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+
+
+def reason_of(error: Exception, uri: str = "") -> str:
+    """An error in one short line, without a password."""
+    text = error.problem if isinstance(error, UserError) else redact_text(str(error), uri)
+    line = one_line((text.splitlines() or [""])[0].strip()) or type(error).__name__
+    return line if len(line) <= 300 else f"{line[:297]}..."

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "float64")
 BACKENDS = ("mlflow", "none")
+#: Characters of the name of an MLflow experiment.
+LONGEST_EXPERIMENT = 500
 CHECKPOINTS = ("files", "none")
 PORTABLE_CELLS = ("TimeRNN", "TimeGRU", "TimeLSTM")
 
@@ -122,6 +124,9 @@ def check_root(config: "DictConfig") -> dict[str, Any]:
         value = tracking.get(key)
         if not (isinstance(value, str) and value.strip()) and not (null and value is None):
             raise InvalidValue(f"tracking.{key}", value, "a string" + (", or null" if null else ""))
+    if len(tracking["experiment"]) > LONGEST_EXPERIMENT:
+        allowed = f"a string of at most {LONGEST_EXPERIMENT} characters"
+        raise InvalidValue("tracking.experiment", tracking["experiment"], allowed, "MLflow takes no longer name")
     return root
 
 

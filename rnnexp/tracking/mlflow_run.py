@@ -16,12 +16,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rnnexp.checks import UserError
-from rnnexp.redaction import redact, redact_text
+from rnnexp.checks import UserError, one_line
+from rnnexp.redaction import reason_of, redact
 from rnnexp.tracking.dead_runs import process_tags
+from rnnexp.tracking.keys import LONGEST_PARAM, LONGEST_TAG, mlflow_key, mlflow_text
 from rnnexp.tracking.run_log import RunLog, milliseconds
 from rnnexp.tracking.store import Store, check_now, store_error
-from rnnexp.tracking.upload import open_run, upload_entries
+from rnnexp.tracking.upload import ArtifactError, open_run, upload_entries
 from rnnexp.version import __version__
 
 #: Seconds between two tries to reach a store that failed: growing from one to the other.
@@ -154,7 +155,10 @@ class MLflowRun(RunLog):
         self._artifact_repository: Any = None
         self._pause = Pause()
         where = {"uri": redact(store.uri), "experiment_id": store.experiment_id}
-        create = {"start_time": milliseconds(), "run_name": name[:250], "tags": {**run_tags(command), **tags}}
+        told = {
+            mlflow_key(name): mlflow_text(value, LONGEST_TAG) for name, value in {**run_tags(command), **tags}.items()
+        }
+        create = {"start_time": milliseconds(), "run_name": mlflow_text(one_line(name), 250), "tags": told}
         self.put(begin={**where, **create})
         if not later:
             try:
@@ -164,7 +168,8 @@ class MLflowRun(RunLog):
         elif pauses[store.uri].over:
             self._try()
         # They go with the first metrics: a call costs more than what it carries. Those that are there can't change.
-        if new := {key: str(value)[:6000] for key, value in params.items() if key not in self.params}:
+        named = {mlflow_key(name): mlflow_text(value, LONGEST_PARAM) for name, value in params.items()}
+        if new := {name: value for name, value in named.items() if name not in self.params}:
             self.put(params=new)
 
     def _send(self) -> None:
@@ -188,7 +193,7 @@ class MLflowRun(RunLog):
         try:
             self._send()
         except Exception as error:
-            mine = hasattr(error, "error_code") and not of_store(error)
+            mine = isinstance(error, ArtifactError) or (hasattr(error, "error_code") and not of_store(error))
             pause = self._pause if mine else pauses[self.store.uri]
             pause.failed(time.monotonic() - began)
             if not pause.reported:
@@ -236,10 +241,3 @@ class MLflowRun(RunLog):
 def of_store(error: Exception) -> bool:
     """Whether an error of MLflow's means the whole store, and not one run in it."""
     return getattr(error, "error_code", THIS_RUN_ONLY[0]) not in THIS_RUN_ONLY
-
-
-def reason_of(error: Exception, uri: str) -> str:
-    """An error in one short line, without a password."""
-    text = error.problem if isinstance(error, UserError) else redact_text(str(error), uri)
-    line = (text.splitlines() or [""])[0].strip() or type(error).__name__
-    return line if len(line) <= 300 else f"{line[:297]}..."

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,10 @@ import numpy as np
 from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
 from rnnexp.layers import Network
+from rnnexp.redaction import reason_of
 from rnnexp.tasks import Task, Text
-from rnnexp.tracking.mlflow_run import MLflowRun, reason_of
+from rnnexp.tracking.keys import mlflow_key, mlflow_text
+from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.model_code import CELLS, DEFAULTS
 
 if TYPE_CHECKING:
@@ -59,7 +62,7 @@ def keep_model(info: "RunInfo", experiment: Experiment, run: MLflowRun | None) -
         saved = True
         if run.id is None or run.undelivered:
             raise UserError("the tracking store does not take the record")
-        model = log_model(run, folder, {key: str(value) for key, value in info.params().items()})
+        model = log_model(run, folder, info.params())
     except Exception as error:
         if not saved:  # half a model would be taken for a whole one
             shutil.rmtree(folder, ignore_errors=True)
@@ -191,7 +194,7 @@ def _signature(network: Network, design: dict[str, Any]) -> tuple[Any, Any]:
     return ModelSignature(Schema([TensorSpec(network.dtype, (-1, -1, design["input_size"]))]), outputs), example
 
 
-def log_model(run: MLflowRun, folder: Path, params: dict[str, str]) -> str:
+def log_model(run: MLflowRun, folder: Path, params: Mapping[str, object]) -> str:
     """Send a model to the store, as one that comes from the run; its id.
 
     Parameters
@@ -200,7 +203,7 @@ def log_model(run: MLflowRun, folder: Path, params: dict[str, str]) -> str:
         Its record was delivered.
     folder : Path
         As `save_model` leaves it.
-    params : dict of str to str
+    params : mapping
         Shown with it.
 
     Raises
@@ -213,7 +216,7 @@ def log_model(run: MLflowRun, folder: Path, params: dict[str, str]) -> str:
 
     assert run.id is not None
     client = run.store.client
-    params = {key: value[:500] for key, value in params.items()}
+    params = {mlflow_key(name): mlflow_text(value, 500) for name, value in params.items()}
     model = client.create_logged_model(run.store.experiment_id, name=NAME, source_run_id=run.id, params=params)
     try:
         client.log_outputs(run.id, [LoggedModelOutput(model.model_id, step=0)])

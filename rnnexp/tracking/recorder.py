@@ -21,6 +21,7 @@ from rnnexp.run_info import RunInfo
 from rnnexp.tasks import Text
 from rnnexp.tracking import summary
 from rnnexp.tracking.gradient_report import write_report
+from rnnexp.tracking.keys import mlflow_key
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.model import keep_model
 from rnnexp.tracking.progress import Quiet, progress_display
@@ -158,7 +159,9 @@ class Recorder:
         if status == "FINISHED":
             job.status = status
         job.values, job.config = dict(self.info.params()), self.info.config_hash
-        job.metrics = {point.name: point.value for point in summary if not point.name.startswith("gradient_by_lag")}
+        job.metrics = {
+            mlflow_key(point.name): point.value for point in summary if not point.name.startswith("gradient_by_lag")
+        }
         job.curve = [(point.step, point.value) for point in summary if point.name == "gradient_by_lag/last"]
 
     def _lines(self, status: str, seconds: float) -> list[str]:

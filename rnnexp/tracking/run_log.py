@@ -8,8 +8,8 @@ params, tags  by key
 metrics       [name, value, milliseconds, step] each
 artifacts     paths in the folder
 end           status and milliseconds
-acknowledged  so many of the entries above were accepted by MLflow as the record of `run`; with `complete`, MLflow
-              has everything
+acknowledged  so many of the entries above were accepted by MLflow as the record of `run`, apart from what it `refused`
+              for good; with `complete`, MLflow has everything else
 
 To upload the same entry twice does no harm: MLflow keeps a point once if its name, step, value and time are the same,
 and parameters, tags, files and the end of a run are set, not added.
@@ -26,6 +26,7 @@ from typing import Any
 from rnnexp.checks import UserError
 from rnnexp.history import Point, is_last_curve
 from rnnexp.json_lines import LineFile, read_lines
+from rnnexp.tracking.keys import LONGEST_TAG, mlflow_key, mlflow_text
 
 RUN_LOG = "run.jsonl"
 #: Points are written and sent in batches of so many, or after so many seconds; the parameters sooner.
@@ -64,6 +65,8 @@ class RunLog:
         How the run ended; None while a process records it.
     params : set of str
         Keys of the parameters so far.
+    refused : list of str
+        What MLflow will never take.
     warned : bool
         The person knows that the folder can't be written.
 
@@ -81,6 +84,7 @@ class RunLog:
         self.creator: Entry = {}
         self.ended: list[Any] | None = None
         self.params: set[str] = set()
+        self.refused: list[str] = []
         self._file = LineFile(folder / RUN_LOG, new=not resumed)
         self.accepted = 0
         self._points: list[list[Any]] = []
@@ -91,8 +95,13 @@ class RunLog:
             self._read()
         self._due = time.monotonic() + SOON
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / RUN_LOG
+
     def _read(self) -> None:
-        path = self.folder / RUN_LOG
+        path = self.path
         try:
             lines = read_lines(path)
             if "begin" not in lines[0]:
@@ -101,6 +110,7 @@ class RunLog:
                 if "acknowledged" in line:
                     # A log that lost lines must not seem to be ahead.
                     self.accepted, self.id = min(line["acknowledged"], len(self.pending)), line["run"]
+                    self.refused = list(line.get("refused", ()))
                 else:
                     self._take(line)
                 for name, value, _, step in line.get("metrics", ()):
@@ -134,7 +144,7 @@ class RunLog:
         The last curves by lag may become others; each other metric has one value at a step.
         """
         now, steps, curves = milliseconds(), self._steps, self._curves
-        for name, value, step in ((point.name, float(point.value), int(point.step)) for point in points):
+        for name, value, step in ((mlflow_key(point.name), float(point.value), int(point.step)) for point in points):
             if step > steps.get(name, -1) and curves.get((name, step)) != value:
                 self._points.append([name, value, now, step])
 
@@ -180,7 +190,8 @@ class RunLog:
         self._acknowledge(complete=self.ended is not None and not self.pending)
 
     def _acknowledge(self, complete: bool) -> None:
-        self._file.add({"acknowledged": self.accepted, "run": self.id, "complete": complete})
+        refused = {"refused": self.refused} if self.refused else {}
+        self._file.add({"acknowledged": self.accepted, "run": self.id, **refused, "complete": complete})
 
     def artifact(self, path: Path) -> None:
         """Keep a file of the folder with the run; it is sent at its end."""
@@ -196,7 +207,7 @@ class RunLog:
         """
         self._pack()
         if tags:
-            self.put(tags={key: value[:5000] for key, value in tags.items()})
+            self.put(tags={mlflow_key(name): mlflow_text(value, LONGEST_TAG) for name, value in tags.items()})
         if self._artifacts:
             self.put(artifacts=self._artifacts)
         self.put(end=[status, milliseconds()])

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from rnnexp.checks import UserError
 from rnnexp.redaction import redact, redact_text
+from rnnexp.tracking.keys import experiment_folder
 
 SQLITE = "sqlite:///"
 #: Seconds to wait for another process that is writing, when the store is opened and while a run is recorded.
@@ -198,7 +199,7 @@ def _open(uri: str, name: str, artifacts: str | None) -> Store:
         found = client.get_experiment_by_name(name)
         if found is None:
             # By default MLflow puts artifacts under the working directory, whatever the database.
-            location = None if artifacts is None else f"{artifacts}/{quote(name, safe='')}"
+            location = None if artifacts is None else f"{artifacts}/{quote(experiment_folder(name), safe='')}"
             return Store(client, uri, client.create_experiment(name, artifact_location=location), name)
     except MlflowException as error:
         raise store_error(error, uri) from None

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from rnnexp.records import Sweep
+from rnnexp.redaction import reason_of
 from rnnexp.tracking.dead_runs import end_dead_runs
-from rnnexp.tracking.mlflow_run import MLflowRun, reason_of
+from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.store import Store
 
 #: The compare page of MLflow shows no more.

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rnnexp.checks import UserError
-from rnnexp.redaction import redact
+from rnnexp.redaction import reason_of, redact
 from rnnexp.tracking.dead_runs import DIED_SILENTLY, is_gone
-from rnnexp.tracking.mlflow_run import of_store, reason_of
+from rnnexp.tracking.mlflow_run import of_store
 from rnnexp.tracking.run_log import RUN_LOG, RunLog, is_complete
 from rnnexp.tracking.store import Store, existing_store
 from rnnexp.tracking.upload import open_run, upload_entries
@@ -138,8 +138,8 @@ def upload_rest(log: RunLog, store: Store) -> str:
     ------
     UserError
         If the run was deleted.
-    ValueError
-        If the log names files outside of its folder.
+    ArtifactError
+        If files could not be stored, or the log names some outside of its folder.
     MlflowException
         If the store fails.
     """

@@ -1,10 +1,32 @@
-"""From a run log to MLflow: as it is written, by the process that writes it, or later by another one."""
+"""From a run log to MLflow: as it is written, by the process that writes it, or later by another one.
 
-from collections.abc import Iterable, Iterator, Mapping
+What MLflow refuses for good is found in its batch, set aside (it stays in the run log) and reported; the rest is sent.
+"""
+
+import errno
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from rnnexp.redaction import reason_of
+from rnnexp.tracking.keys import LONGEST_TAG
 from rnnexp.tracking.run_log import BATCH, Entry, RunLog
 from rnnexp.tracking.store import Store
+
+#: MLflow's codes for what it never takes, however often it is sent.
+FOR_GOOD = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS")
+#: The system's, for files that a folder never takes.
+NEVER = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ, errno.ELOOP)
+#: Refused names that are printed.
+MOST_NAMED = 5
+#: The tag that names what was refused.
+REFUSED = "refused"
+Item = tuple[str, Any]
+
+
+class ArtifactError(Exception):
+    """Files of a run that could not be stored now; everything else was sent."""
 
 
 def open_run(log: RunLog, store: Store, *, again: bool) -> tuple[Any, Any]:
@@ -47,45 +69,105 @@ def reopen(client: Any, run_id: str, tags: Mapping[str, str]) -> None:
 def upload_entries(log: RunLog, client: Any, artifact_repository: Any) -> None:
     """Send the pending entries of a log in order; what was accepted is noted in it, whatever is raised.
 
+    Files that can't be stored now keep back nothing of what comes after them, such as the run's end.
+
     Raises
     ------
-    ValueError
-        If a file is not in the folder: anybody may have written the log.
+    ArtifactError
+        If files could not be stored, or are not in the folder: anybody may have written the log.
     MlflowException
         If MLflow fails.
     """
-    from mlflow.entities import Metric, Param, RunTag
-
-    accepted = 0
+    accepted, failed = 0, ""
     try:
         for entries in calls(log.pending):
             first = entries[0]
+            refused: dict[str, str] = {}
             if "begin" in first:
                 if first["begin"]["uri"] is not None and log.accepted + accepted:  # not the first process
                     reopen(client, str(log.id), first["begin"]["tags"])
             elif "artifacts" in first:
-                for path in (log.folder / name for name in first["artifacts"]):
-                    if not path.resolve().is_relative_to(log.folder.resolve()):
-                        raise ValueError(f"the log names a file outside of its folder: {path}")
-                    if path.is_file():  # what somebody deleted in the meantime can't be waited for
-                        artifact_repository.log_artifact(str(path))
+                failed = failed or _send_files(log.folder, first["artifacts"], artifact_repository, refused)
             elif "end" in first:
                 client.set_terminated(log.id, *first["end"])
             else:
-                params, tags = (
-                    {key: value for entry in entries for key, value in entry.get(kind, {}).items()}
-                    for kind in ("params", "tags")
-                )
-                client.log_batch(
-                    log.id,
-                    metrics=[Metric(*point) for entry in entries for point in entry.get("metrics", ())],
-                    params=[Param(key, value) for key, value in params.items()],
-                    tags=[RunTag(key, value) for key, value in tags.items()],
-                )
-            accepted += len(entries)
+                _send(client, str(log.id), list(items(entries)), refused)
+            if new := {what: why for what, why in refused.items() if what not in log.refused}:
+                _report(log, client, new)
+            accepted += 0 if failed else len(entries)
     finally:
         if accepted:
             log.accept(accepted)
+    if failed:
+        raise ArtifactError(failed)
+
+
+def items(entries: Iterable[Entry]) -> Iterator[Item]:
+    """Each point, parameter and tag of some entries, with its kind; of those that are given twice the last."""
+    for kind in ("metrics", "params", "tags"):
+        if kind == "metrics":
+            yield from ((kind, point) for entry in entries for point in entry.get(kind, ()))
+        else:
+            merged = {name: value for entry in entries for name, value in entry.get(kind, {}).items()}
+            yield from ((kind, pair) for pair in merged.items())
+
+
+def _send(client: Any, run_id: str, given: Sequence[Item], refused: dict[str, str], checked: bool = False) -> None:
+    """Send items in one call; if some of them are refused for good, those alone are left out and named in `refused`."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    try:
+        client.log_batch(
+            run_id,
+            metrics=[Metric(*value) for kind, value in given if kind == "metrics"],
+            params=[Param(*value) for kind, value in given if kind == "params"],
+            tags=[RunTag(*value) for kind, value in given if kind == "tags"],
+        )
+    except Exception as error:
+        # Of a deleted run everything is refused, until it is restored.
+        if not for_good(error) or not (checked or client.get_run(run_id).info.lifecycle_stage == "active"):
+            raise
+        if len(given) == 1:
+            kind, value = given[0]
+            refused[f"{kind.removesuffix('s')} {value[0]}"] = reason_of(error)
+            return
+        for half in (given[: len(given) // 2], given[len(given) // 2 :]):
+            _send(client, run_id, half, refused, checked=True)
+
+
+def _send_files(folder: Path, names: Sequence[str], repository: Any, refused: dict[str, str]) -> str:
+    """Store each file; why one could not be stored now, if any, in a line."""
+    failed = ""
+    for path in (folder / name for name in names):
+        if not path.resolve().is_relative_to(folder.resolve()):
+            failed = failed or f"the log names a file outside of its folder: {path}"
+        elif path.is_file():  # what somebody deleted in the meantime can't be waited for
+            try:
+                repository.log_artifact(str(path))
+            except Exception as error:
+                if for_good(error):
+                    refused[f"file {path.name}"] = reason_of(error)
+                else:
+                    failed = failed or f"{path.name} can't be stored: {reason_of(error)}"
+    return failed
+
+
+def for_good(error: Exception) -> bool:
+    """Whether what was refused would be refused again."""
+    return getattr(error, "error_code", None) in FOR_GOOD or (isinstance(error, OSError) and error.errno in NEVER)
+
+
+def _report(log: RunLog, client: Any, new: Mapping[str, str]) -> None:
+    """Name in the run and in a line what is new among the refused."""
+    names, why = [*log.refused, *new], next(iter(new.values()))
+    client.set_tag(log.id, REFUSED, "\n".join([*names, why])[:LONGEST_TAG])
+    log.refused = names
+    shown = ", ".join(list(new)[:MOST_NAMED]) + (f" and {len(new) - MOST_NAMED} more" if len(new) > MOST_NAMED else "")
+    print(
+        f"rnnexp: MLflow refuses for good, and {log.path} keeps: {shown} ({why})",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def calls(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

@@ -56,6 +56,34 @@ def test_an_own_task_is_explained_drawn_and_learned(own_folder, command, recorde
     assert "final/eval/solved" not in run.data.metrics  # it has no rule
 
 
+ODD = """
+from rnnexp.tasks import Recall
+
+
+class Odd(Recall):
+    def __init__(self, output_size=None, *, lag=8, distractors=2, eval_sequences=500, weights=None):
+        super().__init__(output_size, lag=lag, distractors=distractors, eval_sequences=eval_sequences)
+
+    def further_metrics(self, loss):
+        return {"map@3": 0.5, "map%3": 0.25, "../up": 1.0, "word": "x", "huge": 10**400}
+"""
+
+
+def test_names_and_values_of_any_kind_cost_a_run_nothing_else(folder, command, recorded):
+    (folder / "odd.py").write_text(ODD)
+    named = ["task._target_=odd.Odd", "+task.weights={k@1: 2}", f"tracking.experiment={'x' * 270}"]
+    done = command(folder, *named, "steps=20", "hidden_size=3")
+    assert done.returncode == 0 and "rnnexp: " not in done.stderr, done.stderr
+    (run,) = recorded(folder, "x" * 270)
+    assert run.info.status == "FINISHED"
+    values = {name[:10]: value for name, value in run.data.metrics.items() if name.startswith("eval/")}
+    assert {"eval/loss", "eval/__/up", "eval/map_3"} <= values.keys()
+    assert sorted(value for name, value in run.data.metrics.items() if name.startswith("eval/map_3-")) == [0.25, 0.5]
+    assert "2" in [value for name, value in run.data.params.items() if name.startswith("task.weights.k_1-")]
+    assert run.data.tags["not_finite_values"] == "10"
+    assert "eval/map@3" in next(folder.glob("outputs/*/*/metrics.csv")).read_text()
+
+
 def test_the_readmes_task_has_less_than_thirty_lines(own_folder):
     files = [own_folder / "mytask.py", own_folder / "conf" / "task" / "majority.yaml"]
     assert sum(len(file.read_text().splitlines()) for file in files) < 30
