@@ -1,14 +1,14 @@
-# make run and make test need nothing but Python 3.11 to 3.13, make and git.
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
-	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; exit; }; done; \
-	echo no-python-3.11-to-3.13-found)
+# make run and make test need nothing but Python 3.11 to 3.14, make and git.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && { echo $$p; exit; }; done; \
+	echo no-python-3.11-to-3.14-found)
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 ARGS ?= hidden_size=10
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all slow browser parity bench lint format docs notebook ui clean
+.PHONY: help run test test-all pythons slow browser parity bench lint format docs notebook ui clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ test: $(VENV)/test  ## set up and run the tests that a change is tried with, in 
 
 test-all: $(VENV)/test  ## these and the thorough ones: all combinations, every fuzz case, random kill points
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not browser and not parity"
+
+pythons:  ## the tests of make test on every Python from 3.11 to 3.14 that is found, and with Hydra 1.4's candidate
+	.ci/pythons
 
 slow: $(VENV)/test  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

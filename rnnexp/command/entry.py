@@ -78,11 +78,11 @@ def main() -> None:
     if not {"", here := str(Path.cwd())} & set(sys.path):  # for a class in a file here, as with python -m
         sys.path.insert(0, here)
     sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
-    check_flags(sys.argv[1:])
     with suppress(ModuleNotFoundError):
-        from rnnexp.command import hydra_speed
+        from rnnexp.command import hydra_patches
 
-        hydra_speed.install()
+        hydra_patches.install()
+    check_flags(sys.argv[1:])
     process.handle_signals()
     try:
         run_to_the_end()

@@ -1,10 +1,13 @@
-"""Makes Hydra 1.3 quicker where a user waits for it; without this file everything works, but slower.
+"""What is changed in Hydra 1.3; without this file everything works, but slower, and not on Python 3.14.
 
 Hydra copies all that was loaded once per group to list its choices for ``--help``; and it composes every job of a sweep
-from scratch, which takes longer than training a small network.
+from scratch, which takes longer than training a small network. Its parser has one help text that is made when it is
+printed and is not a string, which Python 3.14 refuses; Hydra 1.4 mends that.
 """
 
+import argparse
 import copy
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,9 +22,22 @@ _hydras_load = ConfigLoaderImpl.load_sweep_config
 
 
 def install() -> None:
-    """Replace two methods of Hydra's loader in this process."""
+    """Replace two methods of Hydra's loader in this process, and on Python 3.14 a check of its parser's."""
     ConfigLoaderImpl.get_group_options = group_options  # type: ignore[method-assign, assignment]
     ConfigLoaderImpl.load_sweep_config = load_sweep_config  # type: ignore[method-assign, assignment]
+    if sys.version_info >= (3, 14):
+        accept_lazy_help()
+
+
+def accept_lazy_help() -> None:
+    """Let argparse check only the help texts that are strings when an argument is added."""
+    check: Any = argparse.ArgumentParser._check_help  # type: ignore[attr-defined, unused-ignore]
+
+    def check_strings(parser: argparse.ArgumentParser, action: argparse.Action) -> None:
+        if isinstance(action.help, str):
+            check(parser, action)
+
+    argparse.ArgumentParser._check_help = check_strings  # type: ignore[attr-defined, unused-ignore]
 
 
 def group_options(

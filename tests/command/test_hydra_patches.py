@@ -14,7 +14,7 @@ from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from rnnexp.command import hydra_speed
+from rnnexp.command import hydra_patches
 from rnnexp.command.check_first import register
 from rnnexp.settings import conf_dir
 
@@ -25,7 +25,7 @@ def hydra_here():
     register()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         yield
-    hydra_speed._caches.clear()
+    hydra_patches._caches.clear()
     by_hydra.cache_clear()
     plain_master.cache_clear()
 
@@ -51,7 +51,7 @@ def plain_master():
 @cache
 def by_hydra(*overrides):
     """A job as Hydra composes it."""
-    return hydra_speed._hydras_load(loader(), plain_master(), list(overrides))
+    return hydra_patches._hydras_load(loader(), plain_master(), list(overrides))
 
 
 def flags(config):
@@ -78,9 +78,9 @@ def types(value, path=""):
 
 def compared(overrides, config=None):
     """Compose a job both ways, compare, and return the faster one's."""
-    expected = by_hydra(*overrides) if config is None else hydra_speed._hydras_load(loader(), config, list(overrides))
+    expected = by_hydra(*overrides) if config is None else hydra_patches._hydras_load(loader(), config, list(overrides))
     config = config or plain_master()
-    found = hydra_speed.load_sweep_config(loader(), config, list(overrides))
+    found = hydra_patches.load_sweep_config(loader(), config, list(overrides))
     plain, wanted = (OmegaConf.to_container(each, resolve=False) for each in (found, expected))
     assert plain == wanted
     assert types(plain) == types(wanted)
@@ -168,14 +168,14 @@ def test_the_last_of_several_for_one_key_counts(overrides):
 
 def test_many_jobs_in_turn_do_not_colour_each_other():
     for overrides in [*JOBS, *reversed(JOBS)][::3]:
-        found = hydra_speed.load_sweep_config(loader(), plain_master(), overrides)
+        found = hydra_patches.load_sweep_config(loader(), plain_master(), overrides)
         assert OmegaConf.to_container(found) == OmegaConf.to_container(by_hydra(*overrides))
 
 
 def test_the_same_job_twice_is_two_configurations():
     config = plain_master()
-    first = hydra_speed.load_sweep_config(loader(), config, ["seed=1"])
-    second = hydra_speed.load_sweep_config(loader(), config, ["seed=1"])
+    first = hydra_patches.load_sweep_config(loader(), config, ["seed=1"])
+    second = hydra_patches.load_sweep_config(loader(), config, ["seed=1"])
     with open_dict(first):
         first.seed = 5
         first.hydra.job.num = 3
@@ -201,7 +201,7 @@ def test_what_was_resolved_once_stays_so_in_every_job():
     where = config.hydra.sweep.dir
     time.sleep(0.01)
     for seed in (1, 2):
-        assert hydra_speed.load_sweep_config(loader(), config, [f"seed={seed}"]).hydra.sweep.dir == where
+        assert hydra_patches.load_sweep_config(loader(), config, [f"seed={seed}"]).hydra.sweep.dir == where
 
 
 BAD = [["hidden_size=abc"], ["hiden_size=4"], ["cell=nope"], ["~nope"], ["hidden_size=4", "+seed=1"], ["optimizer=[1]"]]
@@ -211,23 +211,23 @@ BAD = [["hidden_size=abc"], ["hiden_size=4"], ["cell=nope"], ["~nope"], ["hidden
 def test_what_hydra_refuses_is_refused_in_the_same_words(overrides):
     config = plain_master()
     with pytest.raises(Exception) as expected:
-        hydra_speed._hydras_load(loader(), config, overrides)
+        hydra_patches._hydras_load(loader(), config, overrides)
     with pytest.raises(type(expected.value)) as found:
-        hydra_speed.load_sweep_config(loader(), config, overrides)
+        hydra_patches.load_sweep_config(loader(), config, overrides)
     assert str(found.value) == str(expected.value)
     compared(["hidden_size=4"])  # and nothing of it stays
 
 
 def test_choices_of_groups_are_composed_once(monkeypatch):
     composed = []
-    by_hydra_itself = hydra_speed._hydras_load
+    by_hydra_itself = hydra_patches._hydras_load
     monkeypatch.setattr(
-        hydra_speed, "_hydras_load", lambda *given: composed.append(given[2]) or by_hydra_itself(*given)
+        hydra_patches, "_hydras_load", lambda *given: composed.append(given[2]) or by_hydra_itself(*given)
     )
     config = copy.deepcopy(plain_master())
     for cell in ("lstm", "gru"):
         for seed in range(3):
-            hydra_speed.load_sweep_config(loader(), config, [f"seed={seed}", f"cell={cell}", "hidden_size=5"])
+            hydra_patches.load_sweep_config(loader(), config, [f"seed={seed}", f"cell={cell}", "hidden_size=5"])
     assert composed == [["cell=lstm"], ["cell=gru"]]
 
 
@@ -235,7 +235,7 @@ def test_choices_of_groups_are_composed_once(monkeypatch):
 def test_the_command_works_without_it(tmp_path):
     code = """
 import sys
-sys.modules["rnnexp.command.hydra_speed"] = None  # as if the file had been deleted
+sys.modules["rnnexp.command.hydra_patches"] = None  # as if the file had been deleted
 from rnnexp.command.entry import main
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 main()
