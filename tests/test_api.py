@@ -33,6 +33,18 @@ def test_the_import_alone_loads_nothing_of_the_rooms():
     assert loaded.split(maxsplit=1) == ["False", "['rnnexp', 'rnnexp.version']\n"]
 
 
+def test_every_public_name_is_there_without_hydra_and_mlflow():
+    source = """
+import sys
+sys.modules.update(dict.fromkeys(["hydra", "omegaconf", "hydra_plugins", "mlflow"]))  # as if they were not installed
+import rnnexp
+for name in rnnexp.__all__:
+    getattr(rnnexp, name)
+print(len(rnnexp.__all__))
+"""
+    assert int(python(source)) == len(rnnexp.__all__)
+
+
 def test_a_training_and_its_figures_need_neither_hydra_nor_mlflow():
     source = f"""
 import sys

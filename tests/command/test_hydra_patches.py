@@ -1,5 +1,6 @@
 """The quicker composition of jobs and listing of choices return what Hydra's own do, and can be left out."""
 
+import argparse
 import copy
 import itertools
 import subprocess
@@ -9,6 +10,7 @@ from functools import cache
 
 import pytest
 from hydra import initialize_config_dir
+from hydra._internal import utils as hydra_utils
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import setup_globals
 from hydra.types import RunMode
@@ -231,6 +233,31 @@ def test_choices_of_groups_are_composed_once(monkeypatch):
     assert composed == [["cell=lstm"], ["cell=gru"]]
 
 
+original_add = argparse.ArgumentParser.add_argument
+
+
+def add_checked(parser, *names, **options):
+    """Add an argument and check its help text, as Python 3.14 does."""
+    action = original_add(parser, *names, **options)
+    if action.help is not None:
+        parser._check_help(action)
+    return action
+
+
+def test_a_help_text_that_is_made_when_printed_passes_the_check_of_python_3_14(monkeypatch):
+    def check(parser, action):
+        if "%" in action.help:
+            action.help % {"prog": parser.prog}
+
+    monkeypatch.setattr(argparse.ArgumentParser, "_check_help", check, raising=False)
+    hydra_patches.accept_lazy_help()
+    monkeypatch.setattr(argparse.ArgumentParser, "add_argument", add_checked)
+    assert hydra_utils.get_args_parser()._check_help is not check
+    with pytest.raises(ValueError, match="unsupported format character"):
+        argparse.ArgumentParser().add_argument("--own", help="100 %!")
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="Hydra 1.3 needs it there")
 @pytest.mark.thorough
 def test_the_command_works_without_it(tmp_path):
     code = """
