@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import hydra
@@ -78,10 +77,6 @@ def main() -> None:
     if not {"", here := str(Path.cwd())} & set(sys.path):  # for a class in a file here, as with python -m
         sys.path.insert(0, here)
     sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
-    with suppress(ModuleNotFoundError):
-        from rnnexp.command import hydra_patches
-
-        hydra_patches.install()
     check_flags(sys.argv[1:])
     process.handle_signals()
     try:

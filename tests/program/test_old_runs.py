@@ -32,7 +32,9 @@ def old(tmp_path_factory):
         archive.extractall(folder, filter="data")
     with closing(sqlite3.connect(folder / "mlflow.db")) as database:
         database.executescript((folder / "mlflow.sql").read_text().replace("/placeholder", str(folder)))
-    _upgrade_db(create_engine(f"sqlite:///{folder / 'mlflow.db'}"))
+    engine = create_engine(f"sqlite:///{folder / 'mlflow.db'}")
+    _upgrade_db(engine)
+    engine.dispose()
     return folder
 
 
