@@ -14,6 +14,7 @@ from rnnexp import process
 from rnnexp.checks import UserError
 from rnnexp.command.check_first import CheckFirst, register
 from rnnexp.command.hydra_errors import check_flags, explain
+from rnnexp.command.quoting import all_readable
 from rnnexp.settings import check_root, conf_dir
 
 register()
@@ -44,13 +45,6 @@ def run_command(config: DictConfig) -> float:
         raise SystemExit(error.message()) from None
 
 
-def quoted(argument: str) -> str:
-    """The argument, its value in quotes if it has characters that Hydra accepts in quotes only (all but ASCII)."""
-    key, equals, value = argument.partition("=")
-    plain = value.isascii() or any(sign in value for sign in "\"',[]{}()$")
-    return argument if plain else f'{key}{equals}"{value}"'
-
-
 def run_to_the_end() -> None:
     """Let Hydra run the command; a sweep gets its summary however that ends."""
     from rnnexp.sweeps import lifecycle
@@ -76,8 +70,11 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on only when asked for the full story
     if not {"", here := str(Path.cwd())} & set(sys.path):  # for a class in a file here, as with python -m
         sys.path.insert(0, here)
-    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
-    check_flags(sys.argv[1:])
+    typed = sys.argv[1:]
+    given = check_flags(typed)
+    settings = all_readable(given.overrides, multirun=given.multirun)
+    readable = dict(zip(given.overrides, settings, strict=True))
+    sys.argv[1:] = [readable.get(argument, argument) for argument in typed]
     process.handle_signals()
     try:
         run_to_the_end()
@@ -87,6 +84,6 @@ def main() -> None:
         print("rnnexp: stopped; what was recorded so far is kept", file=sys.stderr)
         raise SystemExit(128 + signal.SIGINT) from None
     except Exception as error:
-        if traceback_wanted or (refusal := explain(error, sys.argv[1:])) is None:
+        if traceback_wanted or (refusal := explain(error, typed)) is None:
             raise
         raise SystemExit(refusal.message()) from None

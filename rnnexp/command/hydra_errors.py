@@ -1,5 +1,6 @@
 """Errors of Hydra and OmegaConf about the command line, in our two-line form."""
 
+import argparse
 import re
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -13,8 +14,9 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from rnnexp.checks import InvalidValue, UserError, nearest, out_of_memory, unknown
-from rnnexp.settings import GROUPS, ROOT_KEYS, conf_dir, options, root_rule
+from rnnexp.checks import InvalidValue, UserError, nearest, out_of_memory, show, unknown
+from rnnexp.command import quoting
+from rnnexp.settings import GROUPS, ROOT_KEYS, conf_dir, options, plain, root_rule
 
 #: Choices of Hydra's own groups that need an extra of this package.
 EXTRAS = {
@@ -25,8 +27,8 @@ EXTRAS = {
 }
 
 
-def check_flags(arguments: Sequence[str]) -> None:
-    """Refuse flags unknown to Hydra's parser; SystemExit with the two lines."""
+def check_flags(arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments as Hydra's parser takes them apart; SystemExit with the two lines for flags unknown to it."""
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
@@ -36,19 +38,19 @@ def check_flags(arguments: Sequence[str]) -> None:
         raise SystemExit(UserError(f"cannot parse the command line: {message}", hint).message())
 
     parser.error = refuse  # type: ignore[method-assign]
-    parser.parse_args(list(arguments))
+    return parser.parse_args(list(arguments))
 
 
 def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
     """The `UserError` for a configuration error, or None if it is another error."""
     text = str(error)
     if isinstance(error, OverrideParseException):
-        return _unreadable(error.override)
+        return _unreadable(error.override, arguments)
     if isinstance(error, MissingConfigException):
         return _no_such_choice(error)
     if found := re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
-        key, value = found.groups()
-        return InvalidValue(key.lstrip("+~"), value, "one value", "add -m to sweep over several values")
+        key, value = found[1].lstrip("+~"), _value(found[1].lstrip("+~"), arguments) or found[2]
+        return InvalidValue(key, value, "one value", _one_or_several(key, value, arguments))
     if found := re.match(r"Could not (?:override|delete|append to config)[^']*'([^'=]+)", text):
         key, known = found[1].lstrip("+~"), known_keys(arguments)
         if text.startswith("Could not append") and key in known:
@@ -74,8 +76,18 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
     return None
 
 
+def is_multirun(arguments: Sequence[str]) -> bool:
+    """Whether a command line asks for a sweep."""
+    return bool(get_args_parser().parse_known_args(list(arguments))[0].multirun)
+
+
 def known_keys(arguments: Sequence[str]) -> list[str]:
     """All keys of the chosen groups, including those from the user's config folder."""
+    return list(known_values(arguments)) or list(ROOT_KEYS)
+
+
+def known_values(arguments: Sequence[str]) -> dict[str, Any]:
+    """The values of the chosen groups by key, and those of the root; empty if the choices can't be composed."""
     named = [(argument, argument.partition("=")[0]) for argument in arguments if "," not in argument]
     chosen = [argument for argument, key in named if key in GROUPS or key.startswith("initializer@")]
     if own := get_args_parser().parse_known_args(list(arguments))[0].config_dir:
@@ -85,19 +97,19 @@ def known_keys(arguments: Sequence[str]) -> list[str]:
         with nullcontext() if begun else initialize_config_dir(str(conf_dir()), version_base="1.3"):
             config = compose("config", overrides=chosen)
     except (HydraException, OmegaConfBaseException, ValueError):
-        return list(ROOT_KEYS)
-    return [key for key in _flat(config) if not key.endswith("_target_")]
+        return {}
+    return {key: value for key, value in _flat(config).items() if not key.endswith("_target_")}
 
 
-def _flat(config: DictConfig, prefix: str = "") -> list[str]:
-    keys: list[str] = []
+def _flat(config: DictConfig, prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for key in config:
         value: Any = config[key]
         name = prefix + str(key)
-        keys.append(name)
+        found[name] = plain(value)
         if isinstance(value, DictConfig):
-            keys += _flat(value, f"{name}.")
-    return keys
+            found |= _flat(value, f"{name}.")
+    return found
 
 
 def _value(key: str, arguments: Sequence[str]) -> str | None:
@@ -109,17 +121,37 @@ def _value(key: str, arguments: Sequence[str]) -> str | None:
     return None
 
 
-def _unreadable(argument: str | None) -> UserError:
-    argument = argument or ""
-    problem = f"cannot parse the argument {argument!r}"
-    if "=" not in argument:
+def _unreadable(argument: str | None, arguments: Sequence[str]) -> UserError:
+    """The error for an argument that Hydra's grammar does not admit."""
+    # As it was typed: what Hydra was given may have quotes already.
+    argument = next((one for one in arguments if one == argument), argument or "")
+    key, equals, value = argument.partition("=")
+    if not equals:
+        problem = f"cannot parse the argument {show(argument)}"
         return UserError(problem, "settings are written key=value, for example hidden_size=10")
-    key, _, value = argument.partition("=")
-    if value.endswith("()"):
-        return UserError(problem, f"{value[:-2]} needs values: {key}={value[:-1]}1,2)")
+    if quoting.parsed(f"{key}=1") is None:
+        return unknown(key.lstrip("+~"), known_keys(arguments), value)
+    multirun = is_multirun(arguments)
+    try:
+        quoting.readable(argument, multirun=multirun)
+        why = "Hydra's grammar has no such value"
+    except quoting.Unclear as unclear:
+        why = str(unclear)
+    present = known_values(arguments).get(key.lstrip("+~"))
     return UserError(
-        problem, f"quote a value with spaces or special characters, and again for the shell: '{key}=\"my value\"'"
+        f"cannot parse the argument {show(argument)}: {why}", quoting.advice(argument, present, multirun=multirun)
     )
+
+
+def _one_or_several(key: str, value: str, arguments: Sequence[str]) -> str:
+    """What to type in place of a sweep without -m."""
+    hint = "add -m to sweep over several values"
+    present = known_values(arguments).get(key)
+    if key in quoting.LISTS or isinstance(present, list) or not (present is None or isinstance(present, str)):
+        hint_for_one = key in quoting.LISTS or isinstance(present, list)
+    else:
+        hint_for_one = key not in GROUPS and "/" not in key and not key.startswith("hydra")
+    return f"{hint}; {quoting.advice(f'{key}={value}', present, multirun=False)}" if hint_for_one else hint
 
 
 def _no_such_choice(error: MissingConfigException) -> UserError:
