@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -123,6 +124,16 @@ def describe_interruption(interruption: BaseException) -> str:
 
 def _interruption(number: int) -> BaseException:
     return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+
+
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Within, relative paths count from `folder`, where this machine has it."""
+    if folder == Path.cwd() or not folder.is_dir():
+        yield
+        return
+    with chdir(folder):
+        yield
 
 
 class _Lossy(io.FileIO):

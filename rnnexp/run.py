@@ -77,7 +77,7 @@ class Job:
                 self.close()
                 return
             info = self.account.joined(self.info())
-            with failure_recorded(info):
+            with failure_recorded(info), process.working_in(info.started_in):
                 experiment = self.experiment or build_experiment(info.settings)
             self.joined = info.of(experiment.task)
             if info.settings["skip_finished"] and (loss := finished_before(self.joined)) is not None:

@@ -1,6 +1,7 @@
 """The root keys and their rules: from a configuration, as Hydra composes it, to plain settings."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,59 @@ def conf_dir() -> Path:
     beside = inside.parent / "conf"
     checkout = (beside / "config.yaml").is_file() and (inside.parent / "pyproject.toml").is_file()
     return beside if checkout else inside / "conf"
+
+
+@contextmanager
+def as_in_job(config: "DictConfig", number: int | None = None) -> Iterator[None]:
+    """Within, interpolations of `config` resolve as in its job: ``${hydra:...}``, too.
+
+    Parameters
+    ----------
+    config : DictConfig
+        As Hydra composes it, with its own node; of a run, a whole sweep, or one job of it.
+    number : int, optional
+        Of the job in a sweep.
+    """
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.core.utils import env_override
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf, open_dict
+
+    hydra, current = config.hydra, HydraConfig.instance()
+    before, read_only = current.cfg, OmegaConf.is_readonly(hydra)
+    OmegaConf.set_readonly(hydra, False)
+    if number is not None:
+        with open_dict(hydra.job):
+            hydra.job.num, hydra.job.id = number, f"{hydra.job.name}_{number}"
+    current.set_config(config)
+    OmegaConf.set_readonly(hydra, False)
+    try:
+        if number is not None or hydra.mode != RunMode.MULTIRUN:  # a sweep as a whole has none
+            folder = Path(hydra.run.dir) if number is None else Path(hydra.sweep.dir, str(hydra.sweep.subdir))
+            with open_dict(hydra.runtime):
+                hydra.runtime.output_dir = str(folder.absolute())
+        with env_override(OmegaConf.to_container(hydra.job.env_set, resolve=True)):
+            yield
+    finally:
+        current.cfg = before
+        OmegaConf.set_readonly(hydra, read_only)
+
+
+def typed_overrides(hydra_config: Any) -> list[str]:
+    """The overrides of a run or job, other than those of Hydra's own settings, as typed: not resolved."""
+    from omegaconf import OmegaConf
+
+    typed: Any = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
+    return [str(text) for text in typed]
+
+
+def with_hydra(config: "DictConfig", hydra_config: Any) -> "DictConfig":
+    """A job's configuration with the node that Hydra takes out of it, so that ``${hydra.job.num}`` resolves."""
+    from omegaconf import open_dict
+
+    with open_dict(config):
+        config["hydra"] = hydra_config
+    return config
 
 
 def check_root(config: "DictConfig") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from rnnexp import process
 from rnnexp.checks import UserError, make_folder, out_of_memory
 from rnnexp.command.hydra_errors import explain
-from rnnexp.settings import Config, check_root
+from rnnexp.settings import Config, as_in_job, check_root, typed_overrides
 
 if TYPE_CHECKING:
     from rnnexp.experiment import Experiment
@@ -46,7 +46,8 @@ class CheckFirst(Callback):
         from rnnexp.sweeps import lifecycle
 
         try:
-            lifecycle.begin(config)
+            with as_in_job(config):
+                lifecycle.begin(config)
         except UserError as error:
             raise SystemExit(error.message()) from None
         except Exception as error:
@@ -57,24 +58,9 @@ class CheckFirst(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Build everything once. SystemExit is the only exception that Hydra lets out of a callback."""
-        from rnnexp.build import build_experiment
-        from rnnexp.tracking.store import check_uri, tracking_uri
-
         try:
-            settings, started_in, found = check_root(config), Path(config.hydra.runtime.cwd), None
-            if settings["resume"] is not None:
-                from rnnexp.resume import check_data, find_run
-
-                CheckFirst.resumption = found = find_run(settings, config.hydra.overrides.task, started_in)
-                settings = found.settings
-                OmegaConf.set_readonly(config.hydra, False)
-                config.hydra.run.dir = str(found.folder)
-            CheckFirst.prepared = experiment = build_experiment(settings)
-            if found is not None:
-                check_data(found, experiment.task)
-            if config.tracking.backend == "mlflow":
-                check_uri(tracking_uri(config.tracking.uri, started_in))
-            make_folder(Path(config.hydra.run.dir))
+            with as_in_job(config):
+                self.prepare(config)
         except UserError as error:
             raise SystemExit(error.message()) from None
         except MemoryError as error:
@@ -82,3 +68,23 @@ class CheckFirst(Callback):
         except Exception:
             process.raise_pending()
             return  # the job will raise it again, where its traceback can be read
+
+    def prepare(self, config: DictConfig) -> None:
+        """Build what a single run needs, and its folder."""
+        from rnnexp.build import build_experiment
+        from rnnexp.tracking.store import check_uri, tracking_uri
+
+        settings, started_in, found = check_root(config), Path(config.hydra.runtime.cwd), None
+        if settings["resume"] is not None:
+            from rnnexp.resume import check_data, find_run
+
+            CheckFirst.resumption = found = find_run(settings, typed_overrides(config.hydra), started_in)
+            settings = found.settings
+            OmegaConf.set_readonly(config.hydra, False)
+            config.hydra.run.dir = str(found.folder)
+        CheckFirst.prepared = experiment = build_experiment(settings)
+        if found is not None:
+            check_data(found, experiment.task)
+        if (tracking := settings["tracking"])["backend"] == "mlflow":
+            check_uri(tracking_uri(tracking["uri"], started_in))
+        make_folder(Path(config.hydra.run.dir))

@@ -15,7 +15,7 @@ from rnnexp.checks import UserError
 from rnnexp.command.check_first import CheckFirst, register
 from rnnexp.command.hydra_errors import check_flags, explain
 from rnnexp.command.quoting import all_readable
-from rnnexp.settings import check_root, conf_dir
+from rnnexp.settings import check_root, conf_dir, typed_overrides, with_hydra
 
 register()
 
@@ -36,8 +36,9 @@ def run_command(config: DictConfig) -> float:
         started_in, folder = Path(hydra_config.runtime.cwd), Path(hydra_config.runtime.output_dir)
         if CheckFirst.resumption is not None:
             return CheckFirst.resumption.info(started_in)
-        choices, overrides = hydra_config.runtime.choices, hydra_config.overrides.task
-        return make_run_info(check_root(config), choices, overrides, folder, started_in)
+        choices, overrides = hydra_config.runtime.choices, typed_overrides(hydra_config)
+        settings = check_root(with_hydra(config, hydra_config))
+        return make_run_info(settings, choices, overrides, folder, started_in)
 
     try:
         return run_jobs([Job(info, experiment=CheckFirst.prepared)])[0]

@@ -18,7 +18,7 @@ from rnnexp.checks import InvalidValue, UserError, integer, one_of, show
 from rnnexp.command.check_first import register
 from rnnexp.command.hydra_errors import explain
 from rnnexp.command.quoting import all_readable
-from rnnexp.settings import check_root, conf_dir
+from rnnexp.settings import as_in_job, check_root, conf_dir
 
 #: Steps of a stream that are shown.
 STREAM_STEPS = 40
@@ -121,7 +121,10 @@ def task_settings(name: str, overrides: Sequence[str], config_dir: str | None) -
         raise UserError(f"cannot parse the argument {wrong!r}", "settings are written key=value, as in task.length=20")
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return check_root(compose("config", overrides=[f"task={name}", *all_readable(overrides), *own]))
+            given = [f"task={name}", *all_readable(overrides), *own]
+            config = compose("config", overrides=given, return_hydra_config=True)
+            with as_in_job(config):
+                return check_root(config)
     except UserError:
         raise
     except Exception as error:

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from hydra.core.global_hydra import GlobalHydra
@@ -14,7 +15,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from rnnexp.checks import InvalidValue, UserError
-from rnnexp.settings import check_root
+from rnnexp.settings import as_in_job, check_root, typed_overrides
 
 #: Sweepers whose jobs are known before the first one runs.
 KNOWN_BEFOREHAND = "BasicSweeper"
@@ -24,7 +25,8 @@ def parsed(config: DictConfig) -> list[Override]:
     """The overrides of a multirun, those that its sweeper's settings add included; the last one for a key counts."""
     loader = GlobalHydra.instance().config_loader()
     given = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides([*given, *config.hydra.overrides.task])
+    typed = [*given, *typed_overrides(config.hydra)]
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides(typed)
     return list({override.get_key_element(): override for override in overrides}.values())
 
 
@@ -83,8 +85,8 @@ def given_as(override: Override) -> str:
     return str(override.input_line).partition("=")[2]
 
 
-def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> None:
-    """Build every job once, those that differ in their seed only together.
+def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> list[dict[str, Any]]:
+    """Build every job once, those that differ in their seed only together; the settings of each.
 
     Other errors of a class are left for its job to report, unless every job raises one.
 
@@ -95,10 +97,11 @@ def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> None:
     """
     from rnnexp.build import build_experiment  # late: refusals of Hydra's need not wait for NumPy
 
-    composer, seen, faults = composer_of(config), set(), []
-    for job in jobs:
+    composer, seen, faults, every = composer_of(config), set(), [], []
+    for number, job in enumerate(jobs):
         try:
-            settings = composer.job(job).settings
+            settings = composer.job(job, number).settings
+            every.append(settings)
             key = json.dumps({**settings, "seed": 0, "run_name": None}, sort_keys=True, default=str)
             if key not in seen:
                 seen.add(key)
@@ -113,6 +116,7 @@ def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> None:
             faults.append(error)
     if faults and len(faults) == len(seen):
         raise faults[0]
+    return every
 
 
 def check_count(count: int, most: int) -> None:
@@ -130,6 +134,7 @@ class ComposedJob(NamedTuple):
     settings: dict[str, Any]
     choices: dict[str, Any]
     overrides: list[str]
+    folder: Path
 
 
 class Composer:
@@ -137,19 +142,22 @@ class Composer:
 
     def __init__(self, master: DictConfig) -> None:
         self.master = master
-        self._jobs: dict[tuple[str, ...], ComposedJob] = {}
+        str(master.hydra.sweep.dir)  # its time is kept from here on, for the jobs as well
+        self._jobs: dict[tuple[int, *tuple[str, ...]], ComposedJob] = {}
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The configuration of a job, as Hydra's own launchers compose it."""
         return GlobalHydra.instance().config_loader().load_sweep_config(self.master, list(overrides))
 
-    def job(self, overrides: Sequence[str]) -> ComposedJob:
-        """What a job runs."""
-        key = tuple(overrides)
+    def job(self, overrides: Sequence[str], number: int) -> ComposedJob:
+        """What the job of this number runs."""
+        key = (number, *overrides)
         if key not in self._jobs:
             config = self.compose(overrides)
-            task = list(config.hydra.overrides.task)
-            self._jobs[key] = ComposedJob(check_root(config), dict(config.hydra.runtime.choices), task)
+            with as_in_job(config, number):
+                settings, folder = check_root(config), Path(config.hydra.runtime.output_dir)
+            task = typed_overrides(config.hydra)
+            self._jobs[key] = ComposedJob(settings, dict(config.hydra.runtime.choices), task, folder)
         return self._jobs[key]
 
 

@@ -24,7 +24,7 @@ from rnnexp.records import (
 from rnnexp.redaction import describe_error, redact_setting, redact_text
 from rnnexp.run import Account, Job, run_jobs
 from rnnexp.run_info import RunInfo, make_run_info
-from rnnexp.settings import check_root
+from rnnexp.settings import check_root, typed_overrides, with_hydra
 
 
 class RunningJob(Account):
@@ -119,9 +119,13 @@ class RunningJob(Account):
 
 def run_job(config: Any, hydra_config: Any) -> float:
     """One job as Hydra's launchers run it: composed by Hydra, in this or another process."""
-    overrides = list(hydra_config.overrides.task)
+    overrides = typed_overrides(hydra_config)
     folder, cwd = Path(hydra_config.runtime.output_dir), Path(hydra_config.runtime.cwd)
     # From where the command was started: with hydra.job.chdir=true the job is somewhere else.
     running = RunningJob((cwd / hydra_config.sweep.dir).resolve(), int(hydra_config.job.num), overrides)
     choices = hydra_config.runtime.choices
-    return run_jobs([Job(lambda: make_run_info(check_root(config), choices, overrides, folder, cwd), running)])[0]
+
+    def info() -> RunInfo:
+        return make_run_info(check_root(with_hydra(config, hydra_config)), choices, overrides, folder, cwd)
+
+    return run_jobs([Job(info, running)])[0]

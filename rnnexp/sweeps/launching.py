@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig
 
 from rnnexp.checks import UserError, integer
 from rnnexp.run import Job, run_jobs
@@ -37,22 +37,10 @@ class Jobs:
 
     def info(self, index: int) -> RunInfo:
         """The description of a job, whose folder is made; `UserError` if its configuration is refused."""
-        overrides = self.overrides[index]
-        job, folder = self.composer.job(overrides), self._folder(index)
-        folder.mkdir(parents=True, exist_ok=True)
+        job = self.composer.job(self.overrides[index], self.first + index)
+        job.folder.mkdir(parents=True, exist_ok=True)
         started_in = Path(self.composer.master.hydra.runtime.cwd)
-        return make_run_info(job.settings, job.choices, job.overrides, folder, started_in)
-
-    def _folder(self, index: int) -> Path:
-        number = self.first + index
-        sweep: Any = OmegaConf.to_container(self.composer.master.hydra.sweep, resolve=False)
-        if sweep["subdir"] == "${hydra.job.num}":  # the default, which does not depend on the job
-            return self.sweep_folder / str(number)
-        config = self.composer.compose(self.overrides[index])
-        with open_dict(config.hydra.job):
-            config.hydra.job.num = number
-            config.hydra.job.id = f"{config.hydra.job.name}_{number}"
-        return self.sweep_folder / str(config.hydra.sweep.subdir)
+        return make_run_info(job.settings, job.choices, job.overrides, job.folder, started_in)
 
     def running(self, index: int) -> RunningJob:
         """The record of a job."""

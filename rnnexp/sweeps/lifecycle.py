@@ -15,8 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from rnnexp import process
 from rnnexp.checks import InvalidValue, UserError, integer, make_folder
-from rnnexp.records import JOBS_FOLDER, STOP_FILE, JobRecord, Sweep, load_jobs
+from rnnexp.records import JOBS_FOLDER, STOP_FILE, JobRecord, Sweep, load_jobs, typed
 from rnnexp.redaction import redact_setting, redact_text
+from rnnexp.settings import flat, typed_overrides
 from rnnexp.sweeps.composition import check_all, check_count, known_jobs, swept_keys, trials
 from rnnexp.sweeps.watching import Watch, watch
 
@@ -24,6 +25,8 @@ from rnnexp.sweeps.watching import Watch, watch
 MOST_WITH_FIGURES = 20
 #: Settings of Hydra's sweepers and launchers that count; below zero, a launcher's means all cores but some.
 COUNTS = {"sweeper": ("max_batch_size", "n_trials", "n_jobs"), "launcher": ("n_jobs", "max_copies")}
+#: What all jobs of a sweep have in common.
+SHARED = ("tracking", "tracking.experiment", "tracking.uri", "max_jobs", "fail_fast")
 #: Seconds that interrupted workers have to close their records.
 PATIENCE = 10.0
 
@@ -91,11 +94,9 @@ def begin(config: DictConfig) -> None:
     if config.resume is not None or "resume" in keys:
         hint = "give it without -m; skip_finished=true with the command of a sweep runs what is missing of it"
         raise InvalidValue("resume", config.resume or "several values", "null in a sweep", hint)
-    for key in ("tracking", "tracking.experiment", "tracking.uri", "max_jobs", "fail_fast"):
+    for key in SHARED:
         if key in keys:
             raise InvalidValue(key, "several values", "one value for the whole sweep", "give each value a sweep")
-    tracking, cwd = config.tracking, Path(config.hydra.runtime.cwd)
-    uri = tracking_uri(tracking.uri, cwd) if tracking.backend == "mlflow" else None
     for place, name in ((place, name) for place, names in COUNTS.items() for name in names):
         number = config.hydra[place].get(name)
         if number is not None and not (place == "launcher" and isinstance(number, int) and number < 0):
@@ -103,12 +104,18 @@ def begin(config: DictConfig) -> None:
     known, most = known_jobs(config), integer("max_jobs", config.max_jobs, at_least=1)
     if known is None:
         check_count(config.hydra.sweeper.get("n_trials") or 1, most)
-        check_all(config, trials(config))
+        each = check_all(config, trials(config))
     else:
         count, every = known
         check_count(count, most)
         jobs = list(every)
-        check_all(config, jobs)
+        each = check_all(config, jobs)
+    for key, text in typed(typed_overrides(config.hydra)).items():  # as with ${hydra:job.num} in it
+        if key in SHARED and "${" in text and len({flat(settings)[key] for settings in each}) > 1:
+            raise InvalidValue(key, "several values", "one value for the whole sweep", "give each value a sweep")
+    tracking, cwd = config.tracking, Path(config.hydra.runtime.cwd)
+    uri = tracking_uri(tracking.uri, cwd) if tracking.backend == "mlflow" else None
+    names = {settings["run_name"] for settings in each}
     folder = Path(config.hydra.sweep.dir).resolve()
     taken = UserError(f"the folder {folder} holds the jobs of another sweep", "give another hydra.sweep.dir")
     if (folder / JOBS_FOLDER).exists():
@@ -132,7 +139,7 @@ def begin(config: DictConfig) -> None:
         id=uuid.uuid4().hex[:12],
         folder=folder,
         keys=keys,
-        overrides=[redact_setting(text) for text in config.hydra.overrides.task],
+        overrides=[redact_setting(text) for text in typed_overrides(config.hydra)],
         fail_fast=bool(config.fail_fast),
         figures=len(jobs) <= MOST_WITH_FIGURES if figures is None else bool(figures),
         folder_given=any("hydra.sweep.dir=" in str(text) for text in to_hydra),
@@ -140,7 +147,7 @@ def begin(config: DictConfig) -> None:
     )
     recorder = None
     if store is not None:
-        recorder = SweepRun(store, sweep, run_name=config.run_name, count=len(jobs))
+        recorder = SweepRun(store, sweep, run_name=names.pop() if len(names) == 1 else None, count=len(jobs))
         sweep.parent, sweep.experiment = recorder.id, store.experiment
     sweep.save()
     current = RunningSweep(sweep, jobs, recorder, watch(config, folder))

@@ -1,5 +1,6 @@
 """Trains jobs of a sweep as one stacked network, as many as are worth it."""
 
+from rnnexp import process
 from rnnexp.build import build_experiment
 from rnnexp.run import Job, run_jobs
 from rnnexp.run_info import RunInfo
@@ -27,7 +28,8 @@ def stack_size(info: RunInfo, max_copies: int | None) -> int:
     if max_copies is not None:
         return max_copies
     try:
-        experiment = build_experiment(info.settings)
+        with process.working_in(info.started_in):
+            experiment = build_experiment(info.settings)
     except Exception:  # the job reports it
         return 1
     return max(1, min(MOST_COPIES, CACHE // bytes_per_copy(experiment.run())))
