@@ -210,15 +210,17 @@ class History:
         return [Point(name, value, step) for name, curve in self.curves.items() for step, value in curve]
 
     def norm_rows(self) -> list[dict[str, Any]]:
-        """One row per study, state and lag: the mean norm, and the 5 %, 50 % and 95 % quantiles over the sequences.
+        """One row per study, state and lag: the mean norm, its log10 over that at lag 0, and quantiles.
 
-        The state is h (of all layers together), c, or layer1, layer2, ... (h of one layer of a stack).
+        These are 5 %, 50 % and 95 % over the sequences. The state is h (of all layers together), c, or layer1, layer2,
+        ... (h of one layer of a stack).
         """
         return [
             {
                 "step": step,
                 "lag": lag,
                 "norm": norm,
+                "log10_relative": relative,
                 "q05": low,
                 "median": middle,
                 "q95": high,
@@ -226,8 +228,8 @@ class History:
             }
             for step, study in self.studies
             for name, norms in norms_by_name(study).items()
-            for lag, (norm, low, middle, high) in enumerate(
-                zip(norms.mean.tolist(), *norms.quantiles(0.05, 0.5, 0.95).tolist(), strict=True)
+            for lag, (norm, relative, low, middle, high) in enumerate(
+                np.stack([norms.mean, norms.log10_relative, *norms.quantiles(0.05, 0.5, 0.95)], axis=1).tolist()
             )
         ]
 
@@ -256,7 +258,6 @@ def state_label(name: str) -> str:
 
 
 def log10_by_lag(norms: NormsByLag) -> list[tuple[int, float]]:
-    """(lag, log10 of the mean norm) where the norm is finite and not zero."""
-    return [
-        (lag, math.log10(norm)) for lag, norm in enumerate(norms.common.tolist()) if math.isfinite(norm) and norm > 0
-    ]
+    """(lag, log10 of the mean norm over that at lag 0) at the common lags, where both are finite and not zero."""
+    relative = norms.log10_relative[: len(norms.common)].tolist()
+    return [(lag, value) for lag, value in enumerate(relative) if math.isfinite(value)]

@@ -157,6 +157,8 @@ def test_the_gradient_figure_shows_each_curve_by_its_label(trained):
     assert list(drawn["bptt_length=2"].get_xdata()) == [1.5, 1.5]
     assert figure.axes[0].get_yscale() == "log"
     assert rnnexp.plot.gradient_by_lag(norms).axes[0].get_legend() is None
+    (relative,) = rnnexp.plot.gradient_by_lag(norms, relative=True).axes[0].lines
+    assert np.allclose(relative.get_ydata(), norms.mean / norms.mean[0])
 
 
 def test_norms_of_zero_are_left_out(trained):

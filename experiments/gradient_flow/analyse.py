@@ -79,7 +79,9 @@ def draw(table: pd.DataFrame, curves: dict[str, list[float]]) -> Figure:
             continue
         mean = np.mean([curves[run] for run in chosen["run"]], axis=0)
         inits.plot(mean, dash, color=COLORS[name], linewidth=2, label=name)
-    inits.set(xlabel="lag (steps)", ylabel="log10 of the norm", title="tanh, gain 1: three initialisers")
+    inits.set(
+        xlabel="lag (steps)", ylabel="log10 of the norm over that at lag 0", title="tanh, gain 1: three initialisers"
+    )
 
     for axes in (book, gains, inits):
         axes.grid(alpha=0.3)

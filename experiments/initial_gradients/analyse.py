@@ -30,7 +30,7 @@ def label(run: pd.Series) -> str:
 
 
 def recorded(study: RecipeRuns) -> pd.DataFrame:
-    """One row a curve: network, seed, when, and log10 of ||dC/dh_t|| by lag."""
+    """One row a curve: network, seed, when, and log10 of ||dC/dh_t|| over that at the last step, by lag."""
     rows = []
     for run, settings in study.table.iterrows():
         curves = {label(settings): "gradient_by_lag"}
@@ -57,7 +57,7 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, updates: int) -> Figure:
-    """||dC/dh_t|| over the time step t, before training and after it; the mean of the logarithms over the seeds."""
+    """||dC/dh_t|| / ||dC/dh_T|| over the time step t, before training and after it; the mean of the logarithms over the seeds."""
     figure = Figure(figsize=(11, 4.2), dpi=100, layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     titles = {"first": TIMES["first"], "last": f"after {updates} updates"}
@@ -72,7 +72,7 @@ def draw(table: pd.DataFrame, updates: int) -> Figure:
             axes.fill_between(step, curves.min(axis=1), curves.max(axis=1), color=color, alpha=0.12)
         axes.set(xlabel="time step t", title=title)
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("log10 of ||dC/dh_t||")
+    panels[0].set_ylabel("log10 of ||dC/dh_t|| over ||dC/dh_T||")
     panels[1].legend(frameon=False, fontsize=9, loc="lower right")
     return figure
 

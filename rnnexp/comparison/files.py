@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from rnnexp.comparison.effects import (
+    DECAY_FIT,
     DECAY_RATE,
     LOSS,
     NULL,
@@ -22,7 +23,10 @@ from rnnexp.pages import render
 from rnnexp.plot.axes import save_figure
 
 #: Metrics beside the compared one in the table of the page; ``sweep.csv`` has all.
-SHOWN = ("final/eval/loss", "final/eval/accuracy", "final/eval/error", DECAY_RATE, "final/gradient/log10_ratio")
+SHOWN = (
+    *("final/eval/loss", "final/eval/accuracy", "final/eval/error"),
+    *(DECAY_RATE, DECAY_FIT, "final/gradient/log10_ratio"),
+)
 
 
 def write_comparison(
@@ -43,7 +47,7 @@ def write_comparison(
         Indexed by run id; one row a run with `name`, `status`, the parameters in `keys`, and metrics ``final/...``.
         Runs that are not FINISHED or SKIPPED, or have no finite `metric`, are left out of every mean and counted.
     curves : mapping of str to Series
-        By run id, log10 of the gradient's norm by lag; may lack runs.
+        By run id, log10 of the gradient's norm by lag, over that at lag 0; may lack runs.
     folder : Path
         Created if missing; files of the same names are replaced.
     keys : sequence of str

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rnnexp.comparison.effects import (
+    DECAY_FIT,
     DECAY_RATE,
     NULL,
     SEED,
@@ -26,6 +27,7 @@ from rnnexp.comparison.effects import (
     without_runs,
 )
 from rnnexp.comparison.key_axis import WIDE, KeyAxis, label_text
+from rnnexp.gradients.shape import LINE
 from rnnexp.plot.axes import BLACK, BLUE, axes_with, legend
 from rnnexp.plot.gradient_plots import LAG, looks
 
@@ -33,7 +35,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GREY = "#777777"
+RELATIVE = r"$\log_{10}(\|dL_T/dh_{T-\mathrm{lag}}\|\,/\,\|dL_T/dh_T\|)$"
 CROSS = "\N{MULTIPLICATION SIGN}:"
+#: Where hollow markers have a meaning of their own: for colours that are repeated.
+OTHER_MARKERS = {"o": "D", "s": "P", "^": "X", "v": "*"}
 #: Lines that can be distinguished; beyond that only means over the other keys are drawn.
 MOST_LINES = 8
 MOST_CURVES = 12
@@ -59,15 +64,20 @@ def comparison_figures(
     for key, name in names.items():
         caption = f"{metric_label(metric, unit)} against {key}."
         figures[name] = (_by_key(table, keys, key, metric, unit, title), caption)
-    drawn = {run: curves[run] for run in values.dropna().index if run in curves and len(curves[run])}
+    # Runs of earlier versions have absolute norms; relative ones are 0 at lag 0 already.
+    drawn = {run: curves[run] - curves[run].loc[0] for run in values.dropna().index if 0 in curves.get(run, ())}
     if drawn:
         caption = (
-            "log10 of the gradient norm of the last scored loss with respect to each earlier state, after training."
+            "log10 of the gradient norm of the last scored loss with respect to each earlier state, over that at lag 0,"
+            " after training."
         )
         figures["gradient_by_lag.png"] = (_by_lag(table, drawn, keys, ranked, metric, title), caption)
     rates = usable_values(table, DECAY_RATE)
     if metric != DECAY_RATE and (rates.notna() & values.notna()).any():
-        caption = f"{metric_label(metric, unit)} against the gradient's decay rate; each point is a run."
+        caption = (
+            f"{metric_label(metric, unit)} against the gradient's decay rate; each point is a run, hollow where its"
+            " curve by lag is not a line."
+        )
         figures[f"{stem}_by_decay_rate.png"] = (_by_rate(table, rates, values, ranked, metric, unit, title), caption)
     return figures
 
@@ -194,8 +204,8 @@ def _by_lag(
     metric: str,
     title: str,
 ) -> "Figure":
-    """Mean of log10 of the norm by lag, a curve for each combination of the keys."""
-    figure, axes = axes_with(label_text(title, 200), LAG, r"$\log_{10}\,\|dL_T/dh_{T-\mathrm{lag}}\|$", integer=True)
+    """Mean of log10 of the norm by lag over that at lag 0, a curve for each combination of the keys."""
+    figure, axes = axes_with(label_text(title, 200), LAG, RELATIVE, integer=True)
     own = table.loc[list(curves)]
     settings = [key for key in keys if key != SEED]
     members: dict[tuple[Level, ...], list[str]] = {}
@@ -265,30 +275,39 @@ def _by_rate(
     figure, axes = axes_with(label_text(title, 200), label, label_text(metric_label(metric, unit), 90))
     both = rates.notna() & values.notna()
     without = int((values.notna() & ~both).sum())
-    rates, values = rates[both], values[both]
+    rates, values, lines = rates[both], values[both], usable_values(table, DECAY_FIT)[both] >= LINE
     key = ranked[0] if ranked else None
     column = levels(table[both], key) if key is not None else []
     kinds = sorted(set(column), key=by_level)
     if key is not None and 1 < len(kinds) <= MOST_LINES:
-        for kind, look in zip(kinds, _looks(), strict=False):
+        for kind, look in zip(kinds, looks(), strict=False):
             own = [value == kind for value in column]
-            style = {"color": look["color"], "marker": look["marker"], "facecolors": look["markerfacecolor"]}
-            axes.scatter(rates[own], values[own], s=26, alpha=0.8, label=label_text(show_level(kind)), **style)
+            marker = look["marker"] if look["linestyle"] == "-" else OTHER_MARKERS[look["marker"]]
+            style = {"color": look["color"], "marker": marker, "s": 26, "alpha": 0.8}
+            axes.scatter([], [], label=label_text(show_level(kind)), **style)
+            _filled_if_line(axes, rates[own], values[own], lines[own], **style)
         _legend(figure, axes, label_text(key))
     else:
-        axes.scatter(rates, values, s=22, color=BLUE, alpha=0.7)
+        _filled_if_line(axes, rates, values, lines, s=22, color=BLUE, alpha=0.7)
     low, high = min(0.0, float(rates.min())), max(0.0, float(rates.max()))
     room = 0.2 * (high - low) or 0.1
     axes.set_xlim(low - room, high + room)
     axes.margins(y=0.15)
     axes.axvline(0.0, color=BLACK, linewidth=1.0, linestyle="--")
-    for text, side in (("vanishing ", "right"), (" exploding", "left")):
+    for text, side in (("line falls ", "right"), (" line rises", "left")):
         axes.text(0.0, 0.02, text, transform=axes.get_xaxis_transform(), ha=side, va="bottom", fontsize=9, color=GREY)
     if values.min() > 0 and values.max() / values.min() > WIDE_METRIC:
         axes.set_yscale("log")
     missing = f"{without} of the included runs have no decay rate." if without else ""
-    _note(figure, missing, left_out(table, metric))
+    hollow = f"Hollow: the curve by lag is not a line (decay_fit below {LINE})." if not lines.all() else ""
+    _note(figure, hollow, missing, left_out(table, metric))
     return figure
+
+
+def _filled_if_line(axes: Any, rates: pd.Series, values: pd.Series, lines: pd.Series, **style: Any) -> None:
+    """Points, hollow where the curve that the rate was fitted to is not a line."""
+    axes.scatter(rates[lines], values[lines], **style)
+    axes.scatter(rates[~lines], values[~lines], facecolors="white", edgecolors=style.pop("color"), **style)
 
 
 def file_names(keys: Sequence[str], stem: str, taken: Sequence[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnexp.gradients import shape
 from rnnexp.layers import CRITERIA, Network
 from rnnexp.layers.base import row_norms
 from rnnexp.tasks import Batch
@@ -74,7 +75,16 @@ class NormsByLag:
     @cached_property
     def usable(self) -> NDArray[np.bool_]:
         """Which of the common lags have a mean norm with a logarithm."""
-        return np.isfinite(self.common) & (self.common > 0)
+        return shape.usable(self.common)
+
+    @cached_property
+    def log10_relative(self) -> Array:
+        """log10(mean norm / mean norm at lag 0) at every lag, (L,); NaN where one of them has no logarithm."""
+        logs = np.full(len(self.mean), np.nan)
+        known = shape.usable(self.mean)
+        logs[known] = np.log10(self.mean[known])
+        relative: Array = logs - logs[:1]
+        return relative
 
     @property
     def log10_ratio(self) -> float:
@@ -96,9 +106,35 @@ class NormsByLag:
     def decay_rate(self) -> float:
         """Slope of ln ||dL_T/dh_t|| per step back in time, by least squares over all common lags with a norm > 0.
 
-        Natural logarithm per step: negative is vanishing, positive exploding. NaN with fewer than two such lags.
+        Natural logarithm per step. NaN with fewer than two such lags. Any curve has one; whether it is a line, and may
+        be called vanishing or exploding, is for `decay_fit` and `verdict` to say.
         """
-        return log_slope(self.common)
+        return shape.fitted_line(self.common)[0]
+
+    @property
+    def fitted(self) -> Array:
+        """The norms on the fitted line at the common lags."""
+        slope, start = shape.fitted_line(self.common)
+        line: Array = np.exp(start + slope * np.arange(len(self.common)))
+        return line
+
+    @property
+    def decay_fit(self) -> float:
+        """How much of the curve the fitted line explains, from 0 to 1: 1 - r / (s + (ln 2 / 2)^2).
+
+        r is the mean squared residual of the ln of the norms, s their variance (`shape.line_fit`); a level curve has 1.
+        """
+        return shape.line_fit(self.common)
+
+    @property
+    def verdict(self) -> str:
+        """``kept``, ``vanishing``, ``exploding``, ``not a line`` or ``undefined``, as `shape.verdict` says."""
+        return shape.verdict(self.common)
+
+    @property
+    def phases(self) -> str:
+        """What the norm does with the lag, such as "falls to lag 5, then rises"."""
+        return shape.phases(self.common)
 
     @property
     def half_life(self) -> float:
@@ -127,16 +163,6 @@ class NormsByLag:
             return float("nan")
         whole = length is None or length >= len(self.per_sequence) - 1
         return 1.0 if whole else float(mean[:length].sum() / total)
-
-
-def log_slope(values: Array) -> float:
-    """Least-squares slope of ln `values` against their index, over the finite ones > 0; NaN if fewer than two."""
-    usable = np.isfinite(values) & (values > 0)
-    if usable.sum() < 2:
-        return float("nan")
-    at, logs = np.flatnonzero(usable).astype(float), np.log(values[usable])
-    at -= at.mean()
-    return float((at @ (logs - logs.mean())) / (at @ at))
 
 
 def last_scored(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

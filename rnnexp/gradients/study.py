@@ -75,6 +75,7 @@ class Study:
         values = {
             "gradient/log10_ratio": self.norms.log10_ratio,
             "gradient/decay_rate": self.norms.decay_rate,
+            "gradient/decay_fit": self.norms.decay_fit,
             "gradient/half_life": self.norms.half_life,
             "gradient/horizon": float(self.norms.horizon),
             "gradient/seen_by_window": self.seen_by_window,
@@ -91,6 +92,7 @@ class Study:
         for name, norms in self.others.items():
             values[f"gradient_{name}/log10_ratio"] = norms.log10_ratio
             values[f"gradient_{name}/decay_rate"] = norms.decay_rate
+            values[f"gradient_{name}/decay_fit"] = norms.decay_fit
         values.update({f"gate/{name}": mean for name, mean in self.gates.items()})
         if self.bias is not None:
             values["gradient/truncation_cosine"] = self.bias.cosine

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnexp.gradients.norms import QUIET, log_slope, loss_gradient
+from rnnexp.gradients.norms import QUIET, loss_gradient
+from rnnexp.gradients.shape import fitted_line
 from rnnexp.layers import CRITERIA, Network
 from rnnexp.layers.base import Array, row_norms
 from rnnexp.tasks import Batch
@@ -213,7 +214,7 @@ def adaptive_window(norms: NDArray[np.float64], tolerance: float = 0.1, start: i
     reach = int(np.argmin(usable)) if not usable.all() else len(norms)
     phi = norms[:reach]
     tau = len(phi) // 10 if start is None else min(start, max(len(phi) - 1, 0))
-    slope = log_slope(phi[tau:])
+    slope, _ = fitted_line(phi[tau:])
     beta = float(np.exp(slope)) if np.isfinite(slope) else float("nan")
     windows = np.arange(1, len(norms) + 1)
     if not beta < 1.0:

@@ -178,7 +178,7 @@ class TimeGRU(TimeGated):
         """z_{t+1} dh_{t+1} + sum_g dgates_{t+1} Wh_g^T."""
         dh, before = self._dstates[0][1:], through[0][:-1]
         np.multiply(self._gates()[1], dh, out=before)
-        self._through_gates(self._steps("dgates", dh.shape, dh.dtype, slabs=4)[:3], before)
+        self._through_gates(list(self._steps("dgates", dh.shape, dh.dtype, slabs=4)[:3]), before)
 
 
 def _slopes(gates: Array, reset: Array, h_prev: Array, out: Array) -> None:

@@ -194,7 +194,7 @@ class TimeLSTM(TimeGated):
     def _through_next_step(self, through: State) -> None:
         """sum_g dgates_{t+1} Wh_g^T, and f_{t+1} dc_{t+1} with all of dc_{t+1}."""
         dc = self._dstates[1][1:]
-        self._through_gates(self._steps("dgates", dc.shape, dc.dtype, slabs=4), through[0][:-1])
+        self._through_gates(list(self._steps("dgates", dc.shape, dc.dtype, slabs=4)), through[0][:-1])
         np.multiply(self._gates()[2], dc, out=through[1][:-1])
 
 

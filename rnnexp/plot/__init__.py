@@ -36,6 +36,7 @@ def gradient_by_lag(
     norms: NormsByLag | Study | Mapping[str, NormsByLag | Study],
     *,
     bptt_length: int | None = None,
+    relative: bool = False,
     title: str = "The gradient on its way back",
 ) -> "Figure":
     """||dL_T/dh_{T-lag}|| against the lag on a log scale, one curve each: a straight line falls by its decay rate.
@@ -44,12 +45,16 @@ def gradient_by_lag(
     ----------
     norms : NormsByLag or Study, or a mapping of labels to them
         Norms that are zero or not finite have no place on a log scale, and are left out.
+    relative : bool
+        Divide each curve by its norm at lag 0, so that the size of the loss does not count.
     """
     curves = norms if isinstance(norms, Mapping) else {"": norms}
-    figure, axes = axes_with(title, LAG, f"{NORM} (log scale)", integer=True, log=True)
+    figure, axes = axes_with(
+        title, LAG, f"{NORM} ({'over that at lag 0' if relative else 'log scale'})", integer=True, log=True
+    )
     for (label, given), look in zip(curves.items(), looks(), strict=False):
         one = given.norms if isinstance(given, Study) else given
-        plot_positive(axes, one.common, label=label, **look)
+        plot_positive(axes, one.common / one.common[0] if relative else one.common, label=label, **look)
     if bptt_length is not None:
         axes.axvline(bptt_length - 0.5, color="black", linestyle="-.", linewidth=1.0, label=f"{bptt_length=}")
     if bptt_length is not None or any(curves):

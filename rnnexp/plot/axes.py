@@ -15,23 +15,28 @@ BLACK, ORANGE, BLUE, GREEN = "#000000", "#E69F00", "#0072B2", "#009E73"
 
 
 def axes_with(
-    title: str, xlabel: str, ylabel: str, *, integer: bool = False, log: bool = False
+    title: str, xlabel: str, ylabel: str, *, integer: bool = False, log: bool = False, beside: str = ""
 ) -> tuple["Figure", Any]:
-    """A figure with one pair of axes, titled and labelled; x can have integer ticks only, y a log scale."""
+    """A figure with one pair of axes, titled and labelled; x can have integer ticks only, y a log scale.
+
+    With a label `beside`, there is a second pair to the right of it, and both are returned.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 4.0), dpi=110, layout="constrained")
-    axes: Any = figure.subplots()
-    axes.set_title(textwrap.fill(title, 70), fontsize=11 if len(title) < 70 else 9)
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    if integer:
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    if log:
-        axes.set_yscale("log")
-    return figure, axes
+    figure = Figure(figsize=(10.4 if beside else 6.4, 4.0), dpi=110, layout="constrained")
+    pairs: Any = figure.subplots(1, 2 if beside else 1, squeeze=False)[0]
+    titled = figure.suptitle if beside else pairs[0].set_title
+    titled(textwrap.fill(title, 70), fontsize=11 if len(title) < 70 else 9)
+    for axes, label in zip(pairs, (ylabel, beside), strict=False):
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        if integer:
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        if log:
+            axes.set_yscale("log")
+    return figure, pairs if beside else pairs[0]
 
 
 def legend(axes: Any, **options: Any) -> None:

@@ -41,8 +41,11 @@ def first_and_last(history: History) -> Iterator[tuple[Study, str, dict[str, Any
 
 
 def norms_figure(history: History, title: str, bptt_length: int | None) -> "Figure":
-    """||dL_T/dh_t|| against the lag at the first, middle and last study, on a log scale, and where training cuts it."""
-    figure, axes = axes_with(title, LAG, f"{NORM} (log scale)", integer=True)
+    """||dL_T/dh_t|| against the lag at the first, middle and last study, on a log scale, and where training cuts it.
+
+    Beside it the same over the norm at lag 0, and in both the line that is fitted to the last.
+    """
+    figure, panels = axes_with(title, LAG, f"{NORM} (log scale)", integer=True, beside=f"{NORM} over that at lag 0")
     chosen = sorted({0, len(history.studies) // 2, len(history.studies) - 1})
     styles = [(ORANGE, ":", "s"), (GREEN, "--", "^"), (BLUE, "-", "o")][-len(chosen) :]
     for index, (color, dash, marker) in zip(chosen, styles, strict=True):
@@ -51,17 +54,24 @@ def norms_figure(history: History, title: str, bptt_length: int | None) -> "Figu
         if not len(lags):
             continue
         look: dict[str, Any] = {"color": color, "linestyle": dash, "marker": marker, "markersize": 4}
-        plot_positive(axes, study.norms.common, 20, label=f"after {step} updates", **look)
         mean = study.norms.common[lags]
         low, high = study.norms.quantiles(0.05, 0.95)[:, lags]
-        # A quantile may be zero where the mean is not; the band then ends at the smallest norm shown.
-        axes.fill_between(lags, np.maximum(low, mean.min() * 1e-3), high, color=color, alpha=0.15, linewidth=0)
+        for axes, unit in zip(panels, (1.0, mean[0] if lags[0] == 0 else np.nan), strict=True):
+            plot_positive(axes, study.norms.common / unit, 20, label=f"after {step} updates", **look)
+            # A quantile may be zero where the mean is not; the band then ends at the smallest norm shown.
+            low = np.maximum(low, mean.min() * 1e-3)
+            axes.fill_between(lags, low / unit, high / unit, color=color, alpha=0.15, linewidth=0)
+            if index == chosen[-1]:
+                label = f"fitted line: {study.norms.decay_rate:+.3f} per step, fit {study.norms.decay_fit:.2f}"
+                plot_positive(axes, study.norms.fitted / unit, 1, color=BLACK, linewidth=0.8, label=label)
     longest = max((len(study.norms.lags) - 1 for _, study in history.studies), default=0)
-    if bptt_length is not None and bptt_length <= longest:
-        _mark_window(axes, history, bptt_length)
-    if axes.lines:
-        axes.set_yscale("log")
-        legend(axes, title="mean; band: 5 to 95 % of the sequences", title_fontsize=8)
+    for axes in panels:
+        if bptt_length is not None and bptt_length <= longest:
+            _mark_window(axes, history, bptt_length)
+        if axes.lines:
+            axes.set_yscale("log")
+    if panels[0].lines:
+        legend(panels[0], title="mean; band: 5 to 95 % of the sequences", title_fontsize=8)
     return figure
 
 
@@ -95,13 +105,13 @@ def window_figure(history: History, title: str) -> "Figure":
 
 
 def heat_map(history: History, title: str) -> "Figure":
-    """log10 of the mean norm by lag (up) and training step (right)."""
+    """log10 of the mean norm over that at lag 0, by lag (up) and training step (right)."""
     figure, axes = axes_with(title, "parameter updates", LAG)
     lags = max(len(study.norms.common) for _, study in history.studies)
     image = np.full((lags, len(history.studies)), np.nan)
     for column, (_, study) in enumerate(history.studies):
-        usable = study.norms.usable
-        image[np.flatnonzero(usable), column] = np.log10(study.norms.common[usable])
+        common = len(study.norms.common)
+        image[:common, column] = study.norms.log10_relative[:common]
     steps = np.array([step for step, _ in history.studies], float)
     # Cells are centred on their step and lag; a single study gets a cell of its own width.
     middles = (steps[1:] + steps[:-1]) / 2
@@ -113,7 +123,7 @@ def heat_map(history: History, title: str) -> "Figure":
         edges, np.arange(lags + 1) - 0.5, np.ma.masked_invalid(image), cmap="cividis", rasterized=True
     )
     axes.grid(False)
-    figure.colorbar(mesh, ax=axes, label=r"$\log_{10}$ of the mean norm")
+    figure.colorbar(mesh, ax=axes, label=r"$\log_{10}$ of the mean norm over that at lag 0")
     return figure
 
 

@@ -13,11 +13,12 @@ ROUNDING = 5e-4
 
 CAPTIONS = {
     "loss.png": "Loss on training windows and on held-out sequences.",
-    "gradient_by_lag.png": "Gradient norm of the last scored loss with respect to the state at each earlier step.",
+    "gradient_by_lag.png": "Gradient norm of the last scored loss with respect to the state at each earlier step; on "
+    "the right over that at lag 0.",
     "gradient_by_state.png": "The same norm for each state: h and c of an LSTM, or each layer of a stack. Those of one "
     "state alone also count its ways through other states of the same step.",
     "bptt_length.png": "How many steps the gradient of each update was propagated back.",
-    "gradient_over_training.png": "The same norm during training.",
+    "gradient_over_training.png": "The norm over that at lag 0, during training.",
     "gradient_by_time.png": "Gradient norm of the summed losses with respect to each step's state, as in training.",
     "gradient_split.png": "How much of each weight matrix's gradient comes from each lag, over all losses.",
     "eigenvalues.png": "Eigenvalues of the recurrent weights: beyond the circle a linear recurrence would explode.",
@@ -36,16 +37,19 @@ def readings(study: Study, bptt_length: int | None) -> list[str]:
         sentences.append(f"The gradient is {nowhere}: it has no decay rate.")
     else:
         factor = math.log(10.0) / abs(rate) if rate else math.inf
-        within = f"(least squares over lags {fitted[0]} to {fitted[1]})"
-        if abs(rate) * steps < 0.01:
-            sentences.append(f"The norm of the gradient stays the same over {steps} steps {within}.")
-        elif rate < 0:
+        within = f"(least squares over lags {fitted[0]} to {fitted[1]}, fit {norms.decay_fit:.2f})"
+        if norms.verdict == "kept":
+            sentences.append(f"The norm of the gradient stays within a factor of 2 over {steps} steps: it is kept.")
+        elif norms.verdict == "vanishing":
             halving = f"halves every {norms.half_life:.1f} {within}"
             sentences.append(
                 f"The gradient shrinks by a factor of 10 every {factor:.1f} steps and {halving}: it vanishes."
             )
-        else:
+        elif norms.verdict == "exploding":
             sentences.append(f"The gradient grows by a factor of 10 every {factor:.1f} steps {within}: it explodes.")
+        else:
+            sentences.append(f"The norm of the gradient {norms.phases}.")
+            sentences.append(f"It is not a line: the decay rate of {rate:+.3f} per step {within} does not describe it.")
         if not norms.usable.all():
             lost = int((~norms.usable).sum())
             sentences.append(f"At {lost} of {steps + 1} lags it is exactly zero or not finite; these are left out.")
@@ -68,7 +72,7 @@ def readings(study: Study, bptt_length: int | None) -> list[str]:
         )
     bound = study.pascanu_bound
     if math.isfinite(bound) and math.isfinite(rate):
-        meaning = "which is sufficient for vanishing" if bound < -ROUNDING else "which is inconclusive"
+        meaning = "so that the norm must shrink" if bound < -ROUNDING else "which is inconclusive"
         sentences.append(
             f"Pascanu's bound on the growth rate per step is {bound:+.3f}, {meaning}; the measured rate is {rate:+.3f}."
         )

@@ -2,6 +2,7 @@
 
 import math
 
+from rnnexp.gradients import NormsByLag
 from rnnexp.history import History, state_label
 
 
@@ -50,10 +51,7 @@ def gradient(history: History) -> list[str]:
         ratio = f"||dL_T/dh_0|| / ||dL_T/dh_T|| = 10^{norms.log10_ratio:.2f} over"
     lines = [f"gradient            {ratio} {len(norms.common) - 1} steps"]
     if math.isfinite(rate := norms.decay_rate):
-        verdict = "vanishing" if rate < 0 else "exploding"
-        if norms.lag_range and abs(rate) * (norms.lag_range[1] - norms.lag_range[0]) < math.log(2.0):
-            verdict = "nearly level: less than a factor of 2 in all"
-        lines.append(f"decay rate          {rate:+.4f} per step back in time ({verdict})")
+        lines.append(f"decay rate          {rate:+.4f} per step back in time ({_verdict(norms)})")
     for name, other in study.others.items():
         if math.isfinite(other.log10_ratio):
             place = name.replace("layer", "layer ")
@@ -66,6 +64,14 @@ def gradient(history: History) -> list[str]:
         means = ", ".join(f"{name} {mean:.2f}" for name, mean in study.gates.items())
         lines.append(f"gates on average    {means}")
     return lines
+
+
+def _verdict(norms: NormsByLag) -> str:
+    """What the curve of the norms is called, and why."""
+    if norms.verdict == "kept":
+        return "kept: within a factor of 2 at all lags"
+    fit = f"fit {norms.decay_fit:.2f}"
+    return f"not a line, {fit}: it {norms.phases}" if norms.verdict == "not a line" else f"{norms.verdict}, {fit}"
 
 
 def divergence(history: History) -> list[str]:

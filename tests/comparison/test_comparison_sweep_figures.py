@@ -1,4 +1,6 @@
-from compared_runs import LOSS, grid, table_of
+import pandas as pd
+import pytest
+from compared_runs import LOSS, NAN, grid, table_of
 
 from rnnexp.comparison.effects import findings, without_runs
 from rnnexp.comparison.sweep_figures import comparison_figures, file_names
@@ -27,6 +29,49 @@ def test_values_without_a_run_that_counts_are_told_and_marked(tmp_path):
     assert [line.get_xdata().tolist() for line in axes.lines if line.get_marker() == "x"] == [[100000.0, 1000000.0]]
     assert axes.get_xscale() == "log"
     assert "all runs there were left out" in figure.get_supxlabel()
+
+
+def texts(figure):
+    """All that a figure says."""
+    drawn = [text.get_text() for axes in figure.axes for text in axes.texts]
+    legends = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    return " ".join([*drawn, *legends, figure.get_supxlabel(), *(axes.get_xlabel() for axes in figure.axes)])
+
+
+def filled(figure):
+    """Decay rates of the points by whether they are filled."""
+    points = {True: [], False: []}
+    for axes in figure.axes:
+        for drawn in axes.collections:
+            for rate, _ in drawn.get_offsets():
+                points[bool((drawn.get_facecolors()[0, :3] < 1).any())].append(float(rate))
+    return points
+
+
+@pytest.mark.parametrize("keys", [["cell", "seed"], ["seed"]])
+def test_no_side_of_a_chart_calls_a_slope_vanishing_and_what_is_not_a_line_is_hollow(keys):
+    table = table_of([1.0, 2.0, 3.0, 4.0], cell=["a", "a", "b", "b"], seed=[0, 1, 0, 1])
+    table["final/gradient/decay_rate"] = [-0.5, -0.25, 0.25, 0.5]
+    table["final/gradient/decay_fit"] = [0.99, 0.3, 0.94, NAN]
+    figure = comparison_figures(table, {}, "t", keys, LOSS, "")["loss_by_decay_rate.png"][0]
+    assert filled(figure) == {True: [-0.5], False: [-0.25, 0.25, 0.5]}
+    said = texts(figure)
+    assert "vanish" not in said
+    assert "explod" not in said
+    assert "not a line" in said
+    table["final/gradient/decay_fit"] = 1.0
+    assert "not a line" not in texts(comparison_figures(table, {}, "t", keys, LOSS, "")["loss_by_decay_rate.png"][0])
+
+
+def test_curves_of_all_versions_are_drawn_relative_to_lag_0():
+    table = table_of([1.0, 2.0, 3.0], cell=["new", "old", "broken"], seed=[0, 0, 0])
+    curves = {
+        "r0": pd.Series([0.0, -1.0], index=[0, 1]),
+        "r1": pd.Series([-3.0, -5.0], index=[0, 1]),
+        "r2": pd.Series([-3.0], index=[1]),
+    }
+    figure = comparison_figures(table, curves, "t", ["cell", "seed"], LOSS, "")["gradient_by_lag.png"][0]
+    assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == [[0.0, -1.0], [0.0, -2.0]]
 
 
 def test_lines_of_many_keys_can_be_told_apart():

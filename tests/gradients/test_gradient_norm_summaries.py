@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rnnexp.gradients import NormsByLag, norms_by_lag
-from rnnexp.gradients.norms import log_slope
+from rnnexp.gradients.shape import fitted_line
 from rnnexp.layers import CRITERIA, build_network
 from rnnexp.tasks import Batch
 
@@ -200,10 +200,10 @@ def test_a_gradient_that_is_not_finite_counts_as_infinite_not_as_missing(tanh_ne
 
 
 def test_the_slope_of_logarithms():
-    assert log_slope(np.exp(0.3 * np.arange(8) - 5)) == pytest.approx(0.3, rel=1e-13)
+    assert fitted_line(np.exp(0.3 * np.arange(8) - 5))[0] == pytest.approx(0.3, rel=1e-13)
     values = np.exp(np.random.default_rng(0).standard_normal(20))
     values[[0, 4, 5, 19]] = [0.0, INF, NAN, -1.0]
     kept = np.setdiff1d(np.arange(20), [0, 4, 5, 19])
-    assert log_slope(values) == pytest.approx(np.polyfit(kept, np.log(values[kept]), 1)[0], rel=1e-12)
+    assert fitted_line(values)[0] == pytest.approx(np.polyfit(kept, np.log(values[kept]), 1)[0], rel=1e-12)
     for values in ([], [1.0], [0.0, 1.0, NAN]):
-        assert np.isnan(log_slope(np.array(values)))
+        assert np.isnan(fitted_line(np.array(values))[0])

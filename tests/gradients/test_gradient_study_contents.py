@@ -22,6 +22,7 @@ from rnnexp.tasks import Batch
 ALWAYS = {
     "gradient/log10_ratio",
     "gradient/decay_rate",
+    "gradient/decay_fit",
     "gradient/half_life",
     "gradient/horizon",
     "gradient/seen_by_window",
@@ -216,6 +217,7 @@ def test_no_gradient_leaves_undefined_only_what_would_need_one(dtype, length):
     assert undefined <= {
         "gradient/log10_ratio",
         "gradient/decay_rate",
+        "gradient/decay_fit",
         "gradient/half_life",
         "gradient/seen_by_window",
         "gradient/beta",

@@ -51,7 +51,7 @@ def test_table_by_lag_has_quantiles_for_pandas(full_run, artifacts):
     _, run = full_run
     with (artifacts(run) / "gradient_by_lag.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["step", "lag", "norm", "q05", "median", "q95", "state"]
+    assert list(rows[0]) == ["step", "lag", "norm", "log10_relative", "q05", "median", "q95", "state"]
     assert all(float(row["q05"]) <= float(row["median"]) <= float(row["q95"]) for row in rows)
 
 

@@ -20,6 +20,7 @@ SCALARS = {
     "eval/loss_over_baseline",
     "gradient/log10_ratio",
     "gradient/decay_rate",
+    "gradient/decay_fit",
     "gradient/truncation_cosine",
     "gradient/truncation_relative_error",
     "gradient/horizon",
@@ -69,7 +70,8 @@ def test_curve_by_lag_has_the_lag_as_its_step(default_run, curve):
     folder, _, run = default_run
     first, last = (dict(curve(folder, run, f"gradient_by_lag/{which}")) for which in ("first", "last"))
     assert sorted(first) == sorted(last) == list(range(10))  # recall with lag 8: nine steps and the state before
-    assert run.data.metrics["gradient/log10_ratio"] == pytest.approx(last[9] - last[0])
+    assert first[0] == last[0] == 0.0, "relative to the norm at lag 0"
+    assert run.data.metrics["gradient/log10_ratio"] == pytest.approx(last[9])
 
 
 def test_parameters_are_flat_and_plain(default_run):

@@ -236,9 +236,9 @@ def test_the_curves_by_lag_have_the_lag_as_their_step():
         if point.name.startswith("gradient_by_lag/"):
             curves[point.name.removeprefix("gradient_by_lag/")].append((point.step, point.value))
     assert [lag for lag, _ in curves["first"]] == [0, 1, 3]
-    np.testing.assert_allclose([value for _, value in curves["first"]], np.log10([20.0, 2.0, 0.002]), rtol=1e-14)
+    np.testing.assert_allclose([value for _, value in curves["first"]], [0.0, -1.0, -4.0], rtol=1e-14)
     assert [lag for lag, _ in curves["last"]] == [0, 1]
-    np.testing.assert_allclose([value for _, value in curves["last"]], [3.0, 1.0], rtol=1e-14)
+    np.testing.assert_allclose([value for _, value in curves["last"]], [0.0, -2.0], rtol=1e-14)
 
 
 def test_one_study_is_the_first_and_the_last():
@@ -257,14 +257,22 @@ def test_the_logarithms_are_of_the_lags_that_all_sequences_reach():
     assert log10_by_lag(study_of(0.0, 0.0).norms) == []
 
 
+def test_a_small_loss_does_not_look_like_a_gradient_that_vanishes():
+    large, small = (log10_by_lag(study_of(size, 0.5 * size, 0.25 * size).norms) for size in (1.0, 1e-9))
+    np.testing.assert_allclose(large, small, rtol=1e-12)
+    assert log10_by_lag(study_of(INF, 1.0).norms) == [], "nothing is relative to a norm that is not finite"
+
+
 def test_the_table_has_a_row_a_study_and_lag():
     kept = history()
     kept.add(Report(0, study=study_of([1.0, 2.0, 3.0, 6.0], [4.0, 4.0, NAN, 4.0])))
     kept.add(update(7, study=study_of([0.0, 0.0])))
     rows = kept.norm_rows()
     assert [(row["step"], row["lag"]) for row in rows] == [(0, 0), (0, 1), (7, 0)]
-    assert list(rows[0]) == ["step", "lag", "norm", "q05", "median", "q95", "state"]
+    assert list(rows[0]) == ["step", "lag", "norm", "log10_relative", "q05", "median", "q95", "state"]
     assert (rows[0]["norm"], rows[0]["median"]) == (3.0, 2.5)
+    assert (rows[0]["log10_relative"], rows[1]["log10_relative"]) == (0.0, pytest.approx(np.log10(4.0 / 3.0)))
+    assert math.isnan(rows[2]["log10_relative"])
     assert (rows[0]["q05"], rows[0]["q95"]) == (pytest.approx(1.15), pytest.approx(5.55))
     assert [rows[1][name] for name in ("norm", "q05", "median", "q95")] == [4.0] * 4
     assert [rows[2][name] for name in ("norm", "q05", "median", "q95")] == [0.0] * 4
