@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rnnexp import process
 from rnnexp.checks import UserError, make_folder, out_of_memory
+from rnnexp.command import HYDRA_1_3
 from rnnexp.command.hydra_errors import explain
 from rnnexp.settings import Config, as_in_job, check_root, typed_overrides
 
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 
 def register() -> None:
     """Make the schema and the ``${rnnexp.pid:}`` resolver known to Hydra."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    if "schema.yaml" not in ConfigStore.instance().repo:
+        ConfigStore.instance().store(name="schema", node=Config)
+    add: Any = OmegaConf.register_new_resolver if HYDRA_1_3 else OmegaConf.register_resolver
     # Cached in the configuration, so that the workers of a sweep agree on its folder.
-    OmegaConf.register_new_resolver("rnnexp.pid", os.getpid, replace=True, use_cache=True)
+    add("rnnexp.pid", os.getpid, replace=True, use_cache=True)
 
 
 class CheckFirst(Callback):
