@@ -9,6 +9,8 @@ from browsing import chromium_page
 from sweep_helpers import client
 from warm_command import Warm
 
+from rnnexp.command import HYDRA_1_3
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -60,10 +62,14 @@ def command(request):
     return run
 
 
+#: Those of 1.4 to people who use it as 1.3 was used are no fault of the command line.
+HYDRAS_WARNINGS = "error" if HYDRA_1_3 else "ignore"
+
+
 def run_command(folder, *arguments, **environment):
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "HYDRA_"))}
     return subprocess.run(
-        [sys.executable, "-W", "error::UserWarning:hydra", "-m", "rnnexp", *arguments],
+        [sys.executable, "-W", f"{HYDRAS_WARNINGS}::UserWarning:hydra", "-m", "rnnexp", *arguments],
         cwd=folder,
         env={**kept, **environment},
         capture_output=True,

@@ -223,10 +223,11 @@ def child(request):
             os.dup2(os.open(f"{given['printed']}.{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), number)
         os.chdir(given["folder"])
         sys.argv = ["rnnexp", *given["arguments"]]
-        warnings.filterwarnings("error", category=UserWarning, module="hydra")
         from rnnexp.__main__ import main
+        from rnnexp.command import HYDRA_1_3
         from rnnexp.tracking import mlflow_run, run_log
 
+        warnings.filterwarnings("error" if HYDRA_1_3 else "ignore", category=UserWarning, module="hydra")
         run_log.PATIENCE = mlflow_run.SHORTEST_PAUSE = request["patience"]
         run_log.SOON = min(1.0, request["patience"])
         exec(request["before"], {})
