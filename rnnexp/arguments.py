@@ -1,6 +1,7 @@
 """What the companion commands share: a parser, and errors in the same two lines as those of settings."""
 
 import argparse
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -31,6 +32,9 @@ def command_frame() -> Iterator[None]:
     process.outlive_readers()
     try:
         yield
+    except KeyboardInterrupt:
+        process.say("rnnexp: stopped", error=True)
+        raise SystemExit(128 + signal.SIGINT) from None
     except UserError as error:
         message = error.message().replace("tracking.uri=", "--uri ").replace("tracking.uri", "--uri")
         raise SystemExit(message) from None

@@ -43,7 +43,11 @@ class InvalidValue(UserError, ValueError):
 
 def one_line(text: str, width: int = 2000) -> str:
     """Untrusted text as one printable line of at most `width` characters."""
-    text = text if len(text) <= width else f"{text[: width - 3]}..."
+    return printable(text if len(text) <= width else f"{text[: width - 3]}...")
+
+
+def printable(text: str) -> str:
+    """Text as one line that does nothing to a terminal: ESC, a new line and the like are written as in Python."""
     if text.isprintable():
         return text
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)

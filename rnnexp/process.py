@@ -15,6 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from rnnexp.checks import printable
+
 #: Seconds after an interruption during which further ones are ignored: records are being closed.
 PATIENCE = 30.0
 #: Seconds granted to the current update; after that, another interruption aborts it.
@@ -50,12 +52,13 @@ def before_raising(call: Callable[[str], object] | None) -> None:
 def postponed() -> Iterator[None]:
     """Defer interruptions until `raise_pending`, so that what is being saved stays consistent."""
     global _postponed
-    _postponed = True
+    before, _postponed = _postponed, True
     try:
         yield
-        raise_pending()
+        if not before:
+            raise_pending()
     finally:
-        _postponed = False
+        _postponed = before
 
 
 def interruption_pending() -> bool:
@@ -148,20 +151,30 @@ class _Lossy(io.FileIO):
             return memoryview(data).nbytes
 
 
+def say(*lines: str, error: bool = False) -> None:
+    """Print lines on stdout, or on stderr for an `error`; a name in them can't change the terminal or begin a line."""
+    print("\n".join(map(printable, lines)), file=sys.stderr if error else sys.stdout, flush=True)
+
+
 def outlive_readers() -> None:
-    """Make writes to stdout and stderr never fail: a pipe breaks when its reader (`head`) exits."""
+    """Make writes to stdout and stderr never fail.
+
+    A pipe breaks when its reader (`head`) exits; a character that the terminal can't show is written as in Python.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         buffer = getattr(stream, "buffer", None)
         raw = getattr(buffer, "raw", buffer)  # with PYTHONUNBUFFERED there is no buffer in between
         if stream is not getattr(sys, f"__{name}__") or type(raw) is not io.FileIO:
-            continue  # replaced, a Windows console, or absent
+            if stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):  # a Windows console
+                stream.reconfigure(errors="backslashreplace")
+            continue  # replaced, or absent
         stream.flush()
         file = _Lossy(raw.fileno(), "wb", closefd=False)
         lossy = io.TextIOWrapper(
             file if raw is buffer else io.BufferedWriter(file),
             encoding=stream.encoding,
-            errors=stream.errors,
+            errors="backslashreplace",  # what the terminal can't show must not end what is printed
             line_buffering=stream.line_buffering,
             write_through=stream.write_through,
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnexp.checks import UserError
+from rnnexp.process import outlive_readers, say
 from rnnexp.report import curve, runs
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class RecipeRuns:
         self.out.mkdir(parents=True, exist_ok=True)
         figure.savefig(self.out / "figure.png")
         table.to_csv(self.out / "table.csv", index=index, float_format=f"%.{digits}g")
-        print(table.to_string(index=index, float_format=f"%.{digits}g"))
+        say(*table.to_string(index=index, float_format=f"%.{digits}g").split("\n"))
 
 
 def first_below(curve: "pd.Series", level: float) -> float:
@@ -48,6 +49,7 @@ def recipe_runs(name: str, *, folder: Path, description: str | None = None) -> R
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--uri", help="tracking store; as for python -m rnnexp when not given")
     parser.add_argument("--out", type=Path, default=folder, help="folder for figure.png and table.csv")
+    outlive_readers()
     options = parser.parse_args()
     try:
         table = runs(name, uri=options.uri)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rnnexp.checks import UserError
+from rnnexp.checks import UserError, printable
 from rnnexp.json_lines import LineFile, read_lines
 
 #: Returned to a minimising sweeper by a job without a usable loss: finite, and worse than any real loss.
@@ -143,7 +143,7 @@ class JobRecord:
     @property
     def label(self) -> str:
         """The job's number and name."""
-        return f"job {self.number} ({self.name})" if self.name else f"job {self.number}"
+        return f"job {self.number} ({printable(self.name)})" if self.name else f"job {self.number}"
 
     @property
     def usable(self) -> bool:
@@ -154,7 +154,7 @@ class JobRecord:
     def line(self) -> str:
         """Its outcome in one line."""
         if not self.usable:
-            return f"rnnexp: {self.label} {self.status}: {self.reason}"
+            return "\n".join(map(printable, f"rnnexp: {self.label} {self.status}: {self.reason}".split("\n")))
         return f"{self.label}: {self.status}, evaluation loss {self.metrics.get('final/eval/loss', math.nan):.4g}"
 
 

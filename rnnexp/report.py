@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rnnexp import process
 from rnnexp.arguments import FILTER, STATUSES, Parser, command_frame
-from rnnexp.checks import InvalidValue, UserError, nearest
+from rnnexp.checks import InvalidValue, UserError, nearest, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,11 +152,11 @@ def _compare(given: argparse.Namespace) -> None:
         raise InvalidValue("--out", str(given.out), "a writable folder", why) from None
     _print_table(grouped(table, keys, given.metric))
     rest = [key for key in differ if key not in keys and not tables.follows(table, key, keys)]
-    print(f"{given.metric}: " + (f"means over {', '.join(rest)}" if rest else "one run each"))
+    process.say(f"{given.metric}: " + (f"means over {', '.join(rest)}" if rest else "one run each"))
     sentences = findings(table, swept, given.metric)
     if status is not None and (others := count_others(store, status=status, sweep=given.sweep, query=given.filter)):
         sentences.append(f"{others} more are not {status}: --status all includes them")
-    print("\n".join([*sentences, *map(str, paths)]))
+    process.say(*sentences, *map(str, paths))
 
 
 def _check_metric(table: "pd.DataFrame", metric: str) -> None:
@@ -186,13 +186,13 @@ def _print_table(means: "pd.DataFrame") -> None:
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in heads:
-        table.add_column(Text(head), justify="left" if head in keys else "right", overflow="fold")
+        table.add_column(Text(printable(head)), justify="left" if head in keys else "right", overflow="fold")
     for row in shown.to_dict("records"):
         known = row["low"] == row["low"]
         cells = [show_level(level(row[key])) for key in keys]
         cells += [str(row["n"]), f"{row['mean']:.6g}" if row["n"] else ""]
         cells += [f"{row['low']:.5g} to {row['high']:.5g}" if known else "", f"{row['best']:.6g}" if row["n"] else ""]
-        table.add_row(*map(Text, [*cells, str(row["left_out"]) if row["left_out"] else ""]))
+        table.add_row(*(Text(printable(cell)) for cell in [*cells, str(row["left_out"]) if row["left_out"] else ""]))
     console.print(table)
     if len(means) > MOST_ROWS:
         print(f"... the {MOST_ROWS} with the smallest mean of {len(means)}; sweep.csv has every run")

@@ -3,13 +3,13 @@
 import contextlib
 import re
 import shlex
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rnnexp.checks import InvalidValue, UserError
+from rnnexp.process import say
 from rnnexp.records import typed as by_key
 from rnnexp.run_info import RunInfo, make_run_info
 from rnnexp.settings import flat
@@ -63,7 +63,7 @@ def find_run(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -
     folder = folder_of(wanted, settings, started_in)
     files = Checkpoints(folder / CHECKPOINTS_FOLDER)
     keep_locked(files.folder)
-    path, state = files.load_latest(lambda warning: print(f"rnnexp: {warning}", file=sys.stderr))
+    path, state = files.load_latest(lambda warning: say(f"rnnexp: {warning}", error=True))
     saved = state.get("run")
     if not isinstance(saved, dict) or not all(isinstance(saved.get(key), dict) for key in ("settings", "choices")):
         raise UserError(f"the checkpoint {path} is not of a run of this command", "give another run folder")

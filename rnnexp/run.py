@@ -1,7 +1,6 @@
 """Running a job, however it was launched: build, train, record. Several jobs may be trained as one stacked network."""
 
 import math
-import sys
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -212,7 +211,7 @@ def _train(going: Sequence[Job]) -> None:
 
 def _run_one_by_one(jobs: Sequence[Job], error: BaseException) -> None:
     """Run the unfinished jobs again, each alone: an error of the stack is one job's, and it is unknown which."""
-    print(f"stacked: {len(jobs)} jobs are run again one by one because one failed: {describe_error(error)}", flush=True)
+    process.say(f"stacked: {len(jobs)} jobs are run again one by one because one failed: {describe_error(error)}")
     for job in jobs:
         if job.recorder is not None:
             job.recorder.discard()
@@ -229,5 +228,5 @@ def _close_all(jobs: Sequence[Job], error: BaseException) -> bool:
         except BaseException as fault:
             taken = False
             if fault is not error:
-                print(f"rnnexp: {type(fault).__name__}: {fault}", file=sys.stderr)
+                process.say(f"rnnexp: {type(fault).__name__}: {fault}", error=True)
     return taken

@@ -50,16 +50,21 @@ def run_to_the_end() -> None:
     """Let Hydra run the command; a sweep gets its summary however that ends."""
     from rnnexp.sweeps import lifecycle
 
+    code: int | None = 0
     try:
-        run_command()
+        try:
+            run_command()
+            code = lifecycle.finish(None)
+        except Exception as error:  # which breaks off a sweep
+            if process.is_interruption(process.root_cause(error)) or (code := lifecycle.finish(error)) is None:
+                raise
     except BaseException as raised:
         error = process.root_cause(raised)
         if (code := lifecycle.finish(error)) is None or isinstance(error, KeyboardInterrupt):
             if error is raised:
                 raise
             raise error from raised
-        raise SystemExit(code) from None
-    if code := lifecycle.finish(None):
+    if code:
         raise SystemExit(code)
 
 

@@ -18,6 +18,7 @@ from rnnexp.checks import InvalidValue, UserError, integer, one_of, show
 from rnnexp.command.check_first import register
 from rnnexp.command.hydra_errors import explain
 from rnnexp.command.quoting import all_readable
+from rnnexp.process import say
 from rnnexp.settings import as_in_job, check_root, conf_dir
 
 #: Steps of a stream that are shown.
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.config_dir and not Path(given.config_dir).is_dir():
             raise InvalidValue("--config-dir", given.config_dir, "a folder", f"looked in {Path.cwd()}")
         if given.name is None:
-            print("\n".join(listing(given.config_dir)))
+            say(*listing(given.config_dir))
         else:
             explain_task(given)
 
@@ -88,29 +89,28 @@ def explain_task(given: argparse.Namespace) -> None:
     path = known[given.name]
     root = task_settings(given.name, given.settings, given.config_dir)
     cls, chosen = component("task", root["task"])
-    print(f"task={given.name}: {first_comment(path)}\n")
-    print(f"{inspect.getdoc(cls) or ''}\n")
-    print("Settings here")
+    say(f"task={given.name}: {first_comment(path)}", "")
+    say(*(inspect.getdoc(cls) or "").split("\n"), "", "Settings here")
     for key, value in chosen.items():
         text = f"task.{key}={show(value)}"
-        print(f"    {text:32}{comment(path, key)}".rstrip())
-    print(flush=True)
+        say(f"    {text:32}{comment(path, key)}".rstrip())
+    say("")
     task = build_the_task(root)
-    print("\n".join(f"{name:12}{text}" for name, text in facts(task) if text))
+    say(*(f"{name:12}{text}" for name, text in facts(task) if text))
     rng = Streams(root["seed"]).data
     if isinstance(task, EpisodeTask):
         batch = task.sample(1, rng=rng).steps(0, given.steps)
     else:
         batch = task.read(task.begin(1, rng=rng), given.steps or STREAM_STEPS, rng=rng)
     batch = batch.cast(np.float64)
-    print(f"\nOne trial (seed={root['seed']})\n")
-    print(trial_text(task, batch, width=max(60, shutil.get_terminal_size((100, 24)).columns)))
+    say("", f"One trial (seed={root['seed']})", "")
+    say(*trial_text(task, batch, width=max(60, shutil.get_terminal_size((100, 24)).columns)).split("\n"))
     if given.figure is not None:
         from rnnexp.plot.trial_figure import save_trial
 
         file = Path(given.figure or f"{given.name}.png")
         save_trial(task, batch, file, title=f"task={given.name}: one trial")
-        print(f"\nfigure      {file.resolve()}")
+        say("", f"figure      {file.resolve()}")
 
 
 def task_settings(name: str, overrides: Sequence[str], config_dir: str | None) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from rnnexp.comparison.effects import (
 from rnnexp.comparison.sweep_figures import comparison_figures
 from rnnexp.pages import render
 from rnnexp.plot.axes import save_figure
+from rnnexp.process import interruption_pending
+from rnnexp.tracking.attempt import attempt
 
 #: Metrics beside the compared one in the table of the page; ``sweep.csv`` has all.
 SHOWN = (
@@ -65,10 +67,26 @@ def write_comparison(
     chosen.to_csv(files[0], index_label="run", encoding="utf-8")
     pictures = []
     for name, (figure, caption) in comparison_figures(table, curves, title, keys, metric, unit).items():
-        pictures.append((folder / name, caption))
-        save_figure(figure, folder / name)
+        with attempt(name, passing=(OSError,)):
+            if not interruption_pending():
+                save_figure(figure, folder / name)
+                pictures.append((folder / name, caption))
     files += [path for path, _ in pictures]
-    files.append(folder / "sweep.html")
+    with attempt("sweep.html", passing=(OSError,)):
+        files.append(_write_page(table, pictures, folder, title, keys, metric, unit))
+    return files
+
+
+def _write_page(
+    table: pd.DataFrame,
+    pictures: Sequence[tuple[Path, str]],
+    folder: Path,
+    title: str,
+    keys: Sequence[str],
+    metric: str,
+    unit: str,
+) -> Path:
+    path = folder / "sweep.html"
     values = usable_values(table, metric)
     shown = [name for name in dict.fromkeys(["name", "status", *keys, metric, *SHOWN]) if name in table]
     page = render(
@@ -83,8 +101,8 @@ def write_comparison(
         runs=_cells(table[shown].reset_index(names="run")),
         included=values.notna().to_list(),
     )
-    files[-1].write_text(page, encoding="utf-8")
-    return files
+    path.write_text(page, encoding="utf-8")
+    return path
 
 
 def _influence(table: pd.DataFrame, keys: Sequence[str], metric: str) -> tuple[list[str], list[list[str]]] | None:

@@ -6,16 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnexp.comparison.effects import NULL, Level, by_level, show_level
+from rnnexp.plot.axes import label_text
 
 #: A key's axis is logarithmic if its largest value is so many times its smallest.
 WIDE = 20
-
-
-def label_text(value: object, width: int = 60) -> str:
-    """Text that matplotlib draws as it is, on one line and not too long."""
-    text = " ".join(str(value).split())
-    text = text if len(text) <= width else text[: width - 3] + "..."
-    return (text or "-").replace("$", r"\$")
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,7 @@ class KeyAxis:
         from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
         places = [place for value, place in self.positions.items() if value != NULL]
-        labels = {place: label_text(show_level(value), 24) for value, place in self.positions.items()}
+        labels = {place: label_text(show_level(value) or "-", 24) for value, place in self.positions.items()}
         if self.log:
             axes.set_xscale("log")
         if self.numeric and (len(places) > 10 or max(map(len, labels.values()), default=0) > 9):

@@ -1,13 +1,13 @@
 """The figures that compare many runs."""
 
 import re
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from rnnexp.checks import one_line
 from rnnexp.comparison.effects import (
     DECAY_FIT,
     DECAY_RATE,
@@ -26,10 +26,12 @@ from rnnexp.comparison.effects import (
     usable_values,
     without_runs,
 )
-from rnnexp.comparison.key_axis import WIDE, KeyAxis, label_text
+from rnnexp.comparison.key_axis import WIDE, KeyAxis
 from rnnexp.gradients.shape import LINE
-from rnnexp.plot.axes import BLACK, BLUE, axes_with, legend
+from rnnexp.plot.axes import BLACK, BLUE, axes_with, label_text, legend
 from rnnexp.plot.gradient_plots import LAG, looks
+from rnnexp.process import interruption_pending
+from rnnexp.tracking.attempt import attempt
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +55,7 @@ Pictures = dict[str, tuple["Figure", str]]
 def comparison_figures(
     table: pd.DataFrame, curves: Mapping[str, pd.Series], title: str, keys: Sequence[str], metric: str, unit: str
 ) -> Pictures:
-    """Figures and captions by file name; none if no run counts."""
+    """Figures and captions by file name; none if no run counts. An interruption that waits cuts them short."""
     values = usable_values(table, metric)
     if not values.notna().any():
         return {}
@@ -62,8 +64,11 @@ def comparison_figures(
     names = file_names(ranked[:MOST_FIGURES], stem, ["gradient_by_lag.png", f"{stem}_by_decay_rate.png"])
     figures: Pictures = {}
     for key, name in names.items():
+        if interruption_pending():
+            return figures
         caption = f"{metric_label(metric, unit)} against {key}."
-        figures[name] = (_by_key(table, keys, key, metric, unit, title), caption)
+        with attempt(name):
+            figures[name] = (_by_key(table, keys, key, metric, unit, title), caption)
     # Runs of earlier versions have absolute norms; relative ones are 0 at lag 0 already.
     drawn = {run: curves[run] - curves[run].loc[0] for run in values.dropna().index if 0 in curves.get(run, ())}
     if drawn:
@@ -71,14 +76,17 @@ def comparison_figures(
             "log10 of the gradient norm of the last scored loss with respect to each earlier state, over that at lag 0,"
             " after training."
         )
-        figures["gradient_by_lag.png"] = (_by_lag(table, drawn, keys, ranked, metric, title), caption)
+        with attempt("gradient_by_lag.png"):
+            figures["gradient_by_lag.png"] = (_by_lag(table, drawn, keys, ranked, metric, title), caption)
     rates = usable_values(table, DECAY_RATE)
     if metric != DECAY_RATE and (rates.notna() & values.notna()).any():
         caption = (
             f"{metric_label(metric, unit)} against the gradient's decay rate; each point is a run, hollow where its"
             " curve by lag is not a line."
         )
-        figures[f"{stem}_by_decay_rate.png"] = (_by_rate(table, rates, values, ranked, metric, unit, title), caption)
+        name = f"{stem}_by_decay_rate.png"
+        with attempt(name):
+            figures[name] = (_by_rate(table, rates, values, ranked, metric, unit, title), caption)
     return figures
 
 
@@ -87,8 +95,8 @@ def _named(keys: Sequence[str], combination: Sequence[Level]) -> str:
     last = [key.rpartition(".")[2] for key in keys]
     names = [short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)]
     values = [value if isinstance(value, str) else f"{value:.6g}" for value in combination]
-    named = [label_text(f"{name}={value}", 40) for name, value in zip(names, values, strict=False)]
-    return textwrap.fill(", ".join(named), 44)
+    named = [one_line(f"{name}={value}", 40) for name, value in zip(names, values, strict=False)]
+    return label_text(", ".join(named), wrap=44, width=2000)
 
 
 def _by_key(table: pd.DataFrame, keys: Sequence[str], key: str, metric: str, unit: str, title: str) -> "Figure":
@@ -99,7 +107,7 @@ def _by_key(table: pd.DataFrame, keys: Sequence[str], key: str, metric: str, uni
     of_run = level_combinations(counted, [] if pooled else others)
     lines = sorted(set(of_run), key=by_levels)
     axis, lost = KeyAxis.of(levels(table, key)), without_runs(table, key, metric)
-    figure, axes = axes_with(label_text(title, 200), label_text(key), label_text(metric_label(metric, unit), 90))
+    figure, axes = axes_with(title, label_text(key), label_text(metric_label(metric, unit), 90))
     values = usable_values(counted, metric)
     log = values.min() > 0 and values.max() / values.min() > WIDE_METRIC
     lowest = float(values.min()) / 2 if log else -np.inf  # where a bound below zero has no place
@@ -193,7 +201,7 @@ def _legend(figure: "Figure", axes: Any, title: str | None = None) -> None:
 def _note(figure: "Figure", *sentences: str) -> None:
     """Sentences in small print below the figure."""
     if text := "  ".join(sentence for sentence in sentences if sentence):
-        figure.supxlabel(textwrap.fill(label_text(text, 240), 110), fontsize=8, color=GREY)
+        figure.supxlabel(label_text(text, 240, wrap=110), fontsize=8, color=GREY)
 
 
 def _by_lag(
@@ -205,7 +213,7 @@ def _by_lag(
     title: str,
 ) -> "Figure":
     """Mean of log10 of the norm by lag over that at lag 0, a curve for each combination of the keys."""
-    figure, axes = axes_with(label_text(title, 200), LAG, RELATIVE, integer=True)
+    figure, axes = axes_with(title, LAG, RELATIVE, integer=True)
     own = table.loc[list(curves)]
     settings = [key for key in keys if key != SEED]
     members: dict[tuple[Level, ...], list[str]] = {}
@@ -272,7 +280,7 @@ def _by_rate(
 ) -> "Figure":
     """The metric against the gradient's decay rate, one point a run."""
     label = "gradient's decay rate (slope of ln norm per step back)"
-    figure, axes = axes_with(label_text(title, 200), label, label_text(metric_label(metric, unit), 90))
+    figure, axes = axes_with(title, label, label_text(metric_label(metric, unit), 90))
     both = rates.notna() & values.notna()
     without = int((values.notna() & ~both).sum())
     rates, values, lines = rates[both], values[both], usable_values(table, DECAY_FIT)[both] >= LINE
@@ -284,7 +292,7 @@ def _by_rate(
             own = [value == kind for value in column]
             marker = look["marker"] if look["linestyle"] == "-" else OTHER_MARKERS[look["marker"]]
             style = {"color": look["color"], "marker": marker, "s": 26, "alpha": 0.8}
-            axes.scatter([], [], label=label_text(show_level(kind)), **style)
+            axes.scatter([], [], label=label_text(show_level(kind) or "-"), **style)
             _filled_if_line(axes, rates[own], values[own], lines[own], **style)
         _legend(figure, axes, label_text(key))
     else:

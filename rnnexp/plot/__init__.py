@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rnnexp.checks import InvalidValue
 from rnnexp.gradients import NormsByLag, Study
 from rnnexp.history import History
-from rnnexp.plot.axes import axes_with, legend, loss_figure
+from rnnexp.plot.axes import axes_with, label_text, legend, loss_figure
 from rnnexp.plot.gradient_plots import LAG, NORM, gradient_figures, looks, norms_figure, plot_positive
 from rnnexp.tasks import Task
 from rnnexp.training import Report
@@ -54,7 +54,7 @@ def gradient_by_lag(
     )
     for (label, given), look in zip(curves.items(), looks(), strict=False):
         one = given.norms if isinstance(given, Study) else given
-        plot_positive(axes, one.common / one.common[0] if relative else one.common, label=label, **look)
+        plot_positive(axes, one.common / one.common[0] if relative else one.common, label=label_text(label), **look)
     if bptt_length is not None:
         axes.axvline(bptt_length - 0.5, color="black", linestyle="-.", linewidth=1.0, label=f"{bptt_length=}")
     if bptt_length is not None or any(curves):

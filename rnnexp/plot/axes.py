@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnexp.checks import one_line
 from rnnexp.history import History
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def axes_with(
     figure = Figure(figsize=(10.4 if beside else 6.4, 4.0), dpi=110, layout="constrained")
     pairs: Any = figure.subplots(1, 2 if beside else 1, squeeze=False)[0]
     titled = figure.suptitle if beside else pairs[0].set_title
-    titled(textwrap.fill(title, 70), fontsize=11 if len(title) < 70 else 9)
+    titled(label_text(title, 200, wrap=70), fontsize=11 if len(title) < 70 else 9)
     for axes, label in zip(pairs, (ylabel, beside), strict=False):
         axes.set_xlabel(xlabel)
         axes.set_ylabel(label)
@@ -39,6 +40,12 @@ def axes_with(
     return figure, pairs if beside else pairs[0]
 
 
+def label_text(value: object, width: int = 60, *, wrap: int | None = None) -> str:
+    """Free text as matplotlib draws it as it is: not as mathtext, not too long, on one line or broken after `wrap`."""
+    text = one_line(" ".join(str(value).split()), width)
+    return (text if wrap is None else textwrap.fill(text, wrap)).replace("$", r"\$")
+
+
 def legend(axes: Any, **options: Any) -> None:
     """A legend without a frame."""
     axes.legend(frameon=False, fontsize=9, **options)
@@ -49,7 +56,7 @@ def save_figure(figure: "Figure", path: Path) -> None:
     with warnings.catch_warnings():
         # A letter that the font lacks is drawn as a box; nothing can be done about it here.
         warnings.filterwarnings("ignore", message=r"Glyph \d+")
-        figure.savefig(path)
+        figure.savefig(path, format="png")
 
 
 def loss_figure(history: History, title: str) -> "Figure":
@@ -64,7 +71,11 @@ def loss_figure(history: History, title: str) -> "Figure":
             axes.plot(*zip(*curve, strict=True), label=label, **style)
     baseline = history.baseline
     axes.axhline(
-        baseline.loss, color=BLACK, linestyle="--", linewidth=1.0, label=f"{baseline.predictor}: {baseline.loss:.4g}"
+        baseline.loss,
+        color=BLACK,
+        linestyle="--",
+        linewidth=1.0,
+        label=label_text(f"{baseline.predictor}: {baseline.loss:.4g}", 80),
     )
     axes.set_ylim(bottom=0)
     legend(axes)

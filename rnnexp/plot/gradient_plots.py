@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rnnexp.gradients import Study
 from rnnexp.history import History, state_label
-from rnnexp.plot.axes import BLACK, BLUE, GREEN, ORANGE, axes_with, legend
+from rnnexp.plot.axes import BLACK, BLUE, GREEN, ORANGE, axes_with, label_text, legend
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,7 +91,7 @@ def states_figure(history: History, title: str) -> "Figure":
     study = history.studies[-1][1]
     joint = "h" if len(study.others) == 1 else "all layers together"
     for (name, norms), look in zip({joint: study.norms, **study.others}.items(), looks(), strict=False):
-        plot_positive(axes, norms.common, label=name if name == joint else state_label(name), **look)
+        plot_positive(axes, norms.common, label=name if name == joint else label_text(state_label(name)), **look)
     legend(axes)
     return figure
 
@@ -192,7 +192,7 @@ def split_figure(history: History, title: str, bptt_length: int | None) -> "Figu
     split = history.studies[-1][1].split
     assert split is not None
     for (name, parts), look in zip(split.items(), looks(), strict=False):
-        plot_positive(axes, parts, label=name.removeprefix("recurrent."), **look)
+        plot_positive(axes, parts, label=label_text(name.removeprefix("recurrent.")), **look)
     if bptt_length is not None and bptt_length < max(len(parts) for parts in split.values()):
         _mark_window(axes, history, bptt_length)
     legend(axes)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from rnnexp.checks import InvalidValue
-from rnnexp.plot.axes import BLACK, ORANGE
+from rnnexp.plot.axes import BLACK, ORANGE, label_text, save_figure
 from rnnexp.plot.gradient_plots import looks
 from rnnexp.tasks import Batch, Task
 
@@ -26,7 +26,7 @@ def save_trial(task: Task, batch: Batch, path: Path, *, title: str) -> None:
 
     figure = Figure(figsize=(8.0, 4.6), dpi=110, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    above.set_title(title, fontsize=11)
+    above.set_title(label_text(title, 200, wrap=90), fontsize=11)
     scored = batch.mask[:, 0]
     _draw(above, batch.inputs[:, 0], np.ones(len(scored), bool), task.input_size, task.input_names)
     _draw(below, batch.targets[:, 0], scored, task.output_size, task.output_names)
@@ -38,7 +38,7 @@ def save_trial(task: Task, batch: Batch, path: Path, *, title: str) -> None:
         below.axvspan(step - 0.5, step + 0.5, color=ORANGE, alpha=0.18, linewidth=0)
     below.set_xlim(-0.6, len(scored) - 0.4)
     try:
-        figure.savefig(path, format="png")
+        save_figure(figure, path)
     except OSError as error:
         raise InvalidValue("--figure", str(path), "a file that can be written", error.strerror or str(error)) from None
 
@@ -50,11 +50,13 @@ def _draw(axes: Any, values: Any, shown: Any, size: int, names: Any) -> None:
         axes.plot(steps, values[shown], color=BLACK, marker="s", markersize=4, linestyle="none")
         axes.set_ylim(size - 0.5, -0.5)
         if size <= MOST_NAMES:
-            axes.set_yticks(range(size), names or [str(index) for index in range(size)])
+            axes.set_yticks(
+                range(size), [label_text(names[index], 30) if names else str(index) for index in range(size)]
+            )
         axes.grid(alpha=0.3)
     else:
         for index, look in zip(range(values.shape[1]), looks(), strict=False):
-            label = names[index] if names else str(index)
+            label = label_text(names[index], 40) if names else str(index)
             axes.plot(steps, values[shown, index], label=label, **{**look, "linewidth": 1.2})
         if values.shape[1] > 1:
             axes.legend(frameon=False, fontsize=8, ncols=min(4, values.shape[1]))

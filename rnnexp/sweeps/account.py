@@ -6,8 +6,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnexp.checks import printable
 from rnnexp.history import Point
+from rnnexp.process import say
 from rnnexp.records import TRACEBACK_FILE, USABLE, JobRecord, Sweep, typed
+from rnnexp.tracking.attempt import attempt
 from rnnexp.tracking.dead_runs import DIED_SILENTLY
 from rnnexp.tracking.sweep_run import MOST_COMPARED, skipped_tags
 
@@ -27,58 +30,72 @@ def summarise(
 ) -> None:
     """Compare the jobs, end the parent run if there is one, and print the summary.
 
-    `interrupted` is what stopped the sweep from outside; `again` whether the same command makes the same jobs.
+    What can't be made is reported and left out; a waiting interruption cuts the comparison short. The parent is ended
+    in any case. `interrupted` is what stopped the sweep from outside; `again` whether the same command makes the same
+    jobs.
     """
-    from rnnexp.comparison.effects import kinds_of_loss
-
-    counts, table = Counter(record.status for record in records), jobs_table(sweep, records)
-    files = []
-    try:
-        files = comparison_files(sweep, records, table)
-    except Exception as error:  # a figure that can't be drawn must not cost the account
-        print(f"rnnexp: the comparison could not be drawn: {type(error).__name__}: {error}", file=sys.stderr)
-    best = best_of(records)
+    counts, best = Counter(record.status for record in records), best_of(records)
+    status = "KILLED" if interrupted else "FINISHED" if set(counts) <= set(USABLE) and counts else "FAILED"
+    tags = {"error": interrupted} if interrupted else {}
     lines = [", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status]) or "no job began"]
-    if best is not None:
-        lines.append(f"best                {best.label}: evaluation loss {best.metrics[LOSS]:.6g}")
-        if len(kinds_of_loss(table, LOSS)) > 1:
-            lines.append(f"{'':20}beware: some losses are in nats, others squared errors")
-    if parent is not None:
-        if counts["KILLED"]:
+    try:
+        if parent is not None and counts["KILLED"]:
             parent.end_children(interrupted or DIED_SILENTLY)
-        status = "KILLED" if interrupted else "FINISHED" if set(counts) <= set(USABLE) and counts else "FAILED"
-        metrics = {f"jobs/{word.lower().replace(' ', '_')}": float(counts[word]) for word in STATUSES}
-        tags = {"mlflow.note.content": "\n".join(["```", *plain_table(sweep, records), "", *lines, "```"])}
-        if best is not None:
-            metrics["jobs/best_loss"] = best.metrics[LOSS]
-            tags |= {"rnnexp.best_run": best.run or "", "rnnexp.best_job": best.name}
-        tags |= skipped_tags([record.run for record in records if record.status == "SKIPPED" and record.run])
-        if interrupted:
-            tags["error"] = interrupted
-        try:
+        files: list[Path] = []
+        with attempt("the comparison of the jobs"):
+            table = jobs_table(sweep, records)
+            lines += best_lines(best, table)
+            files = comparison_files(sweep, records, table)
+        if parent is not None:
+            metrics = {f"jobs/{word.lower().replace(' ', '_')}": float(counts[word]) for word in STATUSES}
+            if best is not None:
+                metrics["jobs/best_loss"] = best.metrics[LOSS]
+                tags |= {"rnnexp.best_run": best.run or "", "rnnexp.best_job": best.name}
+            tags |= skipped_tags([record.run for record in records if record.status == "SKIPPED" and record.run])
+            tags["mlflow.note.content"] = "\n".join(["```", *plain_table(sweep, records), "", *lines, "```"])
             parent.add(Point(name, value, 0) for name, value in metrics.items())
             for path in files:
                 parent.artifact(path)
-        finally:
+    finally:
+        if parent is not None:
             parent.end(status, tags)
-    print_table(sweep, records)
-    print("\n".join(lines))
-    print(f"sweep folder        {sweep.folder}")
+    with attempt("the table of the jobs"):
+        print_table(sweep, records)
+    say(*lines, f"sweep folder        {sweep.folder}")
     if parent is not None:
         runs = list(dict.fromkeys(record.run for record in records if record.run and record.status != "NOT RUN"))
-        print(f"MLflow parent run   {parent.id} in experiment {parent.store.experiment}")
-        if command := parent.store.ui_command():
-            print(f"to see it, start    {command}")
-        if runs:
-            print(f"charts              {parent.charts_link(runs if counts['SKIPPED'] else [])}")
-            print(f"comparison          {parent.compare_link(runs)}")
-        if len(runs) > MOST_DRAWN:
-            most = f"; the comparison has the first {MOST_COMPARED}" if len(runs) > MOST_COMPARED else ""
-            print(f"{'':20}the charts show {MOST_DRAWN} of {len(runs)} jobs until their eye is set to show all{most}")
+        say(*links(parent, runs, some_skipped=bool(counts["SKIPPED"])))
     if undone := [record for record in records if not record.usable]:
         step = next_step(sweep, again and parent is not None)
-        print(f"not finished        {len(undone)} of {len(records)} jobs{step and f'; {step}'}")
-    sys.stdout.flush()
+        say(f"not finished        {len(undone)} of {len(records)} jobs{step and f'; {step}'}")
+
+
+def best_lines(best: JobRecord | None, table: "pd.DataFrame") -> list[str]:
+    """The best job, and whether it can be compared with the others."""
+    from rnnexp.comparison.effects import kinds_of_loss
+
+    if best is None:
+        return []
+    lines = [f"best                {best.label}: evaluation loss {best.metrics[LOSS]:.6g}"]
+    if len(kinds_of_loss(table, LOSS)) > 1:
+        lines.append(f"{'':20}beware: some losses are in nats, others squared errors")
+    return lines
+
+
+def links(parent: "SweepRun", runs: list[str], *, some_skipped: bool) -> list[str]:
+    """Where the sweep is seen in MLflow."""
+    lines = [f"MLflow parent run   {parent.id} in experiment {parent.store.experiment}"]
+    if command := parent.store.ui_command():
+        lines.append(f"to see it, start    {command}")
+    if runs:
+        lines.append(f"charts              {parent.charts_link(runs if some_skipped else [])}")
+        lines.append(f"comparison          {parent.compare_link(runs)}")
+    if len(runs) > MOST_DRAWN:
+        most = f"; the comparison has the first {MOST_COMPARED}" if len(runs) > MOST_COMPARED else ""
+        lines.append(
+            f"{'':20}the charts show {MOST_DRAWN} of {len(runs)} jobs until their eye is set to show all{most}"
+        )
+    return lines
 
 
 def next_step(sweep: Sweep, again: bool) -> str:
@@ -140,17 +157,18 @@ def comparison_files(sweep: Sweep, records: list[JobRecord], table: "pd.DataFram
 
 
 def cells(sweep: Sweep, record: JobRecord) -> list[str]:
-    """A job's line of the table."""
+    """A job's line of the table, as it can be printed."""
     chosen = typed(record.overrides)
     loss = record.metrics.get(LOSS, math.nan) if record.usable else math.nan
     shown = f"{loss:.6g}" if math.isfinite(loss) else ""
     reason = record.reason.splitlines()[0] if record.reason else ""
-    return [str(record.number), *(chosen.get(key, "") for key in sweep.keys), record.status, shown, reason]
+    row = [str(record.number), *(chosen.get(key, "") for key in sweep.keys), record.status, shown, reason]
+    return list(map(printable, row))
 
 
 def heads(sweep: Sweep) -> list[str]:
     """The table's columns."""
-    return ["job", *sweep.keys, "status", "final loss", ""]
+    return ["job", *map(printable, sweep.keys), "status", "final loss", ""]
 
 
 def print_table(sweep: Sweep, records: list[JobRecord]) -> None:

@@ -2,7 +2,6 @@
 
 import math
 import signal
-import sys
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -80,13 +79,13 @@ class RunningJob(Account):
             self.loss = math.nan
             job.status = "DIVERGED" if isinstance(error, Diverged) else "FAILED"
             job.reason = describe_error(error)
-            print(job.line, file=sys.stderr, flush=True)
+            process.say(*job.line.split("\n"), error=True)
         elif job.status == "RUNNING":  # not one interrupted while the record of its complete training was closed
             job.status, job.reason = "KILLED", f"stopped by {process.describe_interruption(error)}"
         try:
             self._write(None if stopped else error)
         except OSError as fault:  # a full disk ends a job's record, not the sweep
-            print(f"rnnexp: {job.label}: its record can't be written: {fault.strerror or fault}", file=sys.stderr)
+            process.say(f"rnnexp: {job.label}: its record can't be written: {fault.strerror or fault}", error=True)
         if stopped and self._alone_stopped(error):
             process.clear_interruption()
             return True

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import time
 import uuid
 from contextlib import suppress
@@ -40,28 +39,34 @@ class RunningSweep:
     def finish(self, interrupted: str = "") -> int:
         """Account for every job, compare them, end the parent run, and print the table; the exit code.
 
-        `interrupted` is what stopped the sweep from outside, if anything.
+        `interrupted` is what stopped the sweep from outside, if anything. What comes after its last job's end stopped
+        nothing.
         """
         from rnnexp.sweeps.account import summarise
+        from rnnexp.tracking.attempt import attempt
         from rnnexp.tracking.dead_runs import DIED_SILENTLY
+        from rnnexp.tracking.opening import finish_record
 
-        global current
-        current = None
         if self.watch is not None:
             self.watch.stop()
         self._redact()
         records = load_jobs(self.sweep.folder)
         for record in records:
             if record.status == "RUNNING":
-                record.status = "KILLED"
-                record.reason = interrupted or DIED_SILENTLY
-                record.save(self.sweep.folder)
+                record.status, record.reason = "KILLED", interrupted or DIED_SILENTLY
+                with attempt(f"the record of {record.label}"):
+                    if self.recorder is not None and record.run is not None:
+                        finish_record(record, self.recorder.store)
+                with attempt(f"the record of {record.label}"):
+                    record.save(self.sweep.folder)
         begun = {record.number for record in records}
         for number, overrides in enumerate(self.jobs):
             if number not in begun:
                 reason = interrupted or "the sweep ended before it"
                 records.append(JobRecord(number, self.sweep.name(overrides), overrides, "NOT RUN", reason))
         records.sort(key=lambda record: record.number)
+        if self.jobs and not {"KILLED", "NOT RUN"} & {record.status for record in records}:
+            interrupted = ""
         summarise(self.sweep, records, self.recorder, interrupted, again=bool(self.jobs))
         return 0 if all(record.usable for record in records) else 1
 
@@ -157,8 +162,14 @@ def begin(config: DictConfig) -> None:
 def stop(interruption: str) -> None:
     """Before anything else ends with an interruption, let the jobs of other processes close their records."""
     if current is not None:
-        (current.sweep.folder / STOP_FILE).write_text(f"stopped by {interruption}", encoding="utf-8")
-        stop_workers(current.sweep.folder)
+        stop_jobs(current.sweep.folder, interruption)
+
+
+def stop_jobs(folder: Path, interruption: str) -> None:
+    """Let no further job of a sweep begin, and end those of other processes."""
+    with suppress(OSError):
+        (folder / STOP_FILE).write_text(f"stopped by {interruption}", encoding="utf-8")
+    stop_workers(folder)
 
 
 def stop_workers(folder: Path) -> None:
@@ -190,17 +201,27 @@ def exists(pid: int) -> bool:
 
 
 def finish(error: BaseException | None) -> int | None:
-    """End the sweep of this process, if there is one; its exit code, or None. `error` is what Hydra raised."""
+    """End the sweep of this process, if there is one; its exit code, or None. `error` is what Hydra raised.
+
+    An interruption in the meantime is raised when the sweep has ended.
+    """
+    global current
     if current is None:
         return None
+    with process.postponed():
+        running, current = current, None
+        return _finish(running, error)
+
+
+def _finish(running: RunningSweep, error: BaseException | None) -> int:
     if error is not None and process.is_interruption(error):
         by = process.describe_interruption(error)
-        stop(by)  # again, in case another handler than ours raised it
+        stop_jobs(running.sweep.folder, by)  # again, in case another handler than ours raised it
         code = error.code if isinstance(error, SystemExit) else 128 + signal.SIGINT
-        return max(current.finish(f"stopped by {by}"), int(code or 0))
-    code = current.finish()
+        return max(running.finish(f"stopped by {by}"), int(code or 0))
+    code = running.finish()
     if error is not None:
         reason = error.problem if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        print(f"rnnexp: the sweep broke off: {reason.splitlines()[0]}", file=sys.stderr)
+        process.say(f"rnnexp: the sweep broke off: {reason.splitlines()[0]}", error=True)
         return 1
     return code

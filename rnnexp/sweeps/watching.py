@@ -1,11 +1,11 @@
 """Reports how jobs of a sweep end whose output goes into files: those of a cluster."""
 
-import sys
 import threading
 from pathlib import Path
 
 from omegaconf import DictConfig
 
+from rnnexp.process import say
 from rnnexp.records import load_jobs
 
 #: Launchers whose jobs don't write to this terminal, by the package of their class.
@@ -38,7 +38,7 @@ class Watch:
         for job in load_jobs(self.folder, apart_from=self._reported):
             if job.status != "RUNNING":
                 self._reported.add(job.number)
-                print(job.line, file=sys.stdout if job.usable else sys.stderr, flush=True)
+                say(*job.line.split("\n"), error=not job.usable)
 
 
 def watch(config: DictConfig, folder: Path) -> Watch | None:

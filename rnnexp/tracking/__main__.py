@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rnnexp.arguments import Parser, command_frame
 from rnnexp.checks import InvalidValue, UserError, nearest
+from rnnexp.process import say
 from rnnexp.tracking.store import Store, existing_store, tracking_uri
 
 #: Seconds that the server may take to answer, and to end.
@@ -61,7 +62,7 @@ def show(uri: str | None, experiment: str | None, port: int, browse: bool) -> in
     """
     store = shown_store(tracking_uri(uri, Path.cwd()), experiment)
     if store.ui_command() is None:
-        print(f"the server shows the runs itself: {store.link('runs')}", flush=True)
+        say(f"the server shows the runs itself: {store.link('runs')}")
         return 0
     port = free_port(port)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri]
@@ -77,8 +78,7 @@ def show(uri: str | None, experiment: str | None, port: int, browse: bool) -> in
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
     try:
         wait(server, port, store)
-        print(f"the runs of experiment {store.experiment}: {store.link('runs', port)}", flush=True)
-        print("Ctrl-C stops the server", flush=True)
+        say(f"the runs of experiment {store.experiment}: {store.link('runs', port)}", "Ctrl-C stops the server")
         if browse:
             webbrowser.open(store.link("runs", port))
         server.communicate()

@@ -8,7 +8,6 @@ import getpass
 import math
 import shlex
 import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnexp.checks import UserError, one_line
+from rnnexp.process import say
 from rnnexp.redaction import reason_of, redact
 from rnnexp.tracking.dead_runs import process_tags
 from rnnexp.tracking.keys import LONGEST_PARAM, LONGEST_TAG, mlflow_key, mlflow_text
@@ -208,12 +208,11 @@ class MLflowRun(RunLog):
             check_now(self.store.uri, failed_before=True)
         except UserError as plain:  # if that is the reason, it is shorter than MLflow's
             error = plain
-        print(
+        say(
             f"rnnexp: MLflow is not accepting {what} ({reason_of(error, self.store.uri)}); "
-            "training continues and the rest is uploaded later\n"
+            "training continues and the rest is uploaded later",
             f"what is still missing at the end is uploaded by: {self.sync_command()}",
-            file=sys.stderr,
-            flush=True,
+            error=True,
         )
 
     def sync_command(self) -> str:

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
 from rnnexp.layers import Network
+from rnnexp.process import say
 from rnnexp.redaction import reason_of
 from rnnexp.tasks import Task, Text
 from rnnexp.tracking.keys import mlflow_key, mlflow_text
@@ -71,9 +71,7 @@ def keep_model(info: "RunInfo", experiment: Experiment, run: MLflowRun | None) -
             if saved
             else "the run is whole without it"
         )
-        print(
-            f"rnnexp: the model was not logged: {reason_of(error, run.store.uri)}\n{where}", file=sys.stderr, flush=True
-        )
+        say(f"rnnexp: the model was not logged: {reason_of(error, run.store.uri)}", where, error=True)
         return []
     return [f"model               runs:/{run.id}/{NAME} (models:/{model})"]
 

@@ -2,12 +2,15 @@
 
 import colorsys
 import contextlib
+import json
 import math
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 from rnnexp import process
 from rnnexp.experiment import Experiment
+from rnnexp.records import JobRecord
 from rnnexp.run_info import RunInfo
 from rnnexp.tracking.dead_runs import end_dead_runs, process_tags
 from rnnexp.tracking.mlflow_run import MLflowRun
@@ -104,13 +107,32 @@ def finished_before(info: RunInfo) -> float | None:
         return None
     run = found[0]
     label = info.name if info.job is None else info.job.label
-    print(f"{label}: skipped, this configuration is already FINISHED as {run.info.run_id}", flush=True)
+    process.say(f"{label}: skipped, this configuration is already FINISHED as {run.info.run_id}")
     if info.job is not None:
-        history = store.client.get_metric_history(run.info.run_id, "gradient_by_lag/last")
         info.job.status, info.job.run = "SKIPPED", run.info.run_id
         info.job.values, info.job.config = dict(info.params()), info.config_hash
-        info.job.metrics = {
-            name: value for name, value in run.data.metrics.items() if name.startswith(("final/", "best/"))
-        }
-        info.job.curve = sorted((point.step, point.value) for point in history)
+        _take_results(info.job, run, store)
     return float(run.data.metrics.get("final/eval/loss", math.nan))
+
+
+def finish_record(job: JobRecord, store: Store) -> None:
+    """Let a job's record say FINISHED if MLflow does: its process was ended between the two."""
+    run = store.client.get_run(str(job.run))
+    if run.info.status == "FINISHED":
+        job.status, job.reason = "FINISHED", ""
+        job.config = run.data.tags.get("rnnexp.config_hash", "")
+        job.values = {key: _plain(value) for key, value in run.data.params.items()}
+        _take_results(job, run, store)
+
+
+def _plain(text: str) -> Any:
+    """A parameter as it was before MLflow made it a text."""
+    with contextlib.suppress(ValueError):
+        return json.loads({"True": "true", "False": "false"}.get(text, text))
+    return text
+
+
+def _take_results(job: JobRecord, run: Any, store: Store) -> None:
+    history = store.client.get_metric_history(run.info.run_id, "gradient_by_lag/last")
+    job.metrics = {name: value for name, value in run.data.metrics.items() if name.startswith(("final/", "best/"))}
+    job.curve = sorted((point.step, point.value) for point in history)

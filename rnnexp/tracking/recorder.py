@@ -1,7 +1,6 @@
 """Records a run: its metrics, tables, figures and end, in the run folder and in MLflow."""
 
 import csv
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -20,6 +19,7 @@ from rnnexp.redaction import redact_text
 from rnnexp.run_info import RunInfo
 from rnnexp.tasks import Text
 from rnnexp.tracking import summary
+from rnnexp.tracking.attempt import attempt
 from rnnexp.tracking.gradient_report import write_report
 from rnnexp.tracking.keys import mlflow_key
 from rnnexp.tracking.mlflow_run import MLflowRun
@@ -92,7 +92,8 @@ class Recorder:
         traceback: TracebackType | None,
     ) -> None:
         """End: write the tables and figures, the status in MLflow, and print the summary."""
-        self._progress.__exit__(kind, error, traceback)
+        with attempt("the end of the progress bar"):
+            self._progress.__exit__(kind, error, traceback)
         try:
             self._close(error and process.root_cause(error))
         except Exception as fault:
@@ -100,7 +101,7 @@ class Recorder:
                 raise
             # What can't be written any more must not stand in the way of what went wrong before it.
             store_error = fault.problem if isinstance(fault, UserError) else f"{type(fault).__name__}: {fault}"
-            print(f"rnnexp: the record could not be closed: {store_error}", file=sys.stderr)
+            process.say(f"rnnexp: the record could not be closed: {store_error}", error=True)
 
     def discard(self) -> None:
         """Take back all that was recorded, as far as that can be done."""
@@ -124,30 +125,37 @@ class Recorder:
         try:
             if problem := self.log.write():
                 self._files.missing[RUN_LOG] = problem
-            self._write(whole=status == "FINISHED")
+            with attempt("what was left of the run's files"):
+                self._write(whole=status == "FINISHED")
             if error is None and (problem := self._files.problem()):
                 status, tags["error"] = "FAILED", problem
-            tags["mlflow.note.content"] = "```\n" + "\n".join(self._findings()) + "\n```"
+            with attempt("the summary of the run"):
+                tags["mlflow.note.content"] = "```\n" + "\n".join(self._findings()) + "\n```"
             # A run that may be resumed will have other last curves, and MLflow keeps every value of a step.
             unfinished = error is not None and self.saver.files is not None
-            self.log.add(p for p in self.history.summary() if not (unfinished and is_last_curve(p.name)))
+            with attempt("the list of final values"):
+                self.log.add(p for p in self.history.summary() if not (unfinished and is_last_curve(p.name)))
             for path in self._files.written:
                 self.log.artifact(path)
         finally:
+            if self.info.job is not None and status == "FINISHED":  # as MLflow will have it, whatever comes after
+                self.info.job.status = status
             if problem := self.log.end(status, tags):
                 self._files.missing[RUN_LOG] = problem
         if status == "FINISHED":
             self.saver.finish(self.history.step)
         if self.info.job is not None:
-            self._complete_job(self.info.job, status)
+            with attempt("a part of the job's results"):
+                self._complete_job(self.info.job, status)
         if status == "FINISHED":
             self._model = keep_model(self.info, self.experiment, self.run)
         if status == "KILLED" and self.saver.written:
-            print(f"rnnexp: to go on: python -m rnnexp resume={self.info.folder}", file=sys.stderr, flush=True)
+            process.say(f"rnnexp: to go on: python -m rnnexp resume={self.info.folder}", error=True)
         if problem := self._files.problem():
             raise UserError(problem, "free some space there, and run it again")
         if status == "FINISHED" or (status == "FAILED" and error is None and self.info.job is None):
-            print("\n".join(self._lines(status, seconds)), flush=True)
+            with attempt("the summary on the screen"):
+                process.say(*self._lines(status, seconds))
 
     def _findings(self) -> list[str]:
         return [*summary.losses(self.history), *summary.gradient(self.history)]
@@ -156,8 +164,6 @@ class Recorder:
         """Enter the results in the sweep's record of the job."""
         job.run = None if self.run is None else self.run.id
         summary = self.history.summary()
-        if status == "FINISHED":
-            job.status = status
         job.values, job.config = dict(self.info.params()), self.info.config_hash
         job.metrics = {
             mlflow_key(point.name): point.value for point in summary if not point.name.startswith("gradient_by_lag")
@@ -184,7 +190,8 @@ class Recorder:
     def _write(self, whole: bool) -> None:
         """The run's files; generated text only after a whole run."""
         files, history = self._files, self.history
-        files.save("config.yaml", lambda path: path.write_text(self.info.config_yaml, encoding="utf-8"))
+        config = lambda path: path.write_text(self.info.config_yaml, encoding="utf-8")  # noqa: E731
+        files.save("config.yaml", config, needed=True)
         rows = [
             {"metric": name, "step": step, "value": value}
             for name, curve in history.curves.items()
@@ -192,12 +199,14 @@ class Recorder:
         ]
         for name, table in (("metrics.csv", rows), ("gradient_by_lag.csv", history.norm_rows())):
             if table:
-                files.save(name, partial(write_table, table))
+                files.save(name, partial(write_table, table), needed=True)
         length = self.experiment.bptt.length
         figures = {}
         if self._figures_wanted():
-            figures = {"loss.png": loss_figure(history, self.info.name)} if history.curves else {}
-            figures.update(gradient_figures(history, self.info.name, length))
+            with attempt("loss.png"):
+                figures = {"loss.png": loss_figure(history, self.info.name)} if history.curves else {}
+            with attempt("the figures of the gradient"):
+                figures.update(gradient_figures(history, self.info.name, length))
         pictures = [
             files.path / name for name, figure in figures.items() if files.save(name, partial(save_figure, figure))
         ]
@@ -206,8 +215,11 @@ class Recorder:
             files.save("gradient_report.html", lambda path: report())
         task = self.experiment.task
         if whole and isinstance(task, Text):
-            tokens = generate(self.experiment.network, task.start, SAMPLE_LENGTH, rng=self.experiment.sampling)
-            files.save("sample.txt", lambda path: path.write_text(task.decode(tokens), encoding="utf-8"))
+            files.save("sample.txt", lambda path: path.write_text(self._sample(task), encoding="utf-8"))
+
+    def _sample(self, task: Text) -> str:
+        tokens = generate(self.experiment.network, task.start, SAMPLE_LENGTH, rng=self.experiment.sampling)
+        return task.decode(tokens)
 
     def _figures_wanted(self) -> bool:
         wanted = self.info.settings["tracking"].get("figures")

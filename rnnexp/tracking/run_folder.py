@@ -4,6 +4,8 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+from rnnexp.tracking.attempt import report_failure
+
 
 class RunFolder:
     """What was written into a folder, and what could not be.
@@ -21,14 +23,20 @@ class RunFolder:
         self.written: list[Path] = []
         self.missing: dict[str, str] = {}
 
-    def save(self, name: str, write: Callable[[Path], object]) -> bool:
-        """Let `write` make a file of that name; False if the disk is full or can't be written."""
+    def save(self, name: str, write: Callable[[Path], object], *, needed: bool = False) -> bool:
+        """Let `write` make a file of that name; False if that failed, which is reported.
+
+        Of what is `needed`, a disk that is full or can't be written leaves the run incomplete.
+        """
         path = self.path / name
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             write(path)
-        except OSError as error:
-            self.missing[name] = error.strerror or str(error)
+        except Exception as error:
+            if needed and isinstance(error, OSError):
+                self.missing[name] = error.strerror or str(error)
+            else:
+                report_failure(name, error)
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)  # half a table would be taken for a whole one
             return False

@@ -17,7 +17,6 @@ and parameters, tags, files and the end of a run are set, not added.
 
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import Any
 from rnnexp.checks import UserError
 from rnnexp.history import Point, is_last_curve
 from rnnexp.json_lines import LineFile, read_lines
+from rnnexp.process import say
 from rnnexp.tracking.keys import LONGEST_TAG, mlflow_key, mlflow_text
 
 RUN_LOG = "run.jsonl"
@@ -159,11 +159,10 @@ class RunLog:
         self._due = time.monotonic() + PATIENCE
         if (problem := self.write()) and not self.warned:
             self.warned = True
-            print(
-                f"rnnexp: {self.folder / RUN_LOG} can't be written: {problem}; training continues\n"
+            say(
+                f"rnnexp: {self.path} can't be written: {problem}; training continues",
                 "free some space: it is tried again with every batch, and the other files are written at the end",
-                file=sys.stderr,
-                flush=True,
+                error=True,
             )
         self.upload()
 

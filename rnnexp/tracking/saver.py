@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import sys
 import time
 import weakref
 from pathlib import Path
@@ -80,7 +79,7 @@ class Saver:
             self.written = True
         except UserError as error:
             if not self.warned:
-                print(f"rnnexp: {error.problem}; training goes on\n{error.hint}", file=sys.stderr, flush=True)
+                process.say(f"rnnexp: {error.problem}; training goes on", error.hint, error=True)
             self.warned = True
         self._last = time.monotonic()
 

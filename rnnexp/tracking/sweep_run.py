@@ -1,9 +1,9 @@
 """The parent of a sweep's runs in MLflow."""
 
-import sys
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from rnnexp.process import say
 from rnnexp.records import Sweep
 from rnnexp.redaction import reason_of
 from rnnexp.tracking.dead_runs import end_dead_runs
@@ -50,7 +50,7 @@ class SweepRun(MLflowRun):
                 self.store.client.set_terminated(run.info.run_id, "KILLED")
         except Exception as error:  # the next start of a run here does it
             why = reason_of(error, self.store.uri)
-            print(f"rnnexp: runs of killed jobs could not be marked in MLflow: {why}", file=sys.stderr)
+            say(f"rnnexp: runs of killed jobs could not be marked in MLflow: {why}", error=True)
 
     def end(self, status: str, tags: Mapping[str, str]) -> str:
         """End it, and upload what its jobs could not, if the store works again."""
@@ -58,7 +58,7 @@ class SweepRun(MLflowRun):
 
         problem = super().end(status, tags)
         if problem:
-            print(f"rnnexp: the sweep's record in MLflow is not complete, and nowhere else: {problem}", file=sys.stderr)
+            say(f"rnnexp: the sweep's record in MLflow is not complete, and nowhere else: {problem}", error=True)
         elif not self.undelivered:
             upload_ended(self.folder, self.store)
         return problem

@@ -2,11 +2,11 @@
 
 import os
 import socket
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rnnexp.checks import UserError
+from rnnexp.process import say
 from rnnexp.redaction import reason_of, redact
 from rnnexp.tracking.dead_runs import DIED_SILENTLY, is_gone
 from rnnexp.tracking.mlflow_run import of_store
@@ -49,7 +49,7 @@ def sync_folders(folders: Sequence[str], uri: str | None) -> int:
         done = sync_one(path, stores, uri)
         found, code = found or done is not None, max(code, done or 0)
     if not found:
-        print(f"nothing to upload in {', '.join(folders or USUAL)}")
+        say(f"nothing to upload in {', '.join(folders or USUAL)}")
     return code
 
 
@@ -89,16 +89,15 @@ def sync_one(path: Path, stores: dict[str, Store | Exception], uri: str | None) 
         if not log.ended and not is_gone(tags):
             if tags.get("host") != socket.gethostname():
                 raise UserError(f"the run may still be running on {tags.get('host')}; sync it there")
-            print(f"{folder}: still running; it uploads its data itself", flush=True)
+            say(f"{folder}: still running; it uploads its data itself")
             return 0
         where = uri or address(log.begin["uri"])
-        print(f"{folder}: {upload_rest(log, _opened(where, stores))}", flush=True)
+        say(f"{folder}: {upload_rest(log, _opened(where, stores))}")
     except Exception as error:
         if where and of_store(error):
             stores[where] = error  # the other logs need not wait for it as well
-        print(f"rnnexp: {folder}: not uploaded: {reason_of(error, where)}", file=sys.stderr)
-        if isinstance(error, UserError) and error.hint:
-            print(error.hint, file=sys.stderr)
+        hint = [error.hint] if isinstance(error, UserError) and error.hint else []
+        say(f"rnnexp: {folder}: not uploaded: {reason_of(error, where)}", *hint, error=True)
         return 1
     return 0
 

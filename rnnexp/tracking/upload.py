@@ -4,11 +4,11 @@ What MLflow refuses for good is found in its batch, set aside (it stays in the r
 """
 
 import errno
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rnnexp.process import say
 from rnnexp.redaction import reason_of
 from rnnexp.tracking.keys import LONGEST_TAG
 from rnnexp.tracking.run_log import BATCH, Entry, RunLog
@@ -163,11 +163,7 @@ def _report(log: RunLog, client: Any, new: Mapping[str, str]) -> None:
     client.set_tag(log.id, REFUSED, "\n".join([*names, why])[:LONGEST_TAG])
     log.refused = names
     shown = ", ".join(list(new)[:MOST_NAMED]) + (f" and {len(new) - MOST_NAMED} more" if len(new) > MOST_NAMED else "")
-    print(
-        f"rnnexp: MLflow refuses for good, and {log.path} keeps: {shown} ({why})",
-        file=sys.stderr,
-        flush=True,
-    )
+    say(f"rnnexp: MLflow refuses for good, and {log.path} keeps: {shown} ({why})", error=True)
 
 
 def calls(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
