@@ -59,6 +59,18 @@ def test_a_disk_that_is_full_costs_nothing_but_the_lines(started):
     assert program.returncode == 7
 
 
+@pytest.mark.parametrize(("encoding", "shown"), [("ascii", r"gr\xfc\xdfe"), ("latin-1", "grüße"), ("utf-8", "grüße")])
+def test_what_a_terminal_can_not_show_is_written_as_in_python(encoding, shown):
+    text = "from rnnexp.process import outlive_readers, say; outlive_readers(); say('grüße', '한글\\x1b[31m\\n')"
+    text += "; say('grüße', error=True); raise SystemExit('한')"
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "1"}
+    done = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True)
+    korean, last = ("한글", "한") if encoding == "utf-8" else (r"\ud55c\uae00", r"\ud55c")
+    assert done.stdout.decode(encoding).splitlines() == [shown, korean + r"\x1b[31m\n"]
+    assert done.stderr.decode(encoding).splitlines() == [shown, last]
+    assert done.returncode == 1
+
+
 def test_somebodys_own_streams_stay(capsys):
     before = sys.stdout, sys.stderr
     outlive_readers()

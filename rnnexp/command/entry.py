@@ -55,8 +55,8 @@ def run_to_the_end() -> None:
         try:
             run_command()
             code = lifecycle.finish(None)
-        except Exception as error:  # which breaks off a sweep
-            if process.is_interruption(process.root_cause(error)) or (code := lifecycle.finish(error)) is None:
+        except Exception as broken:  # which breaks off a sweep
+            if process.is_interruption(process.root_cause(broken)) or (code := lifecycle.finish(broken)) is None:
                 raise
     except BaseException as raised:
         error = process.root_cause(raised)

@@ -190,8 +190,7 @@ class Recorder:
     def _write(self, whole: bool) -> None:
         """The run's files; generated text only after a whole run."""
         files, history = self._files, self.history
-        config = lambda path: path.write_text(self.info.config_yaml, encoding="utf-8")  # noqa: E731
-        files.save("config.yaml", config, needed=True)
+        files.save("config.yaml", lambda path: path.write_text(self.info.config_yaml, encoding="utf-8"))
         rows = [
             {"metric": name, "step": step, "value": value}
             for name, curve in history.curves.items()
@@ -199,7 +198,7 @@ class Recorder:
         ]
         for name, table in (("metrics.csv", rows), ("gradient_by_lag.csv", history.norm_rows())):
             if table:
-                files.save(name, partial(write_table, table), needed=True)
+                files.save(name, partial(write_table, table))
         length = self.experiment.bptt.length
         figures = {}
         if self._figures_wanted():
@@ -208,14 +207,16 @@ class Recorder:
             with attempt("the figures of the gradient"):
                 figures.update(gradient_figures(history, self.info.name, length))
         pictures = [
-            files.path / name for name, figure in figures.items() if files.save(name, partial(save_figure, figure))
+            files.path / name
+            for name, figure in figures.items()
+            if files.save(name, partial(save_figure, figure), extra=True)
         ]
         if history.studies:
             report = partial(write_report, history, files.path, self.info.name, pictures, length)
-            files.save("gradient_report.html", lambda path: report())
+            files.save("gradient_report.html", lambda path: report(), extra=True)
         task = self.experiment.task
         if whole and isinstance(task, Text):
-            files.save("sample.txt", lambda path: path.write_text(self._sample(task), encoding="utf-8"))
+            files.save("sample.txt", lambda path: path.write_text(self._sample(task), encoding="utf-8"), extra=True)
 
     def _sample(self, task: Text) -> str:
         tokens = generate(self.experiment.network, task.start, SAMPLE_LENGTH, rng=self.experiment.sampling)

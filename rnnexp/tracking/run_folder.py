@@ -23,17 +23,17 @@ class RunFolder:
         self.written: list[Path] = []
         self.missing: dict[str, str] = {}
 
-    def save(self, name: str, write: Callable[[Path], object], *, needed: bool = False) -> bool:
+    def save(self, name: str, write: Callable[[Path], object], *, extra: bool = False) -> bool:
         """Let `write` make a file of that name; False if that failed, which is reported.
 
-        Of what is `needed`, a disk that is full or can't be written leaves the run incomplete.
+        A disk that is full or can't be written leaves the run incomplete, unless the file is an `extra`.
         """
         path = self.path / name
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             write(path)
         except Exception as error:
-            if needed and isinstance(error, OSError):
+            if isinstance(error, OSError) and not extra:
                 self.missing[name] = error.strerror or str(error)
             else:
                 report_failure(name, error)

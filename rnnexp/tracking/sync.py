@@ -96,8 +96,8 @@ def sync_one(path: Path, stores: dict[str, Store | Exception], uri: str | None) 
     except Exception as error:
         if where and of_store(error):
             stores[where] = error  # the other logs need not wait for it as well
-        hint = [error.hint] if isinstance(error, UserError) and error.hint else []
-        say(f"rnnexp: {folder}: not uploaded: {reason_of(error, where)}", *hint, error=True)
+        hints = [error.hint] if isinstance(error, UserError) and error.hint else []
+        say(f"rnnexp: {folder}: not uploaded: {reason_of(error, where)}", *hints, error=True)
         return 1
     return 0
 
