@@ -22,7 +22,7 @@ from rnnexp.comparison.sweep_figures import comparison_figures
 from rnnexp.pages import render
 from rnnexp.plot.axes import save_figure
 from rnnexp.process import interruption_pending
-from rnnexp.tracking.attempt import attempt
+from rnnexp.tracking.failures import attempt
 
 #: Metrics beside the compared one in the table of the page; ``sweep.csv`` has all.
 SHOWN = (

@@ -31,7 +31,7 @@ from rnnexp.gradients.shape import LINE
 from rnnexp.plot.axes import BLACK, BLUE, axes_with, label_text, legend
 from rnnexp.plot.gradient_plots import LAG, looks
 from rnnexp.process import interruption_pending
-from rnnexp.tracking.attempt import attempt
+from rnnexp.tracking.failures import attempt
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

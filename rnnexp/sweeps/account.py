@@ -10,8 +10,8 @@ from rnnexp.checks import printable
 from rnnexp.history import Point
 from rnnexp.process import say
 from rnnexp.records import TRACEBACK_FILE, USABLE, JobRecord, Sweep, typed
-from rnnexp.tracking.attempt import attempt
 from rnnexp.tracking.dead_runs import DIED_SILENTLY
+from rnnexp.tracking.failures import attempt
 from rnnexp.tracking.sweep_run import MOST_COMPARED, skipped_tags
 
 if TYPE_CHECKING:

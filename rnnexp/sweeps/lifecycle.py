@@ -43,8 +43,8 @@ class RunningSweep:
         nothing.
         """
         from rnnexp.sweeps.account import summarise
-        from rnnexp.tracking.attempt import attempt
         from rnnexp.tracking.dead_runs import DIED_SILENTLY
+        from rnnexp.tracking.failures import attempt
         from rnnexp.tracking.opening import finish_record
 
         if self.watch is not None:

@@ -19,7 +19,7 @@ from rnnexp.redaction import redact_text
 from rnnexp.run_info import RunInfo
 from rnnexp.tasks import Text
 from rnnexp.tracking import summary
-from rnnexp.tracking.attempt import attempt
+from rnnexp.tracking.failures import attempt
 from rnnexp.tracking.gradient_report import write_report
 from rnnexp.tracking.keys import mlflow_key
 from rnnexp.tracking.mlflow_run import MLflowRun

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from rnnexp.tracking.attempt import report_failure
+from rnnexp.tracking.failures import report_failure
 
 
 class RunFolder:
