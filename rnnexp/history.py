@@ -74,6 +74,8 @@ class History:
     diverged : Report or None
     last_finite : tuple (step, loss, gradient norm), or None
         Of the last update at which both were finite.
+    repeated : float
+        Share of the evaluation sequences that also occur in the training data; 0 until the recorder has counted.
     solved_at : int or None
         The step of the first evaluation that met the task's published rule.
     """
@@ -88,6 +90,7 @@ class History:
         self.studies: list[tuple[int, Study]] = []
         self.not_finite = 0
         self.diverged: Report | None = None
+        self.repeated = 0.0
         self.solved_at: int | None = None
         self.step = 0
         self.last_finite: tuple[int, float, float] | None = None
@@ -174,6 +177,12 @@ class History:
         self.step, self.not_finite, self.solved_at = fit["step"], fit["not_finite"], fit["solved_at"]
         for name, means in self._means.items():
             means.count, means.sums = fit["sums"][name]["count"], fit["sums"][name]["sums"]
+
+    @property
+    def repeats(self) -> str:
+        """What is to be said with the loss if many evaluation sequences are known from training; empty if not."""
+        share = f"{self.repeated:.0%}"
+        return "" if share == "0%" else f"{share} of the evaluation sequences also occur in the training data"
 
     def last(self, name: str) -> float:
         """The last finite value of a metric; NaN if there is none."""

@@ -57,7 +57,7 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, updates: int) -> Figure:
-    """||dC/dh_t|| / ||dC/dh_T|| over the time step t, before training and after it; the mean of the logarithms over the seeds."""
+    """||dC/dh_t|| / ||dC/dh_T|| over the step t, before training and after it; the mean of logarithms over seeds."""
     figure = Figure(figsize=(11, 4.2), dpi=100, layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     titles = {"first": TIMES["first"], "last": f"after {updates} updates"}

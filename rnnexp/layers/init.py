@@ -133,15 +133,17 @@ class Identity(Scaled):
 
 
 class Sparse:
-    """A few N(0, 1) entries into each unit, all scaled to a given spectral radius, for recurrent weights.
+    """A few N(0, 1) entries out of each unit, all scaled to a given spectral radius, for recurrent weights.
 
-    With the defaults, the smart_tanh of Pascanu, Mikolov & Bengio 2013 (section 4.1 and their code); the scaling is
-    that of echo state networks (Jaeger 2001).
+    With the defaults, the smart_tanh of Pascanu, Mikolov & Bengio 2013: their code zeroes the rows of W_hh but for 15
+    entries and multiplies h W_hh, as here, so that each unit drives 15 others. (The sparse initialisation of Martens
+    2010 bounds the connections into a unit instead; from memory.) The scaling is that of echo state networks (Jaeger
+    2001).
 
     Parameters
     ----------
     non_zeros : int
-        Entries of each column, that is into each unit, from 1 to H.
+        Entries of each row, that is out of each unit, from 1 to H.
     spectral_radius : float
         Largest modulus of an eigenvalue, > 0.
     """
@@ -154,11 +156,11 @@ class Sparse:
         """A matrix (fan_in, fan_out)."""
         _check_square("Sparse", shape)
         if self.non_zeros > shape[0]:
-            hint = f"there are no more units that a unit can listen to: try {max(1, shape[0] // 2)}"
+            hint = f"there are no more units that a unit can drive: try {max(1, shape[0] // 2)}"
             raise InvalidValue("non_zeros", self.non_zeros, f"<= hidden_size, which is {shape[0]}", hint)
         matrix = np.zeros(shape)
-        for unit in range(shape[1]):
-            matrix[rng.permutation(shape[0])[: self.non_zeros], unit] = rng.standard_normal(self.non_zeros)
+        for unit in range(shape[0]):
+            matrix[unit, rng.permutation(shape[1])[: self.non_zeros]] = rng.standard_normal(self.non_zeros)
         matrix *= self.spectral_radius / np.abs(np.linalg.eigvals(matrix)).max()
         return matrix
 

@@ -78,5 +78,5 @@ def loss_figure(history: History, title: str) -> "Figure":
         label=label_text(f"{baseline.predictor}: {baseline.loss:.4g}", 80),
     )
     axes.set_ylim(bottom=0)
-    legend(axes)
+    legend(axes, title=history.repeats or None, title_fontsize=9)
     return figure

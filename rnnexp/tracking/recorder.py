@@ -18,6 +18,7 @@ from rnnexp.records import Diverged, JobRecord
 from rnnexp.redaction import redact_text
 from rnnexp.run_info import RunInfo
 from rnnexp.tasks import Text
+from rnnexp.tasks.repeats import repeated_share
 from rnnexp.tracking import summary
 from rnnexp.tracking.failures import attempt
 from rnnexp.tracking.gradient_report import write_report
@@ -200,7 +201,9 @@ class Recorder:
             if table:
                 files.save(name, partial(write_table, table))
         length = self.experiment.bptt.length
-        figures = {}
+        experiment, figures = self.experiment, {}
+        drawn = history.step * experiment.batch_size
+        history.repeated = repeated_share(experiment.task, experiment.held_out, drawn, experiment.batch_size)
         if self._figures_wanted():
             with attempt("loss.png"):
                 figures = {"loss.png": loss_figure(history, self.info.name)} if history.curves else {}

@@ -22,6 +22,8 @@ def losses(history: History) -> list[str]:
             rows.append((name.replace("_", " "), curve[-1][1], best(value for _, value in curve), base, meaning))
     lines = [f"{'':20}{'final':>10}{'best':>10}{'baseline':>10}   (baseline: {baseline.predictor})"]
     lines += [f"{name:20}{''.join(map(_number, numbers))}   {unit}" for name, *numbers, unit in rows]
+    if history.repeats:
+        lines.append(f"{'':20}{history.repeats}")
     if history.task.success and "eval/solved" in history.curves:
         when = "not solved" if history.solved_at is None else f"solved at step {history.solved_at}"
         lines.append(f"{when:19} asked for: {history.task.success}")

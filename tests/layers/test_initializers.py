@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rnnexp.checks import InvalidValue
-from rnnexp.layers import Gaussian, Glorot, Identity, Normal, Orthogonal
+from rnnexp.layers import Gaussian, Glorot, Identity, Initializers, Normal, Orthogonal, Sparse, build_network
 
 SHAPES = [(300, 200), (200, 300)]
 
@@ -78,6 +78,27 @@ def test_identity_is_a_multiple_of_the_unit_matrix():
         match=r"_target_ must be another initialiser for a matrix of shape \(3, 4\): this one is square, got Identity",
     ):
         Identity()((3, 4), rng=rng)
+
+
+@pytest.mark.parametrize("hidden_size, non_zeros", [(20, 15), (6, 1), (6, 6), (40, 3)])
+def test_sparse_connects_each_unit_to_so_many_others_whatever_comes_into_them(hidden_size, non_zeros):
+    W = Sparse(non_zeros)((hidden_size, hidden_size), rng=np.random.default_rng(3))
+    assert (np.count_nonzero(W, axis=1) == non_zeros).all()
+    if 1 < non_zeros < hidden_size:
+        assert len(set(np.count_nonzero(W, axis=0))) > 1, "the connections into a unit are as they come"
+    assert np.abs(np.linalg.eigvals(W)).max() == pytest.approx(0.95)
+
+
+def test_a_sparse_network_sends_the_state_of_a_unit_to_15_units():
+    sparse, zero = Initializers(recurrent=Sparse(), input=Normal(0.0)), np.zeros((1, 40))
+    network = build_network(
+        hidden_size=40, output_size=3, input_size=3, init=sparse, rng=np.random.default_rng(4), dtype=np.float64
+    )
+    for unit in range(40):
+        state = zero.copy()
+        state[0, unit] = 1.0
+        network.recurrent.set_state(state)
+        assert np.count_nonzero(network.recurrent.forward(np.zeros((1, 1, 3)))) == 15
 
 
 @pytest.mark.parametrize("draw", [Normal(), Gaussian(), Glorot(), Orthogonal(), Identity()])
