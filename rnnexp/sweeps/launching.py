@@ -7,16 +7,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
 from rnnexp.checks import UserError, integer
+from rnnexp.records import UNUSABLE_LOSS, load_jobs
 from rnnexp.run import Job, run_jobs
 from rnnexp.run_info import RunInfo, make_run_info
 from rnnexp.sweeps.composition import composer_of
 from rnnexp.sweeps.jobs import RunningJob
 from rnnexp.sweeps.stacked_groups import obstacle, stack_key, what_differs
 from rnnexp.sweeps.stacked_jobs import run_stacked
+from rnnexp.sweeps.workers import despite_kills, is_lost, recorded_losses, returned
 
 
 class Jobs:
@@ -49,11 +51,6 @@ class Jobs:
     def run(self, index: int) -> float:
         """Run a job; its result for the sweeper."""
         return run_jobs([Job(lambda: self.info(index), self.running(index))])[0]
-
-
-def returned(overrides: Sequence[str], loss: float) -> JobReturn:
-    """A job's result as Hydra's sweepers expect it."""
-    return JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED, _return_value=loss)
 
 
 def asked_of_hydra(config: DictConfig) -> str:
@@ -150,4 +147,13 @@ def run_units(work: list[list[tuple[RunningJob, RunInfo]]], workers: int, max_co
     from joblib import Parallel, delayed
 
     run: Callable[..., Any] = delayed(run_stacked)
-    return list(Parallel(n_jobs=workers, backend="loky")(run(unit, max_copies) for unit in work))
+    folder = work[0][0][0].folder
+
+    def launch(units: Sequence[int]) -> None:
+        records = {record.number: record for record in load_jobs(folder)}
+        left = [[pair for pair in work[unit] if is_lost(records.get(pair[0].number))] for unit in units]
+        Parallel(n_jobs=workers, backend="loky")(run(jobs, max_copies) for jobs in left)
+
+    despite_kills(launch, range(len(work)), lambda unit: [running.number for running, _ in work[unit]], folder)
+    losses = recorded_losses(folder)
+    return [[losses.get(running.number, UNUSABLE_LOSS) for running, _ in unit] for unit in work]

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import time
 import uuid
 from contextlib import suppress
@@ -19,6 +18,7 @@ from rnnexp.redaction import redact_setting, redact_text
 from rnnexp.settings import flat, typed_overrides
 from rnnexp.sweeps.composition import check_all, check_count, known_jobs, swept_keys, trials
 from rnnexp.sweeps.watching import Watch, watch
+from rnnexp.sweeps.workers import launch_again_what_is_lost, running_elsewhere
 
 #: Beyond so many jobs their own figures are left out unless asked for: drawing them would take longer than small jobs.
 MOST_WITH_FIGURES = 20
@@ -157,6 +157,7 @@ def begin(config: DictConfig) -> None:
     sweep.save()
     current = RunningSweep(sweep, jobs, recorder, watch(config, folder))
     process.before_raising(stop)
+    launch_again_what_is_lost(config)
 
 
 def stop(interruption: str) -> None:
@@ -174,30 +175,13 @@ def stop_jobs(folder: Path, interruption: str) -> None:
 
 def stop_workers(folder: Path) -> None:
     """Ask the jobs of other processes on this machine to end, and end those that don't."""
-    here = socket.gethostname()
-
-    def alive() -> list[int]:
-        return [
-            record.pid
-            for record in load_jobs(folder)
-            if record.status == "RUNNING" and record.host == here and record.pid != os.getpid() and exists(record.pid)
-        ]
-
     for number, patience in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, 1.0)):
-        for pid in alive():
+        for pid in running_elsewhere(folder):
             with suppress(OSError):
                 os.kill(pid, number)
         until = time.monotonic() + patience
-        while alive() and time.monotonic() < until:
+        while running_elsewhere(folder) and time.monotonic() < until:
             time.sleep(0.05)
-
-
-def exists(pid: int) -> bool:
-    """Whether there is such a process that may be signalled."""
-    with suppress(OSError):
-        os.kill(pid, 0)
-        return True
-    return False
 
 
 def finish(error: BaseException | None) -> int | None:

@@ -104,25 +104,46 @@ def test_a_stopped_sweep_closes_every_record(folder, recorded, launcher, name, c
             assert list(output.glob("checkpoints/step-*.npz"))
 
 
-@pytest.mark.thorough
-def test_a_worker_that_is_killed_is_accounted_for(folder, recorded):
-    with running(folder, *LONG, *PARALLEL) as process:
-        trained = wait_for_running(folder, process, at_least=2)
-        os.kill(trained[0]["pid"], signal.SIGKILL)
-        printed, told = ended(process)
-        assert process.returncode == 1
-        assert gone(trained)
-    assert "rnnexp: the sweep broke off: " in told
-    runs = recorded(folder)
-    assert {run.info.status for run in runs} <= TERMINAL
-    (parent,) = parents(runs)
-    assert parent.info.status == "FAILED"
-    jobs = {run.info.run_id: run for run in children(runs, parent)}
-    assert jobs[trained[0]["run"]].info.status == "KILLED"
-    assert jobs[trained[0]["run"]].data.tags["error"]
-    assert sum(counts(parent).values()) == 3
-    assert "finished" not in counts(parent)
-    assert "KILLED" in printed
+#: Kills its process: the job with the learning rate 0.2 each time, the others once in all.
+DEADLY = """
+import os
+import pathlib
+import signal
+from rnnexp.training import SGD
+
+
+class Deadly(SGD):
+    def update(self, vector, gradient):
+        first = not pathlib.Path("killed").exists()
+        pathlib.Path("killed").touch()
+        if first or self.learning_rate == 0.2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().update(vector, gradient)
+"""
+
+
+@pytest.mark.quick(1)
+@pytest.mark.parametrize("launcher", ["joblib", "stacked"])
+@pytest.mark.parametrize("always", [False, True], ids=["once", "each time"])
+def test_a_killed_worker_costs_no_job_but_one_that_is_killed_each_time(folder, command, recorded, launcher, always):
+    (folder / "deadly.py").write_text(DEADLY)
+    rates = "optimizer.learning_rate=0.1,0.2,0.3,0.4,0.5" if always else "optimizer.learning_rate=0.1,0.3,0.4,0.5"
+    pool = (f"hydra/launcher={launcher}", "hydra.launcher.n_jobs=2")
+    own = ("optimizer=sgd", "optimizer._target_=deadly.Deadly", "steps=5", "tracking.figures=false")
+    done = command(folder, "-m", *pool, *own, rates)
+    assert done.returncode == always, done.stderr
+    assert "Traceback" not in done.stderr and "broke off" not in done.stderr
+    assert "rnnexp: a worker process was killed, and its pool ended" in done.stderr
+    (parent,) = parents(recorded(folder))
+    assert parent.info.status == ("FAILED" if always else "FINISHED")
+    assert counts(parent) == ({"finished": 4, "killed": 1} if always else {"finished": 4})
+    records = {record["name"]: record for record in job_records(last_sweep(folder))}
+    assert {name for name, record in records.items() if record["status"] != "FINISHED"} == (
+        {"optimizer.learning_rate=0.2"} if always else set()
+    )
+    ended = {run.info.run_id: run.info.status for run in children(recorded(folder), parent)}
+    assert set(ended.values()) <= {"FINISHED", "KILLED"}
+    assert all(ended[record["run"]] == record["status"] for record in records.values())
 
 
 @pytest.mark.parametrize("launcher", [(), pytest.param(PARALLEL, marks=pytest.mark.thorough)], ids=["serial", "joblib"])
