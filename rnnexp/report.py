@@ -116,8 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _compare(given: argparse.Namespace) -> None:
     from rnnexp.comparison import tables
-    from rnnexp.comparison.effects import findings
     from rnnexp.comparison.files import write_comparison
+    from rnnexp.comparison.influence import findings
     from rnnexp.comparison.recorded_runs import count_others, found_runs, reading
 
     word = given.status.upper()

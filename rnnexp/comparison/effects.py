@@ -1,4 +1,4 @@
-"""Statistics that compare many runs: the best one, and what accounts for the differences. Without MLflow."""
+"""Many runs as a table: their values, which of them count, and means over the seeds. Without MLflow."""
 
 import math
 import numbers
@@ -17,8 +17,6 @@ CONFIG = "config"
 #: What is averaged over.
 SEED = "seed"
 NULL = "null"
-#: Values that a sentence lists.
-MOST_NAMED = 5
 #: A value of a parameter: a number if it is one, else text.
 Level = int | float | str
 
@@ -155,91 +153,10 @@ def grouped(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> pd.
     return pd.DataFrame(rows, columns=columns, dtype=object).infer_objects()
 
 
-def explained_variance(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> pd.DataFrame:
-    """How much of the metric's variance lies between the means of a key's values: eta squared.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As for `grouped`.
-    keys : sequence of str
-        Each is considered alone, ``seed`` too.
-    metric : str
-        Its logarithm is taken if every value is above 0.
-
-    Returns
-    -------
-    DataFrame
-        By key, the largest effect first: `values`, their number; `share`, the sum of squares between the values' means
-        over the total one; `by_chance`, its mean if the runs were shuffled, (values - 1) / (runs - 1); `best` and
-        `worst`, the values with the best and the worst mean of the metric itself. `share` is NaN if it is meaningless:
-        the metric is constant, or no two runs have the same value of the key.
-    """
-    counted = usable_values(table, metric).dropna()
-    runs = table.loc[counted.index]
-    scale = np.log(counted) if len(counted) and counted.min() > 0 else counted
-    total = float(((scale - scale.mean()) ** 2).sum())
-    constant = len(counted) == 0 or counted.min() == counted.max()
-    rows = []
-    for key in dict.fromkeys(keys):
-        column = pd.Series(levels(runs, key), index=runs.index, dtype=object)
-        groups = scale.groupby(column, sort=False)
-        means = counted.groupby(column, sort=False).mean().sort_values(kind="stable")
-        between = float((groups.size() * (groups.mean() - scale.mean()) ** 2).sum())
-        ends = (means.index[0], means.index[-1]) if len(means) else (NULL, NULL)
-        best, worst = ends[::-1] if larger_is_better(metric) else ends
-        share, by_chance = math.nan, math.nan
-        if not constant and 1 < len(means) < len(counted):
-            share, by_chance = between / total, (len(means) - 1) / (len(counted) - 1)
-        rows.append([key, len(means), share, by_chance, best, worst])
-    found = pd.DataFrame(rows, columns=["key", "values", "share", "by_chance", "best", "worst"]).set_index("key")
-    above = (found["share"] - found["by_chance"]).sort_values(ascending=False, kind="stable", na_position="last")
-    return found.loc[above.index]
-
-
 def metric_label(metric: str, unit: str = "") -> str:
     """A metric in words, with its unit."""
     name = "final evaluation loss" if metric == LOSS else metric
     return f"{name} ({unit})" if unit else name
-
-
-def findings(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> list[str]:
-    """The results of a comparison, a sentence each: how many runs count, which is best, which key matters most."""
-    values, name = usable_values(table, metric), metric_label(metric)
-    counted = values.dropna()
-    lost = left_out(table, metric)
-    all_of_them = "The only run is included." if len(table) == 1 else f"All {len(table)} runs are included."
-    sentences = [f"{lost}." if lost else all_of_them]
-    if counted.empty:
-        return [*sentences, f"No run that finished has a {name}: there is nothing to compare."]
-    place = int((values if larger_is_better(metric) else -values).argmax())
-    run = table.index[place]
-    called = f"{table['name'].iloc[place]} ({run})" if "name" in table else str(run)
-    extreme = "Largest" if larger_is_better(metric) else "Smallest"
-    sentences.append(f"{extreme} {name}: {values.iloc[place]:.6g}, in {called}.")
-    for key in keys:
-        if key != SEED and (missing := without_runs(table, key, metric)):
-            few = ", ".join(show_level(value) for value in missing[:MOST_NAMED])
-            others = f" and {len(missing) - MOST_NAMED} others" if len(missing) > MOST_NAMED else ""
-            sentences.append(f"All runs with {key}={few}{others} were left out.")
-    if counted.min() == counted.max():
-        return [*sentences, f"The {name} is the same in all of them."] if len(counted) > 1 else sentences
-    ranked = explained_variance(table, [key for key in keys if key != SEED], metric)
-    above = ranked["share"] - ranked["by_chance"]
-    if above.notna().any() and above.iloc[0] > 0:
-        key, row = ranked.index[0], ranked.iloc[0]
-        means = grouped(table, [str(key)], metric).set_index(str(key))["mean"]
-        best, worst = (f"{key}={show_level(row[end])} ({means[row[end]]:.4g})" for end in ("best", "worst"))
-        sentences.append(
-            f"{key} mattered most: its values account for {row['share']:.0%} of the variance ("
-            f"{row['by_chance']:.0%} if shuffled); the mean is best at {best}, worst at {worst}."
-        )
-    elif above.notna().any():
-        aside = " other than the seed" if SEED in keys else ""
-        sentences.append(f"No key{aside} accounts for more of the variance than expected by chance.")
-    if len(kinds_of_loss(table, metric)) > 1:
-        sentences.append("Caution: some losses are in nats and others are squared errors; compare them task by task.")
-    return sentences
 
 
 def kinds_of_loss(table: pd.DataFrame, metric: str) -> set[str]:

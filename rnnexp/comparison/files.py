@@ -10,14 +10,14 @@ from rnnexp.comparison.effects import (
     DECAY_RATE,
     LOSS,
     NULL,
-    explained_variance,
-    findings,
     grouped,
     level,
     metric_label,
+    show_level,
     unit_of,
     usable_values,
 )
+from rnnexp.comparison.influence import findings, what_mattered
 from rnnexp.comparison.sweep_figures import comparison_figures
 from rnnexp.pages import render
 from rnnexp.plot.axes import save_figure
@@ -106,14 +106,17 @@ def _write_page(
 
 
 def _influence(table: pd.DataFrame, keys: Sequence[str], metric: str) -> tuple[list[str], list[list[str]]] | None:
-    """The variance that each key accounts for as a table; None if it is undefined for all."""
-    found = explained_variance(table, keys, metric)
-    if found["share"].isna().all():
+    """The variance that keys and pairs account for, where it exceeds that of shuffled runs; None if none does."""
+    found = what_mattered(table, keys, metric)
+    if found.empty:
         return None
-    rows = found[["share", "by_chance", "best", "worst"]].reset_index()
-    for name in ("share", "by_chance"):
-        rows[name] = [f"{value:.1%}" if value == value else "" for value in rows[name]]
-    rows.columns = pd.Index(["key", "share of the variance", "if shuffled", "best value", "worst value"])
+    rows = found[["share", "by_chance", "p", "best", "worst"]].reset_index()
+    for name in ("share", "by_chance", "p"):
+        rows[name] = [f"{value:.1%}" for value in rows[name]]
+    for name in ("best", "worst"):
+        rows[name] = [", ".join(map(show_level, v)) if isinstance(v, tuple) else v for v in rows[name]]
+    heads = ["key", "share of the variance", "if shuffled", "shuffles with as much", "best value", "worst value"]
+    rows.columns = pd.Index(heads)
     return _cells(rows)
 
 

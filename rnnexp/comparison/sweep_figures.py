@@ -16,7 +16,6 @@ from rnnexp.comparison.effects import (
     Level,
     by_level,
     by_levels,
-    explained_variance,
     grouped,
     left_out,
     level_combinations,
@@ -26,6 +25,7 @@ from rnnexp.comparison.effects import (
     usable_values,
     without_runs,
 )
+from rnnexp.comparison.influence import explained_variance
 from rnnexp.comparison.key_axis import WIDE, KeyAxis
 from rnnexp.gradients.shape import LINE
 from rnnexp.plot.axes import BLACK, BLUE, axes_with, label_text, legend

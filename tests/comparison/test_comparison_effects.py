@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from compared_runs import LOSS, NAN, table_of
+from scipy.stats import f, f_oneway
 
 from rnnexp.comparison.effects import (
-    explained_variance,
-    findings,
     grouped,
     left_out,
     level,
     unit_of,
     usable_values,
 )
+from rnnexp.comparison.influence import explained_variance, findings, interactions, what_mattered
 from rnnexp.report import grouped as grouped_of_report
 
 #: Student's t for 95 %, from a printed table, by degrees of freedom.
@@ -107,7 +107,8 @@ def test_a_share_that_says_nothing_is_not_given(losses, key):
 
 def test_the_findings_name_the_best_run_and_the_key_that_stands_out():
     table = table_of(np.exp([0.0, 1.0, 4.0, 5.0]), hidden_size=[8, 8, 4, 4], cell=["rnn", "lstm"] * 2)
-    first, best, mattered = findings(table, ["cell", "hidden_size"])
+    first, best, mattered, once = findings(table, ["cell", "hidden_size"])
+    assert once.startswith("Each combination was run once: ")
     assert first == "All 4 runs are included."
     assert best == "Smallest final evaluation loss: 1, in run 0 (r0)."
     assert mattered.startswith(
@@ -121,6 +122,80 @@ def test_the_findings_name_the_best_run_and_the_key_that_stands_out():
     table = table_of([0.5, 0.7, 0.7, 0.5], cell=["rnn", "rnn", "lstm", "lstm"], seed=[0, 1, 1, 0])
     aside = "No key other than the seed accounts for more of the variance than expected by chance."
     assert findings(table, ["cell", "seed"])[-1] == aside
+
+
+def crossed(effect, seeds=4, noise=0.1):
+    """Runs of two keys with two values each, ln of whose losses is `effect` of them, and some noise."""
+    rng = np.random.default_rng(0)
+    rows = list(itertools.product("ab", "xy", range(seeds)))
+    losses = np.exp([effect(cell == "a", task == "x") + noise * rng.standard_normal() for cell, task, _ in rows])
+    cell, task, seed = zip(*rows, strict=True)
+    return table_of(losses, cell=cell, task=task, seed=seed)
+
+
+def test_the_share_of_an_interaction_is_what_the_additive_model_leaves():
+    table = crossed(lambda a, x: 0.5 * a + 2.0 * (a == x))
+    logs = np.log(table[LOSS].to_numpy()).reshape(2, 2, 4)
+    cells, total = logs.mean(axis=2), ((logs - logs.mean()) ** 2).sum()
+    additive = cells.mean(axis=1, keepdims=True) + cells.mean(axis=0) - cells.mean()
+    between, within = 4 * ((cells - additive) ** 2).sum(), ((logs - cells[..., None]) ** 2).sum()
+    found = interactions(table, ["cell", "task"]).loc["cell x task"]
+    assert found["share"] == pytest.approx(between / total)
+    assert found["by_chance"] == pytest.approx(1 / 15)
+    assert found["p"] == pytest.approx(f.sf(between / (within / 12), 1, 12), abs=1e-12)
+    single = explained_variance(table, ["cell", "task"])
+    assert single["share"].sum() + found["share"] + within / total == pytest.approx(1.0)
+    uneven = table.drop(index=["r0", "r1", "r5"])
+    assert interactions(uneven, ["cell", "task"]).loc["cell x task", "share"] > 0.5
+
+
+def test_how_often_chance_gives_such_a_share_is_the_f_test():
+    table = crossed(lambda a, x: 0.1 * a + 0.2 * x)
+    logs = np.log(table[LOSS])
+    found = explained_variance(table, ["cell", "task", "seed"])
+    for key in ("cell", "task", "seed"):
+        expected = f_oneway(*(group.to_numpy() for _, group in logs.groupby(table[key]))).pvalue
+        assert found.loc[key, "p"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_keys_that_interact_are_named():
+    *_, interact = findings(crossed(lambda a, x: 1.0 * (a == x)), ["cell", "task", "seed"])
+    assert interact.startswith("cell and task interact: beyond their own effects, their combinations account for 9")
+    assert "the mean is best at cell=a, task=y, worst at cell=" in interact or "best at cell=b, task=x" in interact
+    alone = findings(crossed(lambda a, x: 1.0 * a), ["cell", "task", "seed"])
+    assert not any("interact" in sentence for sentence in alone)
+    assert alone[-1].startswith("cell mattered most: ")
+
+
+def test_only_what_exceeds_the_shuffled_level_is_listed():
+    listed = what_mattered(crossed(lambda a, x: 1.0 * a), ["cell", "task", "seed"])
+    assert listed.index[0] == "cell"
+    assert (listed["share"] > listed["by_chance"]).all()
+    below = explained_variance(
+        table_of([1.0, 2.0, 1.5, 1.4], key=["a", "b", "b", "a"], other=[1, 1, 2, 2]), ["key", "other"]
+    )
+    assert below.loc["other", "share"] < below.loc["other", "by_chance"]
+    table = table_of([1.0, 2.0, 1.5, 1.4], key=["a", "b", "b", "a"], other=[1, 1, 2, 2])
+    assert what_mattered(table, ["key", "other"]).index.tolist() == ["key"]
+
+
+def test_few_runs_do_not_tell_what_mattered():
+    losses = [0.1, 0.5, 0.9, 0.3, 1.2, 0.2]
+    table = table_of(losses, cell=["a", "b", "c"] * 2, lag=[1, 1, 1, 2, 2, 2], seed=[0] * 6)
+    *_, few, once = findings(table, ["cell", "lag"])
+    assert few == (
+        "cell has the largest share of the variance, 52%, but 34% of all shuffles of these 6 runs would give as much: "
+        "they are too few to say that it mattered."
+    )
+    assert once.startswith("Each combination was run once: interactions and differences between seeds")
+    assert interactions(table, ["cell", "lag"])["share"].isna().all()
+    again = pd.concat([table, table.assign(seed=1, **{LOSS: np.array(losses) * 1.01})], ignore_index=True)
+    assert not any("run once" in sentence for sentence in findings(again, ["cell", "lag", "seed"]))
+
+
+def test_a_key_that_another_decides_has_no_interaction_with_it():
+    table = table_of([1.0, 2.0, 3.0, 4.0], cell=["a", "a", "b", "b"], bias=[1, 1, 2, 2])
+    assert interactions(table, ["cell", "bias"])["share"].isna().all()
 
 
 def test_losses_of_two_kinds_are_not_compared_without_a_word():

@@ -2,7 +2,8 @@ import pandas as pd
 import pytest
 from compared_runs import LOSS, NAN, grid, table_of
 
-from rnnexp.comparison.effects import findings, without_runs
+from rnnexp.comparison.effects import without_runs
+from rnnexp.comparison.influence import findings
 from rnnexp.comparison.sweep_figures import comparison_figures, file_names
 
 
