@@ -22,6 +22,18 @@ NEEDED = {
     "regularizer": ("check", "__call__"),
     "gradients": ("select", "__call__"),
 }
+#: Where the package's own classes of each group are.
+HOMES = {
+    "task": "rnnexp.tasks",
+    "cell": "rnnexp.layers",
+    "bptt": "rnnexp.algorithms",
+    "init": "rnnexp.layers.init",
+    "optimizer": "rnnexp.training.optimizers",
+    "schedule": "rnnexp.training.schedules",
+    "clipping": "rnnexp.training.clipping",
+    "regularizer": "rnnexp.training.regularizers",
+    "gradients": "rnnexp.gradients.study",
+}
 #: Task settings (or endings of their names) that count what is drawn at the start; larger values would never finish.
 COUNTS = ("alphabet", "horizon", "lag", "length", "sequences", "steps", "streams", "substeps")
 MOST = 10**8
@@ -171,11 +183,29 @@ def component(prefix: str, settings: Any) -> tuple[type, dict[str, Any]]:
         hint = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise InvalidValue(key, target, importable, hint) from None
     group = prefix.partition(".")[0]
-    missing = [name for name in NEEDED[group] if not any(name in vars(base) for base in getattr(cls, "__mro__", ()))]
-    if missing:
-        allowed, hint = f"a class for the group {group}", f"{cls.__name__} has no {missing[0]}"
-        raise InvalidValue(key, target, allowed, hint)
+    if problem := misfit(group, cls):
+        raise InvalidValue(key, target, f"a class for the group {group}", problem)
     return cls, {key: value for key, value in settings.items() if key != "_target_"}
+
+
+def misfit(group: str, cls: Any) -> str:
+    """Why something can't stand in a group; empty if it may."""
+    if not inspect.isclass(cls):
+        return f"{getattr(cls, '__name__', 'it')} is not a class but a {type(cls).__name__}"
+    missing = [name for name in NEEDED[group] if not any(name in vars(base) for base in cls.__mro__)]
+    if missing:
+        return f"{cls.__name__} has no {missing[0]}"
+    if cls.__module__.startswith("rnnexp.") and not f"{cls.__module__}.".startswith(f"{HOMES[group]}."):
+        return f"{cls.__name__} is for something else"
+    try:
+        inspect.signature(cls)
+        if group == "cell":
+            cls.parameter_shapes(1, 1)
+    except ValueError:
+        return f"{cls.__name__} does not say what it is made from"
+    except NotImplementedError:
+        return f"{cls.__name__} is abstract: give a class derived from it"
+    return f"{cls.__name__} is abstract: give a class derived from it" if inspect.isabstract(cls) else ""
 
 
 def construct(prefix: str, settings: Any, **context: Any) -> Any:

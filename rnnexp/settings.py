@@ -6,7 +6,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnexp.checks import InvalidValue, UserError, check_known, integer, one_of, unknown
+from rnnexp.checks import InvalidValue, UserError, check_known, integer, one_of, show, unknown
+from rnnexp.usual_names import usual
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -62,6 +63,29 @@ class Config:
 
 ROOT_KEYS = tuple(item.name for item in fields(Config))
 GROUPS = tuple(item.name for item in fields(Config) if item.default is MISSING)
+
+
+def unknown_key(key: str, value: Any, present: Mapping[str, Any]) -> UserError:
+    """The error for a key that there is not, among those that are `present`: by the name that it has elsewhere, too."""
+    told = unknown(key, list(present) or ROOT_KEYS, value)
+    tail = key.rpartition(".")[2]
+    if key.startswith("hydra."):
+        inside = key.startswith(("hydra.job.env_set.", "hydra.sweeper.params."))
+        hint = (
+            f"a new key takes a +: +{key}={show(value)}"
+            if inside
+            else "python -m rnnexp --cfg hydra shows Hydra's keys"
+        )
+        return UserError(told.problem, hint)
+    if key.lower() in present:
+        return UserError(told.problem, f"did you mean '{key.lower()}'?")
+    # tracking.model is not what model=LSTM means
+    siblings = [name for name in present if name.rpartition(".")[2] == tail and not name.startswith("tracking.")]
+    if siblings or ("." in key and told.hint.startswith("did you mean")):
+        return told
+    return UserError(
+        told.problem, usual(key, value, present, options) or usual(tail, value, present, options) or told.hint
+    )
 
 
 def root_rule(key: str) -> str:
@@ -149,7 +173,7 @@ def check_root(config: "DictConfig") -> dict[str, Any]:
         raise UserError(f"the configuration can't be resolved: {str(error).splitlines()[0]}") from None
     for key in root:
         if key not in ROOT_KEYS:
-            raise unknown(key, ROOT_KEYS, root[key])
+            raise unknown_key(key, root[key], {name: value for name, value in flat(root).items() if name != key})
     for item in fields(Config):
         value = root.get(item.name)
         if "at_least" in item.metadata:

@@ -13,8 +13,8 @@ from omegaconf import DictConfig
 from rnnexp import process
 from rnnexp.checks import UserError
 from rnnexp.command.check_first import CheckFirst, register
-from rnnexp.command.hydra_errors import check_flags, explain
-from rnnexp.command.quoting import all_readable
+from rnnexp.command.flags import put_together, take_apart
+from rnnexp.command.hydra_errors import explain
 from rnnexp.settings import check_root, conf_dir, typed_overrides, with_hydra
 
 register()
@@ -77,10 +77,10 @@ def main() -> None:
     if not {"", here := str(Path.cwd())} & set(sys.path):  # for a class in a file here, as with python -m
         sys.path.insert(0, here)
     typed = sys.argv[1:]
-    given = check_flags(typed)
-    settings = all_readable(given.overrides, multirun=given.multirun)
-    readable = dict(zip(given.overrides, settings, strict=True))
-    sys.argv[1:] = [readable.get(argument, argument) for argument in typed]
+    try:
+        sys.argv[1:] = put_together(take_apart(typed))
+    except UserError as error:
+        raise SystemExit(error.message()) from None
     process.handle_signals()
     try:
         run_to_the_end()

@@ -1,11 +1,10 @@
 """Errors of Hydra and OmegaConf about the command line, in our two-line form."""
 
-import argparse
 import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
@@ -14,9 +13,11 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from rnnexp.checks import InvalidValue, UserError, nearest, out_of_memory, show, unknown
+from rnnexp.checks import InvalidValue, UserError, nearest, out_of_memory, show
 from rnnexp.command import quoting
-from rnnexp.settings import GROUPS, ROOT_KEYS, conf_dir, options, plain, root_rule
+from rnnexp.command.flags import may_sweep, take_apart
+from rnnexp.settings import GROUPS, ROOT_KEYS, conf_dir, options, plain, root_rule, unknown_key
+from rnnexp.usual_names import choice
 
 #: Choices of Hydra's own groups that need an extra of this package.
 EXTRAS = {
@@ -25,20 +26,6 @@ EXTRAS = {
     "hydra/launcher/submitit_slurm": "cluster",
     "hydra/sweeper/optuna": "optuna",
 }
-
-
-def check_flags(arguments: Sequence[str]) -> argparse.Namespace:
-    """The arguments as Hydra's parser takes them apart; SystemExit with the two lines for flags unknown to it."""
-    parser = get_args_parser()
-
-    def refuse(message: str) -> NoReturn:
-        hint = (
-            "settings are written key=value, without dashes or spaces around the =; python -m rnnexp --help lists them"
-        )
-        raise SystemExit(UserError(f"cannot parse the command line: {message}", hint).message())
-
-    parser.error = refuse  # type: ignore[method-assign]
-    return parser.parse_args(list(arguments))
 
 
 def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
@@ -52,20 +39,28 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
         key, value = found[1].lstrip("+~"), _value(found[1].lstrip("+~"), arguments) or found[2]
         return InvalidValue(key, value, "one value", _one_or_several(key, value, arguments))
     if found := re.match(r"Could not (?:override|delete|append to config)[^']*'([^'=]+)", text):
-        key, known = found[1].lstrip("+~"), known_keys(arguments)
+        key, known = found[1].lstrip("+~"), known_values(arguments)
+        if key in GROUPS:
+            choices = options(key)
+            return InvalidValue(key, _value(key, arguments), f"one of {', '.join(choices)}", f"{key}={choices[0]}")
         if text.startswith("Could not append") and key in known:
             return UserError(f"the key {key} already exists", f"leave out the +: {key}={_value(key, arguments)}")
-        return unknown(key, known, _value(key, arguments))
-    if text.startswith("Only one of --run"):
-        return UserError("-m and --cfg can't be given together", "leave out -m: --cfg shows the configuration of a run")
+        return unknown_key(key, _value(key, arguments), known)
     if isinstance(error.__cause__, OmegaConfBaseException) and error.__cause__.full_key:
         key = str(error.__cause__.full_key)
-        rule = root_rule(key) if key in ROOT_KEYS else str(error.__cause__).splitlines()[0]
-        return InvalidValue(key, _value(key, arguments), rule)
-    if text.startswith("Config group override must be"):
-        for group in GROUPS:
-            if (value := _value(group, arguments)) is not None:
-                return InvalidValue(group, value, f"one of {', '.join(options(group))}")
+        if key not in ROOT_KEYS:
+            why = str(error.__cause__).splitlines()[0]
+            return InvalidValue(key, _value(key, arguments), "a value of the type that Hydra gives it", why)
+        return InvalidValue(key, _value(key, arguments), root_rule(key))
+    if found := re.match(r"Multiple values for ([^.]+)\. To override", text):
+        return UserError(f"{found[1]} is chosen twice", f"leave out the +: {found[1]}={_value(found[1], arguments)}")
+    if text.startswith("Config group override must be") or isinstance(error, TypeError):  # as for optimizer=[1]
+        for argument in arguments:
+            group, _, value = argument.lstrip("+~").partition("=")
+            choices = [] if argument.startswith("-") else options(group.partition("@")[0])
+            if choices and value not in choices:
+                hint = choice(group, value, choices)
+                return InvalidValue(group, value, f"one of {', '.join(choices)}", hint or f"{group}={choices[0]}")
     if isinstance(error, HydraException | OmegaConfBaseException) or text.startswith("Config group override"):
         lines = [line for line in text.splitlines() if line.strip() and "hydra.cc" not in line]
         return UserError(lines[0] if lines else type(error).__name__, " ".join(lines[1:]))
@@ -74,16 +69,6 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
     if isinstance(error, MemoryError):
         return out_of_memory(error)
     return None
-
-
-def is_multirun(arguments: Sequence[str]) -> bool:
-    """Whether a command line asks for a sweep."""
-    return bool(get_args_parser().parse_known_args(list(arguments))[0].multirun)
-
-
-def known_keys(arguments: Sequence[str]) -> list[str]:
-    """All keys of the chosen groups, including those from the user's config folder."""
-    return list(known_values(arguments)) or list(ROOT_KEYS)
 
 
 def known_values(arguments: Sequence[str]) -> dict[str, Any]:
@@ -125,13 +110,10 @@ def _unreadable(argument: str | None, arguments: Sequence[str]) -> UserError:
     """The error for an argument that Hydra's grammar does not admit."""
     # As it was typed: what Hydra was given may have quotes already.
     argument = next((one for one in arguments if one == argument), argument or "")
-    key, equals, value = argument.partition("=")
-    if not equals:
-        problem = f"cannot parse the argument {show(argument)}"
-        return UserError(problem, "settings are written key=value, for example hidden_size=10")
+    key, _, value = argument.partition("=")
     if quoting.parsed(f"{key}=1") is None:
-        return unknown(key.lstrip("+~"), known_keys(arguments), value)
-    multirun = is_multirun(arguments)
+        return unknown_key(key.lstrip("+~"), value, known_values(arguments))
+    multirun = may_sweep(take_apart(arguments))
     try:
         quoting.readable(argument, multirun=multirun)
         why = "Hydra's grammar has no such value"
@@ -156,12 +138,13 @@ def _one_or_several(key: str, value: str, arguments: Sequence[str]) -> str:
 
 def _no_such_choice(error: MissingConfigException) -> UserError:
     missing = str(error.missing_cfg_file or "")
-    group, slash, choice = missing.rpartition("/")
+    group, slash, name = missing.rpartition("/")
     choices = list(error.options or [])
     if not slash or not choices:
         return UserError(str(error).splitlines()[0], "python -m rnnexp --help lists the groups and their choices")
     if extra := EXTRAS.get(missing):
         hint = f"it needs an extra; in the clone: pip install --constraint constraints.txt --editable '.[{extra}]'"
     else:
-        hint = nearest(choice, choices) or "for a choice of your own, pass --config-dir with its folder"
-    return InvalidValue(group, choice, f"one of {', '.join(choices)}", hint)
+        own = "for a choice of your own, pass --config-dir with its folder"
+        hint = choice(group, name, choices) or nearest(name, choices) or own
+    return InvalidValue(group, name, f"one of {', '.join(choices)}", hint)

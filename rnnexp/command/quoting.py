@@ -147,7 +147,9 @@ def _one(text: str, *, alone: bool = False) -> str:
         if all(colon and parsed(f"x={{{key}:1}}") for key, colon, _ in pairs):
             return "{" + ",".join(f"{key}:{_one(value.strip())}" for key, _, value in pairs) + "}"
         raise Unclear("it begins like a mapping, whose keys are letters, digits and _")
-    if (call := CALL.fullmatch(text)) and _spans(text[len(call[1]) :].lstrip()):
+    if (call := CALL.fullmatch(text)) and not call[2].strip():
+        raise Unclear(f"{call[1]} needs values")
+    if call and _spans(text[len(call[1]) :].lstrip()):
         if (
             call[1] == "choice" and call[2].strip()
         ):  # the same sweep; as a function it would lose the quotes of its values
@@ -190,7 +192,10 @@ def advice(argument: str, present: Any, *, multirun: bool) -> str:
     key, _, value = argument.partition("=")
     call = CALL.fullmatch(value.strip())
     inner = call[2] if call and call[1] in SWEEPS else value
-    items = [part.strip() for part in inner.split(",") if part.strip()]
+    try:
+        items = [part.strip() for part in parts(inner) if part.strip()]
+    except Unclear:
+        items = [part.strip() for part in inner.split(",") if part.strip()]
 
     def typed(text: str) -> str:
         return shlex.quote(f"{key}={text}")

@@ -280,7 +280,7 @@ def _check_tie(embedding_dim: int | None, hidden_size: int, input_kind: str, inp
     """Refuse to tie weights whose sizes differ."""
     if input_kind != "tokens" or input_size != output_size:
         allowed = f"false here ({input_size} {input_kind} in, {output_size} out)"
-        hint = "one table serves both ends only where they are the same tokens: task=text"
+        hint = f"one table serves both ends only where they are the same tokens: task=text embedding_dim={hidden_size}"
         raise InvalidValue("tie", True, allowed, hint)
     if embedding_dim != hidden_size:
         allowed = f"{hidden_size}, the hidden_size, with tie=true"

@@ -126,8 +126,8 @@ def outcome(choices, overrides, files):
         config = copy.deepcopy(base)
         ConfigLoaderImpl._apply_overrides_to_config(parsed, config)
     except Exception as error:
-        with pytest.MonkeyPatch.context() as patch:  # what known_keys composes is composed already
-            patch.setattr(hydra_errors, "known_keys", lambda arguments: [*base, *keys_of(base)])
+        with pytest.MonkeyPatch.context() as patch:  # what known_values composes is composed already
+            patch.setattr(hydra_errors, "known_values", lambda arguments: dict.fromkeys([*base, *keys_of(base)]))
             told = hydra_errors.explain(error, [*choices, *overrides])
         if told is None:
             raise
