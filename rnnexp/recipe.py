@@ -27,11 +27,24 @@ class RecipeRuns:
         """All values of one metric of a run, by step."""
         return curve(str(run), metric, uri=self.uri, experiment=self.name)
 
-    def save(self, figure: "Figure", table: "pd.DataFrame", *, index: bool = True, digits: int = 5) -> None:
-        """Write ``figure.png`` and ``table.csv`` (with so many significant digits), and print the table."""
+    def save(
+        self, figure: "Figure", table: "pd.DataFrame", rows: "pd.DataFrame", *, index: bool = True, digits: int = 5
+    ) -> None:
+        """Write ``figure.png``, ``table.csv`` and ``runs.csv`` (with so many significant digits), and print the table.
+
+        Parameters
+        ----------
+        figure, table
+            What the study shows; `index` says whether the table's index is part of it.
+        rows : DataFrame
+            One row a run, in an order of its own: what the table is made of. Its index is left out.
+        """
         self.out.mkdir(parents=True, exist_ok=True)
         figure.savefig(self.out / "figure.png")
         table.to_csv(self.out / "table.csv", index=index, float_format=f"%.{digits}g")
+        rows.sort_values(list(rows), kind="stable").to_csv(
+            self.out / "runs.csv", index=False, float_format=f"%.{digits}g"
+        )
         say(*table.to_string(index=index, float_format=f"%.{digits}g").split("\n"))
 
 
@@ -48,7 +61,7 @@ def recipe_runs(name: str, *, folder: Path, description: str | None = None) -> R
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--uri", help="tracking store; as for python -m rnnexp when not given")
-    parser.add_argument("--out", type=Path, default=folder, help="folder for figure.png and table.csv")
+    parser.add_argument("--out", type=Path, default=folder, help="folder for figure.png, table.csv and runs.csv")
     outlive_readers()
     options = parser.parse_args()
     try:

@@ -55,7 +55,7 @@ def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
     study = recipe_runs("copying", folder=HERE, description=__doc__)
     table, curves = recorded(study)
-    study.save(draw(table, curves), table, index=False)
+    study.save(draw(table, curves), table, table, index=False)
 
 
 if __name__ == "__main__":

@@ -15,16 +15,23 @@ HERE = Path(__file__).parent
 LOOKS = {"k1 = k2 = k": ("#0072B2", "o-"), "k1 = 1, k2 = k": ("#D55E00", "s--")}
 
 
-def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Final evaluation loss by cutting and window: mean, smallest and largest over the seeds, and how many learned."""
+KEYS = ["cutting", "bptt_length"]
+
+
+def recorded(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a run: cutting, window, seed and final evaluation loss."""
     names = list(LOOKS)
     cutting = table["bptt_stride"].map({1: names[1]}).fillna(names[0])
-    keys = {"cutting": cutting, "bptt_length": table["bptt_length"].astype(int)}
-    frame = pd.DataFrame(keys).assign(loss=table["final/eval/loss"], learned=table["final/eval/loss"] < 0.05)
-    groups = frame.groupby(list(keys), sort=False)
+    rows = pd.DataFrame({"cutting": cutting, "bptt_length": table["bptt_length"].astype(int), "seed": table["seed"]})
+    return rows.assign(loss=table["final/eval/loss"], learned=table["final/eval/loss"] < 0.05)
+
+
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """Final evaluation loss by cutting and window: mean, smallest and largest over the seeds, and how many learned."""
+    groups = rows.groupby(KEYS, sort=False)
     summary = groups["loss"].agg(["mean", "min", "max", "size"]).rename(columns={"size": "seeds"})
     summary["learned"] = groups["learned"].sum()
-    return summary.reset_index().sort_values(list(keys), ascending=[False, True])
+    return summary.reset_index().sort_values(KEYS, ascending=[False, True])
 
 
 def draw(summary: pd.DataFrame, lag: int) -> Figure:
@@ -53,8 +60,9 @@ def draw(summary: pd.DataFrame, lag: int) -> Figure:
 def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
     study = recipe_runs("echo_threshold", folder=HERE, description=__doc__)
-    summary = summarise(study.table)
-    study.save(draw(summary, int(study.table["task.lag"].iloc[0])), summary, index=False)
+    rows = recorded(study.table)
+    summary = summarise(rows)
+    study.save(draw(summary, int(study.table["task.lag"].iloc[0])), summary, rows, index=False)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ def recorded(study: RecipeRuns) -> pd.DataFrame:
     table["drive"] = [drive_of(int(h), int(t)) for h, t in zip(found["hidden_size"], found["task.length"], strict=True)]
     for name, metric in MEASURED.items():
         table[name] = [study.curve(run, metric).iloc[0] for run in found.index]
+    table["decay_fit"] = [study.curve(run, "gradient/decay_fit").iloc[0] for run in found.index]
     table["mean_field"] = [mean_field(g, d).rate for g, d in zip(table["gain"], table["drive"], strict=True)]
     return table
 
@@ -43,6 +44,7 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     groups = table.groupby(["init", "gain"])
     means = groups[["decay_rate", "lyapunov_1", "mean_field"]].mean()
     means["decay_low"], means["decay_high"] = groups["decay_rate"].min(), groups["decay_rate"].max()
+    means["smallest_fit"] = groups["decay_fit"].min()
     means["seeds"] = groups.size()
     return means.round(4)
 
@@ -83,7 +85,7 @@ def main() -> None:
     table = recorded(study)
     means = summarise(table)
     drive = float(table["drive"].iloc[0])
-    study.save(draw(means, drive), means)
+    study.save(draw(means, drive), means, table)
     print(f"mean field: drive {drive:.5f}, edge at gain {edge(drive):.3f}")
     for kind, runs in table.groupby("init"):
         for name in MEASURED:

@@ -35,6 +35,7 @@ def book_norms(scale: float) -> np.ndarray:
 
 FIRST = {
     "decay_rate": "gradient/decay_rate",
+    "decay_fit": "gradient/decay_fit",
     "lyapunov_1": "lyapunov/1",
     "spectral_radius": "recurrent/spectral_radius",
     "log10_ratio": "gradient/log10_ratio",
@@ -95,8 +96,9 @@ def main() -> None:
     table, curves = recorded(study)
     numbers = ["decay_rate", "lyapunov_1", "spectral_radius", "log10_ratio", "saturated_fraction"]
     means = table.groupby(["init", "gain"])[numbers].mean().round(4)
+    means["smallest_fit"] = table.groupby(["init", "gain"])["decay_fit"].min().round(4)
     means["seeds"] = table.groupby(["init", "gain"]).size()
-    study.save(draw(table, curves), means)
+    study.save(draw(table, curves), means, table.drop(columns="run"))
     agree = np.sign(table["decay_rate"]) == np.sign(table["lyapunov_1"])
     clear = table["lyapunov_1"].abs() > EDGE
     print(

@@ -84,7 +84,8 @@ def main() -> None:
     """Write figure.png, table.csv and signs.csv beside this file (or into ``--out``) and print the tables."""
     study = recipe_runs("influence_balancing", folder=HERE, description=__doc__)
     table, ratios = tabulate(study)
-    study.save(draw(study, table, ratios), table.drop(columns="run"), index=False, digits=4)
+    shown = table.drop(columns="run")
+    study.save(draw(study, table, ratios), shown, shown, index=False, digits=4)
     ratios.rename("truncated over full").to_csv(study.out / "signs.csv", index_label="window", float_format="%.4f")
     print("truncated over full gradient by window, BPTT(h; 1):")
     print(ratios.round(3).to_string())

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from rnnexp.gradients.shape import line_fit
 from rnnexp.recipe import RecipeRuns, recipe_runs
 
 HERE = Path(__file__).parent
@@ -43,8 +44,16 @@ def recorded(study: RecipeRuns) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     table = table[table["curve"].map(len) > 1].copy()  # a gradient that is zero everywhere has no curve
     table["log10_ratio"] = [curve.iloc[-1] - curve.iloc[0] for curve in table["curve"]]
+    table["fit"] = [line_fit(10.0 ** curve.to_numpy()) for curve in table["curve"]]
     table["rate"] = [np.polyfit(curve.index, curve, 1)[0] * np.log(10) for curve in table["curve"]]
     return table
+
+
+def by_run(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a run; an LSTM has two, one for each state."""
+    wide = table.pivot(index=["network", "seed"], columns="when", values=["rate", "fit", "log10_ratio"])
+    wide.columns = [f"{name}_{when}" for name, when in wide.columns]
+    return wide.reset_index()
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
@@ -52,6 +61,7 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     groups = table.groupby(["network", "when"])
     summary = groups["rate"].agg(["mean", "min", "max"]).add_prefix("rate_")
     summary["log10_ratio"] = groups["log10_ratio"].mean()
+    summary["smallest_fit"] = groups["fit"].min()
     summary["seeds"] = groups.size()
     return summary.round(4)
 
@@ -81,7 +91,7 @@ def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
     study = recipe_runs("initial_gradients", folder=HERE, description=__doc__)
     table = recorded(study)
-    study.save(draw(table, int(study.table["steps"].max())), summarise(table))
+    study.save(draw(table, int(study.table["steps"].max())), summarise(table), by_run(table))
 
 
 if __name__ == "__main__":

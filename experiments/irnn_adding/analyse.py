@@ -26,8 +26,8 @@ LOOKS = {
 def recorded(study: RecipeRuns) -> tuple[pd.DataFrame, dict[str, pd.Series]]:
     """One row a run, and its evaluation loss by the number of training sequences seen."""
     table = study.table
-    rows = table[["task.length", "hidden_size", "init", "cell.activation", "batch_size", "steps"]].copy()
-    rows.columns = [*KEYS, "batch_size", "steps"]
+    rows = table[["task.length", "hidden_size", "init", "cell.activation", "seed", "batch_size", "steps"]].copy()
+    rows.columns = [*KEYS, "seed", "batch_size", "steps"]
     curves = {}
     for run, size in rows["batch_size"].items():
         curve = study.curve(run, "eval/loss")
@@ -88,7 +88,7 @@ def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
     study = recipe_runs("irnn_adding", folder=HERE, description=__doc__)
     rows, curves = recorded(study)
-    study.save(draw(rows, curves), summarise(rows))
+    study.save(draw(rows, curves), summarise(rows), rows)
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ def held(solved: pd.Series) -> tuple[float, float]:
 def trials(study: RecipeRuns) -> pd.DataFrame:
     """One row a run: its settings, when it was right, and what the gradient had come to."""
     table = study.table
-    rows = table[["task.lag", "hidden_size", "optimizer.learning_rate", "steps"]].copy()
-    rows.columns = [*KEYS, "steps"]
+    rows = table[["task.lag", "hidden_size", "optimizer.learning_rate", "seed", "steps"]].copy()
+    rows.columns = [*KEYS, "seed", "steps"]
     rows[["first", "kept"]] = [held(study.curve(run, "eval/solved")) for run in rows.index]
     rows["loss"] = table["final/eval/loss"]
     rows["over_baseline"] = table["final/eval/loss_over_baseline"]
@@ -110,7 +110,7 @@ def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
     study = recipe_runs("long_lag", folder=HERE, description=__doc__)
     rows = trials(study)
-    study.save(draw(rows), summarise(rows))
+    study.save(draw(rows), summarise(rows), rows)
 
 
 if __name__ == "__main__":

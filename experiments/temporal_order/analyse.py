@@ -38,22 +38,28 @@ def first_solved(errors: pd.DataFrame) -> pd.Series:
     return below.idxmax().where(below.any()).astype(float)
 
 
-def summarise(table: pd.DataFrame, errors: pd.DataFrame, radius: pd.Series) -> pd.DataFrame:
-    """One row a method: seeds, those that solved the task, when, and where the others ended."""
-    runs = pd.DataFrame(
+def recorded(table: pd.DataFrame, errors: pd.DataFrame, radius: pd.Series) -> pd.DataFrame:
+    """One row a run: when an evaluation was below 1 % for the first time, and where it ended."""
+    return pd.DataFrame(
         {
             "method": table.apply(method, axis=1),
+            "seed": table["seed"],
             "first": first_solved(errors),
             "final": table["final/eval/error"],
             "best": errors.min(),
             "radius": radius,
         }
     )
+
+
+def summarise(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row a method: seeds, those below 1 % at one evaluation at least and at the last, when, and the errors."""
     groups = runs.groupby("method")
     summary = pd.DataFrame(
         {
             "seeds": groups.size(),
-            "solved": groups["first"].count(),
+            "solved_once": groups["first"].count(),
+            "solved_at_end": groups["final"].agg(lambda error: (error < SOLVED).sum()),
             "first_solved_at": groups["first"].min().astype("Int64"),
             "median_solved_at": groups["first"].median().round().astype("Int64"),  # of those that solved it
             "median_final_error": groups["final"].median(),
@@ -104,7 +110,8 @@ def main() -> None:
     radius = pd.Series({run: study.curve(run, "recurrent/spectral_radius").iloc[-1] for run in table.index})
     lengths = np.unique(table[["task.length", "task.longest"]].to_numpy(float))
     title = f"each seed, lengths {lengths.min():.0f} to {lengths.max():.0f}"
-    study.save(draw(table, errors, title), summarise(table, errors, radius))
+    runs = recorded(table, errors, radius)
+    study.save(draw(table, errors, title), summarise(runs), runs)
 
 
 if __name__ == "__main__":

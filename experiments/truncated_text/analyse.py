@@ -54,13 +54,18 @@ def looked_up(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.nd
     return np.where(keys[at] == wanted, values[at], 0)
 
 
-def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """One row for each cell and window, means where there are several runs of them."""
+def recorded(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a run."""
     frame = pd.DataFrame({"cell": table["cell"], "window": table["bptt_length"].astype(int)})
     frame["thousand characters"] = table["steps"] * table["batch_size"] * table["bptt_length"] / 1000
     for name, metric in COLUMNS.items():
         frame[name] = table[metric]
-    return frame.groupby(["cell", "window"]).mean().reset_index()
+    return frame
+
+
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row for each cell and window, means where there are several runs of them."""
+    return rows.groupby(["cell", "window"]).mean().reset_index()
 
 
 def draw(study: RecipeRuns, summary: pd.DataFrame) -> Figure:
@@ -95,8 +100,9 @@ def draw(study: RecipeRuns, summary: pd.DataFrame) -> Figure:
 def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
     study = recipe_runs("truncated_text", folder=HERE, description=__doc__)
-    summary = pd.concat([summarise(study.table), counted(Text())], ignore_index=True)
-    study.save(draw(study, summary), summary, index=False, digits=4)
+    rows = recorded(study.table)
+    summary = pd.concat([summarise(rows), counted(Text())], ignore_index=True)
+    study.save(draw(study, summary), summary, rows, index=False, digits=4)
 
 
 if __name__ == "__main__":

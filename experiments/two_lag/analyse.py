@@ -17,17 +17,26 @@ FLOORS = {"none": ":", "second": "--", "first": "-.", "both": "-"}
 TOP = 0.70  # of the loss axis: what is beyond is written, not drawn
 
 
-def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """By size, cutting and window: final evaluation loss over the seeds, and the gradient's angle to the full one's."""
+KEYS = ["hidden_size", "cutting", "window"]
+
+
+def recorded(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a run: size, cutting, window, seed, final evaluation loss, and the gradient's angle to the full one's."""
     names = list(LOOKS)
     keys = {
         "hidden_size": table["hidden_size"].astype(int),
         "cutting": table["bptt_stride"].map({1: names[1]}).fillna(names[0]),
         "window": table["bptt_length"].astype(int),
+        "seed": table["seed"],
     }
-    frame = pd.DataFrame(keys).assign(loss=table["final/eval/loss"], cosine=table["final/gradient/truncation_cosine"])
-    frame["steps"] = table["steps"] * table["batch_size"] * table["bptt_stride"].fillna(table["bptt_length"])
-    groups = frame.groupby(list(keys))
+    rows = pd.DataFrame(keys).assign(loss=table["final/eval/loss"], cosine=table["final/gradient/truncation_cosine"])
+    rows["steps"] = table["steps"] * table["batch_size"] * table["bptt_stride"].fillna(table["bptt_length"])
+    return rows
+
+
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """By size, cutting and window: the same over the seeds."""
+    groups = rows.groupby(KEYS)
     summary = groups["loss"].agg(["median", "min", "max", "size"]).rename(columns={"size": "seeds"})
     summary["cosine"] = groups["cosine"].median()
     summary.insert(0, "million steps", groups["steps"].first() / 1e6)
@@ -69,10 +78,11 @@ def draw(summary: pd.DataFrame, task: TwoLag) -> Figure:
 def main() -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
     study = recipe_runs("two_lag", folder=HERE, description=__doc__)
-    summary = summarise(study.table)
+    rows = recorded(study.table)
+    summary = summarise(rows)
     first = study.table.iloc[0]
     task = TwoLag(first_lag=int(first["task.first_lag"]), second_lag=int(first["task.second_lag"]))
-    study.save(draw(summary, task), summary, index=False)
+    study.save(draw(summary, task), summary, rows, index=False)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,9 @@ def test_a_study_goes_from_its_recipe_to_its_figure_and_table(recipe, folder, co
         committed = next(csv.reader(file))
     assert rows[0] == committed  # the same columns as in the table that is shown
     assert len(rows) > 2
+    shown = ROOT / "experiments" / recipe / "runs.csv"
+    if shown.exists():
+        assert (out / "runs.csv").read_text().splitlines()[0] == shown.read_text().splitlines()[0]
     assert done.stdout.strip()
 
 
@@ -66,6 +69,26 @@ def test_a_study_has_a_readme_with_its_commands_its_figure_and_its_cost(recipe):
     assert "minutes on 2 cores" in readme
     assert (folder / "figure.png").exists()
     assert (folder / "figure.png").stat().st_size < 300_000
+
+
+#: Runs in each study's README, a row each; those without were made before rows were written.
+WITHOUT_ROWS = {"irnn_adding", "long_lag", "temporal_order"}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_study_has_a_row_for_each_run_or_says_why_not(recipe):
+    folder = ROOT / "experiments" / recipe
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    assert "`runs.csv`" in readme
+    if recipe in WITHOUT_ROWS:
+        assert not (folder / "runs.csv").exists()
+        assert "not here: the runs were made before" in readme
+        return
+    with (folder / "runs.csv").open() as file:
+        rows = len(list(csv.DictReader(file)))
+    # An LSTM of `initial_gradients` has two rows; `influence_balancing` has those of one step in a table of their own.
+    aside = {"initial_gradients": -5, "influence_balancing": 17}.get(recipe, 0)
+    assert f"\n{rows + aside} runs, " in readme
 
 
 def test_every_folder_with_an_analysis_has_a_recipe():
