@@ -6,7 +6,6 @@ import numbers
 import os
 import sys
 from collections.abc import Collection, Iterable
-from pathlib import Path
 from typing import Any
 
 
@@ -143,15 +142,6 @@ def one_of(key: str, value: Any, choices: Collection[str]) -> str:
     if not isinstance(value, str) or value not in choices:
         raise InvalidValue(key, value, f"one of {', '.join(choices)}", nearest(str(value), choices))
     return value
-
-
-def make_folder(path: Path, key: str = "hydra.run.dir") -> None:
-    """Make the folder that a setting names; `InvalidValue` if that fails."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        hint = f"{error.strerror}; start from another folder, or give {key}=/where/you/may/write"
-        raise InvalidValue(key, str(path), "a writable folder", hint) from None
 
 
 def out_of_memory(error: MemoryError) -> UserError:

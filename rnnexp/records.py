@@ -47,6 +47,8 @@ class Sweep:
         The MLflow experiment of the parent and all jobs, regardless of a job's recipe.
     folder_given : bool
         Whether the user named the folder.
+    scheduler_job : str
+        The job of a batch system that the command is a part of.
     host, pid : str, int or None
         The process of the command.
     """
@@ -62,6 +64,7 @@ class Sweep:
     folder_given: bool = False
     host: str = field(default_factory=socket.gethostname)
     pid: int | None = None
+    scheduler_job: str = ""
 
     def save(self) -> None:
         """Write it atomically where jobs find it, in any process and on any machine."""
@@ -158,16 +161,27 @@ class JobRecord:
         return f"{self.label}: {self.status}, evaluation loss {self.metrics.get('final/eval/loss', math.nan):.4g}"
 
 
+def load_job(folder: Path, number: int) -> JobRecord | None:
+    """The record of one job in a sweep's folder; None if there is none."""
+    found = (folder / JOBS_FOLDER).glob(f"{number:06d}.jsonl")
+    return next((record for path in found if (record := _load(path)) is not None), None)
+
+
+def _load(path: Path) -> JobRecord | None:
+    saved = read_lines(path)
+    if not saved:  # killed while writing the first line
+        return None
+    values = saved[-1]
+    values["curve"] = [(int(lag), float(value)) for lag, value in values["curve"]]
+    return JobRecord(**values)
+
+
 def load_jobs(folder: Path, apart_from: Collection[int] = ()) -> list[JobRecord]:
     """All jobs that started, in order, except those with the given numbers."""
     records = []
     for path in sorted((folder / JOBS_FOLDER).glob("[0-9]*.jsonl")):
         if int(path.stem) in apart_from:
             continue
-        saved = read_lines(path)
-        if not saved:  # killed while writing the first line
-            continue
-        values = saved[-1]
-        values["curve"] = [(int(lag), float(value)) for lag, value in values["curve"]]
-        records.append(JobRecord(**values))
+        if (record := _load(path)) is not None:
+            records.append(record)
     return records

@@ -1,25 +1,31 @@
 """Resuming a stopped run: finding it and its checkpoint, and checking that it is still the same run."""
 
-import contextlib
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from rnnexp import own_code
+from rnnexp.build import build_the_task
 from rnnexp.checks import InvalidValue, UserError
 from rnnexp.process import say
 from rnnexp.records import typed as by_key
 from rnnexp.run_info import RunInfo, make_run_info
 from rnnexp.settings import flat
-from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, finished_at, lock
+from rnnexp.tracking.claims import check_jobs_ended, claim, holds_record, holds_sweep, release
+from rnnexp.tracking.restarts import SCHEDULER_TAG, started_again
+from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, Checkpoints, finished_at
+
+if TYPE_CHECKING:
+    from rnnexp.tracking.run_log import RunLog
 
 #: Settings that may differ from those of the stopped run: they do not affect its numbers.
-MAY_DIFFER = ("resume", "steps", "tracking", "checkpoint", "run_name", "max_jobs", "fail_fast", "skip_finished")
+MAY_DIFFER = (
+    *("resume", "steps", "tracking", "checkpoint", "run_name", "max_jobs", "fail_fast", "skip_finished", "overwrite"),
+)
 RUN_ID = re.compile(r"[0-9a-f]{32}")
-#: Folders that this process has locked, until it ends.
-_locks: dict[Path, int] = {}
 
 
 @dataclass
@@ -54,23 +60,26 @@ def find_run(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -
     Raises
     ------
     UserError
-        If there is no such run or checkpoint, the overrides change its numbers, or nothing is left to do.
+        If there is no such run or checkpoint, the overrides change its numbers, nothing is left to do, or it is still
+        running. Otherwise its folder is claimed for this process.
     """
-    from rnnexp.tracking.run_log import RUN_LOG, RunLog
-    from rnnexp.training.checkpoint_folder import Checkpoints
+    folder = folder_of(settings["resume"], settings, started_in)
+    claim(folder)
+    try:
+        return _found(folder, settings, typed, started_in)
+    except BaseException:
+        release(folder)
+        raise
 
-    wanted = settings["resume"]
-    folder = folder_of(wanted, settings, started_in)
-    files = Checkpoints(folder / CHECKPOINTS_FOLDER)
-    keep_locked(files.folder)
-    path, state = files.load_latest(lambda warning: say(f"rnnexp: {warning}", error=True))
-    saved = state.get("run")
-    if not isinstance(saved, dict) or not all(isinstance(saved.get(key), dict) for key in ("settings", "choices")):
-        raise UserError(f"the checkpoint {path} is not of a run of this command", "give another run folder")
+
+def _found(folder: Path, settings: dict[str, Any], typed: Iterable[str], started_in: Path) -> Resumption:
+    from rnnexp.tracking.run_log import RUN_LOG, RunLog
+
+    state, saved = load_state(folder, lambda warning: say(f"rnnexp: {warning}", error=True))
     before: dict[str, Any] = saved["settings"]
     keys = list(by_key(typed))
     check_unchanged(before, settings, keys)
-    now = {**settings, **before, "resume": None}
+    now = {**settings, **before, "resume": None, "overwrite": False}
     for key in keys:
         group, dot, name = key.partition(".")
         if group in MAY_DIFFER and dot:
@@ -78,25 +87,41 @@ def find_run(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -
         elif group in MAY_DIFFER:
             now[group] = settings[group]
     now["resume"] = None
-    check_steps(now["steps"], before["steps"], state, finished_at(files.folder))
+    check_steps(now["steps"], before["steps"], state, finished_at(folder / CHECKPOINTS_FOLDER))
     if not (folder / RUN_LOG).is_file():
         problem = f"the run in {folder} has no run log ({RUN_LOG}): an earlier version recorded it, or it was deleted"
         raise UserError(problem, f"begin a new run: {shlex.join(['python', '-m', 'rnnexp', *saved['overrides']])}")
-    run = RunLog(folder, resumed=True).id
+    log = RunLog(folder, resumed=True)
+    check_same_run(log, saved, settings["resume"])
+    run = log.id
     if run is not None and now["tracking"]["backend"] == "mlflow":
         check_run(run, now["tracking"]["uri"], started_in)
     return Resumption(now, saved["choices"], list(saved["overrides"]), folder, state)
 
 
-def keep_locked(folder: Path) -> None:
-    """Lock the run for this process; refuse if another one has it."""
-    if folder in _locks:
-        return
-    with contextlib.suppress(BlockingIOError):
-        if (number := lock(folder)) is not None:
-            _locks[folder] = number
-        return
-    raise UserError(f"the run in {folder.parent} is still running", "wait for its end, or stop it first")
+def load_state(folder: Path, tell: Callable[[str], Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The newest checkpoint in a run's folder, and what it says of its run; damaged ones are reported to `tell`.
+
+    Raises
+    ------
+    UserError
+        If there is none of a run of this command.
+    """
+    path, state = Checkpoints(folder / CHECKPOINTS_FOLDER).load_latest(tell)
+    saved = state.get("run")
+    if not isinstance(saved, dict) or not all(isinstance(saved.get(key), dict) for key in ("settings", "choices")):
+        raise UserError(f"the checkpoint {path} is not of a run of this command", "give another run folder")
+    return state, saved
+
+
+def check_same_run(log: "RunLog", saved: Mapping[str, Any], wanted: str) -> None:
+    """Refuse a folder whose log and checkpoint are of two runs, or of another run than the one that was named."""
+    if saved.get("log", log.word) != log.word:
+        hint = "begin a new run: overwrite=true clears such a folder"
+        raise UserError(f"the checkpoint and the run log in {log.folder} are of two different runs", hint)
+    if RUN_ID.fullmatch(wanted) and log.id != wanted:
+        hint = f"its own record was replaced; to continue the one that is there, give the folder: resume={log.folder}"
+        raise UserError(f"the folder {log.folder} of the run {wanted} holds another run now", hint)
 
 
 def check_run(run: str, uri: str | None, started_in: Path) -> None:
@@ -120,12 +145,27 @@ def check_run(run: str, uri: str | None, started_in: Path) -> None:
         raise UserError(f"the run {run} was deleted", hint)
 
 
-def check_data(found: Resumption, task: Any) -> None:
-    """Refuse other data than the run began with: the file may have changed under its name."""
-    if found.state["run"].get("data", task.digest) != task.digest:
-        path = found.settings["task"].get("path")
+def check_unchanged_files(before: Mapping[str, Any], info: RunInfo) -> None:
+    """Refuse other data and other code of one's own than a run began with: files may have changed under their names.
+
+    Parameters
+    ----------
+    before : mapping
+        What the checkpoint says of the run.
+    info : RunInfo
+        With data and code as they are now.
+    """
+    if before.get("data", info.data) != info.data:
+        path = info.settings["task"].get("path")
         hint = "put the file back as it was, or begin a new run"
         raise UserError(f"the data of the task are not those that this run began with (task.path={path})", hint)
+    if info.code.unreadable:
+        unread = ", ".join(info.code.unreadable)
+        say(f"rnnexp: there is no source of {unread}: whether it has changed is unknown", error=True)
+    if changed := own_code.differences(before["code"], info.code.tag) if "code" in before else []:
+        kept = info.folder / own_code.FOLDER
+        hint = f"put it back as it was (the source is in {kept}), or begin a new run without resume"
+        raise UserError(f"the code of the run has changed since it began: {', '.join(changed)}", hint)
 
 
 def check_steps(steps: int, before: int, state: Mapping[str, Any], finished: int = 0) -> None:
@@ -201,3 +241,100 @@ def folder_of(wanted: str, settings: Mapping[str, Any], started_in: Path) -> Pat
         hint = f"its folder was {folder} on {tags.get('host', 'another machine')}; give the folder if it was moved"
         raise InvalidValue("resume", wanted, "a run whose folder is still there", hint)
     return folder
+
+
+class FolderTaken(UserError):
+    """The folder of a run that would begin holds a record."""
+
+
+def enter_folder(info: RunInfo) -> RunInfo:
+    """Claim the folder of a run for this process, and see what is in it.
+
+    Returns
+    -------
+    RunInfo
+        What was given where the folder is free or the run is resumed. A record that is there is marked as one to be
+        cleared, or, if a batch system has started this very run again, as its own, to be continued or complete.
+
+    Raises
+    ------
+    StillRunning
+        If another process has the folder.
+    FolderTaken
+        If there is another record.
+    """
+    new = not info.folder.exists()
+    claim(info.folder, "hydra.run.dir" if info.sweep is None else "hydra.sweep.dir")
+    try:
+        if info.resumed is not None or new or not holds_record(info.folder):
+            return info
+        if (own := _own_record(info)) is not None:
+            return own
+        if not info.settings["overwrite"]:
+            _refuse(info)
+        check_jobs_ended(info.folder)
+        return replace(info, replaces=True)
+    except BaseException:
+        release(info.folder)
+        raise
+
+
+def _own_record(info: RunInfo) -> RunInfo | None:
+    """The run as it goes on from its own record, if a batch system has started it again; None if it is another's."""
+    from rnnexp.tracking.run_log import RunLog
+
+    try:
+        log = RunLog(info.folder, resumed=True)
+    except UserError:
+        return None
+    tags = log.begin.get("tags", {})
+    if tags.get("rnnexp.settings_hash") != info.settings_hash or not started_again(tags.get(SCHEDULER_TAG, "")):
+        return None
+    if log.ended and log.ended[0] == "FINISHED":
+        return replace(info, complete=log.latest("final/eval/loss"))
+    try:
+        state, saved = load_state(info.folder, lambda warning: say(f"rnnexp: {warning}", error=True))
+        check_same_run(log, saved, "")
+    except UserError:  # ended before its first checkpoint
+        return replace(info, replaces=True)
+    return replace(info, resumed=state)
+
+
+def started_again_as(info: RunInfo, asked: bool) -> str:
+    """What becomes of a run that a batch system has started again, in a line; empty for others, and if one `asked`."""
+    label = info.name if info.job is None else info.job.label
+    if info.complete is not None:
+        return f"{label}: started again, and complete already"
+    if info.resumed is not None and not asked:
+        return f"{label}: started again, from update {info.resumed['trainer']['step']}"
+    return ""
+
+
+def _refuse(info: RunInfo) -> NoReturn:
+    if info.sweep is not None:
+        hint = "give another hydra.sweep.dir, or overwrite=true, which clears it first"
+        raise FolderTaken(f"the folder {info.folder} holds the record of another run", hint)
+    if holds_sweep(info.folder):
+        hint = "give another hydra.run.dir, or overwrite=true, which clears it whole, with its jobs"
+        raise FolderTaken(f"the folder {info.folder} holds the record of a sweep", hint)
+    others = "give another hydra.run.dir, or overwrite=true, which clears it first"
+    done = finished_at(info.folder / CHECKPOINTS_FOLDER)
+    more = [] if not done else [f"steps={2 * done}"]
+    problem = f"the folder {info.folder} holds the record of a run" + (f" of {done} updates" if done else "")
+    wanted = override("resume", str(info.folder))
+    settings = {**info.settings, "resume": str(info.folder), "overwrite": False, "steps": 2 * done or 1}
+    try:
+        found = _found(info.folder, settings, more, info.started_in)
+        check_unchanged_files(found.state["run"], found.info(info.started_in).of(build_the_task(found.settings)))
+    except Exception:  # it can't be resumed, whatever the reason
+        raise FolderTaken(problem, others) from None
+    verb = "to train it for longer" if done else "to continue it"
+    raise FolderTaken(problem, f"{verb}: {shlex.join(['python', '-m', 'rnnexp', wanted, *more])}; or {others}")
+
+
+def override(key: str, value: str) -> str:
+    """``key=value`` as Hydra reads it, in quotes if need be."""
+    if re.fullmatch(r"[\w./:+-]+", value, re.ASCII):
+        return f"{key}={value}"
+    # A backslash escapes a quote, and a backslash before a quote.
+    return key + '="' + re.sub(r'(\\*)("|$)', lambda found: found[1] * 2 + found[2].replace('"', '\\"'), value) + '"'

@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Callable, Generator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from rnnexp import process
 from rnnexp.build import build_experiment
 from rnnexp.experiment import Experiment
 from rnnexp.redaction import describe_error
+from rnnexp.resume import FolderTaken, check_unchanged_files, enter_folder, started_again_as
 from rnnexp.run_info import RunInfo
+from rnnexp.tracking.claims import release
 from rnnexp.tracking.opening import failure_recorded, finished_before, open_recorder
 from rnnexp.tracking.recorder import Recorder
 from rnnexp.training import Report, Run, train_together
@@ -65,6 +69,7 @@ class Job:
     ) -> None:
         self.info, self.account, self.experiment = info, account or Account(), experiment
         self.recorder: Recorder | None = None
+        self.folder: Path | None = None
         self.open = False
 
     def prepare(self) -> None:
@@ -75,16 +80,33 @@ class Job:
             if not self.account.allowed:
                 self.close()
                 return
-            info = self.account.joined(self.info())
-            with failure_recorded(info), process.working_in(info.started_in):
+            info, taken = self.account.joined(self.info()), None
+            self.folder, asked = info.folder, info.resumed is not None
+            try:
+                info = enter_folder(info)
+            except FolderTaken as error:
+                if not info.settings["skip_finished"]:
+                    raise
+                taken = error  # which does not matter to a run that has been made
+            recorded = nullcontext() if taken or info.replaces or info.resumed else failure_recorded(info)
+            with recorded, process.working_in(info.started_in):
                 experiment = self.experiment or build_experiment(info.settings)
-            self.joined = info.of(experiment.task)
-            if info.settings["skip_finished"] and (loss := finished_before(self.joined)) is not None:
+            self.joined = info = info.of(experiment.task)
+            if told := started_again_as(info, asked):
+                process.say(told)
+            loss = info.complete
+            if loss is None and info.settings["skip_finished"]:
+                loss = finished_before(info)
+            if loss is not None:
                 self.account.loss = loss
                 self.close()
                 return
+            if taken is not None:
+                raise taken
             self.experiment, self.run = experiment, experiment.run()
             if info.resumed is not None:
+                if not asked:
+                    check_unchanged_files(info.resumed["run"], info)
                 self.run.trainer.restore(info.resumed["trainer"])
         except BaseException as error:
             self.close(error)
@@ -101,6 +123,13 @@ class Job:
     def close(self, error: BaseException | None = None) -> None:
         """End the record; an error is raised again unless the account takes it."""
         self.open = False
+        try:
+            self._close(error)
+        finally:
+            if self.folder is not None:
+                release(self.folder)
+
+    def _close(self, error: BaseException | None) -> None:
         try:
             if self.recorder is not None:
                 recorder, self.recorder = self.recorder, None

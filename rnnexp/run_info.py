@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from rnnexp.own_code import OwnCode, code_of
 from rnnexp.records import JobRecord, Sweep
 from rnnexp.redaction import redact, redact_setting
 from rnnexp.settings import GROUPS, flat
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from rnnexp.tasks import Task
 
 #: Settings that do not affect a run's numbers.
-NO_MATTER = ("tracking", "run_name", "fail_fast", "skip_finished", "max_jobs", "checkpoint", "resume")
+NO_MATTER = ("tracking", "run_name", "fail_fast", "skip_finished", "max_jobs", "checkpoint", "resume", "overwrite")
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,14 @@ class RunInfo:
         The sweep and job that the run belongs to; the record is updated.
     resumed : mapping, optional
         The checkpoint that the run continues from.
+    replaces : bool
+        The folder holds the record of another run, which is cleared when this one begins.
+    complete : float, optional
+        The final evaluation loss, if the record of this very run is in the folder and complete.
     data : str
         Digest of the data file that the task read; empty without one.
+    code : OwnCode
+        Of the classes that are not the package's own.
     """
 
     settings: Mapping[str, Any]
@@ -58,11 +65,14 @@ class RunInfo:
     sweep: Sweep | None = None
     job: JobRecord | None = None
     resumed: Mapping[str, Any] | None = None
+    replaces: bool = False
+    complete: float | None = None
     data: str = ""
+    code: OwnCode = field(default_factory=OwnCode)
 
     def of(self, task: "Task") -> "RunInfo":
-        """A copy with the data digest of the task."""
-        return replace(self, data=task.digest)
+        """A copy with the data digest of the task, and the code of the classes, now that they are loaded."""
+        return replace(self, data=task.digest, code=code_of(self.settings))
 
     @property
     def name(self) -> str:
@@ -93,11 +103,20 @@ class RunInfo:
 
     @property
     def config_hash(self) -> str:
-        """Hash of the data and of all settings that affect the numbers; equal for runs with equal numbers."""
+        """Hash of settings, data and code that affect the numbers; equal for runs with equal numbers."""
+        more: dict[str, Any] = {"data": self.data} if self.data else {}
+        if self.code.parts:
+            more["code"] = dict(self.code.parts)
+        return self._hash(more)
+
+    @property
+    def settings_hash(self) -> str:
+        """The same of the settings alone."""
+        return self._hash({})
+
+    def _hash(self, more: Mapping[str, Any]) -> str:
         kept = {key: _plain(value) for key, value in self.settings.items() if key not in NO_MATTER}
-        if self.data:
-            kept["data"] = self.data
-        return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps({**kept, **more}, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def params(self) -> dict[str, object]:
         """Flat parameters: the groups' choices, all values by dotted key, the initialiser of each kind of weights."""

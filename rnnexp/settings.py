@@ -48,6 +48,7 @@ class Config:
     fail_fast: bool = False
     resume: str | None = None
     skip_finished: bool = False
+    overwrite: bool = False
     task: dict[str, Any] = field(default_factory=dict)
     cell: dict[str, Any] = field(default_factory=dict)
     bptt: dict[str, Any] = field(default_factory=dict)
@@ -193,6 +194,8 @@ def check_root(config: "DictConfig") -> dict[str, Any]:
         integer("checkpoint.every", checkpoint["every"], at_least=1, hint="checkpoint=none writes none")
     if root["skip_finished"] and tracking["backend"] != "mlflow":
         raise InvalidValue("skip_finished", True, "false with tracking=none", "finished runs are found in MLflow")
+    if root["overwrite"] and root["resume"] is not None:
+        raise InvalidValue("overwrite", True, "false with resume", "a resumed run continues its record")
     check_known("tracking", tracking, ("backend", "experiment", "uri", "figures", "model"))
     for key in ("figures", "model"):
         if not (tracking.get(key) is None or isinstance(tracking[key], bool)):

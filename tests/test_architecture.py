@@ -21,6 +21,7 @@ STAIRCASE = [
         "settings",
         "redaction",
         "arguments",
+        "own_code",
         "state",
     ),
     *("layers", "tasks", "gradients", "algorithms", "training", "experiment", "build", "history", "plot"),

@@ -1,24 +1,9 @@
 """What is checked before a run is resumed: its steps and its settings."""
 
-import os
-
 import pytest
 
 from rnnexp.checks import UserError
-from rnnexp.resume import check_steps, check_unchanged, keep_locked
-from rnnexp.training.checkpoint_folder import lock
-
-
-def test_a_folder_is_locked_once_and_for_all_others(tmp_path):
-    pytest.importorskip("fcntl")
-    number = lock(tmp_path)
-    with pytest.raises(UserError, match="is still running"):
-        keep_locked(tmp_path)
-    os.close(number)
-    keep_locked(tmp_path)
-    keep_locked(tmp_path)
-    with pytest.raises(BlockingIOError):
-        lock(tmp_path)
+from rnnexp.resume import check_steps, check_unchanged
 
 
 @pytest.mark.parametrize(

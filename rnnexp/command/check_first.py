@@ -11,7 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from rnnexp import process
-from rnnexp.checks import UserError, make_folder, out_of_memory
+from rnnexp.checks import UserError, out_of_memory
 from rnnexp.command import HYDRA_1_3
 from rnnexp.command.hydra_errors import explain
 from rnnexp.settings import Config, as_in_job, check_root, typed_overrides
@@ -61,12 +61,16 @@ class CheckFirst(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Build everything once. SystemExit is the only exception that Hydra lets out of a callback."""
+        from rnnexp.tracking.claims import release_all
+
         try:
             with as_in_job(config):
                 self.prepare(config)
         except UserError as error:
+            release_all()
             raise SystemExit(error.message()) from None
         except MemoryError as error:
+            release_all()
             raise SystemExit(out_of_memory(error).message()) from None
         except Exception:
             process.raise_pending()
@@ -75,19 +79,27 @@ class CheckFirst(Callback):
     def prepare(self, config: DictConfig) -> None:
         """Build what a single run needs, and its folder."""
         from rnnexp.build import build_experiment
+        from rnnexp.resume import FolderTaken, check_unchanged_files, enter_folder, find_run
+        from rnnexp.run_info import make_run_info
         from rnnexp.tracking.store import check_uri, tracking_uri
 
         settings, started_in, found = check_root(config), Path(config.hydra.runtime.cwd), None
         if settings["resume"] is not None:
-            from rnnexp.resume import check_data, find_run
-
             CheckFirst.resumption = found = find_run(settings, typed_overrides(config.hydra), started_in)
             settings = found.settings
             OmegaConf.set_readonly(config.hydra, False)
             config.hydra.run.dir = str(found.folder)
         CheckFirst.prepared = experiment = build_experiment(settings)
         if found is not None:
-            check_data(found, experiment.task)
+            info = found.info(started_in).of(experiment.task)
+            check_unchanged_files(found.state["run"], info)
+        else:
+            choices, folder = config.hydra.runtime.choices, started_in / config.hydra.run.dir
+            info = make_run_info(settings, choices, typed_overrides(config.hydra), folder, started_in)
         if (tracking := settings["tracking"])["backend"] == "mlflow":
             check_uri(tracking_uri(tracking["uri"], started_in))
-        make_folder(Path(config.hydra.run.dir))
+        try:
+            enter_folder(info)
+        except FolderTaken:
+            if not settings["skip_finished"]:  # what was finished before needs no folder
+                raise

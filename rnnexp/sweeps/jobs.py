@@ -18,6 +18,7 @@ from rnnexp.records import (
     Diverged,
     JobRecord,
     Sweep,
+    load_job,
     load_sweep,
 )
 from rnnexp.redaction import describe_error, redact_setting, redact_text
@@ -39,14 +40,20 @@ class RunningJob(Account):
 
     def __enter__(self) -> "RunningJob":
         self.sweep = load_sweep(self.folder) or Sweep("", self.folder, [], self.overrides)
+        process.handle_signals()  # not yet done in a worker process, nor is the next
+        process.outlive_readers()
+        if (earlier := load_job(self.folder, self.number)) is not None and earlier.usable:
+            # A batch system has started the sweep, or its worker, again after this job's end.
+            self.allowed, self.record, self.output = False, earlier, self.folder / str(self.number)
+            self.loss = earlier.metrics.get("final/eval/loss", math.nan)
+            process.say(f"{earlier.label}: started again, and complete already")
+            return self
         self.record = JobRecord(self.number, self.sweep.name(self.overrides), self.overrides)
         stop = self.folder / STOP_FILE
         if stop.exists():
             self.allowed = False
             self.record.status, self.record.reason = "NOT RUN", stop.read_text(encoding="utf-8")
         self.record.save(self.folder)
-        process.handle_signals()  # not yet done in a worker process, nor is the next
-        process.outlive_readers()
         self.output = self.folder / str(self.number)
         return self
 
@@ -62,8 +69,15 @@ class RunningJob(Account):
         try:
             if folder in (self.folder, self.folder / JOBS_FOLDER):
                 raise FileExistsError
-            with (folder / JOB_FILE).open("x", encoding="utf-8") as file:
-                file.write(f"{self.number}\n")
+            mine, path = f"{self.sweep.id} {self.number}\n", folder / JOB_FILE
+            if path.exists() and not path.read_text(encoding="utf-8").startswith(f"{self.sweep.id} "):
+                path.unlink()  # of another sweep: whether its job left a record is looked at next
+            try:
+                with path.open("x", encoding="utf-8") as file:
+                    file.write(mine)
+            except FileExistsError:
+                if path.read_text(encoding="utf-8") != mine:
+                    raise
         except FileExistsError:
             hint = "put ${hydra.job.num} into it, or leave it as it is"
             raise InvalidValue("hydra.sweep.subdir", str(folder), "a folder of its own for each job", hint) from None

@@ -12,20 +12,23 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from rnnexp import process
-from rnnexp.checks import InvalidValue, UserError, integer, make_folder
-from rnnexp.records import JOBS_FOLDER, STOP_FILE, JobRecord, Sweep, load_jobs, typed
+from rnnexp.checks import InvalidValue, UserError, integer
+from rnnexp.records import JOBS_FOLDER, STOP_FILE, JobRecord, Sweep, load_jobs, load_sweep, typed
 from rnnexp.redaction import redact_setting, redact_text
 from rnnexp.settings import flat, typed_overrides
 from rnnexp.sweeps.composition import check_all, check_count, known_jobs, swept_keys, trials
 from rnnexp.sweeps.watching import Watch, watch
 from rnnexp.sweeps.workers import launch_again_what_is_lost, running_elsewhere
+from rnnexp.tracking.claims import check_jobs_ended, claim, clear_record, holds_record, holds_sweep, release
+from rnnexp.tracking.restarts import scheduler_job, started_again
+from rnnexp.tracking.run_log import RUN_LOG
 
 #: Beyond so many jobs their own figures are left out unless asked for: drawing them would take longer than small jobs.
 MOST_WITH_FIGURES = 20
 #: Settings of Hydra's sweepers and launchers that count; below zero, a launcher's means all cores but some.
 COUNTS = {"sweeper": ("max_batch_size", "n_trials", "n_jobs"), "launcher": ("n_jobs", "max_copies")}
 #: What all jobs of a sweep have in common.
-SHARED = ("tracking", "tracking.experiment", "tracking.uri", "max_jobs", "fail_fast")
+SHARED = ("tracking", "tracking.experiment", "tracking.uri", "max_jobs", "fail_fast", "overwrite")
 #: Seconds that interrupted workers have to close their records.
 PATIENCE = 10.0
 
@@ -68,6 +71,7 @@ class RunningSweep:
         if self.jobs and not {"KILLED", "NOT RUN"} & {record.status for record in records}:
             interrupted = ""
         summarise(self.sweep, records, self.recorder, interrupted, again=bool(self.jobs))
+        release(self.sweep.folder)
         return 0 if all(record.usable for record in records) else 1
 
     def _redact(self) -> None:
@@ -122,42 +126,68 @@ def begin(config: DictConfig) -> None:
     uri = tracking_uri(tracking.uri, cwd) if tracking.backend == "mlflow" else None
     names = {settings["run_name"] for settings in each}
     folder = Path(config.hydra.sweep.dir).resolve()
-    taken = UserError(f"the folder {folder} holds the jobs of another sweep", "give another hydra.sweep.dir")
-    if (folder / JOBS_FOLDER).exists():
-        raise taken
+    overrides = [redact_setting(text) for text in typed_overrides(config.hydra)]
     new = next((path for path in reversed([folder, *folder.parents]) if not path.exists()), None)
-    make_folder(folder, "hydra.sweep.dir")
+    claim(folder, "hydra.sweep.dir")
     try:
+        earlier = enter_folder(folder, overrides, len(jobs), overwrite=bool(config.overwrite))
         store = None if uri is None else open_store(uri, tracking.experiment)
+        if earlier is None:
+            clear_record(folder)
+        (folder / STOP_FILE).unlink(missing_ok=True)
+        (folder / JOBS_FOLDER).mkdir(exist_ok=True)
     except UserError:
+        release(folder)
         if new is not None:
             shutil.rmtree(new, ignore_errors=True)
         raise
-    try:
-        (folder / JOBS_FOLDER).mkdir()
-    except FileExistsError:  # by a sweep that began at the same moment
-        raise taken from None
     process.begin_collection()
     figures = tracking.get("figures")
     to_hydra: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
     sweep = Sweep(
-        id=uuid.uuid4().hex[:12],
+        id=uuid.uuid4().hex[:12] if earlier is None else earlier.id,
         folder=folder,
         keys=keys,
-        overrides=[redact_setting(text) for text in typed_overrides(config.hydra)],
+        overrides=overrides,
         fail_fast=bool(config.fail_fast),
         figures=len(jobs) <= MOST_WITH_FIGURES if figures is None else bool(figures),
         folder_given=any("hydra.sweep.dir=" in str(text) for text in to_hydra),
         pid=os.getpid(),
+        scheduler_job=scheduler_job(),
     )
     recorder = None
     if store is not None:
-        recorder = SweepRun(store, sweep, run_name=names.pop() if len(names) == 1 else None, count=len(jobs))
+        resumed = earlier is not None and earlier.parent is not None and (folder / RUN_LOG).is_file()
+        name = names.pop() if len(names) == 1 else None
+        recorder = SweepRun(store, sweep, run_name=name, count=len(jobs), resumed=resumed)
         sweep.parent, sweep.experiment = recorder.id, store.experiment
     sweep.save()
     current = RunningSweep(sweep, jobs, recorder, watch(config, folder))
     process.before_raising(stop)
     launch_again_what_is_lost(config)
+
+
+def enter_folder(folder: Path, overrides: list[str], count: int, *, overwrite: bool) -> Sweep | None:
+    """The sweep of a claimed folder if a batch system has started it again; None for a new one.
+
+    Raises
+    ------
+    UserError
+        If there is another record, in the folder or where one of `count` jobs would have its own, and it is not to be
+        overwritten.
+    """
+    there = next((path for path in (folder, *(folder / str(job) for job in range(count))) if holds_record(path)), None)
+    if there is None:
+        return None
+    earlier = load_sweep(folder)
+    if earlier is not None and earlier.overrides == overrides and started_again(earlier.scheduler_job):
+        return earlier
+    if overwrite:
+        check_jobs_ended(folder)
+        return None
+    what = "the jobs of another sweep" if holds_sweep(there) else "the record of a run"
+    hint = "give another hydra.sweep.dir, or overwrite=true, which clears it first"
+    raise UserError(f"the folder {there} holds {what}", hint)
 
 
 def stop(interruption: str) -> None:

@@ -23,12 +23,11 @@ from omegaconf import DictConfig
 from rnnexp import process
 from rnnexp.records import STOP_FILE, UNUSABLE_LOSS, JobRecord, load_jobs, load_sweep
 from rnnexp.tracking.dead_runs import process_start
+from rnnexp.tracking.restarts import RESTARTED
 
 #: Hydra's launcher whose workers belong to one pool.
 POOLED = "hydra_plugins.hydra_joblib_launcher."
 LOSS = "final/eval/loss"
-#: Tells a job that it was started before, so that it continues its own record.
-RESTARTED = "RNNEXP_RESTARTED"
 #: Seconds that the workers of a pool that is given up have to be gone.
 PATIENCE = 10.0
 

@@ -10,22 +10,30 @@ from typing import Any
 
 from rnnexp import process
 from rnnexp.experiment import Experiment
+from rnnexp.own_code import differences
 from rnnexp.records import JobRecord
 from rnnexp.run_info import RunInfo
+from rnnexp.tracking.claims import clear_record
 from rnnexp.tracking.dead_runs import end_dead_runs, process_tags
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.recorder import Recorder, reason
+from rnnexp.tracking.restarts import SCHEDULER_TAG, scheduler_job
 from rnnexp.tracking.run_log import RunLog
 from rnnexp.tracking.store import Store, open_store, store_error, tracking_uri
 
 
 def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:
-    """A recorder into the store that the settings name; if that can't be used, a `UserError`, and nothing is left."""
+    """A recorder into the store that the settings name; if that can't be used, a `UserError`, and nothing is left.
+
+    A record that this one replaces is cleared once the store is open.
+    """
     if info.settings["tracking"]["backend"] == "mlflow":
         log: RunLog = open_mlflow_run(info)
     else:
+        if info.replaces:
+            clear_record(info.folder)
         log = RunLog(info.folder, resumed=info.resumed is not None)
-        log.put(begin={"uri": None, "tags": process_tags()})
+        log.put(begin={"uri": None, "tags": {**process_tags(), **identity(info)}})
     process.begin_collection()
     return Recorder(experiment, info, log)
 
@@ -47,16 +55,15 @@ def open_mlflow_run(info: RunInfo) -> MLflowRun:
     """The run in MLflow, begun or taken up again; a `UserError` if the store can't be used."""
     store = store_of(info)
     command = " ".join(["python -m rnnexp", *info.overrides])
-    tags = {"rnnexp.kind": "run", "rnnexp.config_hash": info.config_hash}
-    if info.data:
-        tags["rnnexp.data"] = info.data
-    tags["rnnexp.folder"] = str(info.folder.resolve())
+    tags = {"rnnexp.kind": "run", **identity(info), "rnnexp.folder": str(info.folder.resolve())}
     if info.sweep is not None and info.job is not None:
         tags |= {"rnnexp.sweep": info.sweep.id, "rnnexp.job": str(info.job.number)}
         tags["mlflow.runColor"] = colour(info.job.number)
         if info.sweep.parent:
             tags["mlflow.parentRunId"] = info.sweep.parent
     end_dead_runs(store)
+    if info.replaces:
+        clear_record(info.folder)
     # The store of a sweep worked when the sweep began: a job does not fail because it works no longer.
     later, resumed = info.sweep is not None, info.resumed is not None
     run = MLflowRun(store, info.name, info.params(), command, tags, folder=info.folder, later=later, resumed=resumed)
@@ -64,6 +71,18 @@ def open_mlflow_run(info: RunInfo) -> MLflowRun:
         info.job.run = run.id
         info.job.save(info.sweep.folder)  # if this process is killed, somebody else has to end the run
     return run
+
+
+def identity(info: RunInfo) -> dict[str, str]:
+    """Tags that tell whether another run is the same: by settings, data and code, and as a job of a batch system."""
+    tags = {
+        "rnnexp.config_hash": info.config_hash,
+        "rnnexp.settings_hash": info.settings_hash,
+        "rnnexp.data": info.data,
+        "rnnexp.code": info.code.tag if info.code.parts else "",
+        SCHEDULER_TAG: scheduler_job(),
+    }
+    return {name: value for name, value in tags.items() if value}
 
 
 def colour(number: int) -> str:
@@ -89,24 +108,25 @@ def _kept_store(uri: str, experiment: str) -> Store:
 def finished_before(info: RunInfo) -> float | None:
     """The final evaluation loss of a FINISHED run of the same configuration in this experiment; None without one.
 
-    What it was is noted in the sweep's record of the job, and told.
+    What it was is noted in the sweep's record of the job, and told; so is why a run with the same settings is not it.
     """
-    store = store_of(info)
+    store, label = store_of(info), info.name if info.job is None else info.job.label
+    if info.code.unreadable:
+        unread = ", ".join(info.code.unreadable)
+        process.say(f"{label}: is run: there is no source of {unread} to compare with that of earlier runs")
+        return None
     try:
-        found = store.client.search_runs(
-            [store.experiment_id],
-            filter_string=f"tags.`rnnexp.config_hash` = '{info.config_hash}' and attributes.status = 'FINISHED'",
-            order_by=["attributes.start_time DESC"],
-            max_results=1,
-        )
+        run = _last_finished(store, "rnnexp.config_hash", info.config_hash)
+        if run is None and (info.data or info.code.parts):
+            other = _last_finished(store, "rnnexp.settings_hash", info.settings_hash)
+            if other is not None:
+                process.say(f"{label}: is run again: {_what_changed(info, other)} since {other.info.run_id}")
     except Exception as error:
         if info.sweep is None:
             raise store_error(error, store.uri) from None
         return None  # a store that fails in the middle of a sweep stops no job
-    if not found:
+    if run is None:
         return None
-    run = found[0]
-    label = info.name if info.job is None else info.job.label
     process.say(f"{label}: skipped, this configuration is already FINISHED as {run.info.run_id}")
     if info.job is not None:
         info.job.status, info.job.run = "SKIPPED", run.info.run_id
@@ -136,3 +156,22 @@ def _take_results(job: JobRecord, run: Any, store: Store) -> None:
     history = store.client.get_metric_history(run.info.run_id, "gradient_by_lag/last")
     job.metrics = {name: value for name, value in run.data.metrics.items() if name.startswith(("final/", "best/"))}
     job.curve = sorted((point.step, point.value) for point in history)
+
+
+def _last_finished(store: Store, tag: str, value: str) -> Any:
+    """The latest FINISHED run of an experiment that has a tag of this value; None without one."""
+    found = store.client.search_runs(
+        [store.experiment_id],
+        filter_string=f"tags.`{tag}` = '{value}' and attributes.status = 'FINISHED'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    return found[0] if found else None
+
+
+def _what_changed(info: RunInfo, run: Any) -> str:
+    """In what a recorded run of the same settings differs."""
+    changed = differences(run.data.tags.get("rnnexp.code", ""), info.code.tag)
+    if run.data.tags.get("rnnexp.data", "") != info.data:
+        changed.append("the data")
+    return f"{', '.join(changed)} changed"

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rnnexp import process
+from rnnexp import own_code, process
 from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
 from rnnexp.history import History, is_last_curve
@@ -56,6 +56,8 @@ class Recorder:
             self.history.restore(info.resumed["history"])
             log.add(self.history.points())  # a process that was killed may not have written them
         self._files = RunFolder(info.folder)
+        for name, source in info.code.sources.items():
+            self._files.save(f"{own_code.FOLDER}/{name}", partial(write_source, source))
         self._progress = progress_display(experiment.steps) if info.sweep is None else Quiet()
         self._model: list[str] = []
 
@@ -79,6 +81,8 @@ class Recorder:
             "overrides": list(self.info.overrides),
             "hash": self.info.config_hash,
             "data": self.info.data,
+            "code": self.info.code.tag,
+            "log": self.log.word,
         }
         loss = None if report.evaluation is None else report.evaluation.loss
         if self.saver.files is not None:
@@ -240,6 +244,12 @@ class Recorder:
     def final_loss(self) -> float:
         """The last finite evaluation loss."""
         return self.history.last("eval/loss")
+
+
+def write_source(source: str, path: Path) -> None:
+    """A file of the person's, as it was when the run began."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(source, encoding="utf-8", errors="surrogatepass", newline="")
 
 
 def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

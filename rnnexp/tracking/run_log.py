@@ -2,8 +2,9 @@
 
 The file is only appended to, a JSON object a line:
 
-begin         a process starts to record the run: `uri` (without credentials; null without MLflow), `experiment_id`,
-              and what creates a run of MLflow: `start_time`, `run_name`, `tags`
+begin         a process starts to record the run: `log`, a word that is the same for all processes of one run, `uri`
+              (without credentials; null without MLflow), `experiment` and `experiment_id`, and what creates a run of
+              MLflow: `start_time`, `run_name`, `tags`
 params, tags  by key
 metrics       [name, value, milliseconds, step] each
 artifacts     paths in the folder
@@ -16,8 +17,10 @@ and parameters, tags, files and the end of a run are set, not added.
 """
 
 import contextlib
+import math
 import os
 import time
+import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,8 @@ BATCH, PATIENCE, SOON = 1000, 5.0, 1.0
 #: What a log ends with of which nothing is to be uploaded.
 COMPLETE = b'"complete":true}\n'
 LOST = "without it the run can't be continued: begin a new one"
+#: Stands for the word of a run that an earlier version began, without one.
+EARLIER = "earlier"
 Entry = dict[str, Any]
 
 
@@ -53,6 +58,8 @@ class RunLog:
 
     Attributes
     ----------
+    word : str
+        Tells this run's log, and its checkpoints, from those of another run.
     id : str or None
         Of the MLflow run, once it was created.
     accepted : int
@@ -73,12 +80,12 @@ class RunLog:
     Raises
     ------
     UserError
-        If a log is to be continued and can't be read, or is not one.
+        If a log is to be continued and can't be read, is not one, or is one of two runs.
     """
 
     def __init__(self, folder: Path, *, resumed: bool = False) -> None:
         self.folder, self.warned = folder, False
-        self.id: str | None = None
+        self.word, self.id = uuid.uuid4().hex[:12], None  # type: tuple[str, str | None]
         self.pending: list[Entry] = []
         self.begin: Entry = {}
         self.creator: Entry = {}
@@ -90,6 +97,7 @@ class RunLog:
         self._points: list[list[Any]] = []
         self._artifacts: list[str] = []
         self._steps: dict[str, int] = {}
+        self._latest: dict[str, float] = {}
         self._curves: dict[tuple[str, int], float] = {}
         if resumed:
             self._read()
@@ -104,8 +112,10 @@ class RunLog:
         path = self.path
         try:
             lines = read_lines(path)
-            if "begin" not in lines[0]:
-                raise ValueError
+            self.word = lines[0]["begin"].get("log", EARLIER)
+            if any(line["begin"].get("log") != self.word for line in lines[1:] if "begin" in line):
+                problem = f"{path} holds the records of two runs, which are not taken for one"
+                raise UserError(problem, "move it away, and run both again, each in a folder of its own")
             for line in lines:
                 if "acknowledged" in line:
                     # A log that lost lines must not seem to be ahead.
@@ -114,6 +124,7 @@ class RunLog:
                 else:
                     self._take(line)
                 for name, value, _, step in line.get("metrics", ()):
+                    self._latest[name] = value
                     if is_last_curve(name):
                         self._curves[name, step] = value
                     else:
@@ -133,8 +144,14 @@ class RunLog:
                 self.creator = self.begin
         self.ended = entry.get("end", self.ended)
 
+    def latest(self, name: str) -> float:
+        """The last value of a metric in the log that is continued; NaN without one."""
+        return self._latest.get(name, math.nan)
+
     def put(self, **entry: Any) -> None:
         """Add an entry to the end."""
+        if "begin" in entry:
+            entry["begin"] = {"log": self.word, **entry["begin"]}
         self._take(entry)
         self._file.add(entry)
 

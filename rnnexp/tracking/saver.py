@@ -1,16 +1,14 @@
 """Checkpoints of a run as the command makes them: the training, what was recorded so far, and the configuration."""
 
 import contextlib
-import os
 import shutil
 import time
-import weakref
 from pathlib import Path
 from typing import Any
 
 from rnnexp import process
 from rnnexp.checks import UserError
-from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, FINISHED_FILE, Checkpoints, lock
+from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, FINISHED_FILE, Checkpoints
 from rnnexp.training.trainer import Trainer
 
 #: Seconds between checkpoints when no number of updates is given.
@@ -75,7 +73,6 @@ class Saver:
         try:
             settle = self.resumed or time.monotonic() - self._began > WORTH
             self.files.write(trainer.step, {**about, "trainer": trainer.state()}, loss, settle=settle)
-            self._hold()
             self.written = True
         except UserError as error:
             if not self.warned:
@@ -93,11 +90,3 @@ class Saver:
         if self.files is not None:
             with contextlib.suppress(OSError):
                 (self.files.folder / FINISHED_FILE).write_text(f"{step}\n", encoding="utf-8")
-
-    def _hold(self) -> None:
-        """Let no other process resume the run while this one is training."""
-        if self.written or self.files is None:
-            return
-        with contextlib.suppress(BlockingIOError):  # this process has, to resume it
-            if (number := lock(self.files.folder)) is not None:
-                weakref.finalize(self, os.close, number)

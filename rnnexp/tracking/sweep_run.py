@@ -27,9 +27,11 @@ class SweepRun(MLflowRun):
         Its name; what is swept when not given.
     count : int
         Number of jobs, 0 if only the sweeper will know.
+    resumed : bool
+        Continue the log in the sweep's folder.
     """
 
-    def __init__(self, store: Store, sweep: Sweep, *, run_name: str | None, count: int) -> None:
+    def __init__(self, store: Store, sweep: Sweep, *, run_name: str | None, count: int, resumed: bool = False) -> None:
         end_dead_runs(store)
         swept = sweep.swept(sweep.overrides) or sweep.overrides
         super().__init__(
@@ -39,7 +41,9 @@ class SweepRun(MLflowRun):
             " ".join(["python -m rnnexp -m", *sweep.overrides]),
             {"rnnexp.kind": "sweep", "rnnexp.sweep": sweep.id, "rnnexp.swept": ", ".join(sweep.keys)},
             folder=sweep.folder,
+            resumed=resumed,
         )
+        self.write()  # so that a sweep that is killed and started again finds its parent
 
     def end_children(self, reason: str) -> None:
         """Mark the runs KILLED whose processes could not do it."""

@@ -11,6 +11,7 @@ from typing import Any
 from rnnexp.process import say
 from rnnexp.redaction import reason_of
 from rnnexp.tracking.keys import LONGEST_TAG
+from rnnexp.tracking.restarts import SCHEDULER_TAG
 from rnnexp.tracking.run_log import BATCH, Entry, RunLog
 from rnnexp.tracking.store import Store
 
@@ -61,7 +62,15 @@ def reopen(client: Any, run_id: str, tags: Mapping[str, str]) -> None:
     for name in ("error", "diverged"):
         if name in there:
             client.delete_tag(run_id, name)
-    mine = ("host", "pid", "process_start", "rnnexp.folder", "rnnexp.config_hash")
+    mine = (
+        "host",
+        "pid",
+        "process_start",
+        "rnnexp.folder",
+        "rnnexp.config_hash",
+        "rnnexp.settings_hash",
+        SCHEDULER_TAG,
+    )
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items() if name in mine])
     client.update_run(run_id, status="RUNNING")
 
@@ -143,7 +152,8 @@ def _send_files(folder: Path, names: Sequence[str], repository: Any, refused: di
             failed = failed or f"the log names a file outside of its folder: {path}"
         elif path.is_file():  # what somebody deleted in the meantime can't be waited for
             try:
-                repository.log_artifact(str(path))
+                below = path.relative_to(folder).parent.as_posix()
+                repository.log_artifact(str(path), *([] if below == "." else [below]))
             except Exception as error:
                 if for_good(error):
                     refused[f"file {path.name}"] = reason_of(error)

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,29 +146,10 @@ class Checkpoints:
             remove(path)
 
 
-def lock(folder: Path) -> int | None:
-    """Lock a folder of checkpoints as long as the descriptor is open; None where that can't be done.
-
-    Raises
-    ------
-    BlockingIOError
-        If another process, or this one, has done so.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    number = None
-    try:
-        number = os.open(folder, os.O_RDONLY)
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if number is not None:
-            os.close(number)
-        if isinstance(error, BlockingIOError):
-            raise
-        return None
-    return number
+def checkpoint_files(folder: Path) -> Iterator[Path]:
+    """What a run has left in its folder of checkpoints."""
+    for pattern in ("step-*.npz", "best.npz", FINISHED_FILE, ".step-*.npz.*.tmp", ".best.npz.*.tmp"):
+        yield from folder.glob(pattern)
 
 
 def finished_at(folder: Path) -> int:

@@ -110,7 +110,7 @@ def test_metrics_are_in_the_folder_when_their_time_has_come(tmp_path, monkeypatc
     now[0] += 1.1
     kept.flush_if_due()  # sooner than the others, so that the parameters are seen
     begin, metrics = read_lines(path)
-    assert begin == {"begin": {"uri": None, "tags": {}}}
+    assert begin == {"begin": {"log": kept.word, "uri": None, "tags": {}}}
     ((name, value, when, step),) = metrics["metrics"]
     assert (name, value, step) == ("eval/loss", 0.1, 1)
     assert abs(when / 1000 - time.time()) < 60

@@ -21,7 +21,7 @@ from rnnexp.tracking import saver as saving
 from rnnexp.tracking.saver import Saver
 from rnnexp.training import Adam, Streams, prepare
 from rnnexp.training.checkpoint import load, save
-from rnnexp.training.checkpoint_folder import Checkpoints, finished_at, lock
+from rnnexp.training.checkpoint_folder import Checkpoints, finished_at
 
 FILES = {"kind": "files", "every": 4}
 
@@ -271,19 +271,3 @@ def test_a_whole_record_is_noted(tmp_path):
     assert finished_at(tmp_path / "checkpoints") == 4
     (tmp_path / "checkpoints" / "finished").write_text("")
     assert finished_at(tmp_path / "checkpoints") == 0
-
-
-def test_a_saver_holds_its_folder_as_long_as_it_is_there(tmp_path):
-    pytest.importorskip("fcntl")
-    run = training(steps=4)
-    saver = Saver(tmp_path, FILES, 4)
-    through(run, saver, History(Recall(lag=3), 4))
-    with pytest.raises(BlockingIOError):
-        lock(tmp_path / "checkpoints")
-    del saver
-    number = lock(tmp_path / "checkpoints")
-    again = Saver(tmp_path, FILES, 4)  # that of this process, which resumes the run
-    again.save(training(steps=4).trainer, {}, None)
-    assert again.written
-    assert lock(tmp_path / "nowhere") is None
-    os.close(number)
