@@ -158,8 +158,8 @@ def begin(config: DictConfig) -> None:
     recorder = None
     if store is not None:
         resumed = earlier is not None and earlier.parent is not None and (folder / RUN_LOG).is_file()
-        name = names.pop() if len(names) == 1 else None
-        recorder = SweepRun(store, sweep, run_name=name, count=len(jobs), resumed=resumed)
+        called = names.pop() if len(names) == 1 else None
+        recorder = SweepRun(store, sweep, run_name=called, count=len(jobs), resumed=resumed)
         sweep.parent, sweep.experiment = recorder.id, store.experiment
     sweep.save()
     current = RunningSweep(sweep, jobs, recorder, watch(config, folder))
