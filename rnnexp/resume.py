@@ -127,7 +127,8 @@ def check_same_run(log: "RunLog", saved: Mapping[str, Any], wanted: str) -> None
 def check_run(run: str, uri: str | None, started_in: Path) -> None:
     """Refuse to resume a run that is not recorded in the store, before anything is created there."""
     from rnnexp.redaction import redact
-    from rnnexp.tracking.store import existing_store, tracking_uri
+    from rnnexp.tracking.addresses import tracking_uri
+    from rnnexp.tracking.store import existing_store
 
     if uri and "***" in uri:
         hint = "a checkpoint keeps no password: give tracking.uri=... once more"
@@ -221,7 +222,8 @@ def folder_of(wanted: str, settings: Mapping[str, Any], started_in: Path) -> Pat
         hint = "give the folder, or leave tracking out"
         raise InvalidValue("resume", wanted, "a run folder with tracking=none", hint)
     from rnnexp.redaction import redact
-    from rnnexp.tracking.store import existing_store, tracking_uri
+    from rnnexp.tracking.addresses import tracking_uri
+    from rnnexp.tracking.store import existing_store
 
     uri = tracking_uri(settings["tracking"]["uri"], started_in)
     try:

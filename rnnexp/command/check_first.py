@@ -81,7 +81,8 @@ class CheckFirst(Callback):
         from rnnexp.build import build_experiment
         from rnnexp.resume import FolderTaken, check_unchanged_files, enter_folder, find_run
         from rnnexp.run_info import make_run_info
-        from rnnexp.tracking.store import check_uri, tracking_uri
+        from rnnexp.tracking.addresses import tracking_uri
+        from rnnexp.tracking.store import check_uri
 
         settings, started_in, found = check_root(config), Path(config.hydra.runtime.cwd), None
         if settings["resume"] is not None:

@@ -10,6 +10,7 @@ from rnnexp.checks import InvalidValue, UserError, nearest, one_of, show
 from rnnexp.records import load_sweep
 from rnnexp.redaction import redact
 from rnnexp.tracking import store as stores
+from rnnexp.tracking.addresses import database_file, is_sqlite, tracking_uri
 from rnnexp.tracking.store import Store
 from rnnexp.tracking.sweep_run import skipped_runs
 
@@ -19,11 +20,11 @@ MOST_NAMED = 100
 
 def reading(uri: str | None, experiment: str, status: str | None = None) -> Store:
     """The store with an existing experiment; else a `UserError` that lists the existing ones."""
-    full = stores.tracking_uri(uri, Path.cwd())
+    full = tracking_uri(uri, Path.cwd())
     where = redact(full)
     elsewhere = "start from the folder where the runs were recorded, or name another experiment or store"
     missing = f"there is no {f'{status} ' if status else ''}run in the MLflow experiment {experiment} of {where}"
-    if full.startswith(stores.SQLITE) and not stores.database_file(full).is_file():
+    if is_sqlite(full) and not database_file(full).is_file():
         raise UserError(f"{missing}: there is no such file", elsewhere)
     client = stores.existing_store(full).client
     from mlflow.exceptions import MlflowException

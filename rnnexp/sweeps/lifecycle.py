@@ -95,7 +95,8 @@ def begin(config: DictConfig) -> None:
         If a job can't be built, there are too many or none of them, or the tracking store can't be used; nothing has
         been created then.
     """
-    from rnnexp.tracking.store import open_store, tracking_uri
+    from rnnexp.tracking.addresses import tracking_uri
+    from rnnexp.tracking.store import open_store
     from rnnexp.tracking.sweep_run import SweepRun
 
     global current

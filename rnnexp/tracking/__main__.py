@@ -17,7 +17,8 @@ from pathlib import Path
 from rnnexp.arguments import Parser, command_frame
 from rnnexp.checks import InvalidValue, UserError, nearest
 from rnnexp.process import say
-from rnnexp.tracking.store import Store, existing_store, tracking_uri
+from rnnexp.tracking.addresses import tracking_uri
+from rnnexp.tracking.store import Store, existing_store
 
 #: Seconds that the server may take to answer, and to end.
 PATIENCE, END_PATIENCE = 120, 20

@@ -13,13 +13,14 @@ from rnnexp.experiment import Experiment
 from rnnexp.own_code import differences
 from rnnexp.records import JobRecord
 from rnnexp.run_info import RunInfo
+from rnnexp.tracking.addresses import tracking_uri
 from rnnexp.tracking.claims import clear_record
 from rnnexp.tracking.dead_runs import end_dead_runs, process_tags
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.recorder import Recorder, reason
 from rnnexp.tracking.restarts import SCHEDULER_TAG, scheduler_job
 from rnnexp.tracking.run_log import RunLog
-from rnnexp.tracking.store import Store, open_store, store_error, tracking_uri
+from rnnexp.tracking.store import Store, open_store, store_error
 
 
 def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:

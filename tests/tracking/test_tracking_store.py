@@ -5,7 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from rnnexp.tracking.store import on_local_disk, open_store
+from rnnexp.tracking.store import open_store
+from rnnexp.tracking.write_ahead import on_local_disk
 
 
 def mode(path):
@@ -30,16 +31,16 @@ def test_without_a_list_of_mounts_a_disk_counts_as_shared(tmp_path):
 
 @pytest.mark.parametrize("local", [True, False])
 def test_a_new_database_on_a_local_disk_keeps_a_log(tmp_path, monkeypatch, local):
-    monkeypatch.setattr("rnnexp.tracking.store.on_local_disk", lambda path: local)
+    monkeypatch.setattr("rnnexp.tracking.database.on_local_disk", lambda path: local)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     open_store(uri, "first")
     assert mode(tmp_path / "mlflow.db") == ("wal" if local else "delete")
 
 
 def test_an_older_database_stays_as_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr("rnnexp.tracking.store.on_local_disk", lambda path: False)
+    monkeypatch.setattr("rnnexp.tracking.database.on_local_disk", lambda path: False)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     open_store(uri, "first")
-    monkeypatch.setattr("rnnexp.tracking.store.on_local_disk", lambda path: True)
+    monkeypatch.setattr("rnnexp.tracking.database.on_local_disk", lambda path: True)
     open_store(uri, "second")
     assert mode(tmp_path / "mlflow.db") == "delete"

@@ -13,28 +13,21 @@ from mlflow.exceptions import MlflowException
 
 from rnnexp.checks import UserError
 from rnnexp.history import Point
-from rnnexp.tracking import dead_runs, mlflow_run, store, sync
+from rnnexp.tracking import database, dead_runs, mlflow_run, store, sync
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.run_log import RUN_LOG, RunLog, is_complete
 
 PARAMS = {f"key{number}": number for number in range(120)}  # more than one call takes
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    store.open_store(f"sqlite:///{path}", "rnnexp")
-    return path
-
-
 @pytest.fixture
-def opened(tmp_path, template, monkeypatch):
+def opened(tmp_path, migrated, monkeypatch):
     """An open store, whose failures are noticed soon."""
     monkeypatch.setattr(mlflow_run, "pauses", defaultdict(mlflow_run.Pause))
     monkeypatch.setattr(mlflow_run, "TRUST", 0.0)
     for name in ("PATIENCE", "SHORT_PATIENCE"):
-        monkeypatch.setattr(store, name, 0.1)
-    shutil.copy(template, tmp_path / "mlflow.db")
+        monkeypatch.setattr(database, name, 0.1)
+    shutil.copy(migrated, tmp_path / "mlflow.db")
     return store.open_store(f"sqlite:///{tmp_path}/mlflow.db", "lab")
 
 

@@ -1,0 +1,195 @@
+"""The address of a tracking store: as configured, as the path of a file, and whether a server answers there."""
+
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from rnnexp.checks import UserError
+from rnnexp.redaction import reason_of, redact, redact_text
+
+SQLITE = "sqlite:///"
+#: The same for paths that must be quoted: MLflow takes the other form for a path as it is, and makes its folders.
+QUOTED = "sqlite+pysqlite:///"
+#: Kinds of databases that MLflow can use, with their ports.
+DATABASES = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+#: Packages of drivers, where the name differs.
+DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+#: Seconds that a server may take to answer the first question.
+PATIENCE = 5
+#: What every MLflow server answers to whoever may use it.
+QUESTION = "/api/2.0/mlflow/experiments/search"
+ELSEWHERE = "record somewhere else: tracking.uri=sqlite:///other.db"
+HERE = "start it, or record in a file here: tracking.uri=sqlite:///mlflow.db"
+
+
+def tracking_uri(configured: str | None, folder: Path) -> str:
+    """The tracking URI: as configured, else MLFLOW_TRACKING_URI, else ``mlflow.db`` in `folder`.
+
+    A relative path of a database file is resolved against `folder`, in which the command was started.
+    """
+    uri = configured or os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        return sqlite_uri(folder / "mlflow.db")
+    scheme, colon, rest = uri.strip().partition(":")
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):  # which may be in capitals
+        uri = f"{scheme.lower()}{colon}{rest}"
+    if is_sqlite(uri):
+        path, mark, query = _path_of(uri).partition("?")
+        if path not in ("", ":memory:"):
+            return f"{sqlite_uri(folder / unquote(path))}{mark}{query}"
+    return uri
+
+
+def is_server(uri: str) -> bool:
+    """Whether the address is that of an MLflow server."""
+    return uri.startswith(("http://", "https://"))
+
+
+def is_sqlite(uri: str) -> bool:
+    """Whether the address is that of a database file."""
+    return uri.startswith((SQLITE, QUOTED))
+
+
+def sqlite_uri(path: Path) -> str:
+    """The address of a database file: only signs that would mean something else in it are quoted."""
+    quoted = re.sub(r"[%?\x00-\x1f\x7f]", lambda sign: f"%{ord(sign[0]):02X}", str(path))
+    return f"{SQLITE if quoted == str(path) else QUOTED}{quoted}"
+
+
+def database_file(uri: str) -> Path:
+    """The file of an SQLite database, given by its URI."""
+    return Path(unquote(_path_of(uri).partition("?")[0]))
+
+
+def _path_of(uri: str) -> str:
+    return uri.removeprefix(SQLITE).removeprefix(QUOTED)
+
+
+def check_address(uri: str) -> None:
+    """Check whether there can be a tracking store at an address that is not a file's, within seconds.
+
+    Raises
+    ------
+    UserError
+        If it is neither a database nor a server, or the server does not answer.
+    """
+    scheme = uri.partition(":")[0]
+    if is_server(uri):
+        check_server(uri)
+    elif scheme.startswith("sqlite"):
+        if is_sqlite(uri):
+            raise UserError(f"tracking.uri must name a file, got {uri}", ELSEWHERE)
+        name = uri.partition(":")[2].lstrip("/") or "mlflow.db"
+        problem = f"tracking.uri must have three slashes before the path of a database file, got {uri}"
+        raise UserError(problem, f"try tracking.uri={SQLITE}{name}")
+    elif "://" in uri and scheme.partition("+")[0] in DATABASES:
+        _check_database_server(uri)
+    else:
+        hint = "MLflow no longer writes to plain folders: try tracking.uri=sqlite:///mlflow.db"
+        if re.match(r"[\w.-]+:\d+(/|$)", uri):
+            hint = f"try tracking.uri=http://{redact(uri)}"
+        elif "://" in uri and scheme != "file":
+            hint = f"try http, https, sqlite, {', '.join(DATABASES)}, as in tracking.uri=sqlite:///mlflow.db"
+        raise UserError(f"tracking.uri must be a database or a server, got {redact(uri)}", hint)
+
+
+def _check_database_server(uri: str) -> None:
+    """Check that a database's driver is installed, and that the database can be opened; MLflow tries for minutes."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+    from sqlalchemy.pool import NullPool
+
+    try:
+        url = make_url(uri)
+        url.get_dialect().import_dbapi()
+    except ImportError as error:
+        package = DRIVERS.get(str(error.name), str(error.name))
+        missing = f"the tracking store {redact(uri)} needs the Python package {error.name}, which is not installed"
+        raise UserError(missing, f"pip install '{package}'") from None
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
+        why = redact_text(str(error), uri).splitlines()[0]
+        raise UserError(f"tracking.uri must be a database or a server, got {redact(uri)}", why) from None
+    try:
+        if url.host and not url.host.startswith("/"):
+            port = url.port or DATABASES[url.get_backend_name()]
+            socket.create_connection((url.host, port), timeout=PATIENCE).close()
+        create_engine(url, poolclass=NullPool).connect().close()
+    except OSError as error:
+        raise UserError(
+            f"the tracking database {redact(uri)} does not answer: {error.strerror or error}", HERE
+        ) from None
+    except Exception as error:
+        problem = f"the tracking database {redact(uri)} can't be opened: {reason_of(error, uri)}"
+        raise UserError(problem, "check its name, user and password") from None
+
+
+def check_server(uri: str) -> None:
+    """Ask an MLflow server once, over the same way as MLflow will (proxies, certificates, login).
+
+    Raises
+    ------
+    UserError
+        If the address is not one, or it is not an MLflow server that answers.
+    """
+    form = "tracking.uri must be an address such as http://host:5000"
+    try:
+        parts = urlsplit(uri)
+        host, _ = parts.hostname, parts.port
+    except ValueError:  # whose text may be a part of a password
+        raise UserError(form, "the signs / : @ in a password are written as %2F %3A %40") from None
+    if not host:
+        raise UserError(f"{form}, got {redact(uri)}", HERE)
+    from mlflow.utils import credentials, rest_utils
+
+    login: Any = credentials.get_default_host_creds
+    ask: Any = rest_utils.http_request
+    server = f"the tracking server {redact(uri)}"
+    try:
+        answer = ask(
+            login(uri.rstrip("/")),
+            QUESTION,
+            "POST",
+            json={"max_results": 1},
+            timeout=PATIENCE,
+            max_retries=0,
+            raise_on_status=False,
+        )
+    except Exception as error:
+        raise UserError(f"{server} does not answer: {_root_reason(error, uri)}", HERE) from None
+    if answer.status_code in (401, 403, 407):
+        hint = "give MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        raise UserError(f"{server} refuses access ({answer.status_code} {answer.reason})", hint)
+    if answer.status_code >= 500:
+        raise UserError(f"{server} does not answer: {answer.status_code} {answer.reason}", HERE)
+    if answer.status_code != 200 or not _is_object(answer):
+        problem = f"{redact(uri)} is not an MLflow server: it answers {answer.status_code} {answer.reason}"
+        raise UserError(problem, f"check the address, or {ELSEWHERE}")
+
+
+def _is_object(answer: Any) -> bool:
+    try:
+        return isinstance(answer.json(), dict)
+    except ValueError:
+        return False
+
+
+def _root_reason(error: BaseException, uri: str) -> str:
+    """What the system said, below all that libraries made of it."""
+    seen: list[BaseException] = []
+    queue: list[Any] = [error]
+    while queue:
+        one = queue.pop(0)
+        if isinstance(one, BaseException) and one not in seen:
+            seen.append(one)
+            queue += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+    said = [one.strerror for one in seen if isinstance(one, OSError) and one.strerror]
+    slow = [one for one in seen if "timeout" in type(one).__name__.lower()]
+    if said:
+        return redact_text(str(said[-1]), uri)
+    if slow:
+        return f"nothing came in {PATIENCE} seconds"
+    return redact_text(str(seen[-1]), uri).splitlines()[0][:200] if str(seen[-1]) else type(seen[-1]).__name__
