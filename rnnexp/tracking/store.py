@@ -13,13 +13,7 @@ from rnnexp.checks import UserError
 from rnnexp.redaction import redact, redact_text
 from rnnexp.tracking import database
 from rnnexp.tracking.addresses import check_address, check_server, database_file, is_server, is_sqlite
-from rnnexp.tracking.database import (
-    another_version,
-    check_file,
-    locked,
-    prepare,
-    upgrade,
-)
+from rnnexp.tracking.database import another_version, check_file, locked, prepare, upgrade
 from rnnexp.tracking.keys import experiment_folder
 from rnnexp.tracking.write_ahead import checkpoint_at_exit, relax_sqlite
 
