@@ -19,7 +19,7 @@ DATABASES = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 #: Seconds that a server may take to answer the first question.
 PATIENCE = 5
-#: What every MLflow server answers to whoever may use it.
+#: What every MLflow server answers to each of its users.
 QUESTION = "/api/2.0/mlflow/experiments/search"
 ELSEWHERE = "record somewhere else: tracking.uri=sqlite:///other.db"
 HERE = "start it, or record in a file here: tracking.uri=sqlite:///mlflow.db"

@@ -20,7 +20,7 @@ from rnnexp.checks import UserError
 from rnnexp.process import say
 from rnnexp.redaction import reason_of
 from rnnexp.tracking.addresses import ELSEWHERE, sqlite_uri
-from rnnexp.tracking.write_ahead import DRAFT, on_local_disk, relax_sqlite, write_ahead
+from rnnexp.tracking.sqlite_log import DRAFT, on_local_disk, relax_sqlite, write_ahead
 
 #: Seconds to wait for another process that is writing, when the store is opened and while a run is recorded.
 PATIENCE = 10
@@ -232,7 +232,7 @@ def _fill(path: Path, artifacts: Path) -> None:
 
 
 def upgrade(path: Path) -> None:
-    """Upgrade a database of an older MLflow, of which a copy is kept, and say so.
+    """Upgrade a database of an older MLflow, aloud, and keep a copy of it.
 
     Raises
     ------

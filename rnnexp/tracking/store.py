@@ -15,7 +15,7 @@ from rnnexp.tracking import database
 from rnnexp.tracking.addresses import check_address, check_server, database_file, is_server, is_sqlite
 from rnnexp.tracking.database import another_version, check_file, locked, prepare, upgrade
 from rnnexp.tracking.keys import experiment_folder
-from rnnexp.tracking.write_ahead import checkpoint_at_exit, relax_sqlite
+from rnnexp.tracking.sqlite_log import checkpoint_at_exit, relax_sqlite
 
 #: MLflow's settings while recording, unless the environment has others: attempts are short, since others follow.
 HTTP = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}

@@ -19,7 +19,8 @@ from rnnexp.command.flags import put_together, take_apart
 from rnnexp.command.hydra_errors import explain
 from rnnexp.settings import GROUPS, as_in_job, check_root, conf_dir
 from rnnexp.sweeps.composition import check_all, check_count, known_jobs, trials
-from rnnexp.tracking.store import check_uri, tracking_uri
+from rnnexp.tracking.addresses import tracking_uri
+from rnnexp.tracking.store import check_uri
 
 ROOT = Path(__file__).parents[2] / "rnnexp"
 

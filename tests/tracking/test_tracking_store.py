@@ -5,8 +5,8 @@ from contextlib import closing
 
 import pytest
 
+from rnnexp.tracking.sqlite_log import on_local_disk
 from rnnexp.tracking.store import open_store
-from rnnexp.tracking.write_ahead import on_local_disk
 
 
 def mode(path):
