@@ -42,7 +42,7 @@ class RecipeRuns:
         self.out.mkdir(parents=True, exist_ok=True)
         figure.savefig(self.out / "figure.png")
         table.to_csv(self.out / "table.csv", index=index, float_format=f"%.{digits}g")
-        rows.sort_values(list(rows), kind="stable").to_csv(
+        rows.sort_values([str(name) for name in rows], kind="stable").to_csv(
             self.out / "runs.csv", index=False, float_format=f"%.{digits}g"
         )
         say(*table.to_string(index=index, float_format=f"%.{digits}g").split("\n"))
