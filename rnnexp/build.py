@@ -2,12 +2,12 @@
 
 import importlib
 import inspect
-import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from rnnexp.checks import InvalidValue, check_known, check_memory
+from rnnexp.checks import InvalidValue, check_known
+from rnnexp.memory import check_sizes
 from rnnexp.settings import ROOT_KEYS
 
 #: Methods that a class of each group must have.
@@ -40,8 +40,10 @@ MOST = 10**8
 WEIGHTS = ("embedding", "input", "recurrent", "output", "state")
 
 
-def build_experiment(settings: Mapping[str, Any]) -> Any:
+def build_experiment(settings: Mapping[str, Any], copies: int = 1) -> Any:
     """The experiment that settings describe, as `rnnexp.settings.check_root` gives them.
+
+    `copies` is how many of its kind run on this machine at a time.
 
     Returns
     -------
@@ -60,7 +62,10 @@ def build_experiment(settings: Mapping[str, Any]) -> Any:
     from rnnexp.training import Streams
 
     root = dict(settings)
+    cell, _ = component("cell", root["cell"])
+    check_sizes(root, cell, copies=copies)
     task = build_the_task(root)
+    check_sizes(root, cell, task, a_few_sequences(task), copies)
     if root["bptt_length"] is not None and root["bptt_length"] > MOST:
         allowed = f"a whole number <= {MOST}, or null"
         raise InvalidValue("bptt_length", root["bptt_length"], allowed, "null is the whole sequence")
@@ -81,10 +86,6 @@ def build_experiment(settings: Mapping[str, Any]) -> Any:
         except InvalidValue as error:
             raise under("gradients", error) from None
     held_out = task.evaluation(rng=streams.evaluation)
-    window = bptt.length if isinstance(task, StreamTask) else len(held_out.inputs)
-    batch, units = root["batch_size"], root["hidden_size"] * root["num_layers"]
-    states = f"the states of a window (batch_size {batch}, {window} steps, {units} units)"
-    check_memory(batch * window * units, network.dtype.itemsize, states)
     return Experiment(
         network=network,
         task=task,
@@ -97,6 +98,14 @@ def build_experiment(settings: Mapping[str, Any]) -> Any:
         data=streams.data,
         sampling=streams.sampling,
     )
+
+
+def a_few_sequences(task: Any) -> Any:
+    """Sequences of one of the package's own tasks, to see how long they are; None of others, which may count them."""
+    import numpy as np
+
+    own = type(task).__module__.startswith("rnnexp.") and hasattr(task, "sample")
+    return task.sample(4, rng=np.random.default_rng(0)) if own else None
 
 
 def build_the_task(root: dict[str, Any]) -> Any:
@@ -129,11 +138,6 @@ def build_the_network(root: dict[str, Any], task: Any, rng: Any) -> Any:
     names = [freeze] if isinstance(freeze, str) else freeze
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise InvalidValue("freeze", root["freeze"], "a name or a list of names, or null")
-    hidden, layers, embedding = root["hidden_size"], root["num_layers"], root["embedding_dim"]
-    shapes = [*cell.parameter_shapes(embedding or task.input_size, hidden).values(), (hidden, task.output_size)]
-    shapes += [(task.input_size, embedding or 1)]
-    numbers = sum(math.prod(shape) for shape in shapes) + (layers - 1) * hidden * hidden
-    check_memory(2 * numbers, 4, f"the weights (hidden_size {hidden}, num_layers {layers}) and their gradients")
     try:
         return build_network(
             **{key: root[key] for key in ("hidden_size", "embedding_dim", "num_layers", "learn_initial_state", "tie")},

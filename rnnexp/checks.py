@@ -3,8 +3,6 @@
 import difflib
 import math
 import numbers
-import os
-import sys
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -148,27 +146,8 @@ def out_of_memory(error: MemoryError) -> UserError:
     """The error for sizes that do not fit into memory."""
     return UserError(
         f"not enough memory: {error or 'the sizes are too large'}",
-        "try a smaller hidden_size, output_size or batch_size",
+        getattr(error, "hint", "") or "try a smaller hidden_size, output_size or batch_size",
     )
-
-
-def check_memory(numbers: int, itemsize: int, what: str) -> None:
-    """`MemoryError` if so many numbers do not fit into memory, raised before any time is spent on filling it."""
-    need, have = numbers * itemsize, memory()
-    if need > have:
-        raise MemoryError(f"{what} take {need / 2**30:.3g} GiB, and there are {have / 2**30:.3g} GiB in all")
-
-
-def memory() -> int:
-    """Bytes of memory available to this process; `sys.maxsize` if the system does not say."""
-    try:
-        import resource
-
-        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-        installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ImportError, AttributeError, ValueError, OSError):
-        return sys.maxsize
-    return installed if limit == resource.RLIM_INFINITY else min(limit, installed)
 
 
 def check_known(prefix: str, given: dict[str, Any], known: Iterable[str]) -> None:

@@ -17,6 +17,8 @@ STAIRCASE = [
         "json_lines",
         "npz",
         "process",
+        "machine",
+        "memory",
         "usual_names",
         "settings",
         "redaction",

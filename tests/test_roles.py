@@ -77,7 +77,7 @@ def test_every_name_is_built_or_refused_in_two_lines(base, group):
         ("clipping", "rnnexp.training.WeightDecay", "WeightDecay is for something else"),
         ("init.recurrent", "rnnexp.training.NoClipping", "NoClipping is for something else"),
         ("optimizer", "os.system", "system is not a class but a builtin_function_or_method"),
-        ("optimizer", "os.path", "is no class but a module"),
+        ("optimizer", "os.path", "is not a class but a module"),
         ("optimizer", "builtins.dict", "dict does not say what it is made from"),
         ("optimizer", "rnnexp.training.NormClipping", "NormClipping has no update"),
     ],

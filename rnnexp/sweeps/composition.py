@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -98,6 +99,8 @@ def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> list[dict[str, A
     from rnnexp.build import build_experiment  # late: refusals of Hydra's need not wait for NumPy
 
     composer, seen, faults, every = composer_of(config), set(), [], []
+    jobs = list(jobs)
+    at_a_time = jobs_at_a_time(config, len(jobs))
     for number, job in enumerate(jobs):
         try:
             settings = composer.job(job, number).settings
@@ -105,7 +108,7 @@ def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> list[dict[str, A
             key = json.dumps({**settings, "seed": 0, "run_name": None}, sort_keys=True, default=str)
             if key not in seen:
                 seen.add(key)
-                build_experiment(settings)
+                build_experiment(settings, at_a_time)
         except InvalidValue as error:
             where = f"in the job {' '.join(job)}"
             hint = f"{error.hint}; {where}" if error.hint else where
@@ -117,6 +120,16 @@ def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> list[dict[str, A
     if faults and len(faults) == len(seen):
         raise faults[0]
     return every
+
+
+def jobs_at_a_time(config: DictConfig, most: int) -> int:
+    """How many of the jobs a launcher runs on this machine at once, as far as its settings say."""
+    launcher = config.hydra.launcher
+    if "submitit" in str(launcher.get("_target_")):
+        return 1
+    workers, copies = launcher.get("n_jobs") or 1, launcher.get("max_copies") or 1
+    workers = (os.cpu_count() or 1) if workers < 0 else workers
+    return int(max(1, min(workers * copies, most)))
 
 
 def check_count(count: int, most: int) -> None:
