@@ -72,6 +72,12 @@ class RunningSweep:
             interrupted = ""
         summarise(self.sweep, records, self.recorder, interrupted, again=bool(self.jobs))
         release(self.sweep.folder)
+        if self.recorder is not None and (lost := self.recorder.lost()):
+            from rnnexp.tracking.sync import take_back
+
+            take_back(self.sweep.folder)
+            process.say(*lost.message().split("\n"), error=True)
+            return 1
         return 0 if all(record.usable for record in records) else 1
 
     def _redact(self) -> None:

@@ -18,9 +18,11 @@ from typing import Any
 from rnnexp.checks import UserError, one_line
 from rnnexp.process import say
 from rnnexp.redaction import reason_of, redact
+from rnnexp.tracking.addresses import database_file, is_sqlite
 from rnnexp.tracking.dead_runs import process_tags
 from rnnexp.tracking.keys import LONGEST_PARAM, LONGEST_TAG, mlflow_key, mlflow_text
 from rnnexp.tracking.run_log import RunLog, milliseconds
+from rnnexp.tracking.same_file import Replaced, check_same, fate
 from rnnexp.tracking.store import Store, check_now, store_error
 from rnnexp.tracking.upload import ArtifactError, open_run, upload_entries
 from rnnexp.version import __version__
@@ -154,7 +156,8 @@ class MLflowRun(RunLog):
         self._later, self._tried = later, False
         self._artifact_repository: Any = None
         self._pause = Pause()
-        where = {"uri": redact(store.uri), "experiment_id": store.experiment_id}
+        self._database = database_file(store.uri) if is_sqlite(store.uri) else None
+        where = {"uri": redact(store.uri), "experiment": store.experiment, "experiment_id": store.experiment_id}
         told = {
             mlflow_key(name): mlflow_text(value, LONGEST_TAG) for name, value in {**run_tags(command), **tags}.items()
         }
@@ -175,10 +178,14 @@ class MLflowRun(RunLog):
     def _send(self) -> None:
         pause = pauses[self.store.uri]
         check_now(self.store.uri, failed_before=pause.failing, just_worked=pause.just_worked)
+        if self._database is not None:
+            check_same(self._database)
         if self._artifact_repository is None:
             again, self._tried = self._tried, True
             self._artifact_repository = open_run(self, self.store, again=again)[1]
         upload_entries(self, self.store.client, self._artifact_repository)
+        if self._database is not None:  # in between, too
+            check_same(self._database)
 
     def upload(self, *, last: bool = False) -> None:
         """Send what MLflow has not accepted, unless it failed a short time ago; `last` if it is not tried again."""
@@ -193,6 +200,8 @@ class MLflowRun(RunLog):
         try:
             self._send()
         except Exception as error:
+            if isinstance(error, Replaced):
+                self.rewind()
             mine = isinstance(error, ArtifactError) or (hasattr(error, "error_code") and not of_store(error))
             pause = self._pause if mine else pauses[self.store.uri]
             pause.failed(time.monotonic() - began)
@@ -228,6 +237,14 @@ class MLflowRun(RunLog):
     def undelivered(self) -> bool:
         """Whether MLflow lacks something."""
         return bool(self.pending or self._points)
+
+    def lost(self) -> UserError | None:
+        """What to do where the database that should have the record is not there any more; None if it is."""
+        if self._database is None or not self.undelivered or not (problem := fate(self._database)):
+            return None
+        again = "" if self._database.is_file() else "put it back, or record another run, which makes a new one; then "
+        hint = f"the record is whole in {self.folder}; {again}{self.sync_command()} uploads it"
+        return UserError(f"{problem}: it does not have this record", hint)
 
     def discard(self) -> None:
         """Delete it, in MLflow too."""

@@ -161,6 +161,8 @@ class Recorder:
         if status == "FINISHED" or (status == "FAILED" and error is None and self.info.job is None):
             with attempt("the summary on the screen"):
                 process.say(*self._lines(status, seconds))
+        if error is None and self.info.job is None and self.run is not None and (lost := self.run.lost()):
+            raise lost
 
     def _findings(self) -> list[str]:
         return [*summary.losses(self.history), *summary.gradient(self.history)]

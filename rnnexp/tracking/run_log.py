@@ -205,6 +205,14 @@ class RunLog:
         self.pending = self.pending[count:]
         self._acknowledge(complete=self.ended is not None and not self.pending)
 
+    def rewind(self) -> None:
+        """Take nothing for accepted: it was by a database that is not there any more. To send it again does no harm."""
+        if not self.accepted or self.write():
+            return
+        entries = [line for line in read_lines(self.folder / RUN_LOG) if "acknowledged" not in line]
+        self.accepted, self.pending = 0, entries
+        self._acknowledge(complete=False)
+
     def _acknowledge(self, complete: bool) -> None:
         refused = {"refused": self.refused} if self.refused else {}
         self._file.add({"acknowledged": self.accepted, "run": self.id, **refused, "complete": complete})

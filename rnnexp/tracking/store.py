@@ -15,6 +15,7 @@ from rnnexp.tracking import database
 from rnnexp.tracking.addresses import check_address, check_server, database_file, is_server, is_sqlite
 from rnnexp.tracking.database import another_version, check_file, locked, prepare, upgrade
 from rnnexp.tracking.keys import experiment_folder
+from rnnexp.tracking.same_file import remember
 from rnnexp.tracking.sqlite_log import checkpoint_at_exit, relax_sqlite
 
 #: MLflow's settings while recording, unless the environment has others: attempts are short, since others follow.
@@ -38,6 +39,10 @@ class Store:
     uri: str
     experiment_id: str
     experiment: str
+
+    def __post_init__(self) -> None:
+        if is_sqlite(self.uri):
+            remember(database_file(self.uri))
 
     def ui_command(self, port: int = 5000) -> str | None:
         """The command that shows this store in the MLflow UI; None if a server shows it already."""

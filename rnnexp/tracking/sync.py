@@ -1,9 +1,11 @@
 """Uploads what MLflow lacks of recorded runs: their store failed while they were running, or they were killed."""
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rnnexp.checks import UserError
 from rnnexp.process import say
@@ -11,7 +13,7 @@ from rnnexp.redaction import reason_of, redact
 from rnnexp.tracking.dead_runs import DIED_SILENTLY, is_gone
 from rnnexp.tracking.mlflow_run import of_store
 from rnnexp.tracking.run_log import RUN_LOG, RunLog, is_complete
-from rnnexp.tracking.store import Store, existing_store
+from rnnexp.tracking.store import Store, existing_store, open_store
 from rnnexp.tracking.upload import open_run, upload_entries
 
 #: Where runs and sweeps leave their folders.
@@ -57,11 +59,23 @@ def incomplete(folders: Sequence[Path]) -> Iterator[Path]:
     """The run logs in some folders and below whose rest is to be uploaded, and what earlier versions left."""
     seen = set()
     for folder in folders:
-        for path in sorted(folder.rglob("*.jsonl")) if folder.is_dir() else [folder]:
+        # A sweep comes before its jobs.
+        for path in (
+            sorted(folder.rglob("*.jsonl"), key=lambda path: (len(path.parts), path)) if folder.is_dir() else [folder]
+        ):
             waits = path.name == OUTBOX_FILE or (path.name == RUN_LOG and not is_complete(path))
             if waits and path.resolve() not in seen:
                 seen.add(path.resolve())
                 yield path
+
+
+def take_back(folder: Path) -> None:
+    """Let what was uploaded of the run logs in a folder and below be uploaded again: that database is lost."""
+    for path in folder.rglob(RUN_LOG):
+        with contextlib.suppress(UserError):
+            log = RunLog(path.parent, resumed=True)
+            log.rewind()
+            log.write()
 
 
 def upload_ended(folder: Path, store: Store) -> None:
@@ -130,6 +144,29 @@ def address(noted: str) -> str:
     return noted
 
 
+def _open_there(log: RunLog, store: Store) -> tuple[Any, Any, Store]:
+    """The run of a log, its files, and the store: in a database that does not know it, begun again with all of it."""
+    name = log.creator.get("experiment")
+    if log.id is not None and name is not None:
+        try:
+            store.client.get_run(log.id)
+        except Exception as error:
+            if getattr(error, "error_code", "") != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            log.rewind()
+            log.id = None
+    if log.id is None and name is not None:
+        store = open_store(store.uri, name)
+        tags = log.creator["tags"]
+        if "mlflow.parentRunId" in tags:
+            # The sweep's own run may have been begun again as well.
+            wanted = f"tags.`rnnexp.kind` = 'sweep' and tags.`rnnexp.sweep` = '{tags['rnnexp.sweep']}'"
+            for parent in store.client.search_runs([store.experiment_id], wanted, max_results=1):
+                tags = {**tags, "mlflow.parentRunId": parent.info.run_id}
+        log.creator = {**log.creator, "experiment_id": store.experiment_id, "tags": tags}
+    return (*open_run(log, store, again=True), store)
+
+
 def upload_rest(log: RunLog, store: Store) -> str:
     """Upload the rest of a log whose process has ended, and end its run; what was done, in a line.
 
@@ -144,7 +181,7 @@ def upload_rest(log: RunLog, store: Store) -> str:
     """
     path = log.folder / RUN_LOG
     written = int(path.stat().st_mtime * 1000)
-    run, artifact_repository = open_run(log, store, again=True)
+    run, artifact_repository, store = _open_there(log, store)
     if run.info.lifecycle_stage == "deleted":
         hint = f"restore it: MLFLOW_TRACKING_URI={redact(store.uri)} mlflow runs restore --run-id {log.id}"
         raise UserError(f"run {log.id} was deleted", f"{hint}; or delete {path}")

@@ -131,6 +131,48 @@ def test_a_database_that_is_back_before_the_end_gets_all_of_it_by_itself(folder,
     assert unfinished(folder) == []
 
 
+REPLACED = {
+    "by another database": "import shutil; shutil.copy('mlflow.db', 'new.db'); os.replace('new.db', 'mlflow.db')",
+    "by one without this run": "import shutil; shutil.copy('empty.db', 'new.db'); os.replace('new.db', 'mlflow.db')",
+    "by nothing": "os.rename('mlflow.db', 'aside.db')",
+}
+
+
+@pytest.mark.parametrize("how", REPLACED)
+def test_a_database_that_is_replaced_or_removed_loses_nothing(folder, command, recorded, reference, how):
+    shutil.copy(folder / "mlflow.db", folder / "empty.db")
+    faulty(folder, 20, REPLACED[how])
+    done = command(folder, *USED, STEPS)
+    assert done.returncode == 1
+    assert "MLflow is not accepting data (" in done.stderr and "FINISHED" in done.stdout
+    problem, hint = done.stderr.splitlines()[-2:]
+    assert ("any more" if how == "by nothing" else "was replaced by another file") in problem
+    assert "python -m rnnexp.tracking sync" in hint
+    if how == "by nothing":
+        assert hint.partition("; ")[2].startswith("put it back, or record another run")
+        shutil.copy(folder / "empty.db", folder / "mlflow.db")
+    for _ in range(2):
+        synced = tracking(folder, "sync")
+        assert synced.returncode == 0, synced.stderr
+        (run,) = recorded(folder)
+        assert run.info.status == "FINISHED"
+        assert stored(folder / "mlflow.db", run.info.run_id) == reference[0]
+        assert unfinished(folder) == []
+
+
+@pytest.mark.thorough
+def test_a_sweep_whose_database_is_replaced_says_so(folder, command, recorded):
+    shutil.copy(folder / "mlflow.db", folder / "empty.db")
+    faulty(folder, 15, REPLACED["by one without this run"])
+    done = command(folder, "-m", *USED, "steps=10", "seed=0,1")
+    assert done.returncode == 1 and "was replaced by another file" in done.stderr.splitlines()[-2]
+    assert tracking(folder, "sync").returncode == 0
+    runs = recorded(folder)
+    assert [run.info.status for run in runs] == ["FINISHED"] * 3
+    (parent,) = parents(runs)
+    assert [job.data.params["seed"] for job in children(runs, parent)] == ["0", "1"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a small file system")
 def test_a_disk_that_is_full_is_told_at_once_and_at_the_end_with_what_is_missing(folder, command, recorded, reference):
     disk = folder / "disk"
