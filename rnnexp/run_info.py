@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from rnnexp.checks import one_line
 from rnnexp.own_code import OwnCode, code_of
 from rnnexp.records import JobRecord, Sweep
 from rnnexp.redaction import redact, redact_setting
-from rnnexp.settings import GROUPS, flat
+from rnnexp.settings import GROUPS, LONGEST_NAME, flat
 
 try:
     from yaml import CSafeDumper as SafeDumper
@@ -77,6 +78,10 @@ class RunInfo:
     @property
     def name(self) -> str:
         """`run_name` if given, else the overrides, else the task; in a sweep, the settings that differ."""
+        return one_line(self._name, LONGEST_NAME)
+
+    @property
+    def _name(self) -> str:
         given = str(self.settings["run_name"] or "")
         if self.job is not None:
             return f"{given} {self.job.name}".strip()

@@ -17,6 +17,8 @@ BACKENDS = ("mlflow", "none")
 #: Characters of the name of an MLflow experiment.
 LONGEST_EXPERIMENT = 500
 CHECKPOINTS = ("files", "none")
+#: Bytes of a run's name: longer ones are cut by MLflow, and take minutes to lay out in a figure.
+LONGEST_NAME = 250
 PORTABLE_CELLS = ("TimeRNN", "TimeGRU", "TimeLSTM")
 
 
@@ -139,7 +141,7 @@ def as_in_job(config: "DictConfig", number: int | None = None) -> Iterator[None]
             folder = Path(hydra.run.dir) if number is None else Path(hydra.sweep.dir, str(hydra.sweep.subdir))
             with open_dict(hydra.runtime):
                 hydra.runtime.output_dir = str(folder.absolute())
-        with env_override(OmegaConf.to_container(hydra.job.env_set, resolve=True)):
+        with env_override({str(key): str(value) for key, value in hydra.job.env_set.items()}):
             yield
     finally:
         current.cfg = before
@@ -185,6 +187,8 @@ def check_root(config: "DictConfig") -> dict[str, Any]:
         elif item.name in GROUPS and (not isinstance(value, dict) or not value):
             raise InvalidValue(item.name, value or None, f"one of {', '.join(options(item.name))}")
     one_of("dtype", root["dtype"], DTYPES)
+    if len(str(root["run_name"] or "").encode("utf-8", "replace")) > LONGEST_NAME:
+        raise InvalidValue("run_name", root["run_name"], f"a name of at most {LONGEST_NAME} bytes", "shorten it")
     tracking = root["tracking"]
     one_of("tracking.backend", tracking.get("backend"), BACKENDS)
     checkpoint = root["checkpoint"]

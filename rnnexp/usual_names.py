@@ -110,8 +110,10 @@ _add("-m seed=0,1,2", "seeds", "n_seeds", "num_seeds", "n_runs", "repeats", "tri
 #: Keys that take any text.
 TEXTS = ("run_name", "tracking.experiment", "tracking.uri", "hydra.run.dir", "resume", "freeze", "task.path")
 #: Keys that take numbers which are not whole.
-FRACTIONS = ("optimizer.learning_rate", "optimizer.momentum", "clipping.threshold", "regularizer.strength")
-FRACTIONS += ("cell.forget_bias", "init.recurrent.gain")
+FRACTIONS = (
+    *("optimizer.learning_rate", "optimizer.momentum", "clipping.threshold", "regularizer.strength"),
+    *("cell.forget_bias", "init.recurrent.gain"),
+)
 #: Settings that there are none of here, with what there is.
 ABSENT: dict[str, str] = {}
 

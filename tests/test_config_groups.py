@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from pairwise import thorough_after_first
 
 from rnnexp.build import build_experiment
+from rnnexp.checks import UserError
 from rnnexp.command.check_first import register
 from rnnexp.run_info import RunInfo
 from rnnexp.settings import GROUPS, check_root, conf_dir
@@ -156,3 +157,10 @@ def test_every_line_of_every_file_is_commented(path):
     for line in lines:
         if re.match(r"\s*[\w-].*: ?\S", line) and "_target_:" not in line and "backend:" not in line:
             assert "#" in line, line
+
+
+def test_a_run_name_that_no_figure_could_show_is_refused(composed):
+    assert check_root(composed("run_name=" + "x" * 250))["run_name"] == "x" * 250
+    for name in ("x" * 251, "ä" * 126, "a b " * 2500):
+        with pytest.raises(UserError, match="run_name must be a name of at most 250 bytes"):
+            check_root(composed(f'run_name="{name}"'))

@@ -10,8 +10,10 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 #: Hydra's functions; any other word before a parenthesis is text.
-FUNCTIONS = ("bool", "choice", "extend_list", "float", "glob", "int", "interval", "json_str", "range", "shuffle")
-FUNCTIONS += ("sort", "str", "tag")
+FUNCTIONS = (
+    *("bool", "choice", "extend_list", "float", "glob", "int", "interval", "json_str", "range", "shuffle"),
+    *("sort", "str", "tag"),
+)
 CALL = re.compile(rf"({'|'.join(FUNCTIONS)})\s*\((.*)\)", re.DOTALL)
 ENDS = {"(": ")", "[": "]", "{": "}"}
 #: Functions whose values make jobs.

@@ -156,7 +156,7 @@ class Composer:
     def __init__(self, master: DictConfig) -> None:
         self.master = master
         str(master.hydra.sweep.dir)  # its time is kept from here on, for the jobs as well
-        self._jobs: dict[tuple[int, *tuple[str, ...]], ComposedJob] = {}
+        self._jobs: dict[tuple[int, tuple[str, ...]], ComposedJob] = {}
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The configuration of a job, as Hydra's own launchers compose it."""
@@ -164,7 +164,7 @@ class Composer:
 
     def job(self, overrides: Sequence[str], number: int) -> ComposedJob:
         """What the job of this number runs."""
-        key = (number, *overrides)
+        key = (number, tuple(overrides))
         if key not in self._jobs:
             config = self.compose(overrides)
             with as_in_job(config, number):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from rnnexp import npz
-from rnnexp.checks import InvalidValue, boolean, integer, nearest, number
+from rnnexp.checks import InvalidValue, boolean, integer, nearest, number, show
 from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask
 from rnnexp.tasks.files import digest, refused
 from rnnexp.tasks.table_files import Columns, check_filled, meant_as_numbers, numbers_of, read_columns, times_of
@@ -120,6 +120,12 @@ class Table(EpisodeTask):
             self.means[name], self.stds[name] = scale_of(column[:cut]) if normalize else (0.0, 1.0)
             column -= self.means[name]
             column /= self.stds[name]
+            if len(large := np.flatnonzero(np.abs(column) > np.finfo(np.float32).max)):
+                row = int(order[large[0]])
+                where = (
+                    f"column {name!r}, {columns.place(row)}: {column[large[0]] * self.stds[name] + self.means[name]:g}"
+                )
+                raise refused(path, "a table of numbers that float32 can hold, once they are normalized", where)
         self._inputs, self._targets = (
             np.stack([values[name] for name in names], axis=-1) for names in (self.inputs, self.targets)
         )
@@ -259,7 +265,14 @@ def sequences_of(columns: Columns, name: str | None, path: str) -> tuple[Array, 
     if name is None:
         return np.zeros(len(columns.frame), np.int64), np.array(["all"])
     check_filled(columns, name, path)
-    codes, found = pd.factorize(columns.frame[name])
+    try:
+        codes, found = pd.factorize(columns.frame[name])
+    except TypeError:  # cells that are lists or records
+        cell = show(str(columns.frame[name].iloc[0]))
+        allowed = "a column of names or numbers, one in each cell"
+        raise InvalidValue(
+            "sequence", name, allowed, f"its first cell is {cell}; save what tells sequences apart"
+        ) from None
     return np.asarray(codes), np.asarray(found)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -174,6 +175,11 @@ def read_arrays(file: Path, path: str) -> Columns:
     odd = next((name for name, array in arrays.items() if array.dtype.kind == "V"), None)
     if odd is not None:
         raise refused(path, allowed, f"{odd} is a structured array: save each field under a name of its own")
+    unitless = next((name for name, array in arrays.items() if array.dtype in ("M8", "m8")), None)
+    if unitless is not None:
+        unit = f"{unitless} holds {arrays[unitless].dtype.name} without a unit: save it as numbers, or with astype"
+        raise refused(path, allowed, f"{unit}('{arrays[unitless].dtype.name}[s]')")
+    arrays = {name: native(array) for name, array in arrays.items()}
     (shape,) = lead
     if not all(array.size for array in arrays.values()):
         raise refused(path, "a table with rows", "its arrays are empty: it has no rows")
@@ -195,6 +201,15 @@ def read_arrays(file: Path, path: str) -> Columns:
     return Columns(found.frame, found.place, np.repeat(np.arange(1, shape[0] + 1), steps))
 
 
+def native(array: Array) -> Array:
+    """The array in this machine's byte order, and no number wider than float64: pandas reads no others."""
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if array.dtype.kind != "f" or array.dtype.itemsize <= 8:
+        return array
+    with np.errstate(over="ignore"):  # infinity is refused where it stands
+        return array.astype(np.float64)
+
+
 def check_names(path: str, names: list[str]) -> None:
     """Refuse a name that two columns share, or columns without any names."""
     named = [name for name in names if name]
@@ -214,6 +229,8 @@ def finish(frame: Any, names: list[str], path: str, place: Callable[[int], str])
     kept = [index for index, name in enumerate(names) if name]
     frame = frame.iloc[:, kept]
     frame.columns = [names[index] for index in kept]
+    for name in frame.columns[[str(kind) == "category" for kind in frame.dtypes]]:
+        frame = frame.assign(**{name: frame[name].astype(object)})
     return Columns(frame.reset_index(drop=True), place)
 
 
@@ -228,8 +245,15 @@ def as_numbers(series: Any) -> Any:
         return series
     try:
         return pd.to_numeric(series.astype(object), errors="coerce")
+    except OverflowError:  # a whole number beyond float64
+        return pd.to_numeric(series.map(within_float64), errors="coerce")
     except (TypeError, ValueError):  # cells that are lists, and the like
         return pd.Series(np.full(len(series), np.nan))
+
+
+def within_float64(cell: Any) -> Any:
+    """A whole number that float64 can't hold as infinity, anything else as it is."""
+    return math.inf if isinstance(cell, int) and abs(cell) > 10**300 else cell
 
 
 def meant_as_numbers(series: Any) -> bool:
