@@ -239,7 +239,7 @@ ELSEWHERE = {
     "resume.py": "tests/test_resume.py, tests/program/test_resume_refusals.py",
     "sweeps/account.py": "tests/program/test_sweep_skip_finished.py",
     "sweeps/lifecycle.py": "tests/program/test_resume_sweeps.py",
-    "tracking/": "tests/tracking/test_tracking_store.py, tests/program/test_store.py, test_store_failures.py, test_resume_goes_on.py",
+    "tracking/": "tests/tracking/test_tracking_store.py, tests/program/test_store.py, test_store_failures.py",
     "command/tasks.py": "tests/program/test_tasks_command.py",
     "layers/torch_weights.py": "tests/layers/test_torch_weights.py: Python, no command",
     "tasks/digits.py": "tests/tasks/test_task_digits.py: a folder of the user's",
