@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1] / "rnnexp"
 #: From the cellar up. A unit is a room or a module at the top of the package; it imports only units before it.
 STAIRCASE = [
     *("version", "checks", "json_lines", "npz", "process", "settings", "redaction", "arguments", "state"),
-    *("layers", "tasks", "gradients", "algorithms", "training", "experiment", "build", "history", "plot"),
+    *("layers", "tasks", "gradients", "algorithms", "training", "analysis", "experiment", "build", "history", "plot"),
     *("records", "run_info", "pages", "tracking", "comparison", "report", "recipe", "resume", "run"),
     *("sweeps", "command", "__init__", "__main__"),
 ]

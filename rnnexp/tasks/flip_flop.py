@@ -64,8 +64,7 @@ class FlipFlop(StreamTask):
 
     def wrong(self, outputs: Array, batch: Batch) -> Array:
         """A step is wrong if any channel's output is not nearer to its target than to the other sign."""
-        missed: Array = (outputs * batch.targets <= 0).any(axis=-1)
-        return missed
+        return np.asarray((outputs * batch.targets <= 0).any(axis=-1))
 
     def begin(self, batch_size: int, *, rng: Generator) -> Place:
         """No bit is set yet."""
