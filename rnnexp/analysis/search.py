@@ -7,8 +7,8 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 from rnnexp.analysis.points import FixedPoint, FixedPoints
-from rnnexp.analysis.step_map import StepMap
 from rnnexp.analysis.state_space import StateTrajectories, as_rows, state_trajectories
+from rnnexp.analysis.step_map import StepMap
 from rnnexp.checks import InvalidValue, integer, number
 from rnnexp.gradients.spectra import eigenvalues
 from rnnexp.layers import Network
@@ -27,7 +27,7 @@ def fixed_points(
     rng: Generator,
     x: ArrayLike | None = None,
     starts: int = 500,
-    noise: float = 0.5,
+    noise: float = 1.0,
     tolerance: float = 1e-20,
     slow: float = 1e-4,
     distance: float = 1e-3,

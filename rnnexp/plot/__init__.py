@@ -1,7 +1,7 @@
 """Figures of the results of `rnnexp.train` and `rnnexp.norms_by_lag`, as the command draws them.
 
-And of what `rnnexp.analysis` finds. Each function returns a `matplotlib.figure.Figure`. Save it with ``figure.savefig("loss.png")``; in a notebook,
-``%matplotlib inline`` shows it below the cell. Without MLflow and Hydra.
+And of what `rnnexp.analysis` finds. Each function returns a `matplotlib.figure.Figure`. Save it with
+``figure.savefig("loss.png")``; in a notebook, ``%matplotlib inline`` shows it below the cell. Without MLflow and Hydra.
 
 Their parameters: `reports`, all those of `rnnexp.train`, at least one; the `task`; `bptt_length`, where training
 truncates the gradient; and the figure's `title`. Reports that do not have what is drawn are an `InvalidValue`.
