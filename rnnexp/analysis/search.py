@@ -38,7 +38,8 @@ def fixed_points(
 
     From each start q(h) = 1/2 |F(h, x) - h|^2 is minimised (Sussillo & Barak 2013, section 2), as the least-squares
     problem that it is: by SciPy's trust-region method, with the Jacobian dF/dh - 1 that the cell's own backward pass
-    gives. It finds saddles as well as stable points, since it does not follow the dynamics; all in float64.
+    gives. It finds saddles as well as stable points, since it does not follow the dynamics; all in float64. An
+    evaluation costs a singular value decomposition (S, S), a start some ten of them.
 
     Parameters
     ----------

@@ -81,7 +81,8 @@ def constant_input(network: Network, x: ArrayLike | None) -> NDArray[Any]:
         if given.shape != () or given.dtype.kind not in "iu" or not 0 <= given < size:
             raise InvalidValue("x", x, f"a token from 0 to {size - 1}", f"{hint}, such as x=0")
         return given.astype(np.int64)
+    given = np.atleast_1d(given)
     if given.shape != (size,) or given.dtype.kind not in "iuf" or not np.isfinite(given).all():
-        shape = "a finite number in a list" if size == 1 else f"{size} finite numbers"
-        raise InvalidValue("x", x, shape, f"{hint}; 0 when not given")
+        allowed = "a finite number" if size == 1 else f"{size} finite numbers"
+        raise InvalidValue("x", x, allowed, f"{hint}; 0 when not given")
     return given.astype(np.float64)

@@ -128,7 +128,7 @@ def test_the_constant_input_decides_where_the_points_are():
     """h = tanh(w h + x) has the point h that x = atanh(h) - w h puts there; far enough from 0 it is the only one."""
     h = 0.99
     x = atanh(h) - 2.0 * h
-    points = found(vanilla([[2.0]]), CUBE[:, :1], x=[x])
+    points = found(vanilla([[2.0]]), CUBE[:, :1], x=x)
     assert [point.kind for point in points] == ["stable node"]
     assert points[0].state[0] == pytest.approx(h, abs=1e-10)
     assert "x = [0.6" in repr(points)
