@@ -21,7 +21,7 @@ def sensitivity(network: Network, batch: Batch) -> NormsByLag:
 
     The spectral norm of J_T ... J_{t+1}, the product of the steps' Jacobians, with h the whole state (of an LSTM h and
     c, of a stack all layers). It needs no loss. `norms_by_lag` asks how the gradient of one loss shrinks on this way:
-    ||dL_T/dh_t|| <= ||dh_T/dh_t|| ||dL_T/dh_T|| (in one layer), so where this norm vanishes, every loss's gradient does;
+    ||dL_T/dh_t|| <= ||dh_T/dh_t|| ||dL_T/dh_T|| (in one layer): where this norm vanishes, every gradient does;
     where only the other one does, it is the loss that has no use for what the state still holds (Pascanu, Mikolov &
     Bengio 2013, section 2.1, have the product and its bound).
 
