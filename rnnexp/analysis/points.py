@@ -97,7 +97,7 @@ class FixedPoint:
             else (f"leading eigenvalue {self.eigenvalues[0].real:.4g}")
         )
         unfinished = "" if self.converged else ", not converged"
-        return f"FixedPoint: {what}, {self.kind}, q = {self.q:.2g}, {leading}, from {self.starts} starts{unfinished}"
+        return f"FixedPoint: {what}, {self.kind}, q = {self.q:.2g}, {leading}, from {self.starts} start{'s' * (self.starts != 1)}{unfinished}"
 
 
 @dataclass(frozen=True, repr=False)
