@@ -83,21 +83,17 @@ class FixedPoint:
 
     @property
     def unstable_directions(self) -> Array:
-        """Unit vectors (unstable, S) along which states leave; the real part where they are complex."""
+        """Unit vectors (unstable, S) along which states leave; of a complex pair two that span its plane."""
         values, vectors = np.linalg.eig(self.jacobian.T)
         order = np.argsort(-np.abs(values), kind="stable")[: self.unstable]
-        real = np.real(vectors[:, order]).T
+        real = np.where(values[order].imag < 0, vectors[:, order].imag, vectors[:, order].real).T
         return np.asarray(real / np.linalg.norm(real, axis=1, keepdims=True))
 
     def __repr__(self) -> str:
         what = "fixed" if self.fixed else "slow"
-        leading = (
-            f"leading eigenvalue {self.eigenvalues[0]:.4g}"
-            if self.spiral
-            else (f"leading eigenvalue {self.eigenvalues[0].real:.4g}")
-        )
-        unfinished = "" if self.converged else ", not converged"
-        return f"FixedPoint: {what}, {self.kind}, q = {self.q:.2g}, {leading}, from {self.starts} start{'s' * (self.starts != 1)}{unfinished}"
+        leading = self.eigenvalues[0] if self.spiral else self.eigenvalues[0].real
+        starts = f"{self.starts} start{'s' * (self.starts != 1)}" + ", not converged" * (not self.converged)
+        return f"FixedPoint: {what}, {self.kind}, q = {self.q:.2g}, leading eigenvalue {leading:.4g}, from {starts}"
 
 
 @dataclass(frozen=True, repr=False)

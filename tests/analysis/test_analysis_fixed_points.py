@@ -85,6 +85,7 @@ def test_a_saddle_of_three_units_that_leaves_in_a_spiral():
     (point,) = found(vanilla(Wh, activation="identity"), np.ones((5, 3)))
     assert point.kind == "saddle, 2 unstable directions, spiral"
     assert np.allclose(point.unstable_directions[:, 2], 0.0)
+    assert np.linalg.matrix_rank(point.unstable_directions) == 2  # the plane of the first two units
     assert "leading eigenvalue 0.6+1.039j" in repr(point) or "leading eigenvalue 0.6-1.039j" in repr(point)
 
 
