@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 from rnnexp.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from rnnexp import checks, gradients, layers, plot, report, tasks, training  # noqa: F401
+    from rnnexp import analysis, checks, gradients, layers, plot, report, tasks, training  # noqa: F401
     from rnnexp.algorithms import *  # noqa: F403
+    from rnnexp.analysis import *  # noqa: F403
     from rnnexp.gradients import *  # noqa: F403
     from rnnexp.layers import *  # noqa: F403
     from rnnexp.training import *  # noqa: F403
 
-_MODULES = ("checks", "gradients", "layers", "plot", "report", "tasks", "training")
+_MODULES = ("analysis", "checks", "gradients", "layers", "plot", "report", "tasks", "training")
 #: Further public names by the package that has them.
 _NAMES = {
     "algorithms": "AdaptiveBPTT RandomizedBPTT TruncatedBPTT",
+    "analysis": "FixedPoint FixedPoints PrincipalComponents StateTrajectories fixed_points principal_components "
+    "sensitivity state_trajectories",
     "gradients": "GradientStudy NormsByLag Study lyapunov lyapunov_exponents mean_field norms_by_lag truncation_bias",
     "layers": "GRU LSTM RNN Initializers Network Recurrent TimeEmbedding TimeGRU TimeLSTM TimeLinear TimeRNN "
     "build_network check_cell load_weights save_weights",

@@ -26,7 +26,7 @@ STAIRCASE = [
         "own_code",
         "state",
     ),
-    *("layers", "tasks", "gradients", "algorithms", "training", "experiment", "build", "history", "plot"),
+    *("layers", "tasks", "gradients", "algorithms", "training", "analysis", "experiment", "build", "history", "plot"),
     *("records", "run_info", "pages", "tracking", "comparison", "report", "recipe", "resume", "run"),
     *("sweeps", "command", "__init__", "__main__"),
 ]

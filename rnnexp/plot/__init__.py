@@ -1,7 +1,7 @@
 """Figures of the results of `rnnexp.train` and `rnnexp.norms_by_lag`, as the command draws them.
 
-Each function returns a `matplotlib.figure.Figure`. Save it with ``figure.savefig("loss.png")``; in a notebook,
-``%matplotlib inline`` shows it below the cell. Without MLflow and Hydra.
+And of what `rnnexp.analysis` finds. Each function returns a `matplotlib.figure.Figure`. Save it with
+``figure.savefig("loss.png")``; in a notebook, ``%matplotlib inline`` shows it below the cell. Without MLflow and Hydra.
 
 Their parameters: `reports`, all those of `rnnexp.train`, at least one; the `task`; `bptt_length`, where training
 truncates the gradient; and the figure's `title`. Reports that do not have what is drawn are an `InvalidValue`.
@@ -15,13 +15,14 @@ from rnnexp.gradients import NormsByLag, Study
 from rnnexp.history import History
 from rnnexp.plot.axes import axes_with, label_text, legend, loss_figure
 from rnnexp.plot.gradient_plots import LAG, NORM, gradient_figures, looks, norms_figure, plot_positive
+from rnnexp.plot.state_plots import sensitivity, trajectories
 from rnnexp.tasks import Task
 from rnnexp.training import Report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["figures", "gradient_by_lag", "gradient_over_training", "losses"]
+__all__ = ["figures", "gradient_by_lag", "gradient_over_training", "losses", "sensitivity", "trajectories"]
 
 
 def losses(reports: Sequence[Report], task: Task, *, title: str = "Loss") -> "Figure":

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 NORM = r"$\|dL_T/dh_{T-\mathrm{lag}}\|$"
 LAG = "lag (steps back from the last scored step)"
 #: Line styles of the first and the last study.
-EARLY = {"color": ORANGE, "linestyle": ":", "linewidth": 1.6}
-LATE = {"color": BLUE, "linestyle": "-", "linewidth": 1.6}
+EARLY: dict[str, Any] = {"color": ORANGE, "linestyle": ":", "linewidth": 1.6}
+LATE: dict[str, Any] = {"color": BLUE, "linestyle": "-", "linewidth": 1.6}
 
 
 def looks() -> Iterator[dict[str, Any]]:

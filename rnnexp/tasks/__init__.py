@@ -6,6 +6,7 @@ from rnnexp.tasks.copying import CopyingMemory
 from rnnexp.tasks.data_iterator import DataIterator
 from rnnexp.tasks.digits import Digits
 from rnnexp.tasks.echo import Echo
+from rnnexp.tasks.flip_flop import FlipFlop
 from rnnexp.tasks.influence import InfluenceBalancing
 from rnnexp.tasks.latch import Latch
 from rnnexp.tasks.long_lag import LongLag
@@ -33,6 +34,7 @@ __all__ = [
     "Digits",
     "Echo",
     "EpisodeTask",
+    "FlipFlop",
     "InfluenceBalancing",
     "Latch",
     "LongLag",

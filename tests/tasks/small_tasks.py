@@ -5,6 +5,7 @@ from rnnexp.tasks import (
     CopyingMemory,
     Digits,
     Echo,
+    FlipFlop,
     InfluenceBalancing,
     Latch,
     LongLag,
@@ -57,10 +58,11 @@ TASKS = {
     "xor": lambda: Xor(lag=3, **STREAM),
     "sine": lambda: Sine(**STREAM),
     "mackey glass": lambda: MackeyGlass(tau=8, substeps=1, squash=True, horizon=9, **STREAM),
+    "flip flop": lambda: FlipFlop(bits=2, pulse_probability=0.3, **STREAM),
     "influence": lambda: InfluenceBalancing(eval_steps=20),
     "text": None,
     "text, capped": None,
     "table": None,
     "table, ids": None,
 }
-STREAMS = ("echo", "two lags", "xor", "sine", "mackey glass", "text", "text, capped")
+STREAMS = ("echo", "two lags", "xor", "sine", "mackey glass", "flip flop", "text", "text, capped")
