@@ -15,7 +15,7 @@ R = TypeVar("R")
 class Shown:
     """An object whose `repr` shows the arguments of its constructor, as far as it keeps them by their names.
 
-    Arguments left at None or False are not shown. The numbers of a result, which is a dataclass, have six digits.
+    Arguments left at None or False and empty mappings are left out. Numbers of a result, a dataclass, have six digits.
     """
 
     __slots__ = ()
@@ -34,11 +34,16 @@ class Shown:
         given = self.configuration() | {name: getattr(self, name) for name in self.also}
         digits = 6 if is_dataclass(self) else None
         shown = [
-            f"{name}={short(value, digits)}"
-            for name, value in given.items()
-            if not (value is None or value is False or value == {}) or defaults.get(name, value) is not value
+            f"{name}={short(value, digits)}" for name, value in given.items() if not _unsaid(value, defaults.get(name))
         ]
         return f"{type(self).__name__}({', '.join(shown)})" + (f": {self.remark}" if self.remark else "")
+
+
+def _unsaid(value: Any, default: Any) -> bool:
+    """Whether an argument is left out of `repr`."""
+    if isinstance(value, dict):
+        return not value
+    return (value is None or value is False) and (default is value or default is inspect.Parameter.empty)
 
 
 def short(value: Any, digits: int | None = None) -> str:
