@@ -243,6 +243,10 @@ class Layer(ShownArrays):
         self.reuse = reuse
         self._steps = Steps()
 
+    def configuration(self) -> dict[str, Any]:
+        """The arguments of the constructor by name."""
+        return super().configuration() | {"batch_first": self.batch_first}
+
     def _given(self, sequence: ArrayLike, features: bool = True) -> Array:
         """A sequence that the caller gave, with time first."""
         array = np.asarray(sequence)

@@ -80,6 +80,7 @@ class TimeOneHot(Layer):
 
     def __init__(self, size: int, *, dtype: DTypeLike = np.float64, **options: Any) -> None:
         super().__init__((), **options)
+        self.size, self.dtype = size, np.dtype(dtype)
         self._table = np.eye(size, dtype=dtype)
 
     def forward(self, tokens: ArrayLike, first: int = 0) -> Array:

@@ -99,7 +99,8 @@ class TemporalOrder(EpisodeTask):
             raise InvalidValue("longest", longest, "null with this variant", hint)
         hint = "sequences have from task.length to task.longest steps"
         usual = self.length + (self.length // 10 if self.variant == "hochreiter" else 0)
-        self.longest = usual if longest is None else integer("longest", longest, at_least=self.length, hint=hint)
+        self.longest = None if longest is None else integer("longest", longest, at_least=self.length, hint=hint)
+        self.most_steps = self.longest or usual
         if isinstance(symbols, bool) or not isinstance(symbols, (int, np.integer)) or symbols not in (2, 3):
             raise InvalidValue("symbols", symbols, "2 or 3", "2 relevant symbols make 4 classes, 3 make 8")
         self.symbols = int(symbols)
@@ -137,9 +138,9 @@ class TemporalOrder(EpisodeTask):
 
     def _lengths(self, count: int, rng: Generator) -> Array:
         """Steps of `count` sequences (N,)."""
-        if self.longest == self.length:  # nothing is drawn
+        if self.most_steps == self.length:  # nothing is drawn
             return np.full(count, self.length)
-        return rng.integers(self.length, self.longest + 1, size=count)
+        return rng.integers(self.length, self.most_steps + 1, size=count)
 
     def _draw(self, lengths: Array, rng: Generator) -> Batch:
         """Sequences of the given lengths (N,), padded with zeros to the longest."""
