@@ -34,7 +34,9 @@ class Shown:
         given = self.configuration() | {name: getattr(self, name) for name in self.also}
         digits = 6 if is_dataclass(self) else None
         shown = [
-            f"{name}={short(value, digits)}" for name, value in given.items() if not _unsaid(value, defaults.get(name, inspect.Parameter.empty))
+            f"{name}={short(value, digits)}"
+            for name, value in given.items()
+            if not _unsaid(value, defaults.get(name, inspect.Parameter.empty))
         ]
         return f"{type(self).__name__}({', '.join(shown)})" + (f": {self.remark}" if self.remark else "")
 
