@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import DTypeLike
 
-from ..checks import InvalidValue, check_known, check_rng, integer, one_of
+from ..checks import InvalidValue, check_known, check_rng, integer, nearest, one_of
 from ..components import known_arguments
 from .base import Array
 from .fitting import Sizes, check_sizes
@@ -170,15 +170,18 @@ def _sizes(task: Any, kind: str | None, inputs: int | None, outputs: int | None)
 
 def find_cell(cell: Any) -> type[Recurrent]:
     """The class of a cell, given itself or its name in the group `cell`."""
-    if isinstance(cell, str):
-        return CELLS[one_of("cell", cell, CELLS)]
+    if isinstance(cell, str) and cell in CELLS:
+        return CELLS[cell]
     if isinstance(cell, type) and issubclass(cell, Recurrent):
         return cell
-    one_steps = {name.upper(): known for name, known in CELLS.items()}
-    name = cell.__name__ if isinstance(cell, type) else type(cell).__name__
-    hint = f"{name} is one step: a window of steps is {one_steps[name].__name__}" if name in one_steps else ""
-    if isinstance(cell, Recurrent):
+    name = cell if isinstance(cell, str) else getattr(cell, "__name__", type(cell).__name__)
+    hint = ""
+    if isinstance(cell, str):
+        hint = nearest(cell.lower().removeprefix("time"), CELLS)  # also for LSTM and TimeLSTM
+    elif isinstance(cell, Recurrent):
         hint = f"the class, not an object of it: {name}"
+    elif window := CELLS.get(name.lower()):
+        hint = f"{name} is one step: a window of steps is {window.__name__}"
     raise InvalidValue("cell", name, f"one of {', '.join(CELLS)}, or a subclass of Recurrent", hint)
 
 

@@ -211,7 +211,9 @@ def test_a_cell_is_given_by_its_name_in_the_group_or_by_its_class(pytestconfig):
     ("cell", "got", "hint"),
     [
         ("lstn", "lstn", "did you mean 'lstm'?"),
-        ("LSTM", "LSTM", ""),
+        ("LSTM", "LSTM", "did you mean 'lstm'?"),
+        ("TimeGRU", "TimeGRU", "did you mean 'gru'?"),
+        ("elman", "elman", ""),
         (RNN, "RNN", "RNN is one step: a window of steps is TimeRNN"),
         (textbook.RNN, "RNN", "RNN is one step: a window of steps is TimeRNN"),
         (GRU, "GRU", "GRU is one step: a window of steps is TimeGRU"),
