@@ -11,7 +11,7 @@ from rnnexp.components import Shown
 from rnnexp.gradients import shape
 from rnnexp.layers import CRITERIA, Network
 from rnnexp.layers.base import row_norms
-from rnnexp.layers.fitting import check_batch
+from rnnexp.layers.fit import check_batch
 from rnnexp.tasks import Batch
 
 Array = NDArray[np.float64]

@@ -8,7 +8,7 @@ from rnnexp.components import Shown
 from rnnexp.gradients.norms import QUIET
 from rnnexp.layers import Network
 from rnnexp.layers.base import Array
-from rnnexp.layers.fitting import check_batch
+from rnnexp.layers.fit import check_batch
 from rnnexp.tasks import Batch
 
 

@@ -12,7 +12,7 @@ from rnnexp.gradients.norms import QUIET, loss_gradient
 from rnnexp.gradients.shape import fitted_line
 from rnnexp.layers import CRITERIA, Network
 from rnnexp.layers.base import Array, row_norms
-from rnnexp.layers.fitting import check_batch
+from rnnexp.layers.fit import check_batch
 from rnnexp.tasks import Batch
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 NAME = "model"
 PACKAGE = Path(__file__).parents[1]
 #: Files of its `layers` that a model does not need.
-NOT_SHIPPED = {"__init__", "building", "checking", "criteria", "fitting", "init", "torch_weights"}
+NOT_SHIPPED = {"__init__", "building", "checking", "criteria", "fit", "init", "torch_weights"}
 #: What MLflow does unless the environment forbids it: add the current folder's project files, and draw progress bars.
 QUIET = ("MLFLOW_UV_AUTO_DETECT", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR")
 #: Steps of the example.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rnnexp.components import Shown
 from rnnexp.layers import CRITERIA, Network
-from rnnexp.layers.fitting import check_batch
+from rnnexp.layers.fit import check_batch
 from rnnexp.tasks import Batch, Task
 
 #: Steps computed at once, to bound the memory; the state is carried, so the result is the same.

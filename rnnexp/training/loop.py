@@ -11,7 +11,7 @@ from rnnexp.algorithms import TruncatedBPTT, Truncation
 from rnnexp.checks import InvalidValue, integer
 from rnnexp.components import checked
 from rnnexp.layers import Network
-from rnnexp.layers.fitting import check_batch, check_task
+from rnnexp.layers.fit import check_batch, check_task
 from rnnexp.tasks import Batch, EpisodeTask, Task
 from rnnexp.training.clipping import Clipping, NoClipping
 from rnnexp.training.evaluation import Evaluation, evaluate
