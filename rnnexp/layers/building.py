@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from ..checks import InvalidValue, check_known, check_rng, integer, nearest, one_of
 from ..components import known_arguments
 from .base import Array
-from .fit import Sizes, check_sizes
+from .fit import TaskSizes, check_sizes
 from .gru import TimeGRU
 from .init import Glorot, Initializer, Normal, Orthogonal, Values
 from .lstm import TimeLSTM
@@ -47,7 +47,7 @@ class Initializers:
 
 @known_arguments
 def build_network(
-    task: Sizes | None = None,
+    task: TaskSizes | None = None,
     *,
     hidden_size: int,
     rng: Generator | Sequence[Generator],

@@ -10,7 +10,7 @@ from .criteria import CRITERIA
 from .network import INPUT_KINDS, Network, amount
 
 
-class Sizes(Protocol):
+class TaskSizes(Protocol):
     """What a network has to know of a task: every `Task` of `rnnexp.tasks` has it."""
 
     input_kind: str
@@ -44,7 +44,7 @@ def check_network(network: Any) -> None:
         raise InvalidValue("network", network, "a Network", "build_network(task, hidden_size=10, rng=...) makes one")
 
 
-def check_task(network: Network, task: Sizes) -> None:
+def check_task(network: Network, task: TaskSizes) -> None:
     """Refuse a network whose inputs or outputs are not the task's.
 
     Raises
