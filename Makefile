@@ -70,6 +70,7 @@ lint: $(VENV)/lint  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict .ci/public_names.py
 
 format: $(VENV)/lint  ## put the source into its usual form
 	$(BIN)/ruff check --fix .

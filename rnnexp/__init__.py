@@ -4,42 +4,93 @@
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rnnexp.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from rnnexp import analysis, checks, gradients, layers, plot, report, tasks, training  # noqa: F401
-    from rnnexp.algorithms import *  # noqa: F403
-    from rnnexp.analysis import *  # noqa: F403
-    from rnnexp.gradients import *  # noqa: F403
-    from rnnexp.layers import *  # noqa: F403
-    from rnnexp.training import *  # noqa: F403
+    from rnnexp import analysis, checks, gradients, layers, plot, report, tasks, training
+    from rnnexp.algorithms import *
+    from rnnexp.analysis import *
+    from rnnexp.gradients import *
+    from rnnexp.layers import *
+    from rnnexp.training import *
 
 _MODULES = ("analysis", "checks", "gradients", "layers", "plot", "report", "tasks", "training")
-#: Further public names by the package that has them.
-_NAMES = {
-    "algorithms": "AdaptiveBPTT RandomizedBPTT TruncatedBPTT",
-    "analysis": "FixedPoint FixedPoints PrincipalComponents StateTrajectories fixed_points principal_components "
-    "sensitivity state_trajectories",
-    "gradients": "GradientStudy NormsByLag Study lyapunov lyapunov_exponents mean_field norms_by_lag truncation_bias",
-    "layers": "GRU LSTM RNN Initializers Network Recurrent TimeEmbedding TimeGRU TimeLSTM TimeLinear TimeRNN "
-    "build_network check_cell load_weights save_weights",
-    "training": "SGD Adagrad Adam AdamW Evaluation NormClipping RMSProp Report Streams ValueClipping evaluate train",
-}
-_PACKAGE_OF = {name: package for package, names in _NAMES.items() for name in names.split()}
+#: Packages that the other names are from, the lowest first.
+_ROOMS = ("layers", "gradients", "algorithms", "training", "analysis")
 
-__all__ = sorted([*_MODULES, *_PACKAGE_OF])
+# Written out, since a type checker takes only these for public.
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "AdaptiveBPTT",
+    "Evaluation",
+    "FixedPoint",
+    "FixedPoints",
+    "GradientStudy",
+    "Initializers",
+    "Network",
+    "NormClipping",
+    "NormsByLag",
+    "PrincipalComponents",
+    "RMSProp",
+    "RandomizedBPTT",
+    "Recurrent",
+    "Report",
+    "StateTrajectories",
+    "Streams",
+    "Study",
+    "TimeEmbedding",
+    "TimeGRU",
+    "TimeLSTM",
+    "TimeLinear",
+    "TimeRNN",
+    "TruncatedBPTT",
+    "ValueClipping",
+    "analysis",
+    "build_network",
+    "check_cell",
+    "checks",
+    "evaluate",
+    "fixed_points",
+    "gradients",
+    "layers",
+    "load_weights",
+    "lyapunov",
+    "lyapunov_exponents",
+    "mean_field",
+    "norms_by_lag",
+    "plot",
+    "principal_components",
+    "report",
+    "save_weights",
+    "sensitivity",
+    "state_trajectories",
+    "tasks",
+    "train",
+    "training",
+    "truncation_bias",
+]
 
+if not TYPE_CHECKING:  # which would take every other name for Any
 
-def __getattr__(name: str) -> Any:
-    # Looked up when first asked for, so that the command's --help and refusals need not wait for NumPy.
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name not in _PACKAGE_OF:
+    def __getattr__(name: str) -> object:
+        # Looked up when first asked for, so that the command's --help and refusals need not wait for NumPy.
+        if name in _MODULES:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name in __all__:
+            for room in _ROOMS:
+                module = importlib.import_module(f"{__name__}.{room}")
+                if name in module.__all__:
+                    value = globals()[name] = getattr(module, name)
+                    return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_PACKAGE_OF[name]}"), name)
-    return value
 
 
 def __dir__() -> list[str]:

@@ -124,6 +124,7 @@ def build_the_task(root: dict[str, Any]) -> Any:
 def build_the_network(root: dict[str, Any], task: Any, rng: Any) -> Any:
     """The network that the root keys and the groups `cell` and `init` describe, for a task."""
     from rnnexp.layers import Initializers, build_network
+    from rnnexp.layers.building import cell_settings
 
     weights = root["init"]
     check_known("init", weights, WEIGHTS)
@@ -131,19 +132,15 @@ def build_the_network(root: dict[str, Any], task: Any, rng: Any) -> Any:
     init = Initializers(**{name: named(f"init.{name}", weights[name], dtype) for name in WEIGHTS if name in weights})
     cell: Any
     cell, cell_options = component("cell", root["cell"])
-    # Arguments that the network passes itself are not settings.
-    own = {*cell.parameter_shapes(1, 1), "stateful", "batch_first", "grads", "reuse"}
-    check_known("cell", cell_options, [key for key in parameters_of(cell) if key not in own])
+    check_known("cell", cell_options, cell_settings(cell))
     freeze = () if root["freeze"] is None else root["freeze"]
     names = [freeze] if isinstance(freeze, str) else freeze
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise InvalidValue("freeze", root["freeze"], "a name or a list of names, or null")
     try:
         return build_network(
+            task,
             **{key: root[key] for key in ("hidden_size", "embedding_dim", "num_layers", "learn_initial_state", "tie")},
-            input_size=task.input_size,
-            output_size=task.output_size,
-            input_kind=task.input_kind,
             cell=cell,
             cell_options=cell_options,
             freeze=freeze,

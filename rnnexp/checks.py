@@ -38,6 +38,19 @@ class InvalidValue(UserError, ValueError):
         return InvalidValue(f"{prefix}.{self.key}", self.value, self.allowed, self.hint)
 
 
+class UnknownArgument(UserError, TypeError):
+    """A keyword that a function or a class does not take; the hint is the nearest one that it does."""
+
+    def __init__(self, function: str, key: str, known: Iterable[str]) -> None:
+        known = list(known)
+        hint = nearest(key, known) or f"its arguments are {', '.join(known) or 'none'}"
+        super().__init__(f"{function} takes no argument '{key}'", hint)
+        self.function, self.key, self.known = function, key, known
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, list[str]]]:
+        return type(self), (self.function, self.key, self.known)
+
+
 def one_line(text: str, width: int = 2000) -> str:
     """Untrusted text as one printable line of at most `width` characters."""
     return printable(text if len(text) <= width else f"{text[: width - 3]}...")
@@ -140,6 +153,18 @@ def one_of(key: str, value: Any, choices: Collection[str]) -> str:
     if not isinstance(value, str) or value not in choices:
         raise InvalidValue(key, value, f"one of {', '.join(choices)}", nearest(str(value), choices))
     return value
+
+
+def check_rng(rng: Any) -> None:
+    """Refuse what is not a `numpy.random.Generator`: a seed, None, NumPy's old interface."""
+    from numpy.random import Generator
+
+    if not isinstance(rng, Generator):
+        seed = max(0, int(rng)) if isinstance(rng, numbers.Integral) else 0
+        known = isinstance(rng, numbers.Number | str)
+        hint = f"try rng=numpy.random.default_rng({seed}), or a stream of rnnexp.Streams(seed={seed})"
+        shown = rng if known else "None" if rng is None else getattr(rng, "__name__", type(rng).__name__)
+        raise InvalidValue("rng", shown, "a numpy.random.Generator", hint)
 
 
 def out_of_memory(error: MemoryError) -> UserError:

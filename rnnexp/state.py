@@ -111,7 +111,8 @@ def matching(template: Any, saved: Any, where: str = "") -> Any:
                 raise unfit(f"{prefix}{name} has no counterpart in this configuration")
         return {name: matching(item, saved[name], f"{prefix}{name}") for name, item in template.items()}
     if isinstance(template, type) and dataclasses.is_dataclass(template):
-        fields = {name: _of_annotation(kind) for name, kind in get_type_hints(template).items()}
+        kinds = get_type_hints(template)
+        fields = {item.name: _of_annotation(kinds[item.name]) for item in dataclasses.fields(template)}
         return template(**matching(fields, saved, where))
     if isinstance(template, list | tuple):
         return type(template)(_of_type(list, saved, where))

@@ -2,10 +2,12 @@
 
 import ast
 import importlib
+import inspect
 import re
 import subprocess
 import sys
 import tomllib
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +57,7 @@ def heavy():
     return [name for name in {HEAVY} if name in sys.modules]
 
 streams, task = Streams(seed=0), tasks.Recall(lag=2)
-network = build_network(hidden_size=4, output_size=4, input_size=task.input_size, rng=streams.init)
+network = build_network(task, hidden_size=4, rng=streams.init)
 held_out = task.evaluation(rng=streams.evaluation)
 study = GradientStudy(jacobians=True, lag_split=True, lyapunov_exponents=2)
 reports = list(train(network, task, optimizer=Adam(), steps=3, rng=streams.data, bptt=TruncatedBPTT(),
@@ -91,6 +93,97 @@ def test_type_checkers_see_the_same_names():
     assert sorted(named) == sorted(rnnexp.__all__)
 
 
+NOTEBOOK = PACKAGE.parent / ".ci" / "public_names.py"
+
+
+def test_the_typed_notebook_uses_every_name_and_runs(tmp_path):
+    tree = ast.parse(NOTEBOOK.read_text(encoding="utf-8"))
+    attributes = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "rnnexp"
+    }
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "rnnexp"]
+    names = attributes | {alias.name for node in imports for alias in node.names}
+    assert set(rnnexp.__all__) <= names
+    done = subprocess.run([sys.executable, NOTEBOOK], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.thorough
+def test_mypy_accepts_the_typed_notebook_and_refuses_what_is_not_there(tmp_path):
+    pytest.importorskip("mypy", reason="needs the lint extra; make lint runs it too")
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(
+        "import rnnexp\n"
+        "rnnexp.nothing\n"
+        "rnnexp.build_network(hiden_size=3)\n"
+        "rnnexp.lyapunov(3)\n"
+        "x: str = rnnexp.mean_field(1.0).rate\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", str(PACKAGE.parent / "pyproject.toml")]
+    command += ["--cache-dir", str(tmp_path / "cache")]
+    done = subprocess.run([*command, NOTEBOOK, wrong], cwd=PACKAGE.parent, capture_output=True, text=True, timeout=300)
+    errors = [line for line in done.stdout.splitlines() if ": error:" in line]
+    assert not [line for line in errors if NOTEBOOK.name in line]
+    assert {int(line.split(":")[1]) for line in errors if line.startswith(str(wrong))} == {2, 3, 4, 5}
+
+
+def test_the_types_are_shipped():
+    assert (PACKAGE / "py.typed").is_file()
+    assert "py.typed" in (PACKAGE.parent / ".ci" / "wheel").read_text(encoding="utf-8")
+
+
+def public_callables():
+    """Every public function, and every public method and property of every public class, by name."""
+    rooms = ("algorithms", "checks", "gradients", "layers", "plot", "report", "tasks", "training")
+    for module in [rnnexp, *(importlib.import_module(f"rnnexp.{room}") for room in rooms)]:
+        public = getattr(module, "__all__", None) or [
+            name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__
+        ]
+        for name in public:
+            value = getattr(module, name)
+            if inspect.isfunction(value):
+                yield f"{module.__name__}.{name}", value
+            for key, member in vars(value).items() if inspect.isclass(value) else ():
+                if key.startswith("_") and key != "__call__":
+                    continue
+                function = getattr(member, "fget", None) or getattr(member, "func", None) or member
+                function = getattr(function, "__func__", function)  # of a static or class method
+                if inspect.isfunction(function):
+                    yield f"{module.__name__}.{name}.{key}", function
+
+
+def test_no_public_function_returns_anything_at_all():
+    found = dict(public_callables())
+    expected = {"rnnexp.train", "rnnexp.gradients.lyapunov", "rnnexp.training.Omega.__call__", "rnnexp.report.runs"}
+    expected |= {"rnnexp.layers.Network.dtype", "rnnexp.gradients.NormsByLag.mean", "rnnexp.tasks.Task.baseline"}
+    expected |= {"rnnexp.layers.TimeRNN.parameter_shapes", "rnnexp.checks.UserError.message"}
+    assert expected <= set(found)
+    for name, function in found.items():
+        # As written: what is imported for type checkers alone cannot be looked up.
+        returned = inspect.get_annotations(inspect.unwrap(function)).get("return", inspect.Parameter.empty)
+        assert returned not in (inspect.Parameter.empty, typing.Any, "Any", "typing.Any"), name
+
+
+def test_train_shows_its_arguments():
+    parameters, needed = inspect.signature(rnnexp.train).parameters, {"network", "task", "optimizer", "steps", "rng"}
+    assert {key for key, item in parameters.items() if item.default is item.empty} == needed
+    assert set(parameters) - needed == {
+        *("bptt", "clipping", "regularizer", "schedule", "batch_size", "evaluate_on", "eval_every", "study"),
+        "study_every",
+    }
+    of_prepare = inspect.signature(rnnexp.training.prepare).parameters
+    assert of_prepare == parameters
+    assert all(f"    {key} : " in rnnexp.train.__doc__ for key in parameters)
+
+
+def test_build_network_shows_its_arguments():
+    parameters = inspect.signature(rnnexp.build_network).parameters
+    assert [key for key, item in parameters.items() if item.kind is not item.KEYWORD_ONLY] == ["task"]
+    assert {key for key, item in parameters.items() if item.default is item.empty} == {"hidden_size", "rng"}
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         rnnexp.nothing  # noqa: B018
@@ -117,7 +210,7 @@ def test_the_package_page_runs_as_it_stands_and_names_what_there_is(tmp_path, mo
 @pytest.fixture(scope="module")
 def trained():
     streams, task = rnnexp.Streams(seed=0), rnnexp.tasks.Recall(lag=3, eval_sequences=20)
-    network = rnnexp.build_network(hidden_size=5, output_size=4, input_size=task.input_size, rng=streams.init)
+    network = rnnexp.build_network(task, hidden_size=5, rng=streams.init)
     held_out, study = task.evaluation(rng=streams.evaluation), rnnexp.GradientStudy()
     reports = rnnexp.train(
         network,

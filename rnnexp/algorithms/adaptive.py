@@ -75,6 +75,10 @@ class AdaptiveBPTT(Truncation):
         """The current number of steps between updates."""
         return self.length if self.fixed_stride is None else self.fixed_stride
 
+    def configuration(self) -> dict[str, Any]:
+        """The arguments given, of which the window has moved on."""
+        return super().configuration() | {"length": self.first_length, "stride": self.fixed_stride}
+
     def begin(self, network: Network, task: Task, *, rng: Generator) -> None:
         """Keep a replica of the network and a separate data iterator, drawn by `rng`; start with the first window."""
         self.length, self.estimate = self.first_length, None

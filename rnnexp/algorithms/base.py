@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.random import Generator
 
+from rnnexp.components import Component
 from rnnexp.gradients import Window
 from rnnexp.layers import Network
 from rnnexp.state import matching
@@ -38,7 +39,7 @@ class Segment:
         return None if self.length is None else max(0, self.length - new)
 
 
-class Truncation(ABC):
+class Truncation(Component, ABC):
     """How a sequence is cut into segments, which `train` requests one by one.
 
     Attributes
@@ -57,10 +58,10 @@ class Truncation(ABC):
     def segment(self, *, rng: Generator) -> Segment:
         """The next segment; `rng` draws its random parts."""
 
-    def begin(self, network: Network, task: Task, *, rng: Generator) -> None:  # noqa: B027
+    def begin(self, network: Network, task: Task, *, rng: Generator) -> None:
         """Prepare for a network and a task, before the first update."""
 
-    def adapt(self, step: int) -> None:  # noqa: B027
+    def adapt(self, step: int) -> None:
         """Adapt to the network before update `step`, if needed."""
 
     def scale(self, scored: int, data: DataIterator) -> float:

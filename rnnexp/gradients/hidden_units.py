@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnexp.components import Shown
 from rnnexp.gradients.norms import QUIET
 from rnnexp.gradients.spectra import run_forward
 from rnnexp.layers import Network
@@ -16,8 +17,8 @@ SATURATED = 0.95
 BINS = np.linspace(-1.0, 1.0, 41)
 
 
-@dataclass(frozen=True)
-class Saturation:
+@dataclass(frozen=True, repr=False)
+class Saturation(Shown):
     """Saturation of the hidden units, over all steps and sequences.
 
     Attributes

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnexp.components import Shown
 from rnnexp.gradients import shape
 from rnnexp.layers import CRITERIA, Network
 from rnnexp.layers.base import row_norms
+from rnnexp.layers.fit import check_batch
 from rnnexp.tasks import Batch
 
 Array = NDArray[np.float64]
@@ -21,8 +23,8 @@ QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore", "divide": "ignor
 HORIZON_FRACTION = 1e-3
 
 
-@dataclass(frozen=True)
-class NormsByLag:
+@dataclass(frozen=True, repr=False)
+class NormsByLag(Shown):
     """||dL_T/dh_t|| for each lag T - t, of the last scored step's loss alone.
 
     A norm that is exactly zero or not finite has no logarithm: it is left out of the fits, and a number that
@@ -34,6 +36,8 @@ class NormsByLag:
         Norm of each sequence's own gradient (not divided by the batch size); row 0 is the state of the last scored
         step, row `lag` the state `lag` steps earlier; NaN before the sequence's initial state.
     """
+
+    also = ("log10_ratio", "decay_rate")
 
     per_sequence: Array
 
@@ -176,6 +180,7 @@ def last_scored(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def loss_gradient(network: Network, batch: Batch, target_kind: str) -> Any:
     """dL/doutputs (T, N, O) of the mean loss over all scored steps, forward through the whole sequences."""
+    check_batch(network, batch, target_kind)
     network.reset_state()
     criterion: Any = CRITERIA[target_kind]()
     criterion.forward(network.forward(batch.inputs), batch.targets, batch.mask)
@@ -189,6 +194,7 @@ def backward_from_last(network: Network, batch: Batch, target_kind: str) -> tupl
     ||dL_T/dh_t|| of all layers' h, and the norm of the gradient in the whole state, (T + 1, N) each, as
     `handed_on_norms` has them. Afterwards ``network.recurrent.norms`` holds those of every state and layer by itself.
     """
+    check_batch(network, batch, target_kind)
     scoring, last = last_scored(batch)
     only_last = np.zeros_like(batch.mask)
     only_last[last, scoring] = True

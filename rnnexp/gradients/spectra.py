@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnexp.components import Shown
 from rnnexp.gradients.norms import QUIET
 from rnnexp.layers import Network
 from rnnexp.layers.base import Array
+from rnnexp.layers.fit import check_batch
 from rnnexp.tasks import Batch
 
 
@@ -47,8 +49,8 @@ def pascanu_bound(spectral_norm: float, max_slope: float) -> float:
     return float(np.log(factor)) if factor > 0 else float("nan")
 
 
-@dataclass(frozen=True)
-class StepJacobians:
+@dataclass(frozen=True, repr=False)
+class StepJacobians(Shown):
     """Singular values of dh_t/dh_{t-1} along one trajectory.
 
     Attributes
@@ -56,6 +58,8 @@ class StepJacobians:
     values : array (T, H)
         Largest first at every step.
     """
+
+    also = ("mean", "largest", "smallest")
 
     values: Array
 
@@ -88,6 +92,7 @@ def step_jacobians(network: Network, batch: Batch, sequence: int = 0) -> StepJac
 @np.errstate(**QUIET)
 def run_forward(network: Network, batch: Batch) -> None:
     """Forward through whole sequences from a zero state, without outputs; the states stay in the layer."""
+    check_batch(network, batch)
     network.reset_state()
     network.forward(batch.inputs, scored=slice(0, 0))
     network.reset_state()

@@ -18,7 +18,9 @@ def transient(steps: int) -> int:
 
 
 @np.errstate(**QUIET)
-def lyapunov_exponents(jacobians: NDArray[Any], count: int | None = None, *, discard: int | None = None) -> Any:
+def lyapunov_exponents(
+    jacobians: NDArray[Any], count: int | None = None, *, discard: int | None = None
+) -> NDArray[np.float64]:
     """The leading exponents, in nats per step, largest first.
 
     lambda_i = mean_t ln |R_ii(t)|, where Q(t) R(t) = J_t Q(t - 1) and J_t = dh_t/dh_{t-1} (Benettin et al. 1980;
@@ -65,7 +67,7 @@ def lyapunov_exponents(jacobians: NDArray[Any], count: int | None = None, *, dis
 
 
 @np.errstate(**QUIET)
-def lyapunov(network: Network, batch: Batch, count: int | None = 3, sequence: int = 0) -> Any:
+def lyapunov(network: Network, batch: Batch, count: int | None = 3, sequence: int = 0) -> NDArray[np.float64]:
     """The leading exponents on one sequence of a batch, from a zero state: array (k,), nats per step."""
     run_forward(network, batch)
     return lyapunov_exponents(network.recurrent.jacobians(sequence), count)

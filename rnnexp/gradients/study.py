@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnnexp.checks import InvalidValue, boolean, integer, number
+from rnnexp.components import Component, Shown
 from rnnexp.gradients.hidden_units import Saturation, saturation_of
 from rnnexp.gradients.norms import QUIET, NormsByLag, backward_from_last, by_lag, total_norms_by_time
 from rnnexp.gradients.spectra import StepJacobians, eigenvalues, pascanu_bound, singular_values
@@ -24,8 +25,8 @@ from rnnexp.layers.base import Array, row_norms
 from rnnexp.tasks import Batch, StreamTask, Task
 
 
-@dataclass(frozen=True)
-class Study:
+@dataclass(frozen=True, repr=False)
+class Study(Shown):
     """The results of one study of the gradient; those not requested are None.
 
     Attributes
@@ -49,6 +50,8 @@ class Study:
     split : dict of str to array (L,), or None
         Norm of each parameter's gradient by lag.
     """
+
+    also = ("spectral_radius",)
 
     norms: NormsByLag
     window: AdaptiveWindow
@@ -106,7 +109,7 @@ class Study:
         return values
 
 
-class GradientStudy:
+class GradientStudy(Component):
     """Measures the gradient on the first sequences of the evaluation set.
 
     Always: norms by lag and what follows from them, the spectrum of Wh, saturation.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnexp.checks import number, one_of
+from rnnexp.components import Shown
 from rnnexp.layers.activations import activation as activation_called
 
 #: Activations that are bounded by 1, so that the variance has a fixed point at every gain.
@@ -17,8 +18,8 @@ _WEIGHTS = np.exp(-0.5 * _POINTS**2)
 _WEIGHTS /= _WEIGHTS.sum()
 
 
-@dataclass(frozen=True)
-class MeanField:
+@dataclass(frozen=True, repr=False)
+class MeanField(Shown):
     """The stationary state of a wide network.
 
     Attributes
@@ -28,6 +29,8 @@ class MeanField:
     chi : float
         Factor by which the mean square of dL/dh grows with each step back; 1 at the edge of chaos.
     """
+
+    also = ("rate",)
 
     variance: float
     chi: float

@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnexp.components import Shown
 from rnnexp.gradients.norms import QUIET, loss_gradient
 from rnnexp.gradients.shape import fitted_line
 from rnnexp.layers import CRITERIA, Network
 from rnnexp.layers.base import Array, row_norms
+from rnnexp.layers.fit import check_batch
 from rnnexp.tasks import Batch
 
 
-@dataclass(frozen=True)
-class TruncationBias:
+@dataclass(frozen=True, repr=False)
+class TruncationBias(Shown):
     """The truncated gradient compared with the full one, for the same losses and weights.
 
     Attributes
@@ -107,6 +109,7 @@ def full_gradient(network: Network, batch: Batch, target_kind: str) -> Array:
 @np.errstate(**QUIET)
 def windowed_gradient(network: Network, batch: Batch, target_kind: str, windows: Sequence[Window]) -> Array:
     """Gradient (P,) of the mean loss over all scored steps, each window's newest losses sent back through it only."""
+    check_batch(network, batch, target_kind)
     total = batch.mask.sum()
     layer = network.recurrent
     network.reset_state()
@@ -166,8 +169,8 @@ def gradient_by_lag(network: Network, batch: Batch, target_kind: str) -> dict[st
     return {name: np.stack([row[name] * (name not in frozen) for row in split]) for name in grads}
 
 
-@dataclass(frozen=True)
-class AdaptiveWindow:
+@dataclass(frozen=True, repr=False)
+class AdaptiveWindow(Shown):
     """Aicher, Foti & Fox 2019: how far back the gradient has to go.
 
     Attributes

@@ -7,6 +7,7 @@ Imports in this package are relative, since a recorded model ships it under anot
 
 from . import textbook
 from .activations import ACTIVATIONS, activation, diff_relu, diff_sigmoid, diff_tanh, relu, sigmoid
+from .building import CELLS, Initializers, build_network
 from .checking import check_cell
 from .criteria import CRITERIA, MeanSquaredError, SoftmaxCrossEntropy
 from .gru import GRU, TimeGRU
@@ -14,7 +15,7 @@ from .init import Bands, Gaussian, Glorot, Identity, LeCun, Normal, Orthogonal, 
 from .inputs import TimeEmbedding, TimeOneHot
 from .linear import TimeLinear
 from .lstm import LSTM, TimeLSTM
-from .network import Design, Initializers, Network, build_network
+from .network import Design, Network
 from .parameters import Parameters
 from .recurrent import Recurrent
 from .rnn import RNN, TimeRNN
@@ -23,6 +24,7 @@ from .torch_weights import from_state_dict, load_weights, save_weights, to_state
 
 __all__ = [
     "ACTIVATIONS",
+    "CELLS",
     "CRITERIA",
     "GRU",
     "LSTM",

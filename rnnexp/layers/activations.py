@@ -63,6 +63,7 @@ class Activation:
 
     Attributes
     ----------
+    name : str
     forward : callable
         ``forward(x, out=None)``.
     derivative : callable
@@ -71,16 +72,20 @@ class Activation:
         sup |phi'|, the gamma of Pascanu et al. 2013, section 2.1: 1 for tanh, 1/4 for the sigmoid.
     """
 
+    name: str
     forward: Callable[..., Array]
     derivative: Callable[..., Array]
     max_slope: float
 
+    def __repr__(self) -> str:
+        return repr(self.name)
+
 
 ACTIVATIONS = {
-    "tanh": Activation(np.tanh, diff_tanh, 1.0),
-    "relu": Activation(relu, diff_relu, 1.0),
-    "identity": Activation(identity, diff_identity, 1.0),
-    "sigmoid": Activation(sigmoid, diff_sigmoid, 0.25),
+    "tanh": Activation("tanh", np.tanh, diff_tanh, 1.0),
+    "relu": Activation("relu", relu, diff_relu, 1.0),
+    "identity": Activation("identity", identity, diff_identity, 1.0),
+    "sigmoid": Activation("sigmoid", sigmoid, diff_sigmoid, 0.25),
 }
 
 

@@ -1,5 +1,6 @@
 """What all layers over a window share: their arrays, their buffers, and the products over all steps at once."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, ClassVar
@@ -7,7 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..components import Shown
+
 Array = NDArray[Any]
+#: Of one network, or of each.
+Loss = np.floating[Any] | Array
 
 #: Numbers per block in passes over all steps, so that a block stays in the cache between the passes.
 BLOCK = 2**14
@@ -94,13 +99,16 @@ def ones(count: int, dtype: np.dtype[Any]) -> Array:
     return np.ones(count, dtype)
 
 
-def mean_over_scored(values: Array, weights: Array | float) -> Any:
+def mean_over_scored(values: Array, weights: Array | float) -> Loss:
     """Weighted sum over steps and batch, (T, ..., N) -> (...): the numbers of each network contiguous, then summed."""
     weighted = np.multiply(values, weights, dtype=np.result_type(values.dtype, np.float64))
+    mean: Loss
     if weighted.ndim == 2:
-        return np.add.reduce(weighted.reshape(-1))
-    weighted = np.ascontiguousarray(np.moveaxis(weighted, 0, -2))
-    return weighted.reshape(*weighted.shape[:-2], -1).sum(axis=-1)
+        mean = np.add.reduce(weighted.reshape(-1))
+    else:
+        weighted = np.ascontiguousarray(np.moveaxis(weighted, 0, -2))
+        mean = weighted.reshape(*weighted.shape[:-2], -1).sum(axis=-1)
+    return mean
 
 
 def row_norms(vectors: Array) -> Array:
@@ -189,7 +197,20 @@ class Steps:
             array[:-steps] = array[steps:]
 
 
-class Layer:
+class ShownArrays(Shown):
+    """Shown with its parameters, which are the constructor's first arguments, in their order."""
+
+    params: list[Array]
+
+    def configuration(self) -> dict[str, Any]:
+        """The arguments of the constructor by name, the arrays included."""
+        names = [
+            key for key, item in inspect.signature(type(self)).parameters.items() if item.kind < item.VAR_POSITIONAL
+        ]
+        return dict(zip(names, self.params, strict=False)) | super().configuration()
+
+
+class Layer(ShownArrays):
     """A layer over a window.
 
     Parameters
@@ -204,7 +225,6 @@ class Layer:
         Return the layer's own buffers, which the next call overwrites, instead of copies.
     """
 
-    params: list[Array]
     grads: list[Array]
     #: Buffers with what was computed of the last window, which `drop` moves on.
     kept: ClassVar[tuple[str, ...]] = ()
@@ -222,6 +242,10 @@ class Layer:
         self.batch_first = batch_first
         self.reuse = reuse
         self._steps = Steps()
+
+    def configuration(self) -> dict[str, Any]:
+        """The arguments of the constructor by name."""
+        return super().configuration() | {"batch_first": self.batch_first}
 
     def _given(self, sequence: ArrayLike, features: bool = True) -> Array:
         """A sequence that the caller gave, with time first."""

@@ -4,11 +4,13 @@ from typing import Any
 
 from numpy.random import Generator
 
+from ..components import checked
 from .recurrent import Recurrent
 
 STEP = 1e-20
 
 
+@checked
 def check_cell(
     cell: type[Recurrent],
     *,

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .base import Array, Steps, mean_over_scored, ones
+from ..components import Shown
+from .base import Array, Loss, Steps, mean_over_scored, ones
 
 #: Numbers in a row up to which it is folded; rows from which a product pays; numbers in a matrix up to which OpenBLAS
 #: multiplies it in one thread.
@@ -29,14 +30,14 @@ def _part(mask: ArrayLike | None, shape: tuple[int, ...]) -> Array | None:
     return np.broadcast_to(np.asarray(mask, bool), shape)
 
 
-class SoftmaxCrossEntropy:
+class SoftmaxCrossEntropy(Shown):
     """-ln softmax(y_t)[target_t], in nats, averaged over the scored steps of all sequences."""
 
     def __init__(self) -> None:
         self._steps = Steps()
         self._rows = np.empty(0, np.intp)
 
-    def forward(self, outputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None) -> Any:
+    def forward(self, outputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None) -> Loss:
         """Mean loss.
 
         Parameters
@@ -99,10 +100,10 @@ def _row_sums(values: Array) -> Array:
     return np.asarray(np.matmul(values, ones(values.shape[-1], values.dtype)))
 
 
-class MeanSquaredError:
+class MeanSquaredError(Shown):
     """(y_t - target_t)^2, averaged over the values of a step and the scored steps of all sequences."""
 
-    def forward(self, outputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None) -> Any:
+    def forward(self, outputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None) -> Loss:
         """Mean loss: outputs and targets (T, ..., N, O), mask (T, ..., N); one loss for each network."""
         outputs, targets = np.asarray(outputs), np.asarray(targets)
         self._error = np.subtract(outputs, targets)

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .activations import sigmoid
-from .base import Array, as_parameter, bias_gradient, overwrite, time_blocks, transposed
+from .base import Array, ShownArrays, as_parameter, bias_gradient, overwrite, time_blocks, transposed
 from .gates import TimeGated, all_gates, per_gate
 from .recurrent import State
 from .time_cell import check_parameters
 
 
-class GRU:
+class GRU(ShownArrays):
     """One step, with the gates r (reset), z (update) and the candidate n.
 
     ::
@@ -22,6 +22,8 @@ class GRU:
         z = sigmoid(x Wx_z + h_prev Wh_z + b_z)
         n = tanh(x Wx_n + b_n + r * (h_prev Wh_n + bn))
         h = (1 - z) * n + z * h_prev
+
+    A window of such steps, as a network is made of, is `TimeGRU`.
 
     Cho et al. 2014, section 2.3, with the reset gate after the product, as in cuDNN and PyTorch.
 
@@ -39,6 +41,8 @@ class GRU:
     params, grads : lists of four arrays
         ``[Wx, Wh, b, bn]`` and their gradients, which `backward` overwrites.
     """
+
+    remark = "one step; a window of steps is TimeGRU"
 
     def __init__(self, Wx: ArrayLike, Wh: ArrayLike, b: ArrayLike, bn: ArrayLike) -> None:
         self.params = [as_parameter(array) for array in (Wx, Wh, b, bn)]
@@ -87,6 +91,7 @@ class TimeGRU(TimeGated):
         Those of `Recurrent`: ``stateful``, ``grads``, ``batch_first``, ``reuse``, ``h0``.
     """
 
+    remark = "a window of steps; one step is GRU"
     gate_names: ClassVar[tuple[str, ...]] = ("reset", "update")
     kept: ClassVar[tuple[str, ...]] = ("gates", "reset")
 

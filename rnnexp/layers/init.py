@@ -11,6 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ..checks import InvalidValue, integer, number, show
+from ..components import Component
 
 Matrix = NDArray[np.float64]
 
@@ -23,7 +24,7 @@ class Initializer(Protocol):
         ...
 
 
-class Scaled:
+class Scaled(Component):
     """An initialiser with a common factor, of which `Identity` makes the diagonal, `Orthogonal` all singular values.
 
     Parameters
@@ -36,7 +37,7 @@ class Scaled:
         self.gain = number("gain", gain, above=0)
 
 
-class Normal:
+class Normal(Component):
     """Independent N(0, std^2) entries; std = 1 is the standard normal of the teaching notebook.
 
     Parameters
@@ -53,7 +54,7 @@ class Normal:
         return self.std * rng.standard_normal(shape)
 
 
-class Gaussian:
+class Gaussian(Component):
     """Independent N(0, gain^2 / fan_in) entries: the spectral radius of a large square matrix is near `gain`.
 
     Girko 1985 (the circular law); the g of Sompolinsky, Crisanti & Sommers 1988: with tanh and without input, chaos
@@ -73,7 +74,7 @@ class Gaussian:
         return float(self.gain / np.sqrt(shape[0])) * rng.standard_normal(shape)
 
 
-class Uniform:
+class Uniform(Component):
     """Independent U(-limit, limit) entries, as in Hochreiter & Schmidhuber 1997 (limit 0.1).
 
     Parameters
@@ -132,7 +133,7 @@ class Identity(Scaled):
         return self.gain * np.eye(shape[0])
 
 
-class Sparse:
+class Sparse(Component):
     """A few N(0, 1) entries out of each unit, all scaled to a given spectral radius, for recurrent weights.
 
     With the defaults, the smart_tanh of Pascanu, Mikolov & Bengio 2013: their code zeroes the rows of W_hh but for 15
@@ -165,7 +166,7 @@ class Sparse:
         return matrix
 
 
-class Values:
+class Values(Component):
     """Given numbers: one for all entries, a row for all rows, or the whole matrix.
 
     Parameters
@@ -177,6 +178,10 @@ class Values:
     def __init__(self, values: Any) -> None:
         self.values = _numbers("values", values)
 
+    def configuration(self) -> dict[str, Any]:
+        """The numbers, unless they are many."""
+        return {"values": self.values.tolist() if self.values.size <= 20 else self.values}
+
     def __call__(self, shape: tuple[int, int], *, rng: Generator) -> Matrix:
         """A matrix (fan_in, fan_out)."""
         try:
@@ -186,7 +191,7 @@ class Values:
             raise InvalidValue("values", self.values.tolist(), allowed) from None
 
 
-class Bands:
+class Bands(Component):
     """Constant diagonals, zero elsewhere.
 
     Parameters

@@ -80,6 +80,7 @@ class TimeOneHot(Layer):
 
     def __init__(self, size: int, *, dtype: DTypeLike = np.float64, **options: Any) -> None:
         super().__init__((), **options)
+        self.size, self.dtype = size, np.dtype(dtype)
         self._table = np.eye(size, dtype=dtype)
 
     def forward(self, tokens: ArrayLike, first: int = 0) -> Array:
@@ -125,6 +126,8 @@ def _check_tokens(tokens: Array, size: int) -> None:
     if tokens.dtype == np.int64:  # a negative number is a huge one without its sign: one look does for both ends
         within = not tokens.size or np.maximum.reduce(tokens.view(np.uint64), axis=None) < size
     else:
+        if tokens.dtype.kind not in "iub":
+            raise TypeError(f"tokens must be whole numbers from 0 to {size - 1}, got an array of {tokens.dtype}")
         within = not tokens.size or (tokens.min() >= 0 and tokens.max() < size)
     if not within:
         raise IndexError(f"tokens must be from 0 to {size - 1}, got {tokens.min()} to {tokens.max()}")

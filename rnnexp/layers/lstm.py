@@ -8,13 +8,13 @@ from numpy.typing import ArrayLike
 
 from ..checks import number
 from .activations import sigmoid
-from .base import Array, as_parameter, overwrite, time_blocks, transposed
+from .base import Array, ShownArrays, as_parameter, overwrite, time_blocks, transposed
 from .gates import TimeGated, all_gates, per_gate
 from .recurrent import State
 from .time_cell import check_parameters
 
 
-class LSTM:
+class LSTM(ShownArrays):
     """One step, with the gates o (output), i (input), f (forget) and the candidate g.
 
     ::
@@ -23,6 +23,8 @@ class LSTM:
         g = tanh(x Wx_g + h_prev Wh_g + b_g)
         c = f * c_prev + i * g
         h = o * tanh(c)
+
+    A window of such steps, as a network is made of, is `TimeLSTM`.
 
     Hochreiter & Schmidhuber 1997 with the forget gate of Gers, Schmidhuber & Cummins 2000; no peepholes.
 
@@ -38,6 +40,8 @@ class LSTM:
     params, grads : lists of three arrays
         ``[Wx, Wh, b]`` and their gradients, which `backward` overwrites.
     """
+
+    remark = "one step; a window of steps is TimeLSTM"
 
     def __init__(self, Wx: ArrayLike, Wh: ArrayLike, b: ArrayLike) -> None:
         self.params = [as_parameter(array) for array in (Wx, Wh, b)]
@@ -93,6 +97,7 @@ class TimeLSTM(TimeGated):
     ``norms["c"]`` is ||dL/dc_t|| of the whole gradient, including the part that comes through h_t.
     """
 
+    remark = "a window of steps; one step is LSTM"
     state_names: ClassVar[tuple[str, ...]] = ("h", "c")
     gate_names: ClassVar[tuple[str, ...]] = ("output", "input", "forget")
     kept: ClassVar[tuple[str, ...]] = ("gates", "tanh_c")

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..components import Shown
 from .base import Array
 
 
-class Parameters:
+class Parameters(Shown):
     """One vector of parameters and one of gradients.
 
     Parameters

@@ -8,13 +8,25 @@ from numpy.typing import ArrayLike
 
 from . import textbook
 from .activations import activation as find_activation
-from .base import Array, as_parameter, bias_gradient, overwrite, time_blocks, transposed, weight_gradient, whole_window
+from .base import (
+    Array,
+    ShownArrays,
+    as_parameter,
+    bias_gradient,
+    overwrite,
+    time_blocks,
+    transposed,
+    weight_gradient,
+    whole_window,
+)
 from .recurrent import State
 from .time_cell import TimeCell, check_parameters
 
 
-class RNN(textbook.RNN):
+class RNN(ShownArrays, textbook.RNN):
     """One step: h = phi(x Wx + h_prev Wh + b). The textbook's, with any activation.
+
+    A window of such steps, as a network is made of, is `TimeRNN`.
 
     Parameters
     ----------
@@ -28,6 +40,8 @@ class RNN(textbook.RNN):
     params, grads : lists of three arrays
         ``[Wx, Wh, b]`` and their gradients, which `backward` overwrites.
     """
+
+    remark = "one step; a window of steps is TimeRNN"
 
     def __init__(self, Wx: ArrayLike, Wh: ArrayLike, b: ArrayLike, *, activation: str = "tanh") -> None:
         super().__init__(*(as_parameter(array) for array in (Wx, Wh, b)))
@@ -50,6 +64,8 @@ class RNN(textbook.RNN):
 class TimeRNN(TimeCell):
     """A window of steps: h_t = phi(x_t Wx + h_{t-1} Wh + b), the same weights at every step.
 
+    One such step by itself is `RNN`.
+
     Parameters
     ----------
     Wx, Wh, b : arrays
@@ -63,6 +79,8 @@ class TimeRNN(TimeCell):
     Werbos 1990, "Backpropagation through time"; `textbook.TimeRNN` with the products that do not depend on the
     recurrence taken over all steps at once.
     """
+
+    remark = "a window of steps; one step is RNN"
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from numpy.random import Generator
 from numpy.typing import DTypeLike, NDArray
 
 from rnnexp.checks import integer
+from rnnexp.components import Component, Shown
 
 Array = NDArray[Any]
 
@@ -18,8 +19,8 @@ Array = NDArray[Any]
 NONE = float(np.nextafter(0.0, 1.0))
 
 
-@dataclass(slots=True)
-class Batch:
+@dataclass(slots=True, repr=False)
+class Batch(Shown):
     """A batch of sequences, time first.
 
     Attributes
@@ -95,7 +96,7 @@ class Place:
     arrays: dict[str, Array] = field(default_factory=dict)
 
 
-class Task(ABC):
+class Task(Component, ABC):
     """A source of sequences; it knows nothing about networks.
 
     Attributes
@@ -139,6 +140,17 @@ class Task(ABC):
     digest: str = ""
     input_names: Sequence[str] | None = None
     output_names: Sequence[str] | None = None
+
+    def __str__(self) -> str:
+        """The configuration, what goes in and out, which steps are scored, and the trivial predictor's loss."""
+        baseline = self.baseline
+        accuracy = "" if baseline.accuracy is None else f", accuracy {baseline.accuracy:.3g}"
+        return (
+            f"{self!r}\n"
+            f"  input     {self.input_kind} ({self.input_size})\n"
+            f"  target    {self.target_kind} ({self.output_size}), scored: {self.scored}\n"
+            f"  baseline  loss {baseline.loss:.4g}{accuracy}: {baseline.predictor}"
+        )
 
     @property
     @abstractmethod

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import DTypeLike, NDArray
 
+from rnnexp.components import Component
 from rnnexp.state import Maybe, Shaped, copied, generator_state, matching, unfit
 from rnnexp.tasks.base import Batch, Place, StreamTask, Task
 
 
-class DataIterator:
+class DataIterator(Component):
     """The position of training in its data.
 
     Parameters

@@ -84,13 +84,13 @@ class Digits(EpisodeTask):
         eval_fraction: float = 0.2,
         eval_sequences: int | None = 500,
     ) -> None:
-        permuted = boolean("permuted", permuted)
-        seed = integer("permutation_seed", permutation_seed, at_least=0)
-        fraction = number("eval_fraction", eval_fraction, above=0, below=1)
+        self.path, self.permuted = path, boolean("permuted", permuted)
+        self.permutation_seed = integer("permutation_seed", permutation_seed, at_least=0)
+        self.eval_fraction = number("eval_fraction", eval_fraction, above=0, below=1)
         most = None if eval_sequences is None else integer("eval_sequences", eval_sequences, at_least=1)
         self.scale = 16.0
         if path is None:
-            self.training, self.held_out = split_by_label(scikit_learn_digits(), fraction)
+            self.training, self.held_out = split_by_label(scikit_learn_digits(), self.eval_fraction)
         else:
             self.training, self.held_out, self.scale = read_mnist(path)
         self.digest = digest(
@@ -102,7 +102,7 @@ class Digits(EpisodeTask):
         self.length = self.training.pixels.shape[1]
         self.permutation: Array | None = None
         if permuted:
-            self.permutation = np.random.default_rng(seed).permutation(self.length)
+            self.permutation = np.random.default_rng(self.permutation_seed).permutation(self.length)
             self.training, self.held_out = (
                 Part(part.pixels[:, self.permutation], part.labels) for part in (self.training, self.held_out)
             )

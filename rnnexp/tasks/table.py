@@ -91,8 +91,9 @@ class Table(EpisodeTask):
     ) -> None:
         self.horizon = integer("horizon", horizon, at_least=0)
         self.length = None if length is None else integer("length", length, at_least=1)
-        fraction = number("eval_fraction", eval_fraction, above=0, below=1)
-        normalize = boolean("normalize", normalize)
+        self.eval_fraction = fraction = number("eval_fraction", eval_fraction, above=0, below=1)
+        self.normalize = boolean("normalize", normalize)
+        self.path, self.sequence, self.time = path, sequence, time
         columns = read_columns(path, None if sequence is None else str(sequence))
         path, known = str(path), list(columns.frame.columns)
         roles = {
@@ -117,7 +118,7 @@ class Table(EpisodeTask):
         self.means, self.stds = {}, {}
         for name, column in values.items():
             values[name] = column = column[order]
-            self.means[name], self.stds[name] = scale_of(column[:cut]) if normalize else (0.0, 1.0)
+            self.means[name], self.stds[name] = scale_of(column[:cut]) if self.normalize else (0.0, 1.0)
             column -= self.means[name]
             column /= self.stds[name]
             if len(large := np.flatnonzero(np.abs(column) > np.finfo(np.float32).max)):

@@ -99,15 +99,16 @@ class TemporalOrder(EpisodeTask):
             raise InvalidValue("longest", longest, "null with this variant", hint)
         hint = "sequences have from task.length to task.longest steps"
         usual = self.length + (self.length // 10 if self.variant == "hochreiter" else 0)
-        self.longest = usual if longest is None else integer("longest", longest, at_least=self.length, hint=hint)
+        self.longest = None if longest is None else integer("longest", longest, at_least=self.length, hint=hint)
+        self.most_steps = self.longest or usual
         if isinstance(symbols, bool) or not isinstance(symbols, (int, np.integer)) or symbols not in (2, 3):
             raise InvalidValue("symbols", symbols, "2 or 3", "2 relevant symbols make 4 classes, 3 make 8")
-        self.relevant = int(symbols)  # `symbols` already names the tokens
-        self.output_size = 2**self.relevant
+        self.symbols = int(symbols)
+        self.output_size = 2**self.symbols
         self.input_names = list("ABcdef" if self.variant == "pascanu" else "EBabcdXY")
         self.input_size = len(self.input_names)
         pair = "AB" if self.variant == "pascanu" else "XY"
-        orders = ["".join(order) for order in product(pair, repeat=self.relevant)]
+        orders = ["".join(order) for order in product(pair, repeat=self.symbols)]
         # The first symbol is the lowest digit for one, the highest for the other.
         self.output_names = [order[::-1] for order in orders] if self.variant == "pascanu" else orders
 
@@ -119,7 +120,7 @@ class TemporalOrder(EpisodeTask):
         return Baseline(float(np.log(self.output_size)), share, "a uniform guess", error)
 
     def sample(self, batch_size: int, *, rng: Generator) -> Batch:
-        """Tokens (T, N), numbered as in `symbols`; a sequence shorter than the longest ends in zeros."""
+        """Tokens (T, N), numbered as in `input_names`; a sequence shorter than the longest ends in zeros."""
         # In the variant pascanu the sequences of a training batch all have one length.
         count = batch_size if self.variant == "hochreiter" else 1
         return self._draw(np.broadcast_to(self._lengths(count, rng), batch_size), rng)
@@ -137,20 +138,20 @@ class TemporalOrder(EpisodeTask):
 
     def _lengths(self, count: int, rng: Generator) -> Array:
         """Steps of `count` sequences (N,)."""
-        if self.longest == self.length:  # nothing is drawn
+        if self.most_steps == self.length:  # nothing is drawn
             return np.full(count, self.length)
-        return rng.integers(self.length, self.longest + 1, size=count)
+        return rng.integers(self.length, self.most_steps + 1, size=count)
 
     def _draw(self, lengths: Array, rng: Generator) -> Batch:
         """Sequences of the given lengths (N,), padded with zeros to the longest."""
         count, each, hochreiter = len(lengths), np.arange(len(lengths)), self.variant == "hochreiter"
         inputs = rng.integers(2, 6, size=(int(lengths.max()), count))  # the distractors
         answers = np.zeros(count, np.int64)
-        for index, (low, high) in enumerate(PLACES[self.variant, self.relevant]):
+        for index, (low, high) in enumerate(PLACES[self.variant, self.symbols]):
             which = rng.integers(2, size=count)
             if hochreiter:  # positions count from 1 in the paper
                 places = rng.integers(low * self.length // 100 - 1, high * self.length // 100, size=count)
-                answers += which << (self.relevant - 1 - index)
+                answers += which << (self.symbols - 1 - index)
             else:
                 start = low * lengths // 100
                 places = rng.integers(start, start + lengths // 10)

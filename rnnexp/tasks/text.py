@@ -46,9 +46,9 @@ class Text(StreamTask):
 
     def __init__(self, output_size: int | None = None, *, path: str | None = None, eval_fraction: float = 0.1) -> None:
         cap = None if output_size is None else integer("output_size", output_size, at_least=2)
-        fraction = number("eval_fraction", eval_fraction, above=0, below=1)
+        self.path, self.eval_fraction = path, number("eval_fraction", eval_fraction, above=0, below=1)
         text = python_reference() if path is None else read_lines(path)
-        cut = len(text) - max(2, round(fraction * len(text)))
+        cut = len(text) - max(2, round(self.eval_fraction * len(text)))
         if cut < 2 <= len(text) // 2:
             raise InvalidValue("eval_fraction", eval_fraction, "a number that leaves characters to train on", "try 0.1")
         if cut < 2 or len(set(text)) < 2:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 NAME = "model"
 PACKAGE = Path(__file__).parents[1]
 #: Files of its `layers` that a model does not need.
-NOT_SHIPPED = {"__init__", "checking", "criteria", "torch_weights"}
+NOT_SHIPPED = {"__init__", "building", "checking", "criteria", "fit", "init", "torch_weights"}
 #: What MLflow does unless the environment forbids it: add the current folder's project files, and draw progress bars.
 QUIET = ("MLFLOW_UV_AUTO_DETECT", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR")
 #: Steps of the example.
@@ -165,7 +165,7 @@ def copy_code(folder: Path) -> Path:
     can be loaded in one process, and neither meets an installed rnnexp.
     """
     layers = (path for path in sorted((PACKAGE / "layers").glob("*.py")) if path.stem not in NOT_SHIPPED)
-    sources = [PACKAGE / "checks.py", *layers, PACKAGE / "tracking" / "model_code.py"]
+    sources = [PACKAGE / "checks.py", PACKAGE / "components.py", *layers, PACKAGE / "tracking" / "model_code.py"]
     files = {path.relative_to(PACKAGE).as_posix(): path.read_bytes() for path in sources}
     package = folder / f"rnnexp_model_{hashlib.sha256(repr(files).encode()).hexdigest()[:8]}"
     for name, content in files.items():

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnexp.checks import number
+from rnnexp.components import Component
 from rnnexp.layers.base import row_norms
 
 Array = NDArray[Any]
@@ -19,7 +20,7 @@ class Clipping(Protocol):
         ...
 
 
-class NormClipping:
+class NormClipping(Component):
     """If ||g|| > threshold, g <- g * threshold / ||g||. Pascanu, Mikolov & Bengio 2013, algorithm 1.
 
     Parameters
@@ -42,7 +43,7 @@ class NormClipping:
         return norm, clipped
 
 
-class ValueClipping:
+class ValueClipping(Component):
     """Clip every element to [-threshold, threshold], which may change the direction. Graves 2013, section 2.1.
 
     Parameters
@@ -65,7 +66,7 @@ class ValueClipping:
         return norm, clipped
 
 
-class NoClipping:
+class NoClipping(Component):
     """Leave the gradient as it is."""
 
     def __call__(self, gradient: Array) -> tuple[Array, Array]:

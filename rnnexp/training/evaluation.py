@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnexp.components import Shown
 from rnnexp.layers import CRITERIA, Network
+from rnnexp.layers.fit import check_batch
 from rnnexp.tasks import Batch, Task
 
 #: Steps computed at once, to bound the memory; the state is carried, so the result is the same.
 WINDOW = 100
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Shown):
     """The result of an evaluation.
 
     Attributes
@@ -114,6 +116,7 @@ def evaluate(network: Network, batch: Batch, target_kind: str, task: Task | None
     task : Task, optional
         Provides the rule for wrong outputs.
     """
+    check_batch(network, batch, target_kind)
     network.reset_state()
     score = Score(batch, target_kind, task)
     for start in range(0, len(batch.inputs), WINDOW):

@@ -9,7 +9,9 @@ from numpy.random import Generator
 
 from rnnexp.algorithms import TruncatedBPTT, Truncation
 from rnnexp.checks import InvalidValue, integer
+from rnnexp.components import checked
 from rnnexp.layers import Network
+from rnnexp.layers.fit import check_batch, check_task
 from rnnexp.tasks import Batch, EpisodeTask, Task
 from rnnexp.training.clipping import Clipping, NoClipping
 from rnnexp.training.evaluation import Evaluation, evaluate
@@ -81,6 +83,7 @@ class Run:
             yield report
 
 
+@checked
 def prepare(
     network: Network,
     task: Task,
@@ -98,7 +101,56 @@ def prepare(
     study: Callable[[Network], Any] | None = None,
     study_every: int | None = None,
 ) -> Run:
-    """A training run that has not started; `Run.reports` trains.
+    """A training run that has not started; `Run.reports` trains. The arguments and errors are those of `train`."""
+    check_task(network, task)
+    steps = integer("steps", steps, at_least=1)
+    batch_size = integer("batch_size", batch_size, at_least=1)
+    every = max(5, steps // 20) if eval_every is None else integer("eval_every", eval_every, at_least=1)
+    look = max(100, steps // 10) if study_every is None else integer("study_every", study_every, at_least=1)
+    bptt = bptt or TruncatedBPTT(None)
+    if bptt.length is None and not isinstance(task, EpisodeTask):
+        raise InvalidValue(
+            "bptt_length", None, "a whole number >= 1 for this task", "the task is an endless stream: try 20"
+        )
+    regularizer = regularizer or NoRegularizer()
+    regularizer.check(network)
+    trainer = Trainer(
+        network,
+        task,
+        optimizer=optimizer,
+        steps=steps,
+        rng=rng,
+        bptt=bptt,
+        clipping=clipping or NoClipping(),
+        regularizer=regularizer,
+        schedule=schedule or Constant(),
+        batch_size=batch_size,
+    )
+    if evaluate_on is not None:
+        check_batch(network, evaluate_on, task.target_kind)
+    held_out = None if evaluate_on is None else evaluate_on.cast(network.dtype)
+    return Run(trainer, every, held_out, look, study)
+
+
+@checked
+def train(
+    network: Network,
+    task: Task,
+    *,
+    optimizer: Optimizer,
+    steps: int,
+    rng: Generator,
+    bptt: Truncation | None = None,
+    clipping: Clipping | None = None,
+    regularizer: Regularizer | None = None,
+    schedule: Schedule | None = None,
+    batch_size: int = 20,
+    evaluate_on: Batch | None = None,
+    eval_every: int | None = None,
+    study: Callable[[Network], Any] | None = None,
+    study_every: int | None = None,
+) -> Iterator[Report]:
+    """Train a network and report every update.
 
     Parameters
     ----------
@@ -128,55 +180,30 @@ def prepare(
         Updates between studies, which are also made at step 0 and at the end; a tenth of `steps`,
         and at least 100, when not given.
 
-    Returns
-    -------
-    Run
+    Yields
+    ------
+    Report
 
     Raises
     ------
     InvalidValue
-        If a number is out of range, or a stream is not truncated.
+        If a number is out of range, the network does not fit the task, `rng` is no Generator, or a stream is not
+        truncated.
     """
-    steps = integer("steps", steps, at_least=1)
-    batch_size = integer("batch_size", batch_size, at_least=1)
-    every = max(5, steps // 20) if eval_every is None else integer("eval_every", eval_every, at_least=1)
-    look = max(100, steps // 10) if study_every is None else integer("study_every", study_every, at_least=1)
-    bptt = bptt or TruncatedBPTT(None)
-    if bptt.length is None and not isinstance(task, EpisodeTask):
-        raise InvalidValue(
-            "bptt_length", None, "a whole number >= 1 for this task", "the task is an endless stream: try 20"
-        )
-    regularizer = regularizer or NoRegularizer()
-    regularizer.check(network)
-    trainer = Trainer(
+    run = prepare(
         network,
         task,
         optimizer=optimizer,
         steps=steps,
         rng=rng,
         bptt=bptt,
-        clipping=clipping or NoClipping(),
+        clipping=clipping,
         regularizer=regularizer,
-        schedule=schedule or Constant(),
+        schedule=schedule,
         batch_size=batch_size,
+        evaluate_on=evaluate_on,
+        eval_every=eval_every,
+        study=study,
+        study_every=study_every,
     )
-    held_out = None if evaluate_on is None else evaluate_on.cast(network.dtype)
-    return Run(trainer, every, held_out, look, study)
-
-
-def train(network: Network, task: Task, **settings: Any) -> Iterator[Report]:
-    """Train a network and report every update; the settings and errors are those of `prepare`.
-
-    Parameters
-    ----------
-    network : Network
-        Changed in place.
-    task : Task
-    **settings
-        ``optimizer``, ``steps`` and ``rng`` are required.
-
-    Yields
-    ------
-    Report
-    """
-    return prepare(network, task, **settings).reports()
+    return run.reports()

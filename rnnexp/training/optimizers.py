@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnexp.checks import InvalidValue, boolean, number
+from rnnexp.components import Component
 
 Array = NDArray[Any]
 
@@ -29,7 +30,7 @@ class Optimizer(Protocol):
         ...
 
 
-class SGD:
+class SGD(Component):
     """Gradient descent, optionally with momentum.
 
     v <- momentum * v + g; w <- w - learning_rate * v (Polyak 1964), or with Nesterov momentum
@@ -68,7 +69,7 @@ class SGD:
             vector -= self.learning_rate * velocity
 
 
-class Adagrad:
+class Adagrad(Component):
     """s <- s + g^2; w <- w - learning_rate * g / (sqrt(s) + epsilon). Duchi, Hazan & Singer 2011, the diagonal form.
 
     Parameters
@@ -99,7 +100,7 @@ class Adagrad:
         vector -= work
 
 
-class RMSProp:
+class RMSProp(Component):
     """s <- decay * s + (1 - decay) * g^2; w <- w - learning_rate * g / (sqrt(s) + epsilon). Tieleman & Hinton 2012.
 
     Parameters
@@ -153,7 +154,7 @@ class RMSProp:
             vector -= work
 
 
-class Adam:
+class Adam(Component):
     """Adam with bias correction. Kingma & Ba 2015, algorithm 1.
 
     Parameters

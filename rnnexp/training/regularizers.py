@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnexp.checks import UserError, boolean, number
+from rnnexp.components import Component
 from rnnexp.layers import Network, TimeRNN
 from rnnexp.layers.base import mean_over_scored, weight_gradient
 
@@ -22,23 +23,23 @@ class Regularizer(Protocol):
         """Raise a `UserError` if it does not apply to this network."""
         ...
 
-    def __call__(self, network: Network) -> Any:
+    def __call__(self, network: Network) -> Array | float:
         """Add to ``network.parameters.gradient``, as `backward` left it; the penalty, one for each network (...)."""
         ...
 
 
-class NoRegularizer:
+class NoRegularizer(Component):
     """The loss alone."""
 
     def check(self, network: Network) -> None:
         """Any network will do."""
 
-    def __call__(self, network: Network) -> Any:
+    def __call__(self, network: Network) -> Array | float:
         """Nothing to add."""
         return 0.0
 
 
-class WeightDecay:
+class WeightDecay(Component):
     """strength / 2 * ||W||^2 over all trained weight matrices, biases and initial states left out.
 
     Krogh & Hertz 1992. Its gradient goes through the optimizer; for decoupled decay see `AdamW`.
@@ -55,10 +56,10 @@ class WeightDecay:
     def check(self, network: Network) -> None:
         """Any network will do."""
 
-    def __call__(self, network: Network) -> Any:
+    def __call__(self, network: Network) -> Array | float:
         """Add strength * W to the gradient of each weight matrix."""
         parameters = network.parameters
-        penalty: Any = 0.0
+        penalty: Array | float = 0.0
         for name, weight in parameters.values.items():
             if name.rpartition(".")[2].startswith("W") and name not in network.design.frozen:
                 parameters.grads[name] += each_copy(self.strength, weight) * weight
@@ -67,7 +68,7 @@ class WeightDecay:
         return penalty
 
 
-class Omega:
+class Omega(Component):
     """Preserve the gradient's norm on its way back: Pascanu, Mikolov & Bengio 2013, section 3.3.
 
     With dL/dh_t the gradient of the total loss and v_t = dL/dh_t dh_t/dh_{t-1} the gradient passed back by step t, the
@@ -96,9 +97,9 @@ class Omega:
                     "use regularizer=weight_decay or none with this cell, or cell=rnn",
                 )
 
-    def __call__(self, network: Network) -> Any:
+    def __call__(self, network: Network) -> Array | float:
         """Add strength * dOmega/dWh to the gradient of every layer's recurrent weights; the weighted penalty."""
-        total: Any = 0.0
+        total: Array | float = 0.0
         for layer in network.recurrent.layers:
             assert isinstance(layer, TimeRNN)
             penalty, gradient = omega(*layer.flow(), layer.params[1], squared=self.squared)

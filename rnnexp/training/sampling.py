@@ -6,9 +6,11 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from rnnexp.components import checked
 from rnnexp.layers import Network
 
 
+@checked
 def generate(network: Network, start: int, steps: int, *, rng: Generator) -> NDArray[np.int64]:
     """Tokens sampled from the softmax of a network that predicts the next token, fed back as inputs.
 

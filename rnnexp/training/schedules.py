@@ -4,9 +4,10 @@ import math
 from abc import ABC, abstractmethod
 
 from rnnexp.checks import integer, number
+from rnnexp.components import Component
 
 
-class Schedule(ABC):
+class Schedule(Component, ABC):
     """A factor for every update, after a linear warm-up.
 
     Parameters

@@ -112,7 +112,7 @@ class StackedTrainer:
                     break
             else:
                 raise ValueError(f"the task scored no step in {UNSCORED_WINDOWS} windows")
-            losses = self.criterion.forward(outputs, joined.targets, joined.mask)
+            losses = np.asarray(self.criterion.forward(outputs, joined.targets, joined.mask))
             gradient = self.network.backward(self.criterion.backward())
             penalties = self.regularizer(self.network)
             clips = [group.clipping(gradient[group.part]) for group in self.groups]

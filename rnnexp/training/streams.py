@@ -3,9 +3,10 @@
 import numpy as np
 
 from rnnexp.checks import integer
+from rnnexp.components import Component
 
 
-class Streams:
+class Streams(Component):
     """Independent generators for initialisation, training data, evaluation data and sampling.
 
     The draws of one do not depend on those of another, so that a change of the hidden size leaves the data
@@ -18,5 +19,6 @@ class Streams:
     """
 
     def __init__(self, seed: int) -> None:
-        root = np.random.SeedSequence(integer("seed", seed, at_least=0))
+        self.seed = integer("seed", seed, at_least=0)
+        root = np.random.SeedSequence(self.seed)
         self.init, self.data, self.evaluation, self.sampling = (np.random.default_rng(child) for child in root.spawn(4))

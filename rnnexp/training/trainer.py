@@ -11,6 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from rnnexp.algorithms import Segment, Truncation
+from rnnexp.components import Shown
 from rnnexp.layers import CRITERIA, Network, Parameters
 from rnnexp.layers.base import row_norms
 from rnnexp.state import State, copied, generator_state, matching, unfit
@@ -25,8 +26,8 @@ from rnnexp.training.schedules import Constant, Schedule
 Array = NDArray[Any]
 
 
-@dataclass(slots=True)
-class Report:
+@dataclass(slots=True, repr=False)
+class Report(Shown):
     """What happened at one parameter update; step 0 is before the first.
 
     Attributes

@@ -46,7 +46,7 @@ odd = st.one_of(
     st.sampled_from(["'${nothing}'", "'${seed}'", "recurrent", "[embedding,recurrent.b]", "float64", "\udcff"]),
     st.sampled_from(["os.system", "rnnexp.layers.TimeRNN", "rnnexp.tasks.Echo"]),
 )
-KINDS_OF_VALUES = [*["fitting"] * 9, "number", "number", "odd", "odd", "huge"]
+KINDS_OF_VALUES = [*["fit"] * 9, "number", "number", "odd", "odd", "huge"]
 MISTYPED = ["hiden_size", "task.lgth", "nothing", "cell.b", "optimizer.lr", "task.path.deep"]
 
 
@@ -113,7 +113,7 @@ def drawn(draw):
         key = draw(st.sampled_from(MISTYPED if draw(st.integers(0, 24)) == 7 else list(keys_of(base))))
         kind = draw(st.sampled_from(KINDS_OF_VALUES))
         present = OmegaConf.select(base, key, throw_on_missing=False)
-        value = draw({"fitting": near(present), "number": numbers, "odd": odd, "huge": huge}[kind])
+        value = draw({"fit": near(present), "number": numbers, "odd": odd, "huge": huge}[kind])
         overrides.append(f"{key}={value}")
     return choices, overrides
 

@@ -1,8 +1,22 @@
 import numpy as np
 import pytest
 
-from rnnexp.checks import InvalidValue
-from rnnexp.layers import Initializers, TimeEmbedding, TimeLinear, TimeOneHot, TimeRNN, build_network
+from rnnexp.checks import InvalidValue, UserError
+from rnnexp.layers import (
+    CELLS,
+    GRU,
+    LSTM,
+    RNN,
+    Initializers,
+    Recurrent,
+    TimeEmbedding,
+    TimeLinear,
+    TimeOneHot,
+    TimeRNN,
+    build_network,
+    textbook,
+)
+from rnnexp.tasks import Adding, Recall, Sine
 
 SIZES = {"hidden_size": 4, "output_size": 3}
 
@@ -141,3 +155,110 @@ def test_a_network_for_each_generator_is_the_one_made_alone(dtype, same_bits):
 
 def test_one_generator_in_a_list_still_makes_a_leading_axis():
     assert build(rng=[np.random.default_rng(0)]).parameters.values["recurrent.Wh"].shape == (1, 4, 4)
+
+
+@pytest.mark.parametrize("task", [Recall(5, lag=3), Sine(), Adding()], ids=lambda task: type(task).__name__)
+def test_a_task_gives_the_kind_and_the_sizes(task, same_bits):
+    sizes = {key: getattr(task, key) for key in ("input_kind", "input_size", "output_size")}
+    by_task = build_network(task, hidden_size=4, embedding_dim=3, rng=np.random.default_rng(1))
+    by_hand = build_network(hidden_size=4, embedding_dim=3, rng=np.random.default_rng(1), **sizes)
+    assert by_task.sizes == by_hand.sizes == tuple(sizes.values())
+    assert by_task.parameters.shapes == by_hand.parameters.shapes
+    same_bits(by_task.parameters.vector, by_hand.parameters.vector)
+    build_network(task, hidden_size=4, rng=np.random.default_rng(1), **sizes)  # the same once more is no mistake
+    for outputs in (task.evaluation(rng=np.random.default_rng(0)).inputs,):
+        assert by_task.forward(outputs).shape[-1] == task.output_size
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"), [("input_kind", "tokens", "values"), ("input_size", 3, "1"), ("output_size", 2, "1")]
+)
+def test_a_size_that_is_not_the_tasks_is_refused(key, value, allowed):
+    with pytest.raises(InvalidValue) as error:
+        build_network(Sine(), hidden_size=4, rng=np.random.default_rng(0), **{key: value})
+    assert str(error.value) == f"{key} must be {allowed} for the task Sine, got {value}\nleave it out"
+
+
+@pytest.mark.parametrize(
+    ("task", "hint"),
+    [
+        (Recall, "an object, not its class: Recall()"),
+        (10, "those of rnnexp.tasks"),
+        ("recall", "those of rnnexp.tasks"),
+    ],
+)
+def test_what_is_no_task_is_refused(task, hint):
+    with pytest.raises(InvalidValue, match=r"task must be a task, such as rnnexp.tasks.Recall\(lag=8\), got") as error:
+        build_network(task, hidden_size=4, rng=np.random.default_rng(0))
+    assert error.value.hint == hint
+
+
+def test_without_a_task_the_hint_is_to_give_one():
+    with pytest.raises(InvalidValue, match="output_size must be a whole number >= 1, got null") as error:
+        build_network(hidden_size=4, rng=np.random.default_rng(0))
+    assert error.value.hint == "or give a task: build_network(task, hidden_size=10, rng=rng)"
+
+
+def test_a_cell_is_given_by_its_name_in_the_group_or_by_its_class(pytestconfig):
+    conf = {path.stem: path.read_text() for path in (pytestconfig.rootpath / "conf" / "cell").glob("*.yaml")}
+    assert set(CELLS) == set(conf)
+    for name, cell in CELLS.items():
+        assert f"_target_: rnnexp.layers.{cell.__name__}\n" in conf[name]
+        assert type(build(cell=name).recurrent) is type(build(cell=cell).recurrent) is cell
+
+
+@pytest.mark.parametrize(
+    ("cell", "got", "hint"),
+    [
+        ("lstn", "lstn", "did you mean 'lstm'?"),
+        ("LSTM", "LSTM", "did you mean 'lstm'?"),
+        ("TimeGRU", "TimeGRU", "did you mean 'gru'?"),
+        ("elman", "elman", ""),
+        (RNN, "RNN", "RNN is one step: a window of steps is TimeRNN"),
+        (textbook.RNN, "RNN", "RNN is one step: a window of steps is TimeRNN"),
+        (GRU, "GRU", "GRU is one step: a window of steps is TimeGRU"),
+        (LSTM, "LSTM", "LSTM is one step: a window of steps is TimeLSTM"),
+        (build().recurrent, "TimeRNN", "the class, not an object of it: TimeRNN"),
+        (3, "int", ""),
+        (dict, "dict", ""),
+    ],
+)
+def test_what_is_no_cell_is_refused(cell, got, hint):
+    with pytest.raises(InvalidValue) as error:
+        build(cell=cell)
+    assert str(error.value).startswith("cell must be one of rnn, gru, lstm")
+    assert str(error.value).splitlines()[0].endswith(f", got {got}")
+    assert error.value.hint == hint
+
+
+class Leaky(Recurrent):
+    def __init__(self, Wx, Wh, *, rate=0.5, **options):
+        super().__init__((Wx, Wh), hidden_size=Wh.shape[-1], **options)
+        self.rate = rate
+
+    @staticmethod
+    def parameter_shapes(input_size, hidden_size):
+        return {"Wx": (input_size, hidden_size), "Wh": (hidden_size, hidden_size)}
+
+
+@pytest.mark.parametrize(
+    ("cell", "key", "hint"),
+    [
+        ("rnn", "activaton", "did you mean 'cell_options.activation'?"),
+        ("lstm", "forget", "did you mean 'cell_options.forget_bias'?"),
+        (Leaky, "rat", "did you mean 'cell_options.rate'?"),
+        (Leaky, "batch_first", "valid keys: cell_options.rate"),
+        ("rnn", "h0", "valid keys: cell_options.activation"),
+        ("gru", "Wx", "valid keys: cell_options.activation"),
+    ],
+)
+def test_a_wrong_option_of_a_cell_is_answered_with_the_nearest(cell, key, hint):
+    with pytest.raises(UserError) as error:
+        build(cell=cell, cell_options={key: 1})
+    assert error.value.problem == f"unknown key 'cell_options.{key}', got cell_options.{key}=1"
+    assert error.value.hint == hint
+
+
+def test_a_cell_of_ones_own_takes_its_options():
+    network = build(cell=Leaky, cell_options={"rate": 0.3}, num_layers=2)
+    assert [layer.rate for layer in network.recurrent.layers] == [0.3, 0.3]

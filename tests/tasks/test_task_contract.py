@@ -37,6 +37,16 @@ def test_every_task_is_here():
     assert named - {"Baseline", "Batch", "DataIterator", "Place"} == ours - shared
 
 
+def test_a_task_is_shown_by_its_arguments_and_printed_with_its_sizes(task):
+    again = eval(repr(task), {type(task).__name__: type(task)})
+    assert again.configuration() == task.configuration()
+    first, inputs, target, baseline = str(task).splitlines()
+    assert first == repr(task)
+    assert inputs == f"  input     {task.input_kind} ({task.input_size})"
+    assert target == f"  target    {task.target_kind} ({task.output_size}), scored: {task.scored}"
+    assert baseline.startswith(f"  baseline  loss {task.baseline.loss:.4g}")
+
+
 def test_a_digest_is_of_data_from_files_alone(request, make_task, task):
     name = request.node.callspec.params["task"]
     assert bool(task.digest) == any(kind in name for kind in ("text", "table", "digits"))

@@ -50,10 +50,11 @@ def by_name(network, vector):
     return Parameters(network.parameters.shapes, dtype=vector.dtype, vector=vector).values
 
 
-class Scripted:
+class Scripted(np.random.Generator):
     """In place of a generator: cuts where `cuts` says so, whatever the probability, and always after its end."""
 
     def __init__(self, cuts):
+        super().__init__(np.random.PCG64(0))
         self.cuts = list(cuts)
 
     def random(self):
