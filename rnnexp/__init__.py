@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rnnexp.algorithms import *  # noqa: F403
     from rnnexp.gradients import *  # noqa: F403
     from rnnexp.layers import *  # noqa: F403
+    from rnnexp.loading import *  # noqa: F403
+    from rnnexp.trained import *  # noqa: F403
     from rnnexp.training import *  # noqa: F403
 
 _MODULES = ("checks", "gradients", "layers", "plot", "report", "tasks", "training")
@@ -22,7 +24,10 @@ _NAMES = {
     "gradients": "GradientStudy NormsByLag Study lyapunov lyapunov_exponents mean_field norms_by_lag truncation_bias",
     "layers": "GRU LSTM RNN Initializers Network Recurrent TimeEmbedding TimeGRU TimeLSTM TimeLinear TimeRNN "
     "build_network check_cell load_weights save_weights",
-    "training": "SGD Adagrad Adam AdamW Evaluation NormClipping RMSProp Report Streams ValueClipping evaluate train",
+    "loading": "load",
+    "trained": "Trained",
+    "training": "SGD Adagrad Adam AdamW Continuation Evaluation NormClipping RMSProp Report Streams ValueClipping "
+    "evaluate train",
 }
 _PACKAGE_OF = {name: package for package, names in _NAMES.items() for name in names.split()}
 

@@ -156,6 +156,12 @@ def say(*lines: str, error: bool = False) -> None:
     print("\n".join(map(printable, lines)), file=sys.stderr if error else sys.stdout, flush=True)
 
 
+def find_classes_here() -> None:
+    """Let classes in files of the current folder be imported, as with ``python -m``."""
+    if not {"", here := str(Path.cwd())} & set(sys.path):
+        sys.path.insert(0, here)
+
+
 def outlive_readers() -> None:
     """Make writes to stdout and stderr never fail.
 

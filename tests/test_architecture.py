@@ -11,23 +11,10 @@ ROOT = Path(__file__).parents[1] / "rnnexp"
 
 #: From the cellar up. A unit is a room or a module at the top of the package; it imports only units before it.
 STAIRCASE = [
-    *(
-        "version",
-        "checks",
-        "json_lines",
-        "npz",
-        "process",
-        "machine",
-        "memory",
-        "usual_names",
-        "settings",
-        "redaction",
-        "arguments",
-        "own_code",
-        "state",
-    ),
-    *("layers", "tasks", "gradients", "algorithms", "training", "experiment", "build", "history", "plot"),
-    *("records", "run_info", "pages", "tracking", "comparison", "report", "recipe", "resume", "run"),
+    *("version", "checks", "json_lines", "npz", "process", "machine", "memory", "usual_names", "settings"),
+    *("redaction", "arguments", "own_code", "state"),
+    *("layers", "tasks", "gradients", "algorithms", "training", "experiment", "build", "trained", "history", "plot"),
+    *("records", "run_info", "pages", "tracking", "comparison", "report", "recipe", "resume", "loading", "run"),
     *("sweeps", "command", "__init__", "__main__"),
 ]
 #: These load NumPy and nothing else from outside, but for readers of files, when they read.
