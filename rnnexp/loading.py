@@ -129,7 +129,10 @@ def _state(path: Path) -> State:
         for other in Checkpoints(path.parent).latest():
             if other.name != path.name and _is_whole(other):
                 raise UserError(error.problem, f"this one can be used: {other}") from None
-        raise UserError(error.problem, "there is no other that can be used beside it: train it again") from None
+        hint = "no other checkpoint beside it can be used either: train it again"
+        if path.parent.name != CHECKPOINTS_FOLDER:
+            hint = f"give a run folder, or one of the files in its folder {CHECKPOINTS_FOLDER}"
+        raise UserError(error.problem, hint) from None
 
 
 def _is_whole(path: Path) -> bool:

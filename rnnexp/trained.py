@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Trained"]
 
-#: Steps of a series that a network reads before it continues it, if nothing is said.
+#: Steps of a series that a network reads before it continues it, if not given.
 PROMPT = 100
 
 
@@ -87,6 +87,11 @@ class Trained:
         made = f"{design.cell.__name__}, {size}, {self.network.parameters.vector.size} parameters"
         return f"Trained(task={self.name}, {made}, step {self.step}{loss}, {self.checkpoint})"
 
+    @property
+    def settings(self) -> list[str]:
+        """The names of the task's settings."""
+        return [key for key in parameters_of(type(self.task)) if key != "output_size"]
+
     def elsewhere(self, **settings: Any) -> Task:
         """The task with other settings, such as ``lag=40``.
 
@@ -96,8 +101,7 @@ class Trained:
             If the task has no such setting or it is out of range, or inputs or outputs are others than the network's.
         """
         given = {f"task.{key}": value for key, value in settings.items()}
-        known = [key for key in parameters_of(type(self.task)) if key != "output_size"]
-        check_known("task", settings, known)
+        check_known("task", settings, self.settings)
         task: Task = build_the_task({**self.config, "task": {**self.config["task"], **settings}})
         if (now := _ends(task)) != (built := _ends(self.task)):
             written = " ".join(f"{key}={show(value)}" for key, value in given.items())
@@ -181,7 +185,7 @@ class Trained:
         ------
         UserError
             If the task's outputs are not the next inputs, or the prompt is unusable. Characters of a prompt that the
-            vocabulary lacks are replaced by its unknown symbol, or left out if it has none; a line on stderr says so.
+            vocabulary lacks are named on stderr, and replaced by its unknown symbol, or left out if it has none.
         """
         if rng is not None and not isinstance(rng, Generator):
             allowed = "a numpy.random.Generator"

@@ -15,7 +15,7 @@ STAIRCASE = [
     *("redaction", "arguments", "own_code", "state"),
     *("layers", "tasks", "gradients", "algorithms", "training", "experiment", "build", "trained", "history", "plot"),
     *("records", "run_info", "pages", "tracking", "comparison", "report", "recipe", "resume", "loading", "run"),
-    *("sweeps", "command", "__init__", "__main__"),
+    *("sweeps", "command", "__init__", "__main__", "evaluate", "sample"),
 ]
 #: These load NumPy and nothing else from outside, but for readers of files, when they read.
 NUMPY_ROOMS = STAIRCASE[: STAIRCASE.index("training") + 1]
