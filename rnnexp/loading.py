@@ -151,18 +151,20 @@ def _trained(path: Path, state: State, folder: Path | None) -> Trained:
     process.find_classes_here()
     try:
         task = build_the_task(settings)
-        _check_data(run, task, settings)
         network = build_the_network(settings, task, Streams(settings["seed"]).init)
     except UserError as error:
         hint = f"{error.hint}; {HERE}" if error.hint else HERE
+        if error.problem.startswith("unknown key"):
+            hint = AGAIN
         raise UserError(f"the run of {path} can't be built here: {error.problem}", hint) from None
+    _check_data(run, task, settings)
     try:
         step = matching(0, trainer.get("step"), "step")
         loss = matching(Maybe(0.0), state.get("loss"), "loss")
         _restore(network, trainer.get("parameters"))
         points = _points(state, folder)
     except UserError as error:
-        raise UserError(f"the checkpoint {path} does not fit its own configuration: {error.problem}", AGAIN) from None
+        raise UserError(f"{path}: {error.problem}", AGAIN) from None
     name = str((run.get("choices") or {}).get("task", type(task).__name__))
     return Trained(
         network, task, settings, checkpoint=path, folder=folder, step=step, loss=loss, name=name, points=points

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 from rnnexp.build import build_experiment, build_the_task, parameters_of
 from rnnexp.checks import InvalidValue, UserError, check_known, integer, show
@@ -148,18 +148,19 @@ class Trained:
     ) -> str: ...
     @overload
     def generate(
-        self, prompt: int | None = None, length: int = 200, *, rng: Generator | None = None
-    ) -> Continuation: ...
-    @overload
-    def generate(self, prompt: ArrayLike, length: int = 200) -> Continuation: ...
-
-    def generate(
         self,
-        prompt: Any = None,
+        prompt: int | NDArray[Any] | Sequence[float],
         length: int = 200,
         *,
-        temperature: float | None = None,
         rng: Generator | None = None,
+    ) -> Continuation: ...
+    @overload
+    def generate(
+        self, prompt: None = None, length: int = 200, *, temperature: float | None = None, rng: Generator | None = None
+    ) -> str | Continuation: ...
+
+    def generate(
+        self, prompt: Any = None, length: int = 200, *, temperature: float | None = None, rng: Any = None
     ) -> str | Continuation:
         """Let the network continue a text or a series, reading what it predicted.
 

@@ -11,7 +11,7 @@ from rnnexp.run import Job, run_jobs
 from rnnexp.run_info import make_run_info
 from rnnexp.settings import check_root, conf_dir
 
-SMALL = ("steps=30", "hidden_size=6", "batch_size=5", "tracking.figures=false", "gradients.every=30")
+SMALL = ("steps=30", "hidden_size=6", "batch_size=5", "tracking.figures=false")
 
 
 def train(folder, *overrides):
