@@ -109,11 +109,11 @@ def _no_checkpoint(folder: Path) -> UserError:
     problem = f"there is no checkpoint in {folder}"
     below = [path for depth in (1, 2, 3) for path in sorted(folder.glob("*/" * depth + CHECKPOINTS_FOLDER))]
     runs = [path.parent for path in below if Checkpoints(path).latest()]
-    if (folder / RUN_LOG).is_file():
-        hint = "train it again, without checkpoint=none: it had none, or ended before the first was written"
-    elif runs:
+    if runs:
         what = "it is the folder of a sweep" if load_sweep(folder) else "it is not the folder of a run"
         hint = f"{what}: give one of those in it, such as {runs[-1]}"
+    elif (folder / RUN_LOG).is_file():
+        hint = "train it again, without checkpoint=none: it had none, or ended before the first was written"
     else:
         hint = "the last lines that a run prints name its folder"
     return UserError(problem, hint)

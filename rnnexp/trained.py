@@ -1,6 +1,5 @@
 """A trained network with its task: evaluated on other settings, and continuing what it has learned to predict."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -13,6 +12,7 @@ from rnnexp.build import build_experiment, build_the_task, parameters_of
 from rnnexp.checks import InvalidValue, UserError, check_known, integer, show
 from rnnexp.gradients import GradientStudy, Study
 from rnnexp.layers import Network
+from rnnexp.process import say
 from rnnexp.tasks import Table, Task, Text
 from rnnexp.training import Evaluation, Streams, evaluate
 from rnnexp.training.sampling import Continuation
@@ -246,7 +246,7 @@ def _tokens(task: Text, prompt: Any) -> list[int]:
             raise InvalidValue("prompt", prompt, "made of characters of the vocabulary", f"they are {show(known, 300)}")
         shown = ", ".join(map(repr, strange[:10])) + (", ..." if len(strange) > 10 else "")
         became = "read as its unknown symbol" if task.unknown is not None else "left out"
-        print(f"rnnexp: not in the vocabulary, and {became}: {shown}", file=sys.stderr, flush=True)
+        say(f"rnnexp: not in the vocabulary, and {became}: {shown}", error=True)
     return tokens or [task.start]
 
 

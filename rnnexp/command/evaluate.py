@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from rnnexp.arguments import Parser, command_frame
 from rnnexp.checks import UserError, out_of_memory, show
 from rnnexp.command.of_runs import LOAD_OPTIONS, add_run, grid, load_run
 from rnnexp.history import Point
+from rnnexp.process import say
 from rnnexp.trained import Trained
 
 #: Of the gradient's numbers, those in the table; --json and --record have all.
@@ -57,9 +57,9 @@ def _evaluate(given: Namespace) -> None:
         raise out_of_memory(error) from None
     if given.json:
         about = {"run": str(trained.folder or ""), "checkpoint": str(trained.checkpoint), "step": trained.step}
-        print(json.dumps({**about, "task": trained.name, "rows": list(map(_finite, rows))}, indent=1))
+        say(*json.dumps({**about, "task": trained.name, "rows": list(map(_finite, rows))}, indent=1).split("\n"))
     else:
-        print("\n".join([repr(trained), *_table(rows)]))
+        say(repr(trained), *_table(rows))
     if given.record and trained.folder is not None:
         from rnnexp.tracking.late_points import record_late
 
@@ -69,17 +69,16 @@ def _evaluate(given: Namespace) -> None:
             for name, value in row.items()
             if name not in settings and not name.startswith("task.") and isinstance(value, bool | float)
         ]
-        print(record_late(trained.folder, points, given.uri), file=sys.stderr if given.json else sys.stdout)
+        say(record_late(trained.folder, points, given.uri), error=given.json)
 
 
 def _swept(places: Sequence[dict[str, Any]]) -> str:
-    """The key whose values become MLflow steps: the one with several, or the only one."""
+    """The key whose values become MLflow steps: the one with several values, or else the first."""
     keys = list(places[0])
-    several = [key for key in keys if any(place[key] != places[0][key] for place in places)]
-    found = several or keys
-    example = "for example task.lag=5,10,20 --record"
+    found = [key for key in keys if any(place[key] != places[0][key] for place in places)] or keys[:1]
     if len(found) != 1:
         what = ", ".join(f"task.{key}" for key in found) or "none"
+        example = "for example task.lag=5,10,20 --record"
         raise UserError(f"--record needs one key whose values become MLflow steps, got {what}", example)
     for place in places:
         if isinstance(value := place[found[0]], bool) or not isinstance(value, int):

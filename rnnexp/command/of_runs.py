@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from rnnexp.arguments import OPTIONS
 from rnnexp.checks import InvalidValue, UserError, nearest
 from rnnexp.command.hydra_errors import explain
+from rnnexp.command.quoting import all_readable
 from rnnexp.loading import WHICH, load
 from rnnexp.sweeps.composition import assignments, given_as
 from rnnexp.trained import Trained
@@ -47,11 +48,12 @@ def grid(texts: Sequence[str], trained: Trained) -> list[dict[str, Any]]:
             near = "" if key == "task" else nearest(key, known)
             raise UserError(problem, near or f"they are {', '.join(known)}")
         try:
-            (override,) = parser.parse_overrides([text])
+            (override,) = parser.parse_overrides(all_readable([text], multirun=True))
             if override.is_interval_sweep():
                 hint = f"for example {key}=1,2,5 or {key}=range(1,6)"
                 raise InvalidValue(key, given_as(override), "values that can be enumerated", hint)
-            axes[key.removeprefix("task.")] = [parser.parse_override(one).value() for one in assignments(override)]
+            values = parser.parse_overrides(assignments(override))
+            axes[key.removeprefix("task.")] = [value.value() for value in values]
         except UserError:
             raise
         except Exception as error:

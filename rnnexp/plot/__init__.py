@@ -92,10 +92,10 @@ def continuation(series: Continuation, *, title: str = "") -> "Figure":
             steps[prompt:], series.generated[:, index], color=ORANGE, linewidth=1.8, linestyle="--", label="network"
         )
         one.axvspan(-0.5, prompt - 0.5, color=BLACK, alpha=0.06, linewidth=0)
-        one.set_ylabel(name)
+        one.set_ylabel(label_text(name))
         one.grid(alpha=0.3)
         one.spines[["top", "right"]].set_visible(False)
-    axes[0].set_title(title or f"{len(series.generated)} steps after a prompt of {prompt}", fontsize=11)
+    axes[0].set_title(label_text(title or f"{len(series.generated)} steps after a prompt of {prompt}"), fontsize=11)
     axes[-1].set_xlabel("step (prompt shaded)")
     legend(axes[0], ncols=2)
     return figure
