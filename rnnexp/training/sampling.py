@@ -47,7 +47,8 @@ def generate(
         if temperature == 0.0:
             token = int(logits.argmax())
         else:
-            probabilities = np.exp((logits - logits.max()) / temperature)
+            with np.errstate(over="ignore"):  # near 0, all but the likeliest are minus infinity
+                probabilities = np.exp((logits - logits.max()) / temperature)
             probabilities /= probabilities.sum()
             token = int(rng.choice(len(probabilities), p=probabilities))
         tokens[step] = token

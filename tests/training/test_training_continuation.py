@@ -120,6 +120,11 @@ def test_a_prompt_of_several_tokens_is_read_to_its_end(counting):
     assert made.tolist() == [2, 3, 4, 0, 1, 2]
 
 
+def test_a_temperature_near_zero_is_like_zero(counting):
+    cold, zero = (generate(counting, 0, 9, temperature=t, rng=np.random.default_rng(0)) for t in (1e-310, 0))
+    assert np.array_equal(cold, zero)
+
+
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_the_temperature_divides_the_logits(counting, temperature):
     made = generate(counting, 0, 20_000, temperature=temperature, rng=np.random.default_rng(1))
