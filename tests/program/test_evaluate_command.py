@@ -247,7 +247,7 @@ def test_a_checkpoint_without_its_run_cannot_be_recorded_in(here, run, tmp_path)
 
 def test_a_run_that_has_not_ended_is_not_recorded_in(run, tmp_path):
     log = train(tmp_path / "alone", "task.lag=3") / "run.jsonl"
-    log.write_text("".join(line for line in log.open() if not line.startswith('{"end"')))
+    log.write_text("".join(line for line in log.read_text().splitlines(keepends=True) if not line.startswith('{"end"')))
     done = run(evaluate, str(log.parent), "task.lag=2", "--record")
     assert (done.returncode, done.stdout) == (1, "")
     assert "has not ended" in done.stderr
