@@ -1,6 +1,7 @@
 """From the record of a run back to objects: what `rnnexp.load` does.
 
-Nothing is unpickled. A class of the user's own is imported only if the configuration in the checkpoint names it.
+Nothing is unpickled. A class of the user's own is imported only if the configuration in the checkpoint names it;
+if its source has changed since, a line on stderr says which.
 """
 
 import os
@@ -8,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rnnexp import process
+from rnnexp import own_code, process
 from rnnexp.build import build_the_network, build_the_task
 from rnnexp.checks import InvalidValue, UserError, one_of, out_of_memory, show
 from rnnexp.json_lines import read_lines
 from rnnexp.layers import Network
+from rnnexp.process import say
 from rnnexp.records import load_sweep
 from rnnexp.resume import RUN_ID, recorded_folder
 from rnnexp.settings import Config
@@ -154,10 +156,14 @@ def _trained(path: Path, state: State, folder: Path | None) -> Trained:
         network = build_the_network(settings, task, Streams(settings["seed"]).init)
     except UserError as error:
         hint = f"{error.hint}; {HERE}" if error.hint else HERE
+        if folder is not None and (kept := folder / own_code.FOLDER).is_dir():
+            hint += f"; {kept} keeps the source of its classes"
         if error.problem.startswith("unknown key"):
             hint = AGAIN
         raise UserError(f"the run of {path} can't be built here: {error.problem}", hint) from None
     _check_data(run, task, settings)
+    if changed := own_code.differences(run["code"], own_code.code_of(settings).tag) if "code" in run else []:
+        say(f"rnnexp: the code of the run has changed since it was trained: {', '.join(changed)}", error=True)
     try:
         step = matching(0, trainer.get("step"), "step")
         loss = matching(Maybe(0.0), state.get("loss"), "loss")

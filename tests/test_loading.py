@@ -9,6 +9,7 @@ import pytest
 from trained_runs import train
 
 import rnnexp
+from rnnexp import own_code
 from rnnexp.checks import InvalidValue, UserError
 from rnnexp.npz import TEXT, digest
 from rnnexp.training import checkpoint
@@ -141,8 +142,19 @@ def test_elsewhere_the_answer_says_where_to_start(own, tmp_path_factory, monkeyp
         rnnexp.load(own)
     assert "No module named 'my_loaded_cell'" in refused.value.hint
     assert "start where the run was started" in refused.value.hint
-    monkeypatch.chdir(own.parent)
+    assert f"{own / 'own_code'} keeps the source of its classes" in refused.value.hint
+    monkeypatch.chdir(own / "own_code")
     rnnexp.load(own)
+
+
+def test_code_that_has_changed_since_is_named(own, capsys):
+    rnnexp.load(own)
+    assert capsys.readouterr().err == ""
+    sys.modules.pop("my_loaded_cell")
+    own_code._read.cache_clear()  # as in another process
+    (own.parent / "my_loaded_cell.py").write_text(CELL + "    more = 1\n")
+    rnnexp.load(own)
+    assert "the code of the run has changed since it was trained: my_loaded_cell.py" in capsys.readouterr().err
 
 
 def test_a_module_that_the_configuration_does_not_name_is_not_imported(own, folder):
