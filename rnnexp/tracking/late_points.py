@@ -7,9 +7,10 @@ from rnnexp.checks import UserError
 from rnnexp.history import Point
 from rnnexp.json_lines import read_lines
 from rnnexp.redaction import reason_of
+from rnnexp.tracking.addresses import tracking_uri
 from rnnexp.tracking.keys import mlflow_key
 from rnnexp.tracking.run_log import BATCH, RUN_LOG, RunLog, milliseconds
-from rnnexp.tracking.store import existing_store, tracking_uri
+from rnnexp.tracking.store import existing_store
 from rnnexp.tracking.sync import address, upload_rest
 
 
