@@ -9,9 +9,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from rnnexp.build import build_experiment, build_the_task, parameters_of
-from rnnexp.checks import InvalidValue, UserError, check_known, integer, show
+from rnnexp.checks import InvalidValue, UserError, check_known, integer, out_of_memory, show
 from rnnexp.gradients import GradientStudy, Study
 from rnnexp.layers import Network
+from rnnexp.memory import check_sizes
 from rnnexp.process import say
 from rnnexp.tasks import Table, Task, Text
 from rnnexp.training import Evaluation, Streams, evaluate
@@ -98,11 +99,19 @@ class Trained:
         Raises
         ------
         UserError
-            If the task has no such setting or it is out of range, or inputs or outputs are others than the network's.
+            If the task has no such setting or it is out of range, its sequences do not fit into memory, or inputs or
+            outputs are others than the network's.
         """
         given = {f"task.{key}": value for key, value in settings.items()}
         check_known("task", settings, self.settings)
-        task: Task = build_the_task({**self.config, "task": {**self.config["task"], **settings}})
+        root = {**self.config, "task": {**self.config["task"], **settings}}
+        evaluated = {**root, "batch_size": 1, "gradients": {}}  # without what training takes
+        try:
+            check_sizes(evaluated, self.network.design.cell)
+            task: Task = build_the_task(root)
+            check_sizes(evaluated, self.network.design.cell, task)
+        except MemoryError as error:
+            raise out_of_memory(error) from None
         if (now := _ends(task)) != (built := _ends(self.task)):
             written = " ".join(f"{key}={show(value)}" for key, value in given.items())
             differ = [(name, old, now[name]) for name, old in built.items() if now[name] != old]
@@ -138,7 +147,10 @@ class Trained:
             As for `elsewhere`.
         """
         self.elsewhere(**settings)
-        experiment = build_experiment({**self.config, "task": {**self.config["task"], **settings}})
+        try:
+            experiment = build_experiment({**self.config, "task": {**self.config["task"], **settings}})
+        except MemoryError as error:
+            raise out_of_memory(error) from None
         study: Study = experiment.look(experiment.study or GradientStudy())(self.network.replica())
         return study
 

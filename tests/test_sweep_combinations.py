@@ -165,7 +165,9 @@ def test_jobs_that_differ_in_their_seed_only_are_built_once(monkeypatch):
 
     built = []
     build = rnnexp.build.build_experiment
-    monkeypatch.setattr(rnnexp.build, "build_experiment", lambda settings, *given: built.append(settings) or build(settings))
+    monkeypatch.setattr(
+        rnnexp.build, "build_experiment", lambda settings, *given: built.append(settings) or build(settings)
+    )
     config = sweep_of("hidden_size=4,5", "seed=range(20)")
     check_all(config, known_jobs(config)[1])
     assert [settings["hidden_size"] for settings in built] == [4, 5]
