@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from rnnexp.analysis import *
     from rnnexp.gradients import *
     from rnnexp.layers import *
+    from rnnexp.loading import *
+    from rnnexp.trained import *
     from rnnexp.training import *
 
 _MODULES = ("analysis", "checks", "gradients", "layers", "plot", "report", "tasks", "training")
 #: Packages that the other names are from, the lowest first.
-_ROOMS = ("layers", "gradients", "algorithms", "training", "analysis")
+_ROOMS = ("layers", "gradients", "algorithms", "training", "analysis", "trained", "loading")
 
 # Written out, since a type checker takes only these for public.
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "AdaptiveBPTT",
+    "Continuation",
     "Evaluation",
     "FixedPoint",
     "FixedPoints",
@@ -51,6 +54,7 @@ __all__ = [
     "TimeLSTM",
     "TimeLinear",
     "TimeRNN",
+    "Trained",
     "TruncatedBPTT",
     "ValueClipping",
     "analysis",
@@ -61,6 +65,7 @@ __all__ = [
     "fixed_points",
     "gradients",
     "layers",
+    "load",
     "load_weights",
     "lyapunov",
     "lyapunov_exponents",

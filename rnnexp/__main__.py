@@ -1,14 +1,10 @@
 """The command ``python -m rnnexp``."""
 
-# ruff: noqa: E402  # the first lines have to come before NumPy
-import os
+from rnnexp.process import multiply_on_one_thread
 
-#: One thread for matrix products: with several, OpenBLAS may round a large product differently than a sweep's worker
-#: with fewer threads. Variables that are already set are kept.
-for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
-    os.environ.setdefault(_name, "1")
+multiply_on_one_thread()
 
-from rnnexp.command.entry import main
+from rnnexp.command.entry import main  # noqa: E402
 
 __all__ = ["main"]
 

@@ -2,7 +2,7 @@
 
 import argparse
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -23,11 +23,15 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(UserError(f"cannot parse the command line: {message}", hint).message())
 
 
+#: What messages call a setting, and the option of a command that it is there.
+OPTIONS = {"tracking.uri=": "--uri ", "tracking.uri": "--uri"}
+
+
 @contextmanager
-def command_frame() -> Iterator[None]:
+def command_frame(options: Mapping[str, str] = OPTIONS) -> Iterator[None]:
     """Let output outlive its readers, and turn a `UserError` into SystemExit with its two lines.
 
-    They name the tracking setting by its option.
+    They name a setting by its option.
     """
     process.outlive_readers()
     try:
@@ -36,5 +40,7 @@ def command_frame() -> Iterator[None]:
         process.say("rnnexp: stopped", error=True)
         raise SystemExit(128 + signal.SIGINT) from None
     except UserError as error:
-        message = error.message().replace("tracking.uri=", "--uri ").replace("tracking.uri", "--uri")
+        message = error.message()
+        for name, option in options.items():
+            message = message.replace(name, option)
         raise SystemExit(message) from None

@@ -65,11 +65,11 @@ class Experiment:
             batch_size=self.batch_size,
             evaluate_on=self.held_out,
             eval_every=self.eval_every,
-            study=None if self.study is None else self._look(self.study),
+            study=None if self.study is None else self.look(self.study),
             study_every=None if self.study is None else self.study.every,
         )
 
-    def _look(self, study: GradientStudy) -> Callable[[Network], Study]:
+    def look(self, study: GradientStudy) -> Callable[[Network], Study]:
         """The function that studies the gradient: on fixed sequences, cut as training currently cuts."""
         batch = study.select(self.task, self.held_out)
         kind = self.task.target_kind

@@ -22,6 +22,8 @@ Array = NDArray[Any]
 LARGEST = 2**30
 #: Claimed for packed members: deflate makes bytes at most 1032 times fewer.
 DEFLATE_RATIO = 1032
+#: Members of a checkpoint beside the arrays of its state; an exclamation mark is quoted in their names.
+TEXT, DIGEST = "!plain.json", "!sha256"
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 

@@ -5,6 +5,7 @@ Ctrl-C, SIGTERM and SIGHUP: the first one ends the run, and further ones do not 
 
 import gc
 import io
+import os
 import signal
 import sys
 import threading
@@ -154,6 +155,21 @@ class _Lossy(io.FileIO):
 def say(*lines: str, error: bool = False) -> None:
     """Print lines on stdout, or on stderr for an `error`; a name in them can't change the terminal or begin a line."""
     print("\n".join(map(printable, lines)), file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def multiply_on_one_thread() -> None:
+    """Set one thread for matrix products, if called before NumPy is imported; variables already set are kept.
+
+    With several, OpenBLAS may round a large product differently than a sweep's worker with fewer threads.
+    """
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
+def find_classes_here() -> None:
+    """Let classes in files of the current folder be imported, as with ``python -m``."""
+    if not {"", here := str(Path.cwd())} & set(sys.path):
+        sys.path.insert(0, here)
 
 
 def outlive_readers() -> None:

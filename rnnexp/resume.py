@@ -221,27 +221,32 @@ def folder_of(wanted: str, settings: Mapping[str, Any], started_in: Path) -> Pat
     if settings["tracking"]["backend"] != "mlflow":
         hint = "give the folder, or leave tracking out"
         raise InvalidValue("resume", wanted, "a run folder with tracking=none", hint)
+    hint = "skip_finished=true with the sweep's command runs what is missing of it"
+    return recorded_folder("resume", wanted, settings["tracking"]["uri"], started_in, of_sweep=hint)
+
+
+def recorded_folder(key: str, wanted: str, uri: str | None, started_in: Path, *, of_sweep: str) -> Path:
+    """The folder of a run of MLflow, given by its id as the value of `key`; `of_sweep` is the hint for a sweep's id."""
     from rnnexp.redaction import redact
     from rnnexp.tracking.addresses import tracking_uri
     from rnnexp.tracking.store import existing_store
 
-    uri = tracking_uri(settings["tracking"]["uri"], started_in)
+    uri = tracking_uri(uri, started_in)
     try:
         tags = existing_store(uri).client.get_run(wanted).data.tags
     except UserError:
         raise
     except Exception:
         where = redact(uri)
-        raise InvalidValue("resume", wanted, f"a run in {where}", "give tracking.uri=... if it is in another") from None
+        raise InvalidValue(key, wanted, f"a run in {where}", "give tracking.uri=... if it is in another") from None
     if tags.get("rnnexp.kind") == "sweep":
-        hint = "skip_finished=true with the sweep's command runs what is missing of it"
-        raise InvalidValue("resume", wanted, "a single run, not a whole sweep", hint)
+        raise InvalidValue(key, wanted, "a single run, not a whole sweep", of_sweep)
     if "rnnexp.folder" not in tags:
-        raise InvalidValue("resume", wanted, "a run with a folder", "give the run folder itself")
+        raise InvalidValue(key, wanted, "a run with a folder", "give the run folder itself")
     folder = Path(tags["rnnexp.folder"])
     if not folder.is_dir():
         hint = f"its folder was {folder} on {tags.get('host', 'another machine')}; give the folder if it was moved"
-        raise InvalidValue("resume", wanted, "a run whose folder is still there", hint)
+        raise InvalidValue(key, wanted, "a run whose folder is still there", hint)
     return folder
 
 

@@ -74,8 +74,7 @@ def main() -> None:
     process.outlive_readers()
     traceback_wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on only when asked for the full story
-    if not {"", here := str(Path.cwd())} & set(sys.path):  # for a class in a file here, as with python -m
-        sys.path.insert(0, here)
+    process.find_classes_here()
     typed = sys.argv[1:]
     try:
         sys.argv[1:] = put_together(take_apart(typed))

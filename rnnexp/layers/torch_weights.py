@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..checks import InvalidValue, UserError, one_of
-from ..npz import check_file, read_arrays
+from ..npz import DIGEST, TEXT, check_file, read_arrays
 from .base import Array
 from .gru import TimeGRU
 from .lstm import TimeLSTM
@@ -153,6 +153,9 @@ def load_weights(network: Network, path: str | Path, *, names: Mapping[str, str]
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} can't be read as {kind[1:]} weights: {reason}") from None
+    if {TEXT, DIGEST} <= state.keys():
+        hint = f"rnnexp.load({str(path)!r}).network is its network; save_weights writes that one's weights"
+        raise UserError(f"{path} is the checkpoint of a run, not a state_dict", hint)
     from_state_dict(network, state, names=names)
 
 

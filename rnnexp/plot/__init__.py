@@ -1,4 +1,4 @@
-"""Figures of the results of `rnnexp.train` and `rnnexp.norms_by_lag`, as the command draws them.
+"""Figures of the results of `rnnexp.train`, `rnnexp.norms_by_lag` and `Trained.generate`, as the command draws them.
 
 And of what `rnnexp.analysis` finds. Each function returns a `matplotlib.figure.Figure`. Save it with
 ``figure.savefig("loss.png")``; in a notebook, ``%matplotlib inline`` shows it below the cell. Without MLflow and Hydra.
@@ -13,16 +13,24 @@ from typing import TYPE_CHECKING
 from rnnexp.checks import InvalidValue
 from rnnexp.gradients import NormsByLag, Study
 from rnnexp.history import History
-from rnnexp.plot.axes import axes_with, label_text, legend, loss_figure
+from rnnexp.plot.axes import BLACK, ORANGE, axes_with, label_text, legend, loss_figure
 from rnnexp.plot.gradient_plots import LAG, NORM, gradient_figures, looks, norms_figure, plot_positive
 from rnnexp.plot.state_plots import sensitivity, trajectories
 from rnnexp.tasks import Task
-from rnnexp.training import Report
+from rnnexp.training import Continuation, Report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["figures", "gradient_by_lag", "gradient_over_training", "losses", "sensitivity", "trajectories"]
+__all__ = [
+    "continuation",
+    "figures",
+    "gradient_by_lag",
+    "gradient_over_training",
+    "losses",
+    "sensitivity",
+    "trajectories",
+]
 
 
 def losses(reports: Sequence[Report], task: Task, *, title: str = "Loss") -> "Figure":
@@ -78,6 +86,28 @@ def gradient_over_training(
     if not history.studies:
         raise InvalidValue("reports", [], "of a training with a study", "give train study=... with a GradientStudy")
     return norms_figure(history, title, bptt_length)
+
+
+def continuation(series: Continuation, *, title: str = "") -> "Figure":
+    """A series that a network continues by itself, and the true one; the steps of the prompt are shaded."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.0, 1.2 + 2.2 * len(series.names)), dpi=110, layout="constrained")
+    axes = figure.subplots(len(series.names), 1, sharex=True, squeeze=False)[:, 0]
+    prompt, steps = series.prompt, range(len(series.true))
+    for index, (one, name) in enumerate(zip(axes, series.names, strict=True)):
+        one.plot(steps, series.true[:, index], color=BLACK, linewidth=1.0, label="true")
+        one.plot(
+            steps[prompt:], series.generated[:, index], color=ORANGE, linewidth=1.8, linestyle="--", label="network"
+        )
+        one.axvspan(-0.5, prompt - 0.5, color=BLACK, alpha=0.06, linewidth=0)
+        one.set_ylabel(label_text(name))
+        one.grid(alpha=0.3)
+        one.spines[["top", "right"]].set_visible(False)
+    axes[0].set_title(label_text(title or f"{len(series.generated)} steps after a prompt of {prompt}"), fontsize=11)
+    axes[-1].set_xlabel("step (prompt shaded)")
+    legend(axes[0], ncols=2)
+    return figure
 
 
 def figures(

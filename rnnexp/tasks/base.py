@@ -1,9 +1,10 @@
 """What every task provides: batches of sequences, scored steps, and the loss of a trivial predictor."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,11 @@ class Task(Component, ABC):
         Hash of the data read from a file; empty where everything is drawn.
     input_names, output_names : sequence of str or None
         Names of the tokens or input values, and of the classes or output values, where they have any.
+    fed_back : mapping of int to int
+        Where outputs are values of the series that comes in: the output that predicts an input, by the input; empty
+        elsewhere. A network can then continue the series by itself.
+    horizon : int
+        Steps from an input to the output that predicts it, with `fed_back`.
     baseline : Baseline
     """
 
@@ -140,6 +146,8 @@ class Task(Component, ABC):
     digest: str = ""
     input_names: Sequence[str] | None = None
     output_names: Sequence[str] | None = None
+    fed_back: Mapping[int, int] = MappingProxyType({})
+    horizon: int = 1
 
     def __str__(self) -> str:
         """The configuration, what goes in and out, which steps are scored, and the trivial predictor's loss."""
@@ -205,6 +213,10 @@ class Task(Component, ABC):
         """The evaluation loss in the task's other customary units, by name."""
         return {}
 
+    def series(self, steps: int, *, rng: Generator) -> Array:
+        """With `fed_back`, a series (T, D) that is not trained on, to be continued: T = steps, or fewer if it ends."""
+        raise NotImplementedError(f"{type(self).__name__} has no series")
+
 
 class EpisodeTask(Task):
     """Sequences with a beginning and an end; the hidden state starts from zero in each."""
@@ -252,6 +264,11 @@ class StreamTask(Task):
     def evaluation(self, *, rng: Generator) -> Batch:
         """The first `eval_steps` steps of `eval_streams` streams."""
         return self.read(self.begin(self.eval_streams, rng=rng), self.eval_steps, rng=rng)
+
+    def series(self, steps: int, *, rng: Generator) -> Array:
+        """The inputs of one new stream."""
+        inputs: Array = self.read(self.begin(1, rng=rng), steps, rng=rng).inputs[:, 0]
+        return inputs
 
 
 class BitStream(StreamTask):

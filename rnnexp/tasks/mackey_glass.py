@@ -1,6 +1,7 @@
 """The Mackey-Glass series: a chaotic signal driven by its own delayed value."""
 
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 from numpy.random import Generator
@@ -54,6 +55,7 @@ class MackeyGlass(StreamTask):
     input_size = 1
     target_kind = "values"
     output_size = 1
+    fed_back = MappingProxyType({0: 0})
     scored = "every step from step `tau` on: the value `horizon` steps ahead"
     paper = "Mackey & Glass 1977; Jaeger & Haas 2004"
     success = "root of the squared error below 2 % of the series' standard deviation (this project's own rule)"

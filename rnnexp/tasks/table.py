@@ -69,6 +69,8 @@ class Table(EpisodeTask):
     means, stds : dict of str to float
         By column, so that a value in the file's unit is ``output * stds[name] + means[name]``.
     training, held_out : Pieces
+    whole : bool
+        Whether all rows form one sequence.
     """
 
     input_kind = "values"
@@ -101,6 +103,7 @@ class Table(EpisodeTask):
             for key, value in (("sequence", sequence), ("time", time))
         }
         self.inputs, self.targets = choose(columns, path, inputs, targets, {name for name in roles.values() if name})
+        self.input_names, self.output_names = self.inputs, self.targets
         self.input_size, self.output_size = len(self.inputs), len(self.targets)
         values: dict[str, Array] = {}
         for key, given, names in (("inputs", inputs, self.inputs), ("targets", targets, self.targets)):
@@ -109,7 +112,8 @@ class Table(EpisodeTask):
         codes, labels = sequences_of(columns, roles["sequence"], path)
         order = row_order(columns, codes, labels, roles["time"], path)
         counts = np.bincount(codes)
-        if roles["sequence"] is None and columns.ids is None:
+        self.whole = roles["sequence"] is None and columns.ids is None
+        if self.whole:
             self.training, self.held_out, cut = self._split_rows(len(codes), path, fraction)
         else:
             self.training, self.held_out, cut = self._split_sequences(counts, labels, path, fraction)
@@ -130,6 +134,10 @@ class Table(EpisodeTask):
         self._inputs, self._targets = (
             np.stack([values[name] for name in names], axis=-1) for names in (self.inputs, self.targets)
         )
+        if self.horizon:
+            self.fed_back = {
+                self.inputs.index(name): index for index, name in enumerate(self.targets) if name in self.inputs
+            }
         self.digest = digest(inputs=self._inputs, targets=self._targets, counts=counts)
         self._training_mean = self._targets[:cut].mean(axis=0)
 
@@ -198,6 +206,16 @@ class Table(EpisodeTask):
     def evaluation(self, *, rng: Generator) -> Batch:
         """All held-out sequences, or pieces; nothing is drawn."""
         return self._batch(self.held_out, np.arange(len(self.held_out.starts)))
+
+    def series(self, steps: int, *, rng: Generator) -> Array:
+        """The inputs of a held-out sequence that is drawn, or of the whole held-out part of a single sequence."""
+        starts, lengths = self.held_out
+        if self.whole:
+            first, stop = starts[0], starts[-1] + lengths[-1] + self.horizon
+        else:
+            drawn = rng.integers(len(starts))
+            first, stop = starts[drawn], starts[drawn] + lengths[drawn] + self.horizon
+        return self._inputs[first : min(stop, first + steps)]
 
     def _batch(self, pieces: Pieces, index: Array) -> Batch:
         starts, steps = pieces.starts[index], pieces.steps[index]

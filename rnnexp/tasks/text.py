@@ -103,11 +103,15 @@ class Text(StreamTask):
         """A token to start generated text from: the line break, or else the first token of the text."""
         return self.characters.index("\n") if "\n" in self.characters else int(self.training_tokens[0])
 
+    @property
+    def unknown(self) -> int | None:
+        """The token of the unknown symbol, if the vocabulary has one."""
+        return self.characters.index(UNKNOWN) if UNKNOWN in self.characters else None
+
     def encode(self, text: str) -> Tokens:
         """Tokens of a text; characters outside the vocabulary become the unknown symbol, or are left out."""
         index = {character: token for token, character in enumerate(self.characters)}
-        unknown = index.get(UNKNOWN)
-        tokens = (index.get(character, unknown) for character in text)
+        tokens = (index.get(character, self.unknown) for character in text)
         return np.array([token for token in tokens if token is not None], np.int64)
 
     def decode(self, tokens: Any) -> str:

@@ -5,6 +5,7 @@ from rnnexp.training.evaluation import Evaluation, evaluate
 from rnnexp.training.loop import Run, prepare, train
 from rnnexp.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSProp
 from rnnexp.training.regularizers import NoRegularizer, Omega, WeightDecay
+from rnnexp.training.sampling import Continuation
 from rnnexp.training.schedules import Constant, Cosine, StepDecay
 from rnnexp.training.stacked import StackedTrainer, train_together
 from rnnexp.training.streams import Streams
@@ -16,6 +17,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Constant",
+    "Continuation",
     "Cosine",
     "Evaluation",
     "NoClipping",

@@ -17,7 +17,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from rnnexp.checks import UserError
-from rnnexp.npz import LARGEST, digest, read_arrays
+from rnnexp.npz import DIGEST, LARGEST, TEXT, digest, read_arrays
 from rnnexp.state import State, copied
 
 Array = NDArray[Any]
@@ -25,8 +25,6 @@ Array = NDArray[Any]
 VERSION = 2
 #: Bytes that the plain values of a state may take, written out.
 PLAIN_BYTES = 2**26
-#: Members beside the arrays of the state; an exclamation mark is quoted in their names.
-TEXT, DIGEST = "!plain.json", "!sha256"
 
 
 class OtherVersion(UserError):

@@ -1,7 +1,8 @@
 """The loss on held-out sequences."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from rnnexp.components import Shown
 from rnnexp.layers import CRITERIA, Network
 from rnnexp.layers.fit import check_batch
-from rnnexp.tasks import Batch, Task
+from rnnexp.tasks import Baseline, Batch, Task
 
 #: Steps computed at once, to bound the memory; the state is carried, so the result is the same.
 WINDOW = 100
@@ -30,12 +31,39 @@ class Evaluation(Shown):
         Share of wrong steps, or of sequences with a wrong step, by the task's rule; None without a rule.
     absolute_error : float or None
         Mean of |output - target| over the values of the scored steps; None for classes.
+    task : Task or None
+        What was evaluated, if `evaluate` was told.
     """
 
     loss: float
     accuracy: float | None
     error: float | None = None
     absolute_error: float | None = None
+    task: Task | None = field(default=None, compare=False)
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """The task's trivial predictor; None without a task."""
+        return None if self.task is None else self.task.baseline
+
+    @property
+    def solved(self) -> bool | None:
+        """Whether the task is solved by its published rule; None without a task or a rule."""
+        return None if self.task is None else self.task.solved(SimpleNamespace(evaluation=self))
+
+    def metrics(self) -> dict[str, float]:
+        """All numbers by name, those of the task's further units included."""
+        names = ("loss", "accuracy", "error", "absolute_error")
+        found = {name: float(value) for name in names if (value := getattr(self, name)) is not None}
+        return found | ({} if self.task is None else self.task.further_metrics(self.loss))
+
+    def __repr__(self) -> str:
+        parts = [f"{name}={value:.4g}" for name, value in self.metrics().items()]
+        if (baseline := self.baseline) is not None:
+            parts.append(f"baseline={baseline.loss:.4g} ({baseline.predictor})")
+        if (solved := self.solved) is not None:
+            parts.append("solved" if solved else "not solved")
+        return f"Evaluation({', '.join(parts)})"
 
 
 def scored_part(mask: NDArray[Any]) -> tuple[Any, NDArray[Any] | None]:
@@ -100,6 +128,7 @@ class Score:
             self.right / self.count if self.classes else None,
             None if self.per is None else error,
             None if self.classes else self.off / self.count,
+            self.task,
         )
 
 
@@ -114,7 +143,7 @@ def evaluate(network: Network, batch: Batch, target_kind: str, task: Task | None
         Sequences (T, N, ...).
     target_kind : {"classes", "values"}
     task : Task, optional
-        Provides the rule for wrong outputs.
+        Provides the rule for wrong outputs, the baseline, and the rule for a solved task.
     """
     check_batch(network, batch, target_kind)
     network.reset_state()
