@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rnnexp
-from rnnexp import checks, gradients, layers, plot, report, tasks, training
+from rnnexp import analysis, checks, gradients, layers, plot, report, tasks, training
 from rnnexp.algorithms import Truncation
 from rnnexp.training.optimizers import Optimizer
 
@@ -54,6 +54,29 @@ exponents: list[float] = rnnexp.lyapunov(network, held_out, 2).tolist()
 exponents += rnnexp.lyapunov_exponents(network.recurrent.jacobians(), 2).tolist()
 print(reports[0], last, norms, rate, exponents, sep="\n")
 plot.losses(reports[:3], task, title="the first optimizer")
+
+states: rnnexp.StateTrajectories = rnnexp.state_trajectories(network, held_out)
+components: rnnexp.PrincipalComponents = rnnexp.principal_components(states)
+found: rnnexp.FixedPoints = rnnexp.fixed_points(network, states, x=0, starts=10, rng=np.random.default_rng(0))
+points: list[rnnexp.FixedPoint] = list(found)
+sensitivity: rnnexp.NormsByLag = analysis.sensitivity(network, held_out)
+assert rnnexp.sensitivity is analysis.sensitivity
+print(states, components, found, points, sensitivity, sep="\n")
+
+
+def read_back(folder: str) -> rnnexp.Trained:
+    """A trained network, and what it says about other settings."""
+    trained = rnnexp.load(folder)
+    elsewhere: rnnexp.Evaluation = trained.evaluate(lag=3)
+    further: str | rnnexp.Continuation = trained.generate(None, length=10)
+    print(elsewhere, further, trained.metrics)
+    return trained
+
+
+try:
+    read_back("no run")
+except checks.UserError as error:
+    print(error)
 
 
 class Leaky(rnnexp.Recurrent):
