@@ -1,7 +1,8 @@
 """Delayed echo: the sharpest test of a truncation length."""
 
 from rnnexp.checks import integer
-from rnnexp.tasks.base import Array, BitStream
+from rnnexp.tasks.base import Array
+from rnnexp.tasks.bit_stream import BitStream
 
 
 class Echo(BitStream):

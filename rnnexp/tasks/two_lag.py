@@ -6,7 +6,8 @@ import numpy as np
 from numpy.random import Generator
 
 from rnnexp.checks import InvalidValue, integer, number
-from rnnexp.tasks.base import Baseline, Batch, BitStream, Place
+from rnnexp.tasks.base import Baseline, Batch, Place
+from rnnexp.tasks.bit_stream import BitStream
 
 
 class TwoLag(BitStream):

@@ -1,7 +1,8 @@
 """Delayed XOR: two past bits have to be kept and compared."""
 
 from rnnexp.checks import integer
-from rnnexp.tasks.base import Array, BitStream
+from rnnexp.tasks.base import Array
+from rnnexp.tasks.bit_stream import BitStream
 
 
 class Xor(BitStream):
