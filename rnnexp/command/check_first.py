@@ -98,7 +98,7 @@ class CheckFirst(Callback):
             choices, folder = config.hydra.runtime.choices, started_in / config.hydra.run.dir
             info = make_run_info(settings, choices, typed_overrides(config.hydra), folder, started_in)
         if (tracking := settings["tracking"])["backend"] == "mlflow":
-            check_uri(tracking_uri(tracking["uri"], started_in))
+            check_uri(tracking_uri(tracking["uri"], started_in), None if found else tracking["experiment"])
         try:
             enter_folder(info)
         except FolderTaken:

@@ -61,6 +61,16 @@ def check_file(path: Path, patience: float | None = None) -> None:
         raise UserError(f"the tracking database {path} can't be used: {why}", ELSEWHERE) from None
 
 
+def deleted_experiment(path: Path, name: str) -> str | None:
+    """The id of an experiment of this name that was deleted; None if there is none, or nothing that can be asked."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        found = database.execute(
+            "select experiment_id from experiments where name = ? and lifecycle_stage = 'deleted'", (name,)
+        ).fetchone()
+        return None if found is None else str(found[0])
+    return None
+
+
 def _check_place(path: Path) -> None:
     os.fsencode(path).decode()  # MLflow reads its address as UTF-8
     with suppress(FileNotFoundError):

@@ -60,16 +60,19 @@ class Store:
         return f"{self.base(port)}/#/experiments/{self.experiment_id}/{page}?workflowType=machine_learning"
 
 
-def check_uri(uri: str) -> None:
+def check_uri(uri: str, experiment: str | None = None) -> None:
     """Check whether there can be a store, within seconds; nothing is made.
 
     Raises
     ------
     UserError
-        If it is neither a database nor a server, the server does not answer, or the database file can't be used.
+        If it is neither a database nor a server, the server does not answer, the database file can't be used, or the
+        experiment was deleted in it.
     """
     if is_sqlite(uri) and str(database_file(uri)) not in (".", ":memory:"):
-        check_file(database_file(uri))
+        check_file(path := database_file(uri))
+        if experiment is not None and (number := database.deleted_experiment(path, experiment)) is not None:
+            raise _deleted(uri, experiment, number)
     else:
         check_address(uri)
 
@@ -188,12 +191,16 @@ def _open(uri: str, name: str, artifacts: str | None) -> Store:
     except MlflowException as error:
         raise store_error(error, uri) from None
     if found.lifecycle_stage == "deleted":
-        raise UserError(
-            f"tracking.experiment must be an experiment that was not deleted, got {name}",
-            f"restore it: MLFLOW_TRACKING_URI={redact(uri)} mlflow experiments restore --experiment-id "
-            f"{found.experiment_id}; or give another name: tracking.experiment=...",
-        )
+        raise _deleted(uri, name, found.experiment_id)
     return Store(client, uri, found.experiment_id, name)
+
+
+def _deleted(uri: str, name: str, number: str) -> UserError:
+    return UserError(
+        f"tracking.experiment must be an experiment that was not deleted, got {name}",
+        f"restore it: MLFLOW_TRACKING_URI={redact(uri)} mlflow experiments restore --experiment-id {number}; "
+        "or give another name: tracking.experiment=...",
+    )
 
 
 def store_error(error: Exception, uri: str) -> UserError:

@@ -72,7 +72,9 @@ def test_a_deleted_experiment_gets_both_remedies(folder, command, recorded):
 
     reader = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
     reader.delete_experiment(reader.get_experiment_by_name("rnnexp").experiment_id)
+    before = sorted(folder.rglob("*"))
     refused(command(folder, "steps=5"), "rnnexp", "restore", "tracking.experiment=")
+    assert sorted(folder.rglob("*")) == before
     assert command(folder, "steps=5", "tracking.experiment=another").returncode == 0
     assert len(recorded(folder, "another")) == 1
 
