@@ -20,6 +20,7 @@ NEEDED = {
     "schedule": ("factor",),
     "clipping": ("__call__",),
     "regularizer": ("check", "__call__"),
+    "stopping": ("__call__",),
     "gradients": ("select", "__call__"),
 }
 #: Where the package's own classes of each group are.
@@ -32,6 +33,7 @@ HOMES = {
     "schedule": "rnnexp.training.schedules",
     "clipping": "rnnexp.training.clipping",
     "regularizer": "rnnexp.training.regularizers",
+    "stopping": "rnnexp.training.stopping",
     "gradients": "rnnexp.gradients.study",
 }
 #: Task settings (or endings of their names) that count what is drawn at the start; larger values would never finish.
@@ -93,10 +95,12 @@ def build_experiment(settings: Mapping[str, Any], copies: int = 1) -> Any:
         bptt=bptt,
         **{group: construct(group, root[group]) for group in ("optimizer", "schedule", "clipping")},
         regularizer=regularizer,
+        stopping=construct("stopping", root["stopping"], task=task),
         study=study,
         **{key: root[key] for key in ("batch_size", "steps", "eval_every")},
         data=streams.data,
         sampling=streams.sampling,
+        test=streams.test,
     )
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 #: Settings that may differ from those of the stopped run: they do not affect its numbers.
 MAY_DIFFER = (
-    *("resume", "steps", "tracking", "checkpoint", "run_name", "max_jobs", "fail_fast", "skip_finished", "overwrite"),
+    *("resume", "steps", "stopping", "tracking", "checkpoint", "run_name", "max_jobs", "fail_fast", "skip_finished"),
+    *("overwrite", "quiet"),
 )
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -87,7 +88,11 @@ def _found(folder: Path, settings: dict[str, Any], typed: Iterable[str], started
         elif group in MAY_DIFFER:
             now[group] = settings[group]
     now["resume"] = None
-    check_steps(now["steps"], before["steps"], state, finished_at(folder / CHECKPOINTS_FOLDER))
+    if now["stopping"] != before["stopping"]:
+        state["stopping"] = None  # another rule begins anew
+    finished = finished_at(folder / CHECKPOINTS_FOLDER)
+    check_not_stopped(now["steps"], state, finished)
+    check_steps(now["steps"], before["steps"], state, finished)
     if not (folder / RUN_LOG).is_file():
         problem = f"the run in {folder} has no run log ({RUN_LOG}): an earlier version recorded it, or it was deleted"
         raise UserError(problem, f"begin a new run: {shlex.join(['python', '-m', 'rnnexp', *saved['overrides']])}")
@@ -167,6 +172,14 @@ def check_unchanged_files(before: Mapping[str, Any], info: RunInfo) -> None:
         kept = info.folder / own_code.FOLDER
         hint = f"put it back as it was (the source is in {kept}), or begin a new run without resume"
         raise UserError(f"the code of the run has changed since it began: {', '.join(changed)}", hint)
+
+
+def check_not_stopped(steps: int, state: Mapping[str, Any], finished: int) -> None:
+    """Refuse to resume a run that its own rule has ended, and whose record is complete."""
+    stopping = state.get("stopping")
+    if finished and isinstance(stopping, dict) and (reason := stopping.get("stopped")):
+        more = "" if steps > finished else f" steps={2 * finished}"
+        raise UserError(f"the run has stopped at step {finished}: {reason}", f"to train it on: stopping=none{more}")
 
 
 def check_steps(steps: int, before: int, state: Mapping[str, Any], finished: int = 0) -> None:

@@ -24,7 +24,17 @@ if TYPE_CHECKING:
     from rnnexp.tasks import Task
 
 #: Settings that do not affect a run's numbers.
-NO_MATTER = ("tracking", "run_name", "fail_fast", "skip_finished", "max_jobs", "checkpoint", "resume", "overwrite")
+NO_MATTER = (
+    "tracking",
+    "run_name",
+    "fail_fast",
+    "skip_finished",
+    "max_jobs",
+    "checkpoint",
+    "resume",
+    "overwrite",
+    "quiet",
+)
 
 
 @dataclass(frozen=True)

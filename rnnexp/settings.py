@@ -59,6 +59,7 @@ class Config:
     schedule: dict[str, Any] = field(default_factory=dict)
     clipping: dict[str, Any] = field(default_factory=dict)
     regularizer: dict[str, Any] = field(default_factory=dict)
+    stopping: dict[str, Any] = field(default_factory=dict)
     gradients: dict[str, Any] = field(default_factory=dict)
     checkpoint: dict[str, Any] = field(default_factory=dict)
     tracking: dict[str, Any] = field(default_factory=dict)

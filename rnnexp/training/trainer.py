@@ -53,6 +53,8 @@ class Report:
         What the `study` given to `train` returned, when it was due.
     diverged : bool
         The loss or the gradient is not finite: no update was made and this is the last report.
+    stopped : str
+        Why a `Stopping` ends training with this report; empty otherwise.
     """
 
     step: int
@@ -67,6 +69,7 @@ class Report:
     evaluation: Evaluation | None = None
     study: Any = None
     diverged: bool = False
+    stopped: str = ""
 
 
 #: Windows in a row without a scored step after which a task is taken to score none at all.
