@@ -9,6 +9,7 @@ from typing import Any
 from rnnexp.checks import InvalidValue, check_known
 from rnnexp.memory import check_sizes
 from rnnexp.settings import ROOT_KEYS
+from rnnexp.sizes import nearest_size, parameter_count
 
 #: Methods that a class of each group must have.
 NEEDED = {
@@ -67,6 +68,8 @@ def build_experiment(settings: Mapping[str, Any], copies: int = 1) -> Any:
     cell, _ = component("cell", root["cell"])
     check_sizes(root, cell, copies=copies)
     task = build_the_task(root)
+    if root["parameters"] is not None:
+        root["hidden_size"] = hidden_size_for(root, cell, task)
     check_sizes(root, cell, task, a_few_sequences(task), copies)
     if root["bptt_length"] is not None and root["bptt_length"] > MOST:
         allowed = f"a whole number <= {MOST}, or null"
@@ -102,6 +105,24 @@ def build_experiment(settings: Mapping[str, Any], copies: int = 1) -> Any:
         sampling=streams.sampling,
         test=streams.test,
     )
+
+
+def hidden_size_for(root: Mapping[str, Any], cell: Any, task: Any) -> int:
+    """The hidden size whose network comes nearest to the number of `parameters`."""
+    wanted = root["parameters"]
+    if root["tie"]:
+        hint = "give hidden_size and embedding_dim, which are the same with tie=true"
+        raise InvalidValue("parameters", wanted, "null with tie=true", hint)
+    sizes = {"inputs": task.input_size, "outputs": task.output_size, "embedding": root["embedding_dim"]}
+    more = {"layers": root["num_layers"], "learn_initial_state": root["learn_initial_state"]}
+
+    def count(hidden: int) -> int:
+        return parameter_count(cell, hidden, **sizes, **more)
+
+    if wanted < (least := count(1)):
+        allowed = f"a whole number >= {least}, which this network has with hidden_size=1"
+        raise InvalidValue("parameters", wanted, allowed, f"the nearest that is possible: parameters={least}")
+    return nearest_size(count, wanted)
 
 
 def a_few_sequences(task: Any) -> Any:

@@ -222,8 +222,8 @@ class History:
         if self.stopped:
             points.append(Point("stopped_at_step", self.step, self.step))
         if self.tested is not None:
-            best, last = self.tested
-            tested = {"loss": best.loss, "accuracy": best.accuracy, "last_loss": last.loss}
+            best, final = self.tested
+            tested = {"loss": best.loss, "accuracy": best.accuracy, "last_loss": final.loss}
             points += [Point(f"test/{name}", v, self.step) for name, v in tested.items() if v is not None and finite(v)]
         if self.studies:
             for which, (_, study) in (("first", self.studies[0]), ("last", self.studies[-1])):

@@ -80,7 +80,7 @@ def _found(folder: Path, settings: dict[str, Any], typed: Iterable[str], started
     before: dict[str, Any] = saved["settings"]
     keys = list(by_key(typed))
     check_unchanged(before, settings, keys)
-    now = {**settings, **before, "resume": None, "overwrite": False}
+    now = {**settings, **before, "resume": None, "overwrite": False, "quiet": settings["quiet"]}
     for key in keys:
         group, dot, name = key.partition(".")
         if group in MAY_DIFFER and dot:
@@ -90,9 +90,7 @@ def _found(folder: Path, settings: dict[str, Any], typed: Iterable[str], started
     now["resume"] = None
     if now["stopping"] != before["stopping"]:
         state["stopping"] = None  # another rule begins anew
-    finished = finished_at(folder / CHECKPOINTS_FOLDER)
-    check_not_stopped(now["steps"], state, finished)
-    check_steps(now["steps"], before["steps"], state, finished)
+    check_steps(now["steps"], before["steps"], state, finished_at(folder / CHECKPOINTS_FOLDER))
     if not (folder / RUN_LOG).is_file():
         problem = f"the run in {folder} has no run log ({RUN_LOG}): an earlier version recorded it, or it was deleted"
         raise UserError(problem, f"begin a new run: {shlex.join(['python', '-m', 'rnnexp', *saved['overrides']])}")
@@ -174,20 +172,16 @@ def check_unchanged_files(before: Mapping[str, Any], info: RunInfo) -> None:
         raise UserError(f"the code of the run has changed since it began: {', '.join(changed)}", hint)
 
 
-def check_not_stopped(steps: int, state: Mapping[str, Any], finished: int) -> None:
-    """Refuse to resume a run that its own rule has ended, and whose record is complete."""
-    stopping = state.get("stopping")
-    if finished and isinstance(stopping, dict) and (reason := stopping.get("stopped")):
-        more = "" if steps > finished else f" steps={2 * finished}"
-        raise UserError(f"the run has stopped at step {finished}: {reason}", f"to train it on: stopping=none{more}")
-
-
 def check_steps(steps: int, before: int, state: Mapping[str, Any], finished: int = 0) -> None:
-    """Refuse to resume a run that has reached its end, and whose record is complete."""
+    """Refuse to resume a run that has reached its end, or was stopped, and whose record is complete."""
     try:
         done = int(state["trainer"]["step"])
+        reason = state["stopping"]["stopped"] if finished and state.get("stopping") else ""
     except (KeyError, TypeError, ValueError):
         raise UserError("the checkpoint does not fit: it has no step", "give another run folder") from None
+    if reason:
+        more = "" if steps > finished else f" steps={2 * finished}"
+        raise UserError(f"the run has stopped at step {finished}: {reason}", f"to train it on: stopping=none{more}")
     if steps < done or steps <= finished:
         done = max(done, finished)
         hint = f"it was to make {before}; to continue it, give more: steps={2 * done}"

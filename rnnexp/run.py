@@ -82,6 +82,7 @@ class Job:
                 return
             info, taken = self.account.joined(self.info()), None
             self.folder, asked = info.folder, info.resumed is not None
+            process.hush(info.settings["quiet"])
             try:
                 info = enter_folder(info)
             except FolderTaken as error:
@@ -91,7 +92,8 @@ class Job:
             recorded = nullcontext() if taken or info.replaces or info.resumed else failure_recorded(info)
             with recorded, process.working_in(info.started_in):
                 experiment = self.experiment or build_experiment(info.settings)
-            self.joined = info = info.of(experiment.task)
+            hidden_size = experiment.network.recurrent.layers[0].hidden_size
+            self.joined = info = info.of(experiment.task).sized(hidden_size)
             if told := started_again_as(info, asked):
                 process.say(told)
             loss = info.complete

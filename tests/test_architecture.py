@@ -18,6 +18,7 @@ STAIRCASE = [
         "npz",
         "process",
         "machine",
+        "sizes",
         "memory",
         "usual_names",
         "settings",

@@ -35,7 +35,7 @@ def open_recorder(info: RunInfo, experiment: Experiment, training: Run) -> Recor
         if info.replaces:
             clear_record(info.folder)
         log = RunLog(info.folder, resumed=info.resumed is not None)
-        log.put(begin={"uri": None, "tags": {**process_tags(), **identity(info)}})
+        log.put(begin={"uri": None, "tags": {**process_tags(), **info.own_tags, **identity(info)}})
     process.begin_collection()
     return Recorder(experiment, training, info, log)
 
@@ -57,7 +57,7 @@ def open_mlflow_run(info: RunInfo) -> MLflowRun:
     """The run in MLflow, begun or taken up again; a `UserError` if the store can't be used."""
     store = store_of(info)
     command = " ".join(["python -m rnnexp", *info.overrides])
-    tags = {"rnnexp.kind": "run", **identity(info), "rnnexp.folder": str(info.folder.resolve())}
+    tags = {**info.own_tags, "rnnexp.kind": "run", **identity(info), "rnnexp.folder": str(info.folder.resolve())}
     if info.sweep is not None and info.job is not None:
         tags |= {"rnnexp.sweep": info.sweep.id, "rnnexp.job": str(info.job.number)}
         tags["mlflow.runColor"] = colour(info.job.number)
@@ -156,9 +156,8 @@ def _plain(text: str) -> Any:
 
 def _take_results(job: JobRecord, run: Any, store: Store) -> None:
     history = store.client.get_metric_history(run.info.run_id, "gradient_by_lag/last")
-    job.metrics = {
-        name: value for name, value in run.data.metrics.items() if name.startswith(("final/", "best/", "test/"))
-    }
+    groups = ("final/", "best/", "test/", "network/")
+    job.metrics = {name: value for name, value in run.data.metrics.items() if name.startswith(groups)}
     job.curve = sorted((point.step, point.value) for point in history)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from rnnexp import own_code, process
 from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
-from rnnexp.history import History, is_last_curve
+from rnnexp.history import History, Point, is_last_curve
 from rnnexp.plot.axes import loss_figure, save_figure
 from rnnexp.plot.gradient_plots import gradient_figures
 from rnnexp.records import Diverged, JobRecord
@@ -56,10 +56,13 @@ class Recorder:
         if info.resumed is not None:
             self.history.restore(info.resumed["history"])
             log.add(self.history.points())  # a process that was killed may not have written them
+        self.parameters = Point("network/parameters", experiment.network.parameters.vector.size, 0)
+        log.add([self.parameters])
         self._files = RunFolder(info.folder)
         for name, source in info.code.sources.items():
             self._files.save(f"{own_code.FOLDER}/{name}", partial(write_source, source))
-        self._progress = progress_display(experiment.steps) if info.sweep is None else Quiet()
+        shown = info.sweep is None and not process.is_quiet()
+        self._progress = progress_display(experiment.steps) if shown else Quiet()
         self._model: list[str] = []
 
     def __enter__(self) -> "Recorder":
@@ -177,12 +180,16 @@ class Recorder:
             self.history.test_is_evaluation = unseen.same_as(self.experiment.held_out)
 
     def _findings(self) -> list[str]:
-        return [*summary.losses(self.history), *summary.gradient(self.history)]
+        lines = [*summary.losses(self.history), *summary.gradient(self.history)]
+        if (wanted := self.info.settings["parameters"]) is not None:
+            size = f"{self.parameters.value} with hidden_size={self.info.settings['hidden_size']}"
+            lines.append(f"parameters          {size} (asked for: {wanted})")
+        return lines
 
     def _complete_job(self, job: JobRecord, status: str) -> None:
         """Enter the results in the sweep's record of the job."""
         job.run = None if self.run is None else self.run.id
-        summary = self.history.summary()
+        summary = [*self.history.summary(), self.parameters]
         job.values, job.config = dict(self.info.params()), self.info.config_hash
         job.metrics = {
             mlflow_key(point.name): point.value for point in summary if not point.name.startswith("gradient_by_lag")

@@ -24,12 +24,12 @@ def table_task(tmp_path):
 
 @pytest.fixture
 def text_task(tmp_path):
-    """A Text task on a file that holds the given text."""
+    """A Text task on a file that holds the given text, of which nothing is kept for the test unless asked for."""
 
     def make(text, output_size=None, **settings):
         path = tmp_path / "given.txt"
         path.write_bytes(text.encode())
-        return Text(output_size, path=str(path), **settings)
+        return Text(output_size, path=str(path), **{"test_fraction": 0, **settings})
 
     return make
 
