@@ -267,9 +267,7 @@ def sizes_of(
 
     def counted_with(size: int) -> int:
         flags = {key: bool(root.get(key)) for key in ("learn_initial_state", "tie")}
-        return parameter_count(
-            cell, size, inputs=inputs, outputs=outputs, embedding=embedding, layers=layers, **flags
-        )
+        return parameter_count(cell, size, inputs=inputs, outputs=outputs, embedding=embedding, layers=layers, **flags)
 
     hidden = nearest_size(counted_with, now["parameters"]) if "parameters" in changes else now["hidden_size"]
     features = embedding or inputs

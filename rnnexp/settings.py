@@ -82,7 +82,7 @@ def unknown_key(key: str, value: Any, present: Mapping[str, Any]) -> UserError:
     told = unknown(key, list(present) or ROOT_KEYS, value)
     tail = key.rpartition(".")[2]
     if key.startswith("tracking.tags."):
-        return UserError(told.problem, f"tags are given together: 'tracking.tags={{{key.removeprefix('tracking.tags.')}: {show(value)}}}'")
+        return UserError(told.problem, f"tags are given together: 'tracking.tags={{{tail}: {show(value)}}}'")
     if key.startswith("hydra."):
         inside = key.startswith(("hydra.job.env_set.", "hydra.sweeper.params."))
         hint = (

@@ -61,7 +61,7 @@ class Patience(Stopping):
             self._waited += 1
         if self._waited < self.evaluations:
             return ""
-        times = "evaluation" if self._waited == 1 else f"{self._waited} evaluations"
+        times = f"{self._waited} evaluation{'s' if self._waited > 1 else ''}"
         return f"no improvement in {times} since step {self._best_step}"
 
     def state(self) -> State:
