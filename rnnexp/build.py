@@ -9,7 +9,7 @@ from typing import Any
 from rnnexp.checks import InvalidValue, check_known
 from rnnexp.memory import check_sizes
 from rnnexp.settings import ROOT_KEYS
-from rnnexp.sizes import nearest_size, parameter_count
+from rnnexp.counting import nearest_size, parameter_count
 
 #: Methods that a class of each group must have.
 NEEDED = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnexp.machine import available
-from rnnexp.sizes import nearest_size, parameter_count
+from rnnexp.counting import nearest_size, parameter_count
 
 #: Bytes of a token, a target and a mask of one step, as tasks draw them.
 TOKEN, TARGET, MASK = 8, 8, 1

@@ -89,7 +89,7 @@ def _found(folder: Path, settings: dict[str, Any], typed: Iterable[str], started
             now[group] = settings[group]
     now["resume"] = None
     if now["stopping"] != before["stopping"]:
-        state["stopping"] = None  # another rule begins anew
+        state["stopping"] = None  # another rule begins from its start
     check_steps(now["steps"], before["steps"], state, finished_at(folder / CHECKPOINTS_FOLDER))
     if not (folder / RUN_LOG).is_file():
         problem = f"the run in {folder} has no run log ({RUN_LOG}): an earlier version recorded it, or it was deleted"

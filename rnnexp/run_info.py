@@ -119,7 +119,7 @@ class RunInfo:
 
     @property
     def own_tags(self) -> dict[str, str]:
-        """The person's own tags, as text."""
+        """The user's own tags, as text."""
         return own_tags(self.settings["tracking"])
 
     @property

@@ -20,7 +20,7 @@ LONGEST_EXPERIMENT = 500
 CHECKPOINTS = ("files", "none")
 #: Bytes of a run's name: longer ones are cut by MLflow, and take minutes to lay out in a figure.
 LONGEST_NAME = 250
-#: Of a person's own tags: what MLflow takes as a name, and names that it or this program uses itself.
+#: Of the user's own tags: what MLflow takes as a name, and names that it or this program uses itself.
 LONGEST_TAG_NAME, LONGEST_TAG_VALUE = 250, 5000
 TAG_NAME = re.compile(r"(?![/ .])[\w\-.: /]{1,250}", re.ASCII)
 RESERVED = ("mlflow.", "rnnexp.")

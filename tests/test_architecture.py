@@ -18,7 +18,7 @@ STAIRCASE = [
         "npz",
         "process",
         "machine",
-        "sizes",
+        "counting",
         "memory",
         "usual_names",
         "settings",

@@ -28,7 +28,7 @@ class SweepRun(MLflowRun):
     count : int
         Number of jobs, 0 if only the sweeper will know.
     tags : mapping
-        The person's own.
+        The user's own.
     resumed : bool
         Continue the log in the sweep's folder.
     """

@@ -153,7 +153,7 @@ class Run:
         ----------
         state : mapping
             Of a run of the same configuration; other keys than those of `state` are ignored. Where its ``stopping`` is
-            None, the rule begins anew.
+            None, the rule begins from its start.
 
         Raises
         ------
