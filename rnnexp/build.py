@@ -7,9 +7,9 @@ from functools import cache
 from typing import Any
 
 from rnnexp.checks import InvalidValue, check_known
+from rnnexp.counting import nearest_size, parameter_count
 from rnnexp.memory import check_sizes
 from rnnexp.settings import ROOT_KEYS
-from rnnexp.counting import nearest_size, parameter_count
 
 #: Methods that a class of each group must have.
 NEEDED = {

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rnnexp.machine import available
 from rnnexp.counting import nearest_size, parameter_count
+from rnnexp.machine import available
 
 #: Bytes of a token, a target and a mask of one step, as tasks draw them.
 TOKEN, TARGET, MASK = 8, 8, 1

@@ -254,7 +254,7 @@ def check_tags(tags: Any) -> None:
         if not isinstance(value, str | int | float):
             raise InvalidValue(key, value, "a string", hint)
         if len(str(value)) > LONGEST_TAG_VALUE:
-            raise InvalidValue(key, value, f"a string of at most {LONGEST_TAG_VALUE} characters")
+            raise InvalidValue(key, value, f"a string of at most {LONGEST_TAG_VALUE} characters", "shorten it")
 
 
 def check_model(tracking: Mapping[str, Any], cell: Mapping[str, Any]) -> None:

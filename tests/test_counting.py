@@ -5,14 +5,16 @@ from itertools import product
 import numpy as np
 import pytest
 
-from rnnexp.layers import TimeGRU, TimeLSTM, TimeRNN, build_network
 from rnnexp.counting import nearest_size, parameter_count
+from rnnexp.layers import TimeGRU, TimeLSTM, TimeRNN, build_network
 
 CELLS = [TimeRNN, TimeGRU, TimeLSTM]
 
 
-@pytest.mark.parametrize(("cell", "layers", "learned"), product(CELLS, [1, 3], [False, True]))
-@pytest.mark.parametrize(("kind", "embedding", "tie"), [("tokens", 6, True), ("tokens", None, False), ("values", 4, False)])
+@pytest.mark.parametrize(("cell", "layers", "learned"), list(product(CELLS, [1, 3], [False, True])))
+@pytest.mark.parametrize(
+    ("kind", "embedding", "tie"), [("tokens", 6, True), ("tokens", None, False), ("values", 4, False)]
+)
 def test_the_count_is_that_of_the_network(cell, layers, learned, kind, embedding, tie):
     sizes = {"num_layers": layers, "learn_initial_state": learned, "embedding_dim": embedding, "tie": tie}
     network = build_network(

@@ -7,7 +7,9 @@ from rnnexp.run_info import own_tags
 from rnnexp.settings import check_tags
 
 
-@pytest.mark.parametrize("tags", [None, {}, {"course": "rnn101"}, {"a/b c": "x", "year": 2026, "rate": 0.5, "ok": True}])
+@pytest.mark.parametrize(
+    "tags", [None, {}, {"course": "rnn101"}, {"a/b c": "x", "year": 2026, "rate": 0.5, "ok": True}]
+)
 def test_tags_that_are_data_are_taken(tags):
     check_tags(tags)
 
