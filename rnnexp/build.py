@@ -111,7 +111,8 @@ def hidden_size_for(root: Mapping[str, Any], cell: Any, task: Any) -> int:
     """The hidden size whose network comes nearest to the number of `parameters`."""
     wanted = root["parameters"]
     if root["tie"]:
-        hint = "give hidden_size and embedding_dim, which are the same with tie=true"
+        units = root["hidden_size"]
+        hint = f"both sizes are one with tie=true: parameters=null hidden_size={units} embedding_dim={units}"
         raise InvalidValue("parameters", wanted, "null with tie=true", hint)
     sizes = {"inputs": task.input_size, "outputs": task.output_size, "embedding": root["embedding_dim"]}
     more = {"layers": root["num_layers"], "learn_initial_state": root["learn_initial_state"]}

@@ -238,7 +238,7 @@ def check_root(config: "DictConfig") -> dict[str, Any]:
 
 def check_tags(tags: Any) -> None:
     """Refuse tags that are no strings by name, or that MLflow or this program would take for its own."""
-    hint = "for example tracking.tags={course: rnn101}"
+    hint = "for example 'tracking.tags={course: rnn101}'"
     if tags is None:
         return
     if not isinstance(tags, dict):
@@ -250,7 +250,8 @@ def check_tags(tags: Any) -> None:
             raise InvalidValue("a name in tracking.tags", name, allowed, hint)
         if name.startswith(RESERVED) or name in OWN_TAGS:
             allowed = f"another name than one of {', '.join((*RESERVED, *OWN_TAGS))}, which are set by the program"
-            raise InvalidValue("a name in tracking.tags", name, allowed, f"for example my.{name}")
+            other = f"for example 'tracking.tags={{my.{name}: {show(value)}}}'"
+            raise InvalidValue("a name in tracking.tags", name, allowed, other)
         if not isinstance(value, str | int | float):
             raise InvalidValue(key, value, "a string", hint)
         if len(str(value)) > LONGEST_TAG_VALUE:

@@ -165,15 +165,13 @@ class Table(EpisodeTask):
         self, counts: Array, labels: Array, path: str, fraction: float, unseen: float
     ) -> tuple[Pieces, Pieces, Pieces]:
         """The sequences for training, evaluation and test."""
-        least = 3 if unseen else 2
-        if len(counts) < least:
-            allowed = f"a table of at least {least} sequences, one of them to evaluate"
+        if len(counts) < 2:
+            allowed = "a table of at least 2 sequences, one of them to evaluate"
             hint = f"all rows belong to sequence {str(labels[0])!r}; leave sequence out to split them by position"
-            if unseen:
-                allowed += " and one to test"
-            if len(counts) == 2:
-                hint = "it has 2; test_fraction=0 keeps none to test"
             raise refused(path, allowed, hint)
+        if len(counts) == 2 and unseen:
+            hint = "one is to train on, the other to evaluate"
+            raise InvalidValue("test_fraction", unseen, "0 for a table of 2 sequences", hint)
         short = np.flatnonzero(counts <= self.horizon)
         if len(short):
             first, rows = str(labels[short[0]]), int(counts[short[0]])

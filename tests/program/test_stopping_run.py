@@ -97,7 +97,7 @@ def test_parameters_pick_the_size_and_it_is_recorded(command, folder):
         (("stopping=early",), "stopping must be one of none, patience, solved, got early", "'patience'"),
         (("stopping=patience", "stopping.evaluations=0"), "stopping.evaluations must be a whole number >= 1", ""),
         (("tracking.tags.course=x",), "unknown key 'tracking.tags.course'", "'tracking.tags={course: x}'"),
-        (("tracking.tags={mlflow.user: x}",), "a name in tracking.tags must be another name", "my.mlflow.user"),
+        (("tracking.tags={mlflow.user: x}",), "a name in tracking.tags must be another name", "{my.mlflow.user: x}"),
     ],
 )
 def test_what_can_not_be_is_refused_in_two_lines(command, folder, arguments, problem, hint):

@@ -354,7 +354,6 @@ def test_what_three_parts_need_at_least(refused):
     error = refused(["a", "1", "2", "3", "4", "5"], test_fraction=0.2)
     assert error.problem.startswith("path must be a table of at least 6 rows (horizon + 1 to train on, as many to")
     error = refused(["who,a", "x,1", "x,2", "y,1", "y,2"], sequence="who", test_fraction=0.2)
-    assert error.problem.startswith("path must be a table of at least 3 sequences, one of them to evaluate and one to")
-    assert error.hint == "it has 2; test_fraction=0 keeps none to test"
+    assert error.problem == "test_fraction must be 0 for a table of 2 sequences, got 0.2"
     error = refused(["a", *map(str, range(20))], test_fraction=0.95)
     assert error.key == "test_fraction" and error.hint == "try 0.2"
