@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from rnnexp.checks import InvalidValue, check_known
+from rnnexp.counting import nearest_size, parameter_count
 from rnnexp.memory import check_sizes
 from rnnexp.settings import ROOT_KEYS
 
@@ -20,6 +21,7 @@ NEEDED = {
     "schedule": ("factor",),
     "clipping": ("__call__",),
     "regularizer": ("check", "__call__"),
+    "stopping": ("__call__",),
     "gradients": ("select", "__call__"),
 }
 #: Where the package's own classes of each group are.
@@ -32,6 +34,7 @@ HOMES = {
     "schedule": "rnnexp.training.schedules",
     "clipping": "rnnexp.training.clipping",
     "regularizer": "rnnexp.training.regularizers",
+    "stopping": "rnnexp.training.stopping",
     "gradients": "rnnexp.gradients.study",
 }
 #: Task settings (or endings of their names) that count what is drawn at the start; larger values would never finish.
@@ -65,6 +68,8 @@ def build_experiment(settings: Mapping[str, Any], copies: int = 1) -> Any:
     cell, _ = component("cell", root["cell"])
     check_sizes(root, cell, copies=copies)
     task = build_the_task(root)
+    if root["parameters"] is not None:
+        root["hidden_size"] = hidden_size_for(root, cell, task)
     check_sizes(root, cell, task, a_few_sequences(task), copies)
     if root["bptt_length"] is not None and root["bptt_length"] > MOST:
         allowed = f"a whole number <= {MOST}, or null"
@@ -93,11 +98,32 @@ def build_experiment(settings: Mapping[str, Any], copies: int = 1) -> Any:
         bptt=bptt,
         **{group: construct(group, root[group]) for group in ("optimizer", "schedule", "clipping")},
         regularizer=regularizer,
+        stopping=construct("stopping", root["stopping"], task=task),
         study=study,
         **{key: root[key] for key in ("batch_size", "steps", "eval_every")},
         data=streams.data,
         sampling=streams.sampling,
+        test=streams.test,
     )
+
+
+def hidden_size_for(root: Mapping[str, Any], cell: Any, task: Any) -> int:
+    """The hidden size whose network comes nearest to the number of `parameters`."""
+    wanted = root["parameters"]
+    if root["tie"]:
+        units = root["hidden_size"]
+        hint = f"both sizes are one with tie=true: parameters=null hidden_size={units} embedding_dim={units}"
+        raise InvalidValue("parameters", wanted, "null with tie=true", hint)
+    sizes = {"inputs": task.input_size, "outputs": task.output_size, "embedding": root["embedding_dim"]}
+    more = {"layers": root["num_layers"], "learn_initial_state": root["learn_initial_state"]}
+
+    def count(hidden: int) -> int:
+        return parameter_count(cell, hidden, **sizes, **more)
+
+    if wanted < (least := count(1)):
+        allowed = f"a whole number >= {least}, which this network has with hidden_size=1"
+        raise InvalidValue("parameters", wanted, allowed, f"the nearest that is possible: parameters={least}")
+    return nearest_size(count, wanted)
 
 
 def a_few_sequences(task: Any) -> Any:

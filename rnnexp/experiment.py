@@ -15,6 +15,7 @@ from rnnexp.training.clipping import Clipping
 from rnnexp.training.optimizers import Optimizer
 from rnnexp.training.regularizers import Regularizer
 from rnnexp.training.schedules import Schedule
+from rnnexp.training.stopping import Stopping
 
 
 @dataclass
@@ -27,8 +28,8 @@ class Experiment:
         The evaluation set.
     study : GradientStudy or None
         Gradient statistics taken at every evaluation.
-    data, sampling : numpy Generators
-        Draw the training data, and generated text.
+    data, sampling, test : numpy Generators
+        Draw the training data, generated text, and the test set.
     """
 
     network: Network
@@ -39,12 +40,14 @@ class Experiment:
     schedule: Schedule
     clipping: Clipping
     regularizer: Regularizer
+    stopping: Stopping
     study: GradientStudy | None
     batch_size: int
     steps: int
     eval_every: int | None
     data: Generator
     sampling: Generator
+    test: Generator
 
     def reports(self) -> Iterator[Report]:
         """Train from the current weights; one report per update."""
@@ -67,6 +70,7 @@ class Experiment:
             eval_every=self.eval_every,
             study=None if self.study is None else self.look(self.study),
             study_every=None if self.study is None else self.study.every,
+            stopping=self.stopping,
         )
 
     def look(self, study: GradientStudy) -> Callable[[Network], Study]:

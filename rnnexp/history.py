@@ -10,7 +10,7 @@ import numpy as np
 from rnnexp.gradients import NormsByLag, Study
 from rnnexp.state import Many, Maybe, Named, Shaped, copied, matching
 from rnnexp.tasks import Task
-from rnnexp.training import Report
+from rnnexp.training import Evaluation, Report
 
 #: Points of the curves of training, and of what clipping did; reports in between are averaged. Every point costs.
 POINTS, CLIPPING_POINTS = 50, 20
@@ -78,6 +78,12 @@ class History:
         Share of the evaluation sequences that also occur in the training data; 0 until the recorder has counted.
     solved_at : int or None
         The step of the first evaluation that met the task's published rule.
+    stopped : str
+        Why training ended before its last planned update; empty if it did not.
+    tested : tuple of Evaluation, or None
+        Of the best weights and of the final ones, on data that selection never saw.
+    test_is_evaluation : bool
+        The task has no other sequences than those of its evaluation.
     """
 
     def __init__(self, task: Task, steps: int) -> None:
@@ -92,12 +98,15 @@ class History:
         self.diverged: Report | None = None
         self.repeated = 0.0
         self.solved_at: int | None = None
+        self.stopped = ""
+        self.tested: tuple[Evaluation, Evaluation] | None = None
+        self.test_is_evaluation = False
         self.step = 0
         self.last_finite: tuple[int, float, float] | None = None
 
     def add(self, report: Report) -> list[Point]:
         """Take in a report; the metric values that it completes."""
-        self.step = report.step
+        self.step, self.stopped = report.step, report.stopped
         values: dict[str, float] = {}
         if report.train_loss is not None and report.grad_norm is not None:
             if math.isfinite(report.train_loss) and math.isfinite(report.grad_norm):
@@ -106,7 +115,7 @@ class History:
             self._means["training"].add({**training, "bptt_length": report.window})
             after = report.grad_norm if report.clipped_norm is None else report.clipped_norm
             self._means["clipping"].add({"clipped_grad_norm": after, "clipped_fraction": report.clipped})
-            last = report.step == self.steps or report.diverged
+            last = report.step == self.steps or report.diverged or bool(report.stopped)
             for means in self._means.values():
                 if last or report.step % means.interval == 0:
                     values |= {f"train/{name}": mean for name, mean in means.take().items()}
@@ -154,6 +163,7 @@ class History:
             "step": self.step,
             "not_finite": self.not_finite,
             "solved_at": self.solved_at,
+            "stopped": self.stopped,
             "curves": [{"name": name, "points": np.array(curve, float)} for name, curve in self.curves.items()],
             "studies": [{"step": step, "study": copied(asdict(study))} for step, study in self.studies],
             "sums": {name: {"count": means.count, "sums": dict(means.sums)} for name, means in self._means.items()},
@@ -165,6 +175,7 @@ class History:
             "step": 0,
             "not_finite": 0,
             "solved_at": Maybe(0),
+            "stopped": "",
             "curves": Many({"name": "", "points": Shaped((None, 2), np.float64)}),
             "studies": Many({"step": 0, "study": Study}),
             "sums": {name: {"count": 0, "sums": Named(0.0)} for name in self._means},
@@ -175,6 +186,7 @@ class History:
             curve["name"]: [(int(step), value) for step, value in curve["points"].tolist()] for curve in fit["curves"]
         }
         self.step, self.not_finite, self.solved_at = fit["step"], fit["not_finite"], fit["solved_at"]
+        self.stopped = fit["stopped"]
         for name, means in self._means.items():
             means.count, means.sums = fit["sums"][name]["count"], fit["sums"][name]["sums"]
 
@@ -193,7 +205,7 @@ class History:
         return min((value for _, value in self.curves.get(name, [])), default=math.nan)
 
     def summary(self) -> list[Point]:
-        """The last value of every metric, the best evaluation loss, and the first and last curves by lag.
+        """The last value of every metric, the best evaluation loss, the test's, and the first and last curves by lag.
 
         A run that diverged has no final values: those before it did are not what it came to.
         """
@@ -207,6 +219,12 @@ class History:
         ]
         if "eval/loss" in self.curves:
             points.append(Point("best/eval/loss", self.best("eval/loss"), self.step))
+        if self.stopped:
+            points.append(Point("stopped_at_step", self.step, self.step))
+        if self.tested is not None:
+            best, final = self.tested
+            tested = {"loss": best.loss, "accuracy": best.accuracy, "last_loss": final.loss}
+            points += [Point(f"test/{name}", v, self.step) for name, v in tested.items() if v is not None and finite(v)]
         if self.studies:
             for which, (_, study) in (("first", self.studies[0]), ("last", self.studies[-1])):
                 for suffix, norms in norms_by_name(study).items():

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rnnexp.counting import nearest_size, parameter_count
 from rnnexp.machine import available
 
 #: Bytes of a token, a target and a mask of one step, as tasks draw them.
@@ -94,11 +95,11 @@ def count(sizes: Sizes) -> dict[str, float]:
         back += s.inputs * s.itemsize  # the gradient of a small table is a product with ones and zeros
     eval_window = min(s.steps, EVALUATED)
     return {
-        "weights": weights * (2 + SLOTS.get(s.optimizer, 4)),
+        "weights": weights * (3 + SLOTS.get(s.optimizer, 4)),  # vector, gradient, and the best vector so far
         "initialisation": 8 * s.largest * DRAWN.get(s.initializer, 3),
         "training data": s.batch * s.episode * (step + cast),
         "window": s.batch * (s.window * (ahead + back) + s.scored * s.outputs * s.itemsize * (OUTPUTS + SLOPES)),
-        "evaluation data": s.sequences * s.steps * step,
+        "evaluation data": 2 * s.sequences * s.steps * step,  # and as much for the test
         "evaluation": s.sequences * (eval_window * (ahead + cast) + s.eval_scored * s.outputs * s.itemsize * OUTPUTS),
         "statistics": s.studied * s.study_steps * (ahead + back) + s.matrices * s.itemsize,
     }
@@ -159,6 +160,7 @@ USUAL = {
     "batch_size": 50,
     "bptt_length": 50,
     "num_layers": 3,
+    "parameters": 10_000,
 }
 USUAL |= {"task.eval_sequences": 500, "task.eval_streams": 50, "task.eval_steps": 1000}
 
@@ -182,7 +184,7 @@ LENGTHS = ("lag", "length", "horizon", "longest", "shortest")
 #: Larger sizes are counted as this one: none of them fits anywhere.
 LARGEST = 10**15
 #: Root keys that can be made smaller.
-KEYS = ("hidden_size", "embedding_dim", "num_layers", "output_size", "batch_size", "bptt_length")
+KEYS = ("hidden_size", "parameters", "embedding_dim", "num_layers", "output_size", "batch_size", "bptt_length")
 
 
 def check_sizes(root: Mapping[str, Any], cell: Any, task: Any = None, drawn: Any = None, copies: int = 1) -> None:
@@ -199,7 +201,9 @@ def check_sizes(root: Mapping[str, Any], cell: Any, task: Any = None, drawn: Any
     copies : int
         Networks at a time on this machine.
     """
-    values = {key: root[key] for key in KEYS if isinstance(root[key], int)}
+    values = {key: root[key] for key in KEYS if isinstance(root.get(key), int)}
+    if "parameters" in values:
+        del values["hidden_size"]  # which follows from it
     values |= {f"task.{key}": value for key, value in root["task"].items() if type(value) is int and counted(key)}
 
     def sizes_with(changes: Mapping[str, int]) -> Sizes:
@@ -259,14 +263,16 @@ def sizes_of(
         if task is not None and "task.eval_sequences" not in changes:  # a file may have fewer
             sequences = getattr(task, "eval_sequences", sequences)
         eval_scored = min(scored, EVALUATED)
-    hidden, layers, embedding = now["hidden_size"], now["num_layers"], now["embedding_dim"] or 0
+    layers, embedding = now["num_layers"], now["embedding_dim"] or 0
+
+    def counted_with(size: int) -> int:
+        flags = {key: bool(root.get(key)) for key in ("learn_initial_state", "tie")}
+        return parameter_count(cell, size, inputs=inputs, outputs=outputs, embedding=embedding, layers=layers, **flags)
+
+    hidden = nearest_size(counted_with, now["parameters"]) if "parameters" in changes else now["hidden_size"]
     features = embedding or inputs
-    first, above = (cell.parameter_shapes(size, hidden).values() for size in (features, hidden))
     matrices = [inputs * embedding, features * hidden, hidden * hidden, hidden * outputs]
     table = 0 if embedding or not tokens else inputs * inputs  # one-hot vectors are rows of this
-    parameters = (
-        sum(map(math.prod, first)) + (layers - 1) * sum(map(math.prod, above)) + matrices[0] + matrices[3] + outputs
-    )
     study = root["gradients"] if root["gradients"].get("_target_") else {}
     studied = min(sequences, whole(study.get("sequences")) or 20) if study else 0
     study_steps = min(steps, whole(study.get("max_length")) or 200) if stream else steps
@@ -289,7 +295,7 @@ def sizes_of(
         + (3 * hidden * hidden if study else 0)
         + table,
         itemsize=8 if now["dtype"] == "float64" else 4,
-        parameters=parameters,
+        parameters=counted_with(hidden),
         largest=max(matrices),
         cell=cell.__name__,
         optimizer=str(root["optimizer"].get("_target_")).rpartition(".")[2],

@@ -29,6 +29,7 @@ _waiting: int | None = None
 _waiting_since = 0.0
 _raised: int | None = None
 _before: Callable[[str], object] | None = None
+_quiet = False
 
 
 def handle_signals() -> None:
@@ -152,8 +153,21 @@ class _Lossy(io.FileIO):
             return memoryview(data).nbytes
 
 
+def hush(quiet: bool) -> None:
+    """Let `say` print errors and warnings only, or all again."""
+    global _quiet
+    _quiet = quiet
+
+
+def is_quiet() -> bool:
+    """Whether errors and warnings only are printed."""
+    return _quiet
+
+
 def say(*lines: str, error: bool = False) -> None:
     """Print lines on stdout, or on stderr for an `error`; a name in them can't change the terminal or begin a line."""
+    if _quiet and not error:
+        return
     print("\n".join(map(printable, lines)), file=sys.stderr if error else sys.stdout, flush=True)
 
 

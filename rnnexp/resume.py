@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 #: Settings that may differ from those of the stopped run: they do not affect its numbers.
 MAY_DIFFER = (
-    *("resume", "steps", "tracking", "checkpoint", "run_name", "max_jobs", "fail_fast", "skip_finished", "overwrite"),
+    *("resume", "steps", "stopping", "tracking", "checkpoint", "run_name", "max_jobs", "fail_fast", "skip_finished"),
+    *("overwrite", "quiet"),
 )
 RUN_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -79,7 +80,7 @@ def _found(folder: Path, settings: dict[str, Any], typed: Iterable[str], started
     before: dict[str, Any] = saved["settings"]
     keys = list(by_key(typed))
     check_unchanged(before, settings, keys)
-    now = {**settings, **before, "resume": None, "overwrite": False}
+    now = {**settings, **before, "resume": None, "overwrite": False, "quiet": settings["quiet"]}
     for key in keys:
         group, dot, name = key.partition(".")
         if group in MAY_DIFFER and dot:
@@ -87,6 +88,8 @@ def _found(folder: Path, settings: dict[str, Any], typed: Iterable[str], started
         elif group in MAY_DIFFER:
             now[group] = settings[group]
     now["resume"] = None
+    if now["stopping"] != before["stopping"]:
+        state["stopping"] = None  # another rule begins from its start
     check_steps(now["steps"], before["steps"], state, finished_at(folder / CHECKPOINTS_FOLDER))
     if not (folder / RUN_LOG).is_file():
         problem = f"the run in {folder} has no run log ({RUN_LOG}): an earlier version recorded it, or it was deleted"
@@ -170,11 +173,15 @@ def check_unchanged_files(before: Mapping[str, Any], info: RunInfo) -> None:
 
 
 def check_steps(steps: int, before: int, state: Mapping[str, Any], finished: int = 0) -> None:
-    """Refuse to resume a run that has reached its end, and whose record is complete."""
+    """Refuse to resume a run that has reached its end, or was stopped, and whose record is complete."""
     try:
         done = int(state["trainer"]["step"])
+        reason = state["stopping"]["stopped"] if finished and state.get("stopping") else ""
     except (KeyError, TypeError, ValueError):
         raise UserError("the checkpoint does not fit: it has no step", "give another run folder") from None
+    if reason:
+        more = "" if steps > finished else f" steps={2 * finished}"
+        raise UserError(f"the run has stopped at step {finished}: {reason}", f"to train it on: stopping=none{more}")
     if steps < done or steps <= finished:
         done = max(done, finished)
         hint = f"it was to make {before}; to continue it, give more: steps={2 * done}"

@@ -82,6 +82,7 @@ class Job:
                 return
             info, taken = self.account.joined(self.info()), None
             self.folder, asked = info.folder, info.resumed is not None
+            process.hush(info.settings["quiet"])
             try:
                 info = enter_folder(info)
             except FolderTaken as error:
@@ -91,7 +92,8 @@ class Job:
             recorded = nullcontext() if taken or info.replaces or info.resumed else failure_recorded(info)
             with recorded, process.working_in(info.started_in):
                 experiment = self.experiment or build_experiment(info.settings)
-            self.joined = info = info.of(experiment.task)
+            hidden_size = experiment.network.recurrent.layers[0].hidden_size
+            self.joined = info = info.of(experiment.task).sized(hidden_size)
             if told := started_again_as(info, asked):
                 process.say(told)
             loss = info.complete
@@ -107,7 +109,7 @@ class Job:
             if info.resumed is not None:
                 if not asked:
                     check_unchanged_files(info.resumed["run"], info)
-                self.run.trainer.restore(info.resumed["trainer"])
+                self.run.restore(info.resumed)
         except BaseException as error:
             self.close(error)
 
@@ -115,7 +117,7 @@ class Job:
         """Begin the record."""
         assert self.experiment is not None
         try:
-            self.recorder = open_recorder(self.joined, self.experiment)
+            self.recorder = open_recorder(self.joined, self.experiment, self.run)
             self.recorder.__enter__()
         except BaseException as error:
             self.close(error)
@@ -225,13 +227,13 @@ def _train(going: Sequence[Job]) -> None:
         assert job.recorder is not None
         try:
             job.recorder.record(report)
-            if pace.saving and not report.diverged:
-                job.recorder.save(job.run.trainer, report)
+            if (pace.saving or report.stopped) and not report.diverged:
+                job.recorder.save(report)
         except Exception as error:  # of this job alone
             job.close(error)
             ended = True
             continue
-        if report.diverged or report.step >= job.run.steps:
+        if report.diverged or report.stopped or report.step >= job.run.steps:
             job.close()
     for job in going:
         if job.open:  # resumed after its last update

@@ -24,7 +24,17 @@ if TYPE_CHECKING:
     from rnnexp.tasks import Task
 
 #: Settings that do not affect a run's numbers.
-NO_MATTER = ("tracking", "run_name", "fail_fast", "skip_finished", "max_jobs", "checkpoint", "resume", "overwrite")
+NO_MATTER = (
+    "tracking",
+    "run_name",
+    "fail_fast",
+    "skip_finished",
+    "max_jobs",
+    "checkpoint",
+    "resume",
+    "overwrite",
+    "quiet",
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,12 @@ class RunInfo:
         """A copy with the data digest of the task, and the code of the classes, now that they are loaded."""
         return replace(self, data=task.digest, code=code_of(self.settings))
 
+    def sized(self, hidden_size: int) -> "RunInfo":
+        """A copy with the hidden size that the number of `parameters` came to, if that was given."""
+        if self.settings["parameters"] is None:
+            return self
+        return replace(self, settings={**self.settings, "hidden_size": hidden_size})
+
     @property
     def name(self) -> str:
         """`run_name` if given, else the overrides, else the task; in a sweep, the settings that differ."""
@@ -102,6 +118,11 @@ class RunInfo:
         return replace(self, settings={**self.settings, "tracking": {**tracking, "experiment": experiment}})
 
     @property
+    def own_tags(self) -> dict[str, str]:
+        """The user's own tags, as text."""
+        return own_tags(self.settings["tracking"])
+
+    @property
     def config_yaml(self) -> str:
         """The resolved configuration as YAML."""
         return str(yaml.dump(self.settings, sort_keys=False, allow_unicode=True, Dumper=SafeDumper))
@@ -121,6 +142,8 @@ class RunInfo:
 
     def _hash(self, more: Mapping[str, Any]) -> str:
         kept = {key: _plain(value) for key, value in self.settings.items() if key not in NO_MATTER}
+        if kept.get("parameters") is not None:
+            del kept["hidden_size"]  # which follows from it
         return hashlib.sha256(json.dumps({**kept, **more}, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def params(self) -> dict[str, object]:
@@ -131,6 +154,12 @@ class RunInfo:
             if target := values.get(f"init.{kind}._target_"):
                 named[f"initializer.{kind}"] = str(target).rpartition(".")[2].lower()
         return {**self.choices, **{key: "null" if value is None else value for key, value in named.items()}}
+
+
+def own_tags(tracking: Mapping[str, Any]) -> dict[str, str]:
+    """The tags in the group `tracking`, as text: true and false as they are written on the command line."""
+    given = tracking.get("tags") or {}
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """The root keys and their rules: from a configuration, as Hydra composes it, to plain settings."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields
@@ -19,6 +20,11 @@ LONGEST_EXPERIMENT = 500
 CHECKPOINTS = ("files", "none")
 #: Bytes of a run's name: longer ones are cut by MLflow, and take minutes to lay out in a figure.
 LONGEST_NAME = 250
+#: Of the user's own tags: what MLflow takes as a name, and names that it or this program uses itself.
+LONGEST_TAG_NAME, LONGEST_TAG_VALUE = 250, 5000
+TAG_NAME = re.compile(r"(?![/ .])[\w\-.: /]{1,250}", re.ASCII)
+RESERVED = ("mlflow.", "rnnexp.")
+OWN_TAGS = ("diverged", "error", "git.dirty", "host", "not_finite_values", "pid", "process_start", "refused", "stopped")
 PORTABLE_CELLS = ("TimeRNN", "TimeGRU", "TimeLSTM")
 
 
@@ -32,6 +38,7 @@ class Config:
     """The root keys (described in conf/config.yaml) and the groups."""
 
     hidden_size: int = whole_number(10, 1)
+    parameters: int | None = whole_number(None, 1)
     embedding_dim: int | None = whole_number(5, 1)
     num_layers: int = whole_number(1, 1)
     learn_initial_state: bool = False
@@ -51,6 +58,7 @@ class Config:
     resume: str | None = None
     skip_finished: bool = False
     overwrite: bool = False
+    quiet: bool = False
     task: dict[str, Any] = field(default_factory=dict)
     cell: dict[str, Any] = field(default_factory=dict)
     bptt: dict[str, Any] = field(default_factory=dict)
@@ -59,6 +67,7 @@ class Config:
     schedule: dict[str, Any] = field(default_factory=dict)
     clipping: dict[str, Any] = field(default_factory=dict)
     regularizer: dict[str, Any] = field(default_factory=dict)
+    stopping: dict[str, Any] = field(default_factory=dict)
     gradients: dict[str, Any] = field(default_factory=dict)
     checkpoint: dict[str, Any] = field(default_factory=dict)
     tracking: dict[str, Any] = field(default_factory=dict)
@@ -72,6 +81,8 @@ def unknown_key(key: str, value: Any, present: Mapping[str, Any]) -> UserError:
     """The error for a key that there is not, among those that are `present`: by the name that it has elsewhere, too."""
     told = unknown(key, list(present) or ROOT_KEYS, value)
     tail = key.rpartition(".")[2]
+    if key.startswith("tracking.tags."):
+        return UserError(told.problem, f"tags are given together: 'tracking.tags={{{tail}: {show(value)}}}'")
     if key.startswith("hydra."):
         inside = key.startswith(("hydra.job.env_set.", "hydra.sweeper.params."))
         hint = (
@@ -156,6 +167,12 @@ def typed_overrides(hydra_config: Any) -> list[str]:
     return [str(text) for text in typed]
 
 
+def typed_keys(config: "DictConfig") -> set[str]:
+    """The keys that were given in a run's or job's overrides; none where Hydra's own node is not there."""
+    texts = typed_overrides(config.hydra) if "hydra" in config else []
+    return {text.lstrip("+~").partition("=")[0].partition("@")[0] for text in texts}
+
+
 def with_hydra(config: "DictConfig", hydra_config: Any) -> "DictConfig":
     """A job's configuration with the node that Hydra takes out of it, so that ``${hydra.job.num}`` resolves."""
     from omegaconf import open_dict
@@ -186,6 +203,9 @@ def check_root(config: "DictConfig") -> dict[str, Any]:
             raise InvalidValue(item.name, value, root_rule(item.name))
         elif item.name in GROUPS and (not isinstance(value, dict) or not value):
             raise InvalidValue(item.name, value or None, f"one of {', '.join(options(item.name))}")
+    if root["parameters"] is not None and "hidden_size" in typed_keys(config):
+        hint = "give one of them: parameters picks the hidden_size"
+        raise InvalidValue("parameters", root["parameters"], f"null with hidden_size={root['hidden_size']}", hint)
     one_of("dtype", root["dtype"], DTYPES)
     if len(str(root["run_name"] or "").encode("utf-8", "replace")) > LONGEST_NAME:
         raise InvalidValue("run_name", root["run_name"], f"a name of at most {LONGEST_NAME} bytes", "shorten it")
@@ -200,7 +220,8 @@ def check_root(config: "DictConfig") -> dict[str, Any]:
         raise InvalidValue("skip_finished", True, "false with tracking=none", "finished runs are found in MLflow")
     if root["overwrite"] and root["resume"] is not None:
         raise InvalidValue("overwrite", True, "false with resume", "a resumed run continues its record")
-    check_known("tracking", tracking, ("backend", "experiment", "uri", "figures", "model"))
+    check_known("tracking", tracking, ("backend", "experiment", "uri", "figures", "model", "tags"))
+    check_tags(tracking.get("tags"))
     for key in ("figures", "model"):
         if not (tracking.get(key) is None or isinstance(tracking[key], bool)):
             raise InvalidValue(f"tracking.{key}", tracking[key], "true or false, or null")
@@ -213,6 +234,28 @@ def check_root(config: "DictConfig") -> dict[str, Any]:
         allowed = f"a string of at most {LONGEST_EXPERIMENT} characters"
         raise InvalidValue("tracking.experiment", tracking["experiment"], allowed, "MLflow takes no longer name")
     return root
+
+
+def check_tags(tags: Any) -> None:
+    """Refuse tags that are no strings by name, or that MLflow or this program would take for its own."""
+    hint = "for example 'tracking.tags={course: rnn101}'"
+    if tags is None:
+        return
+    if not isinstance(tags, dict):
+        raise InvalidValue("tracking.tags", tags, "strings by name, or null", hint)
+    for name, value in tags.items():
+        key = f"tracking.tags.{name}"
+        if not isinstance(name, str) or not TAG_NAME.fullmatch(name):
+            allowed = f"a name of at most {LONGEST_TAG_NAME} letters, digits and the signs _ - . : / and space"
+            raise InvalidValue("a name in tracking.tags", name, allowed, hint)
+        if name.startswith(RESERVED) or name in OWN_TAGS:
+            allowed = f"another name than one of {', '.join((*RESERVED, *OWN_TAGS))}, which are set by the program"
+            other = f"for example 'tracking.tags={{my.{name}: {show(value)}}}'"
+            raise InvalidValue("a name in tracking.tags", name, allowed, other)
+        if not isinstance(value, str | int | float):
+            raise InvalidValue(key, value, "a string", hint)
+        if len(str(value)) > LONGEST_TAG_VALUE:
+            raise InvalidValue(key, value, f"a string of at most {LONGEST_TAG_VALUE} characters", "shorten it")
 
 
 def check_model(tracking: Mapping[str, Any], cell: Mapping[str, Any]) -> None:

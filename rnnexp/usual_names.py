@@ -106,13 +106,18 @@ _add(
 )
 _add("-m hydra/launcher=joblib hydra.launcher.n_jobs={}", "num_jobs", "parallel", "processes", "n_processes", "cores")
 _add("-m seed=0,1,2", "seeds", "n_seeds", "num_seeds", "n_runs", "repeats", "trials", "repeat")
+_add("stopping=patience", "early_stopping", "early_stop", "stop_early")
+_add("stopping=patience stopping.evaluations={}", "patience", "early_stopping_patience", "n_iter_no_change")
+_add("stopping=patience stopping.min_improvement={}", "min_delta", "tol")
+_add("parameters={}", "num_parameters", "n_parameters", "num_params", "n_params", "params", "param_count")
+_add("quiet=true", "silent", "no_progress")
 
 #: Keys that take any text.
 TEXTS = ("run_name", "tracking.experiment", "tracking.uri", "hydra.run.dir", "resume", "freeze", "task.path")
 #: Keys that take numbers which are not whole.
 FRACTIONS = (
     *("optimizer.learning_rate", "optimizer.momentum", "clipping.threshold", "regularizer.strength"),
-    *("cell.forget_bias", "init.recurrent.gain"),
+    *("cell.forget_bias", "init.recurrent.gain", "stopping.min_improvement"),
 )
 #: Settings that there are none of here, with what there is.
 ABSENT: dict[str, str] = {}
@@ -131,14 +136,9 @@ _absent(
     "there is none; regularizer=weight_decay is one way to regularize", "dropouth", "recurrent_dropout", "dropout_p"
 )
 _absent("there is none; regularizer=weight_decay is one way to regularize", "l1", "zoneout", "keep_prob", "layer_norm")
-_absent("a run makes all of its steps and keeps the best weights in best.npz: steps=1000", "early_stopping", "patience")
-_absent("a run makes all of its steps and keeps the best weights in best.npz: steps=1000", "early_stop", "stopping")
-_absent("a run makes all of its steps and keeps the best weights in best.npz: steps=1000", "stop_early", "tol")
 _absent("layers read forward in time only: leave it out", "bidirectional", "bidir", "go_backwards")
 _absent("arrays are time first: leave it out", "batch_first", "time_major", "return_sequences")
-_absent(
-    "leave it out, or put -W ignore after python", "verbose", "verbosity", "debug", "quiet", "silent", "v", "log_level"
-)
+_absent("leave it out, or put -W ignore after python", "verbose", "verbosity", "debug", "v", "log_level")
 
 #: Choices here by their usual names, in lower case and without other signs than letters and digits.
 VALUES = {
@@ -184,6 +184,10 @@ VALUES = {
         **dict.fromkeys(("false", "off", "no", "null"), "none"),
         **dict.fromkeys(("l2", "wd", "true", "weightdecay", "ridge"), "weight_decay"),
     },
+    "stopping": {
+        **dict.fromkeys(("false", "off", "no", "null", "never"), "none"),
+        **dict.fromkeys(("true", "on", "yes", "early", "earlystopping"), "patience"),
+    },
     "gradients": {
         **dict.fromkeys(("false", "none", "no", "null"), "off"),
         **dict.fromkeys(("true", "on", "yes", "all"), "full"),
@@ -207,6 +211,7 @@ NUMBERS = {
     "clipping": "clipping.threshold={}",
     "optimizer": "optimizer.learning_rate={}",
     "regularizer": "regularizer=weight_decay regularizer.strength={}",
+    "stopping": "stopping=patience stopping.evaluations={}",
     "checkpoint": "checkpoint.every={}",
     "gradients": "gradients.every={}",
 }

@@ -19,6 +19,7 @@ STAIRCASE = [
         "npz",
         "process",
         "machine",
+        "counting",
         "memory",
         "usual_names",
         "settings",

@@ -13,7 +13,7 @@ from rnnexp.experiment import Experiment
 from rnnexp.gradients import GradientStudy
 from rnnexp.layers import build_network
 from rnnexp.tasks import Recall
-from rnnexp.training import Adam, Constant, NoRegularizer, NormClipping, Streams
+from rnnexp.training import Adam, Constant, NoRegularizer, NormClipping, NoStopping, Streams
 
 SIZES = {
     "default sizes (H=10, T=9)": {"lag": 8, "hidden_size": 10, "steps": 1000},
@@ -44,12 +44,14 @@ def seconds(study: dict[str, object] | None, *, lag: int, hidden_size: int, step
         schedule=Constant(),
         clipping=NormClipping(1.0),
         regularizer=NoRegularizer(),
+        stopping=NoStopping(),
         study=None if study is None else GradientStudy(**study),
         batch_size=20,
         steps=steps,
         eval_every=None,
         data=streams.data,
         sampling=streams.sampling,
+        test=streams.test,
     )
     began = time.perf_counter()
     for _ in experiment.reports():

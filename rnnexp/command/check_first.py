@@ -49,6 +49,7 @@ class CheckFirst(Callback):
         from rnnexp.sweeps import lifecycle
 
         try:
+            process.hush(bool(config.quiet))
             with as_in_job(config):
                 lifecycle.begin(config)
         except UserError as error:
@@ -64,6 +65,7 @@ class CheckFirst(Callback):
         from rnnexp.tracking.claims import release_all
 
         try:
+            process.hush(bool(config.quiet))
             with as_in_job(config):
                 self.prepare(config)
         except UserError as error:

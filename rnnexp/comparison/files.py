@@ -24,9 +24,11 @@ from rnnexp.plot.axes import save_figure
 from rnnexp.process import interruption_pending
 from rnnexp.tracking.failures import attempt
 
-#: Metrics beside the compared one in the table of the page; ``sweep.csv`` has all.
+#: Groups of metrics that are what a run came to: ``sweep.csv`` has all of them, the table of the page those `SHOWN`.
+RESULTS = ("final/", "test/", "network/")
 SHOWN = (
     *("final/eval/loss", "final/eval/accuracy", "final/eval/error"),
+    *("test/loss", "test/accuracy", "network/parameters"),
     *(DECAY_RATE, DECAY_FIT, "final/gradient/log10_ratio"),
 )
 
@@ -46,7 +48,7 @@ def write_comparison(
     Parameters
     ----------
     table : DataFrame
-        Indexed by run id; one row a run with `name`, `status`, the parameters in `keys`, and metrics ``final/...``.
+        Indexed by run id; one row a run with `name`, `status`, the parameters in `keys`, and metrics (`RESULTS`).
         Runs that are not FINISHED or SKIPPED, or have no finite `metric`, are left out of every mean and counted.
     curves : mapping of str to Series
         By run id, log10 of the gradient's norm by lag, over that at lag 0; may lack runs.
@@ -61,7 +63,7 @@ def write_comparison(
     unit = unit or unit_of(table, metric)
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "sweep.csv"]
-    finals = [name for name in table if str(name).startswith("final/")]
+    finals = [name for name in table if str(name).startswith(RESULTS)]
     columns = dict.fromkeys(["name", "status", *keys, *finals, metric])
     chosen = table[[name for name in columns if name in table]]
     chosen.to_csv(files[0], index_label="run", encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnexp.checks import printable
 from rnnexp.history import Point
-from rnnexp.process import say
+from rnnexp.process import is_quiet, say
 from rnnexp.records import TRACEBACK_FILE, USABLE, JobRecord, Sweep, typed
 from rnnexp.tracking.dead_runs import DIED_SILENTLY
 from rnnexp.tracking.failures import attempt
@@ -60,7 +60,8 @@ def summarise(
         if parent is not None:
             parent.end(status, tags)
     with attempt("the table of the jobs"):
-        print_table(sweep, records)
+        if not is_quiet():
+            print_table(sweep, records)
     say(*lines, f"sweep folder        {sweep.folder}")
     if parent is not None:
         runs = list(dict.fromkeys(record.run for record in records if record.run and record.status != "NOT RUN"))
@@ -119,6 +120,7 @@ def jobs_table(sweep: Sweep, records: list[JobRecord]) -> "pd.DataFrame":
     import pandas as pd
 
     from rnnexp.comparison.effects import CONFIG
+    from rnnexp.comparison.files import RESULTS
 
     rows = []
     for record in records:
@@ -132,7 +134,7 @@ def jobs_table(sweep: Sweep, records: list[JobRecord]) -> "pd.DataFrame":
         # Choices that are not a single value of the configuration (an initialiser, a recipe) are shown as typed.
         chosen = typed(record.overrides)
         row |= {key: record.values.get(key, chosen.get(key)) for key in sweep.keys}
-        row |= {name: value for name, value in record.metrics.items() if name.startswith("final/")}
+        row |= {name: value for name, value in record.metrics.items() if name.startswith(RESULTS)}
         rows.append(row)
     table = pd.DataFrame(rows, columns=None if rows else ["run", "job", "name", "status", CONFIG])
     # Two jobs with one configuration may stand for one earlier run.

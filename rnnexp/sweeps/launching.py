@@ -10,6 +10,7 @@ from typing import Any
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
+from rnnexp import process
 from rnnexp.checks import UserError, integer
 from rnnexp.records import UNUSABLE_LOSS, load_jobs
 from rnnexp.run import Job, run_jobs
@@ -95,7 +96,7 @@ def launch_stacked(
     if max_copies is not None:
         max_copies = integer("hydra.launcher.max_copies", max_copies, at_least=1)
     if key := asked_of_hydra(given["config"]):
-        print(f"stacked: {len(job_overrides)} jobs one by one, because of {key}", flush=True)
+        process.say(f"stacked: {len(job_overrides)} jobs one by one, because of {key}")
         return launch_by_hydra(given, job_overrides, first)
     jobs = Jobs(given["config"], job_overrides, first)
     infos: dict[int, RunInfo] = {}
@@ -134,9 +135,9 @@ def groups(infos: dict[int, RunInfo]) -> list[list[int]]:
     if sizes:
         parted = what_differs([infos[group[0]].settings for group in together.values()])
         by = f", one for each {' and '.join(parted)}, which can't differ in a stack" if len(sizes) > 1 else ""
-        print(f"stacked: {sum(sizes)} jobs in {len(sizes)} {'stacks' if len(sizes) > 1 else 'stack'}{by}", flush=True)
+        process.say(f"stacked: {sum(sizes)} jobs in {len(sizes)} {'stacks' if len(sizes) > 1 else 'stack'}{by}")
     for reason, jobs in alone.items():
-        print(f"stacked: {len(jobs)} jobs one by one, because of {reason}", flush=True)
+        process.say(f"stacked: {len(jobs)} jobs one by one, because of {reason}")
     return [*together.values(), *([index] for jobs in alone.values() for index in jobs)]
 
 

@@ -15,7 +15,8 @@ from rnnexp import process
 from rnnexp.checks import InvalidValue, UserError, integer
 from rnnexp.records import JOBS_FOLDER, STOP_FILE, JobRecord, Sweep, load_jobs, load_sweep, typed
 from rnnexp.redaction import redact_setting, redact_text
-from rnnexp.settings import flat, typed_overrides
+from rnnexp.run_info import own_tags
+from rnnexp.settings import flat, plain, typed_overrides
 from rnnexp.sweeps.composition import check_all, check_count, known_jobs, swept_keys, trials
 from rnnexp.sweeps.watching import Watch, watch
 from rnnexp.sweeps.workers import launch_again_what_is_lost, running_elsewhere
@@ -28,7 +29,7 @@ MOST_WITH_FIGURES = 20
 #: Settings of Hydra's sweepers and launchers that count; below zero, a launcher's means all cores but some.
 COUNTS = {"sweeper": ("max_batch_size", "n_trials", "n_jobs"), "launcher": ("n_jobs", "max_copies")}
 #: What all jobs of a sweep have in common.
-SHARED = ("tracking", "tracking.experiment", "tracking.uri", "max_jobs", "fail_fast", "overwrite")
+SHARED = ("tracking", "tracking.experiment", "tracking.uri", "max_jobs", "fail_fast", "overwrite", "quiet")
 #: Seconds that interrupted workers have to close their records.
 PATIENCE = 10.0
 
@@ -166,7 +167,8 @@ def begin(config: DictConfig) -> None:
     if store is not None:
         resumed = earlier is not None and earlier.parent is not None and (folder / RUN_LOG).is_file()
         called = names.pop() if len(names) == 1 else None
-        recorder = SweepRun(store, sweep, run_name=called, count=len(jobs), resumed=resumed)
+        tags = own_tags(plain(tracking))
+        recorder = SweepRun(store, sweep, run_name=called, count=len(jobs), tags=tags, resumed=resumed)
         sweep.parent, sweep.experiment = recorder.id, store.experiment
     sweep.save()
     current = RunningSweep(sweep, jobs, recorder, watch(config, folder))

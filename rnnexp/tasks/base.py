@@ -54,6 +54,13 @@ class Batch(Shown):
         """The first `count` sequences, as views."""
         return self.at((slice(None), slice(count)))
 
+    def same_as(self, other: "Batch") -> bool:
+        """Whether another batch has the same sequences, with the same scored steps and targets there."""
+        pairs = ((self.inputs, other.inputs), (self.mask, other.mask))
+        if not all(np.array_equal(one, another) for one, another in pairs):
+            return False
+        return bool(np.array_equal(self.targets[self.mask], other.targets[other.mask]))
+
     def cast(self, dtype: DTypeLike) -> "Batch":
         """Real-valued inputs and targets in `dtype`; tokens and classes stay integers."""
         inputs, targets = (
@@ -168,6 +175,13 @@ class Task(Component, ABC):
     @abstractmethod
     def evaluation(self, *, rng: Generator) -> Batch:
         """The evaluation set, whole sequences; the same generator state gives the same set."""
+
+    def test(self, *, rng: Generator) -> Batch | None:
+        """The test set, which neither training nor the choice among weights sees; None if there is none.
+
+        Another draw of the evaluation set, unless overridden: by a task whose data come from a file, for one.
+        """
+        return self.evaluation(rng=rng)
 
     def wrong(self, outputs: Array, batch: Batch) -> Array:
         """Where an output is wrong by the paper's rule.

@@ -38,9 +38,10 @@ class Digits(EpisodeTask):
     one fixed random order, which turns the short dependencies between neighbours into long ones; the permutation is
     this project's own, not that of any paper.
 
-    Without `path` the images are the 1,797 of 8 x 8 pixels that scikit-learn ships, of which a fixed random
-    sample, stratified by digit, is held out. We know of no published result of a recurrent network on them.
-    With `path` they are MNIST's 60,000 for training, and its own 10,000 test images are held out.
+    Without `path` the images are the 1,797 of 8 x 8 pixels that scikit-learn ships. We know of no published result of a
+    recurrent network on them. With `path` they are MNIST's 60,000 for training, and its own 10,000 images are the test
+    set. A fixed random sample of the others, stratified by digit, is held out for evaluation, and another one of
+    scikit-learn's for the test.
 
     Le, Jaitly & Hinton 2015, "A simple way to initialize recurrent networks of rectified linear units"; Arjovsky, Shah
     & Bengio 2016, "Unitary evolution recurrent neural networks". Published test accuracies, in percent, on MNIST's
@@ -60,9 +61,11 @@ class Digits(EpisodeTask):
     permutation_seed : int
         Draws that order, >= 0.
     eval_fraction : float
-        Share of scikit-learn's digits that is held out, in (0, 1); MNIST has its own test images.
+        Share of scikit-learn's digits, or of MNIST's training images, that is held out for evaluation, in (0, 1).
+    test_fraction : float
+        Share of scikit-learn's digits that is kept for the test, in (0, 1); MNIST has its own test images.
     eval_sequences : int, optional
-        The most held-out images to evaluate, chosen at random; null takes all.
+        The most images to evaluate, and to test, chosen at random; null takes all.
     """
 
     input_kind = "values"
@@ -82,32 +85,41 @@ class Digits(EpisodeTask):
         permuted: bool = False,
         permutation_seed: int = 1234,
         eval_fraction: float = 0.2,
+        test_fraction: float = 0.2,
         eval_sequences: int | None = 500,
     ) -> None:
         self.path, self.permuted = path, boolean("permuted", permuted)
         self.permutation_seed = integer("permutation_seed", permutation_seed, at_least=0)
-        self.eval_fraction = number("eval_fraction", eval_fraction, above=0, below=1)
+        self.eval_fraction = fraction = number("eval_fraction", eval_fraction, above=0, below=1)
+        self.test_fraction = unseen = number("test_fraction", test_fraction, above=0, below=1)
         most = None if eval_sequences is None else integer("eval_sequences", eval_sequences, at_least=1)
         self.scale = 16.0
         if path is None:
-            self.training, self.held_out = split_by_label(scikit_learn_digits(), self.eval_fraction)
+            self.training, self.held_out, self.tested = split_by_label(scikit_learn_digits(), fraction, unseen)
         else:
-            self.training, self.held_out, self.scale = read_mnist(path)
+            training, self.tested, self.scale = read_mnist(path)
+            self.training, self.held_out, _ = split_by_label(training, fraction, 0.0)
+            if not len(self.held_out.labels):
+                raise refused(path, ALLOWED, "there are no two training images of one digit, one of them to evaluate")
         self.digest = digest(
             training=self.training.pixels,
             shown=self.training.labels,
             held_out=self.held_out.pixels,
             to_tell=self.held_out.labels,
+            tested=self.tested.pixels,
+            to_test=self.tested.labels,
         )
         self.length = self.training.pixels.shape[1]
         self.permutation: Array | None = None
         if permuted:
             self.permutation = np.random.default_rng(self.permutation_seed).permutation(self.length)
-            self.training, self.held_out = (
-                Part(part.pixels[:, self.permutation], part.labels) for part in (self.training, self.held_out)
+            self.training, self.held_out, self.tested = (
+                Part(part.pixels[:, self.permutation], part.labels)
+                for part in (self.training, self.held_out, self.tested)
             )
         count = len(self.held_out.labels)
         super().__init__(eval_sequences=count if most is None else min(most, count))
+        self._most = most
 
     @property
     def baseline(self) -> Baseline:
@@ -120,10 +132,17 @@ class Digits(EpisodeTask):
 
     def evaluation(self, *, rng: Generator) -> Batch:
         """The held-out images, or `eval_sequences` different ones of them."""
-        count = len(self.held_out.labels)
-        every = self.eval_sequences == count
-        index = np.arange(count) if every else rng.choice(count, self.eval_sequences, replace=False)
-        return self._batch(self.held_out, index)
+        return self._some(self.held_out, rng)
+
+    def test(self, *, rng: Generator) -> Batch:
+        """The images for the test, or `eval_sequences` different ones of them."""
+        return self._some(self.tested, rng)
+
+    def _some(self, part: Part, rng: Generator) -> Batch:
+        """All images of a part, or the most that are wanted."""
+        count = len(part.labels)
+        most = count if self._most is None else min(self._most, count)
+        return self._batch(part, np.arange(count) if most == count else rng.choice(count, most, replace=False))
 
     def solved(self, report: Any) -> bool | None:
         """Whether at least 90 % of the evaluation images are classified correctly."""
@@ -148,14 +167,19 @@ def scikit_learn_digits() -> Part:
     return Part(digits.images.reshape(len(digits.images), -1).astype(np.uint8), digits.target.astype(np.int64))
 
 
-def split_by_label(part: Part, fraction: float) -> tuple[Part, Part]:
-    """The images to train on and those held out: the same share of every digit, drawn by a separate generator."""
+def split_by_label(part: Part, fraction: float, unseen: float) -> tuple[Part, Part, Part]:
+    """The images for training, evaluation and test: the same share of every digit, drawn by a separate generator."""
     rng = np.random.default_rng(SPLIT_SEED)
-    held = np.zeros(len(part.labels), bool)
+    use = np.zeros(len(part.labels), np.int64)
     for label in range(10):
         of_label = rng.permutation(np.flatnonzero(part.labels == label))
-        held[of_label[: min(max(1, round(fraction * len(of_label))), len(of_label) - 1)]] = True
-    return Part(part.pixels[~held], part.labels[~held]), Part(part.pixels[held], part.labels[held])
+        most = len(of_label) - 1
+        tested = min(max(1, round(unseen * len(of_label))), most - 1) if unseen else 0
+        held = min(max(1, round(fraction * len(of_label))), most - tested)
+        use[of_label[: max(0, held)]] = 1
+        use[of_label[max(0, held) :][:tested]] = 2
+    first, second, third = (Part(part.pixels[use == kind], part.labels[use == kind]) for kind in range(3))
+    return first, second, third
 
 
 def read_mnist(path: Any) -> tuple[Part, Part, float]:

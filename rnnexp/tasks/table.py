@@ -33,12 +33,13 @@ class Table(EpisodeTask):
         input   3.0  3.5  4.1  3.9
         target  3.5  4.1  3.9  3.2
 
-    A row is a step. With a column `sequence`, rows with the same value form a sequence, and the last sequences, in
-    order of first appearance, are held out. Without one all rows form one sequence: its last part is held out, then
-    both parts are cut into consecutive pieces of `length` steps, the last one shorter; targets never cross the
-    boundary between the parts. Training sequences, or pieces, are drawn uniformly with
-    replacement, and shorter ones are padded at the end. Every step is scored, by the squared error, averaged over the
-    targets; with `normalize` in units of the standard deviation of the training part. The task is this project's own.
+    A row is a step. With a column `sequence`, rows with the same value form a sequence, and the sequences, in order of
+    first appearance, are split in three: for training, for evaluation, and the last ones for the test. Without one all
+    rows form one sequence, which is split in three by position, in the same order; then each part is cut into
+    consecutive pieces of `length` steps, the last one shorter; targets never cross a boundary between the parts.
+    Training sequences, or pieces, are drawn uniformly with replacement, and shorter ones are padded at the end. Every
+    step is scored, by the squared error, averaged over the targets; with `normalize` in units of the standard deviation
+    of the training part. The task is this project's own.
 
     Parameters
     ----------
@@ -59,7 +60,9 @@ class Table(EpisodeTask):
     length : int, optional
         Steps of the pieces that a single sequence is cut into, >= 1. Null: each part is one piece.
     eval_fraction : float
-        Share of the sequences, or of the rows of a single one, that is held out, in (0, 1).
+        Share of the sequences, or of the rows of a single one, that is held out for evaluation, in (0, 1).
+    test_fraction : float
+        The same for the test, in [0, 1); 0 for none.
     normalize : bool
         Subtract from each column the mean of its training part and divide by the standard deviation there; columns
         that are constant there are only centred.
@@ -68,7 +71,7 @@ class Table(EpisodeTask):
     ----------
     means, stds : dict of str to float
         By column, so that a value in the file's unit is ``output * stds[name] + means[name]``.
-    training, held_out : Pieces
+    training, held_out, tested : Pieces
     whole : bool
         Whether all rows form one sequence.
     """
@@ -89,11 +92,13 @@ class Table(EpisodeTask):
         horizon: int = 1,
         length: int | None = 100,
         eval_fraction: float = 0.2,
+        test_fraction: float = 0.2,
         normalize: bool = True,
     ) -> None:
         self.horizon = integer("horizon", horizon, at_least=0)
         self.length = None if length is None else integer("length", length, at_least=1)
         self.eval_fraction = fraction = number("eval_fraction", eval_fraction, above=0, below=1)
+        self.test_fraction = unseen = number("test_fraction", test_fraction, at_least=0, below=1)
         self.normalize = boolean("normalize", normalize)
         self.path, self.sequence, self.time = path, sequence, time
         columns = read_columns(path, None if sequence is None else str(sequence))
@@ -114,9 +119,11 @@ class Table(EpisodeTask):
         counts = np.bincount(codes)
         self.whole = roles["sequence"] is None and columns.ids is None
         if self.whole:
-            self.training, self.held_out, cut = self._split_rows(len(codes), path, fraction)
+            parts = self._split_rows(len(codes), path, fraction, unseen)
         else:
-            self.training, self.held_out, cut = self._split_sequences(counts, labels, path, fraction)
+            parts = self._split_sequences(counts, labels, path, fraction, unseen)
+        self.training, self.held_out, self.tested = parts
+        cut = int(self.held_out.starts[0])
         self._check_padding(path)
         super().__init__(eval_sequences=len(self.held_out.starts))
         self.means, self.stds = {}, {}
@@ -141,30 +148,39 @@ class Table(EpisodeTask):
         self.digest = digest(inputs=self._inputs, targets=self._targets, counts=counts)
         self._training_mean = self._targets[:cut].mean(axis=0)
 
-    def _split_rows(self, rows: int, path: str, fraction: float) -> tuple[Pieces, Pieces, int]:
-        """The pieces of both parts of a single sequence, and the first row of the second part."""
+    def _split_rows(self, rows: int, path: str, fraction: float, unseen: float) -> tuple[Pieces, Pieces, Pieces]:
+        """The pieces of the parts of a single sequence."""
         least = self.horizon + 1
-        if rows < 2 * least:
-            allowed = f"a table of at least {2 * least} rows (horizon + 1 to train on, as many to evaluate)"
+        needed = (3 if unseen else 2) * least
+        if rows < needed:
+            each = "to evaluate and to test" if unseen else "to evaluate"
+            allowed = f"a table of at least {needed} rows (horizon + 1 to train on, as many {each})"
             raise refused(path, allowed, f"it has {rows}; give more rows, or lower horizon")
-        cut = rows - max(least, round(fraction * rows))
+        end = rows - (max(least, round(unseen * rows)) if unseen else 0)
+        cut = end - max(least, round(fraction * rows))
         if cut < least:
+            key, value = max(("eval_fraction", fraction), ("test_fraction", unseen), key=lambda pair: pair[1])
             allowed = f"a number that leaves horizon + 1 = {least} of the {rows} rows to train on"
-            raise InvalidValue("eval_fraction", fraction, allowed, "try 0.2")
-        return self._pieces(0, cut), self._pieces(cut, rows), cut
+            raise InvalidValue(key, value, allowed, "try 0.2")
+        return self._pieces(0, cut), self._pieces(cut, end), self._pieces(end, rows)
 
     def _pieces(self, start: int, stop: int) -> Pieces:
         """Rows from `start` up to `stop`, cut into pieces; the last `horizon` rows are targets only."""
-        end = stop - self.horizon
-        starts = np.arange(start, end, self.length or end - start)
+        end = max(start, stop - self.horizon)
+        starts = np.arange(start, end, self.length or max(1, end - start))
         return Pieces(starts, np.diff(starts, append=end))
 
-    def _split_sequences(self, counts: Array, labels: Array, path: str, fraction: float) -> tuple[Pieces, Pieces, int]:
-        """The training and the held-out sequences, and the first row of the latter."""
+    def _split_sequences(
+        self, counts: Array, labels: Array, path: str, fraction: float, unseen: float
+    ) -> tuple[Pieces, Pieces, Pieces]:
+        """The sequences for training, evaluation and test."""
         if len(counts) < 2:
             allowed = "a table of at least 2 sequences, one of them to evaluate"
             hint = f"all rows belong to sequence {str(labels[0])!r}; leave sequence out to split them by position"
             raise refused(path, allowed, hint)
+        if len(counts) == 2 and unseen:
+            hint = "one is to train on, the other to evaluate"
+            raise InvalidValue("test_fraction", unseen, "0 for a table of 2 sequences", hint)
         short = np.flatnonzero(counts <= self.horizon)
         if len(short):
             first, rows = str(labels[short[0]]), int(counts[short[0]])
@@ -173,18 +189,21 @@ class Table(EpisodeTask):
             hint = f"sequence {first!r} has {rows}{more}; leave it out, or lower horizon"
             raise refused(path, allowed, hint)
         starts = np.cumsum(counts) - counts
-        kept = len(counts) - min(max(1, round(fraction * len(counts))), len(counts) - 1)
+        end = len(counts) - (min(max(1, round(unseen * len(counts))), len(counts) - 2) if unseen else 0)
+        cut = end - min(max(1, round(fraction * len(counts))), end - 1)
         steps = counts - self.horizon
-        return Pieces(starts[:kept], steps[:kept]), Pieces(starts[kept:], steps[kept:]), int(starts[kept])
+        parts = [Pieces(starts[a:b], steps[a:b]) for a, b in ((0, cut), (cut, end), (end, len(counts)))]
+        return parts[0], parts[1], parts[2]
 
     def _check_padding(self, path: str) -> None:
         """Refuse held-out sequences whose padding would take far more memory than the file."""
-        steps = self.held_out.steps
-        values = int(steps.max()) * len(steps) * (self.input_size + self.output_size)
-        if 8 * values > npz.LARGEST:
-            allowed = f"a table whose held-out sequences, padded to the longest, take up to {npz.LARGEST / 2**20:g} MiB"
-            hint = f"they are {len(steps)}, the longest has {steps.max()} steps; lower eval_fraction, or cut long ones"
-            raise refused(path, allowed, hint)
+        for key, steps in (("eval_fraction", self.held_out.steps), ("test_fraction", self.tested.steps)):
+            values = int(steps.max(initial=0)) * len(steps) * (self.input_size + self.output_size)
+            if 8 * values > npz.LARGEST:
+                most = f"{npz.LARGEST / 2**20:g} MiB"
+                allowed = f"a table whose held-out sequences, padded to the longest, take up to {most}"
+                hint = f"they are {len(steps)}, the longest has {steps.max()} steps; lower {key}, or cut long ones"
+                raise refused(path, allowed, hint)
 
     @cached_property
     def baseline(self) -> Baseline:
@@ -216,6 +235,11 @@ class Table(EpisodeTask):
             drawn = rng.integers(len(starts))
             first, stop = starts[drawn], starts[drawn] + lengths[drawn] + self.horizon
         return self._inputs[first : min(stop, first + steps)]
+
+    def test(self, *, rng: Generator) -> Batch | None:
+        """All sequences, or pieces, that are kept for the test; None if there are none."""
+        count = len(self.tested.starts)
+        return self._batch(self.tested, np.arange(count)) if count else None
 
     def _batch(self, pieces: Pieces, index: Array) -> Batch:
         starts, steps = pieces.starts[index], pieces.steps[index]

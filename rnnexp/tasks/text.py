@@ -24,9 +24,10 @@ class Text(StreamTask):
         input    t  h  e     c  a
         target   h  e     c  a  t
 
-    Every step is scored, by cross-entropy over the vocabulary. The text is split by position: the last part is for
-    evaluation. Training streams start evenly spaced over the training part, are read without gaps, and wrap around at
-    its end. The vocabulary is every character of the whole text, as in Karpathy's char-rnn.
+    Every step is scored, by cross-entropy over the vocabulary. The text is split in three by position: for
+    training, for evaluation, and for the test. Training streams start evenly spaced over the training part, are read
+    without gaps, and wrap around at its end. The vocabulary is every character of the whole text, as in Karpathy's
+    char-rnn.
 
     Parameters
     ----------
@@ -36,7 +37,9 @@ class Text(StreamTask):
         A UTF-8 text file, also gzipped (.gz). Without one, the reference text of the Python language that CPython ships
         (`pydoc_data.topics`).
     eval_fraction : float
-        Share of the text, from its end, that is kept for evaluation, in (0, 1).
+        Share of the text, before the part for the test, that is kept for evaluation, in (0, 1).
+    test_fraction : float
+        Share of the text, from its end, that is kept for the test, in [0, 1); 0 for none.
     """
 
     input_kind = "tokens"
@@ -44,22 +47,34 @@ class Text(StreamTask):
     scored = "every step"
     paper = "A. Karpathy 2015, char-rnn; published figures are on other texts"
 
-    def __init__(self, output_size: int | None = None, *, path: str | None = None, eval_fraction: float = 0.1) -> None:
+    def __init__(
+        self,
+        output_size: int | None = None,
+        *,
+        path: str | None = None,
+        eval_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+    ) -> None:
         cap = None if output_size is None else integer("output_size", output_size, at_least=2)
         self.path, self.eval_fraction = path, number("eval_fraction", eval_fraction, above=0, below=1)
+        self.test_fraction = number("test_fraction", test_fraction, at_least=0, below=1)
+        fraction, unseen = self.eval_fraction, self.test_fraction
         text = python_reference() if path is None else read_lines(path)
-        cut = len(text) - max(2, round(self.eval_fraction * len(text)))
-        if cut < 2 <= len(text) // 2:
-            raise InvalidValue("eval_fraction", eval_fraction, "a number that leaves characters to train on", "try 0.1")
+        end = len(text) - (max(2, round(unseen * len(text))) if unseen else 0)
+        cut = end - max(2, round(fraction * len(text)))
+        least = 6 if unseen else 4
+        if cut < 2 and len(text) >= least:
+            key, value = max(("eval_fraction", fraction), ("test_fraction", unseen), key=lambda pair: pair[1])
+            raise InvalidValue(key, value, "a number that leaves characters to train on", "try 0.1")
         if cut < 2 or len(set(text)) < 2:
-            raise refused(path, "a text of at least 4 characters, 2 of them different", "give a longer text")
+            raise refused(path, f"a text of at least {least} characters, 2 of them different", "give a longer text")
         codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
         self.characters = vocabulary(codes, codes[:cut], cap)
         self.input_size = self.output_size = len(self.characters)
         self.input_names = self.output_names = [printable(character) for character in self.characters]
         tokens = tokenize(codes, self.characters)
         self.digest = digest(tokens=tokens, characters=np.array([ord(character) for character in self.characters]))
-        self.training_tokens, self.evaluation_tokens = tokens[:cut], tokens[cut:]
+        self.training_tokens, self.evaluation_tokens, self.test_tokens = tokens[:cut], tokens[cut:end], tokens[end:]
 
     @cached_property
     def baseline(self) -> Baseline:
@@ -85,7 +100,13 @@ class Text(StreamTask):
 
     def evaluation(self, *, rng: Generator) -> Batch:
         """The whole evaluation part, cut into contiguous streams; each character but the first is predicted once."""
-        tokens = self.evaluation_tokens
+        return self._streams(self.evaluation_tokens)
+
+    def test(self, *, rng: Generator) -> Batch | None:
+        """The same of the part for the test; None if there is none."""
+        return self._streams(self.test_tokens) if len(self.test_tokens) else None
+
+    def _streams(self, tokens: Tokens) -> Batch:
         predicted = len(tokens) - 1
         streams = max(1, min(64, predicted // 200))
         steps = -(-predicted // streams)

@@ -21,9 +21,10 @@ from rnnexp.tracking.recorder import Recorder, reason
 from rnnexp.tracking.restarts import SCHEDULER_TAG, scheduler_job
 from rnnexp.tracking.run_log import RunLog
 from rnnexp.tracking.store import Store, open_store, store_error
+from rnnexp.training import Run
 
 
-def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:
+def open_recorder(info: RunInfo, experiment: Experiment, training: Run) -> Recorder:
     """A recorder into the store that the settings name; if that can't be used, a `UserError`, and nothing is left.
 
     A record that this one replaces is cleared once the store is open.
@@ -34,9 +35,9 @@ def open_recorder(info: RunInfo, experiment: Experiment) -> Recorder:
         if info.replaces:
             clear_record(info.folder)
         log = RunLog(info.folder, resumed=info.resumed is not None)
-        log.put(begin={"uri": None, "tags": {**process_tags(), **identity(info)}})
+        log.put(begin={"uri": None, "tags": {**process_tags(), **info.own_tags, **identity(info)}})
     process.begin_collection()
-    return Recorder(experiment, info, log)
+    return Recorder(experiment, training, info, log)
 
 
 @contextlib.contextmanager
@@ -56,7 +57,7 @@ def open_mlflow_run(info: RunInfo) -> MLflowRun:
     """The run in MLflow, begun or taken up again; a `UserError` if the store can't be used."""
     store = store_of(info)
     command = " ".join(["python -m rnnexp", *info.overrides])
-    tags = {"rnnexp.kind": "run", **identity(info), "rnnexp.folder": str(info.folder.resolve())}
+    tags = {**info.own_tags, "rnnexp.kind": "run", **identity(info), "rnnexp.folder": str(info.folder.resolve())}
     if info.sweep is not None and info.job is not None:
         tags |= {"rnnexp.sweep": info.sweep.id, "rnnexp.job": str(info.job.number)}
         tags["mlflow.runColor"] = colour(info.job.number)
@@ -155,7 +156,8 @@ def _plain(text: str) -> Any:
 
 def _take_results(job: JobRecord, run: Any, store: Store) -> None:
     history = store.client.get_metric_history(run.info.run_id, "gradient_by_lag/last")
-    job.metrics = {name: value for name, value in run.data.metrics.items() if name.startswith(("final/", "best/"))}
+    groups = ("final/", "best/", "test/", "network/")
+    job.metrics = {name: value for name, value in run.data.metrics.items() if name.startswith(groups)}
     job.curve = sorted((point.step, point.value) for point in history)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from rnnexp import own_code, process
 from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
-from rnnexp.history import History, is_last_curve
+from rnnexp.history import History, Point, is_last_curve
 from rnnexp.plot.axes import loss_figure, save_figure
 from rnnexp.plot.gradient_plots import gradient_figures
 from rnnexp.records import Diverged, JobRecord
@@ -29,9 +29,8 @@ from rnnexp.tracking.progress import Quiet, progress_display
 from rnnexp.tracking.run_folder import RunFolder
 from rnnexp.tracking.run_log import RUN_LOG, RunLog
 from rnnexp.tracking.saver import Saver
-from rnnexp.training import Report
+from rnnexp.training import Report, Run
 from rnnexp.training.sampling import generate
-from rnnexp.training.trainer import Trainer
 
 SAMPLE_LENGTH = 1000
 
@@ -42,23 +41,28 @@ class Recorder:
     Parameters
     ----------
     experiment : Experiment
+    training : Run
+        Of the experiment.
     info : RunInfo
     log : RunLog
         A `MLflowRun`, or one that stays in the run folder.
     """
 
-    def __init__(self, experiment: Experiment, info: RunInfo, log: RunLog) -> None:
-        self.experiment, self.info, self.log = experiment, info, log
+    def __init__(self, experiment: Experiment, training: Run, info: RunInfo, log: RunLog) -> None:
+        self.experiment, self.training, self.info, self.log = experiment, training, info, log
         self.run = log if isinstance(log, MLflowRun) else None
         self.history, resumed = History(experiment.task, experiment.steps), info.resumed is not None
         self.saver = Saver(info.folder, info.settings["checkpoint"], experiment.steps, resumed=resumed)
         if info.resumed is not None:
             self.history.restore(info.resumed["history"])
             log.add(self.history.points())  # a process that was killed may not have written them
+        self.parameters = Point("network/parameters", experiment.network.parameters.vector.size, 0)
+        log.add([self.parameters])
         self._files = RunFolder(info.folder)
         for name, source in info.code.sources.items():
             self._files.save(f"{own_code.FOLDER}/{name}", partial(write_source, source))
-        self._progress = progress_display(experiment.steps) if info.sweep is None else Quiet()
+        shown = info.sweep is None and not process.is_quiet()
+        self._progress = progress_display(experiment.steps) if shown else Quiet()
         self._model: list[str] = []
 
     def __enter__(self) -> "Recorder":
@@ -73,8 +77,8 @@ class Recorder:
         self.log.flush_if_due()
         self._progress.show(report)
 
-    def save(self, trainer: Trainer, report: Report) -> None:
-        """Write a checkpoint; `trainer` is between two updates."""
+    def save(self, report: Report) -> None:
+        """Write a checkpoint; training is between two updates."""
         about = {
             "settings": dict(self.info.settings),
             "choices": dict(self.info.choices),
@@ -88,7 +92,7 @@ class Recorder:
         if self.saver.files is not None:
             self.log.write()  # which never lacks what a checkpoint has
         self.saver.warned |= self.log.warned
-        self.saver.save(trainer, {"run": about, "history": self.history.state()}, loss)
+        self.saver.save(self.training, {"run": about, "history": self.history.state()}, loss)
 
     def __exit__(
         self,
@@ -127,6 +131,11 @@ class Recorder:
             tags["diverged"], tags["error"] = "\n".join(diverged), diverged[0]
         if self.history.not_finite:
             tags["not_finite_values"] = str(self.history.not_finite)
+        if self.history.stopped:
+            tags["stopped"] = f"at step {self.history.step} of {self.history.steps}: {self.history.stopped}"
+        if status == "FINISHED":
+            with attempt("the test"):
+                self._test()
         try:
             if problem := self.log.write():
                 self._files.missing[RUN_LOG] = problem
@@ -164,13 +173,23 @@ class Recorder:
         if error is None and self.info.job is None and self.run is not None and (lost := self.run.lost()):
             raise lost
 
+    def _test(self) -> None:
+        """Evaluate the best and the final weights on data that selection never saw."""
+        if (unseen := self.experiment.task.test(rng=self.experiment.test)) is not None:
+            self.history.tested = self.training.evaluate_best(unseen)
+            self.history.test_is_evaluation = unseen.same_as(self.experiment.held_out)
+
     def _findings(self) -> list[str]:
-        return [*summary.losses(self.history), *summary.gradient(self.history)]
+        lines = [*summary.losses(self.history), *summary.gradient(self.history)]
+        if (wanted := self.info.settings["parameters"]) is not None:
+            size = f"{self.parameters.value} with hidden_size={self.info.settings['hidden_size']}"
+            lines.append(f"parameters          {size} (asked for: {wanted})")
+        return lines
 
     def _complete_job(self, job: JobRecord, status: str) -> None:
         """Enter the results in the sweep's record of the job."""
         job.run = None if self.run is None else self.run.id
-        summary = self.history.summary()
+        summary = [*self.history.summary(), self.parameters]
         job.values, job.config = dict(self.info.params()), self.info.config_hash
         job.metrics = {
             mlflow_key(point.name): point.value for point in summary if not point.name.startswith("gradient_by_lag")

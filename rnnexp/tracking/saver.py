@@ -8,8 +8,8 @@ from typing import Any
 
 from rnnexp import process
 from rnnexp.checks import UserError
+from rnnexp.training import Run
 from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, FINISHED_FILE, Checkpoints
-from rnnexp.training.trainer import Trainer
 
 #: Seconds between checkpoints when no number of updates is given.
 MINUTE = 60.0
@@ -56,12 +56,12 @@ class Saver:
             return bool(step % self.every == 0)
         return time.monotonic() - self._last > MINUTE
 
-    def save(self, trainer: Trainer, about: dict[str, Any], loss: float | None) -> None:
+    def save(self, run: Run, about: dict[str, Any], loss: float | None) -> None:
         """Write one; if the disk is full, that is printed once, and training continues.
 
         Parameters
         ----------
-        trainer : Trainer
+        run : Run
             Between two updates.
         about : dict
             What else is to be found in it, made of dicts, arrays and plain values.
@@ -72,7 +72,7 @@ class Saver:
             return
         try:
             settle = self.resumed or time.monotonic() - self._began > WORTH
-            self.files.write(trainer.step, {**about, "trainer": trainer.state()}, loss, settle=settle)
+            self.files.write(run.trainer.step, {**about, **run.state()}, loss, settle=settle)
             self.written = True
         except UserError as error:
             if not self.warned:

@@ -24,9 +24,26 @@ def losses(history: History) -> list[str]:
     lines += [f"{name:20}{''.join(map(_number, numbers))}   {unit}" for name, *numbers, unit in rows]
     if history.repeats:
         lines.append(f"{'':20}{history.repeats}")
+    lines += test(history)
     if history.task.success and "eval/solved" in history.curves:
         when = "not solved" if history.solved_at is None else f"solved at step {history.solved_at}"
         lines.append(f"{when:19} asked for: {history.task.success}")
+    if history.stopped:
+        lines.append(f"stopped             at step {history.step} of {history.steps}: {history.stopped}")
+    return lines
+
+
+def test(history: History) -> list[str]:
+    """What the final and the best weights make of data that selection never saw."""
+    if history.tested is None:
+        return []
+    best, last = history.tested
+    told = "the evaluation set again: the task has no other sequences"
+    if not history.test_is_evaluation:
+        told = "data that selection never saw; best: lowest evaluation loss"
+    lines = [f"{'test loss':20}{_number(last.loss)}{_number(best.loss)}{'':10}   {told}"]
+    if best.accuracy is not None and last.accuracy is not None:
+        lines.append(f"{'test accuracy':20}{_number(last.accuracy)}{_number(best.accuracy)}")
     return lines
 
 

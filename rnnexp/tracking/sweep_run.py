@@ -27,11 +27,22 @@ class SweepRun(MLflowRun):
         Its name; what is swept when not given.
     count : int
         Number of jobs, 0 if only the sweeper will know.
+    tags : mapping
+        The user's own.
     resumed : bool
         Continue the log in the sweep's folder.
     """
 
-    def __init__(self, store: Store, sweep: Sweep, *, run_name: str | None, count: int, resumed: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sweep: Sweep,
+        *,
+        run_name: str | None,
+        count: int,
+        tags: Mapping[str, str],
+        resumed: bool = False,
+    ) -> None:
         end_dead_runs(store)
         swept = sweep.swept(sweep.overrides) or sweep.overrides
         super().__init__(
@@ -39,7 +50,7 @@ class SweepRun(MLflowRun):
             run_name or "sweep: " + (", ".join(swept) or "one job"),
             {"overrides": " ".join(sweep.overrides), **({"jobs": count} if count else {})},
             " ".join(["python -m rnnexp -m", *sweep.overrides]),
-            {"rnnexp.kind": "sweep", "rnnexp.sweep": sweep.id, "rnnexp.swept": ", ".join(sweep.keys)},
+            {**tags, "rnnexp.kind": "sweep", "rnnexp.sweep": sweep.id, "rnnexp.swept": ", ".join(sweep.keys)},
             folder=sweep.folder,
             resumed=resumed,
         )

@@ -59,7 +59,7 @@ def reopen(client: Any, run_id: str, tags: Mapping[str, str]) -> None:
     from mlflow.entities import RunTag
 
     there = client.get_run(run_id).data.tags
-    for name in ("error", "diverged"):
+    for name in ("error", "diverged", "stopped"):
         if name in there:
             client.delete_tag(run_id, name)
     mine = (

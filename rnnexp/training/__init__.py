@@ -8,6 +8,7 @@ from rnnexp.training.regularizers import NoRegularizer, Omega, WeightDecay
 from rnnexp.training.sampling import Continuation
 from rnnexp.training.schedules import Constant, Cosine, StepDecay
 from rnnexp.training.stacked import StackedTrainer, train_together
+from rnnexp.training.stopping import NoStopping, Patience, Solved, Stopping
 from rnnexp.training.streams import Streams
 from rnnexp.training.trainer import Report
 
@@ -22,13 +23,17 @@ __all__ = [
     "Evaluation",
     "NoClipping",
     "NoRegularizer",
+    "NoStopping",
     "NormClipping",
     "Omega",
+    "Patience",
     "RMSProp",
     "Report",
     "Run",
+    "Solved",
     "StackedTrainer",
     "StepDecay",
+    "Stopping",
     "Streams",
     "ValueClipping",
     "WeightDecay",

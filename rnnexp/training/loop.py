@@ -1,24 +1,44 @@
 """The training loop: an iterator of reports, which the caller may record, plot or ignore."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from rnnexp.algorithms import TruncatedBPTT, Truncation
 from rnnexp.checks import InvalidValue, integer
 from rnnexp.components import checked
 from rnnexp.layers import Network
 from rnnexp.layers.fit import check_batch, check_task
+from rnnexp.state import Maybe, State, copied, matching
 from rnnexp.tasks import Batch, EpisodeTask, Task
 from rnnexp.training.clipping import Clipping, NoClipping
 from rnnexp.training.evaluation import Evaluation, evaluate
 from rnnexp.training.optimizers import Optimizer
 from rnnexp.training.regularizers import NoRegularizer, Regularizer
 from rnnexp.training.schedules import Constant, Schedule
+from rnnexp.training.stopping import NoStopping, Stopping
 from rnnexp.training.trainer import Report, Trainer
+
+
+@dataclass(frozen=True)
+class Best:
+    """The weights with the lowest evaluation loss so far; of two equal ones the first.
+
+    Attributes
+    ----------
+    step : int
+    loss : float
+    parameters : array (P,)
+    """
+
+    step: int
+    loss: float
+    parameters: NDArray[Any]
 
 
 class Run:
@@ -33,6 +53,14 @@ class Run:
     study_every : int
     study : callable or None
         Called with a replica of the network.
+    stopping : Stopping
+
+    Attributes
+    ----------
+    best : Best or None
+        None before the first evaluation.
+    stopped : str
+        Why `stopping` has ended training; empty if it has not.
     """
 
     def __init__(
@@ -42,10 +70,13 @@ class Run:
         held_out: Batch | None,
         study_every: int,
         study: Callable[[Network], Any] | None,
+        stopping: Stopping,
     ) -> None:
         self.trainer, self.steps = trainer, trainer.steps
         self.eval_every, self.held_out = eval_every, held_out
         self.study_every, self.study = study_every, study
+        self.stopping, self.stopped = stopping, ""
+        self.best: Best | None = None
         self.beside = trainer.network.replica()
 
     def evaluation_due(self, step: int) -> bool:
@@ -57,7 +88,7 @@ class Run:
         return self.study is not None and (step % self.study_every == 0 or step == self.steps)
 
     def look(self, report: Report, evaluation: Evaluation | None = None) -> None:
-        """Add the evaluation (unless given) and the study that are due after a report's update."""
+        """Add the evaluation (unless given) and the study that are due after a report's update, and why it stops."""
         evaluate_now = evaluation is None and self.evaluation_due(report.step)
         study_now = self.study_due(report.step)
         if report.diverged or not (evaluate_now or study_now or evaluation):
@@ -69,18 +100,77 @@ class Run:
             report.evaluation = evaluation
             if study_now and self.study is not None:
                 report.study = self.study(self.beside)
-        report.diverged = evaluation is not None and not math.isfinite(evaluation.loss)
+            report.diverged = evaluation is not None and not math.isfinite(evaluation.loss)
+            if evaluation is None or report.diverged:
+                return
+            if self.best is None or evaluation.loss < self.best.loss:
+                vector = self.trainer.network.parameters.vector
+                self.best = Best(report.step, float(evaluation.loss), vector.copy())
+            self.stopped = report.stopped = str(self.stopping(report) or "")
+            if report.stopped and self.study is not None and not study_now:
+                report.study = self.study(self.beside)
 
     def reports(self) -> Iterator[Report]:
         """Train, and report every update."""
         report = Report(self.trainer.step)
-        if report.step == 0:
+        if report.step == 0 and not self.stopped:
             self.look(report)
             yield report
-        while self.trainer.step < self.steps and not report.diverged:
+        while self.trainer.step < self.steps and not report.diverged and not self.stopped:
             report = self.trainer.update(measure=self.study_due)
             self.look(report)
             yield report
+
+    def evaluate_best(self, batch: Batch) -> tuple[Evaluation, Evaluation]:
+        """Evaluations of the best weights and of the present ones, which stay."""
+        task, vector = self.trainer.data.task, self.beside.parameters.vector
+        batch, present = batch.cast(self.beside.dtype), vector.copy()
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            last = evaluate(self.beside, batch, task.target_kind, task)
+            if self.best is None or np.array_equal(self.best.parameters, present):
+                return last, last
+            try:
+                vector[...] = self.best.parameters
+                return evaluate(self.beside, batch, task.target_kind, task), last
+            finally:
+                vector[...] = present
+
+    def state(self) -> State:
+        """A copy of everything that changes: the trainer's, the best weights, and what the stopping rule keeps.
+
+        To be called between two updates.
+        """
+        keeps = callable(getattr(self.stopping, "state", None))
+        own = copied(self.stopping.state(), "stopping") if keeps else None  # type: ignore[attr-defined]
+        return {
+            "trainer": self.trainer.state(),
+            "best": None if self.best is None else copied(asdict(self.best), "best"),
+            "stopping": {"rule": own, "stopped": self.stopped},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from where `state` was taken: the reports to come are those of a run never interrupted.
+
+        Parameters
+        ----------
+        state : mapping
+            Of a run of the same configuration; other keys than those of `state` are ignored. Where its ``stopping`` is
+            None, the rule begins from its start.
+
+        Raises
+        ------
+        UserError
+            If something in it does not fit.
+        """
+        vector = self.trainer.network.parameters.vector
+        template = {"trainer": None, "best": Maybe({"step": 0, "loss": 0.0, "parameters": vector})}
+        template["stopping"] = Maybe({"rule": None, "stopped": ""})
+        fit = matching(template, {name: state[name] for name in template if name in state})
+        if fit["stopping"] is not None and callable(getattr(self.stopping, "restore", None)):
+            self.stopping.restore(copied(fit["stopping"]["rule"], "stopping"))  # type: ignore[attr-defined]
+        self.trainer.restore(fit["trainer"])
+        self.best = None if fit["best"] is None else Best(**fit["best"])
+        self.stopped = "" if fit["stopping"] is None else fit["stopping"]["stopped"]
 
 
 @checked
@@ -100,6 +190,7 @@ def prepare(
     eval_every: int | None = None,
     study: Callable[[Network], Any] | None = None,
     study_every: int | None = None,
+    stopping: Stopping | None = None,
 ) -> Run:
     """A training run that has not started; `Run.reports` trains. The arguments and errors are those of `train`."""
     check_task(network, task)
@@ -129,7 +220,7 @@ def prepare(
     if evaluate_on is not None:
         check_batch(network, evaluate_on, task.target_kind)
     held_out = None if evaluate_on is None else evaluate_on.cast(network.dtype)
-    return Run(trainer, every, held_out, look, study)
+    return Run(trainer, every, held_out, look, study, stopping or NoStopping())
 
 
 @checked
@@ -149,6 +240,7 @@ def train(
     eval_every: int | None = None,
     study: Callable[[Network], Any] | None = None,
     study_every: int | None = None,
+    stopping: Stopping | None = None,
 ) -> Iterator[Report]:
     """Train a network and report every update.
 
@@ -179,6 +271,8 @@ def train(
     study_every : int, optional
         Updates between studies, which are also made at step 0 and at the end; a tenth of `steps`,
         and at least 100, when not given.
+    stopping : Stopping, optional
+        Asked after every evaluation; training may end before its last update. A schedule still sees all `steps`.
 
     Yields
     ------
@@ -205,5 +299,6 @@ def train(
         eval_every=eval_every,
         study=study,
         study_every=study_every,
+        stopping=stopping,
     )
     return run.reports()

@@ -234,7 +234,7 @@ def train_together(
         Send True back to end this run: the others go on, as they do without one that raised an exception.
     """
     numbered = {id(run.trainer): (index, run) for index, run in enumerate(runs)}
-    stack = StackedTrainer([run.trainer for run in runs])
+    stack = StackedTrainer([run.trainer for run in runs if not run.stopped])
     reports = [Report(trainer.step) for trainer in stack.trainers]
     begun = runs[0].trainer.step == 0
     while stack.trainers:
@@ -254,12 +254,12 @@ def train_together(
             except Exception as error:
                 errors[index] = error
         pairs = list(zip(these, reports, strict=True))
-        ends = any(report.diverged or report.step >= run.steps for (_, run), report in pairs)
+        ends = any(report.diverged or report.stopped or report.step >= run.steps for (_, run), report in pairs)
         if up_to_date(reports[0].step) or ends:
             stack.write_back()
         for (index, run), report in pairs:
             ended = yield index, errors.get(index, report)
-            if ended or index in errors or report.diverged or report.step >= run.steps:
+            if ended or index in errors or report.diverged or report.stopped or report.step >= run.steps:
                 gone.append(run.trainer)
         begun = False
         if gone:

@@ -54,6 +54,8 @@ class Report(Shown):
         What the `study` given to `train` returned, when it was due.
     diverged : bool
         The loss or the gradient is not finite: no update was made and this is the last report.
+    stopped : str
+        Why a `Stopping` ends training with this report; empty otherwise.
     """
 
     step: int
@@ -68,6 +70,7 @@ class Report(Shown):
     evaluation: Evaluation | None = None
     study: Any = None
     diverged: bool = False
+    stopped: str = ""
 
 
 #: Windows in a row without a scored step after which a task is taken to score none at all.

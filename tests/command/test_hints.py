@@ -38,6 +38,7 @@ def folder(tmp_path, monkeypatch):
     """Data files of every kind."""
     (tmp_path / "data.txt").write_text("the cat sat on the mat\n" * 40)
     (tmp_path / "data.csv").write_text("load (kW),größe,b\n" + "\n".join(f"{row},{row % 5},1" for row in range(80)))
+    (tmp_path / "two.csv").write_text("who,a\n" + "\n".join(f"{row % 2},{row}" for row in range(20)))
     (tmp_path / "a (b, c).txt").write_text("the cat sat on the mat\n" * 40)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -205,6 +206,18 @@ CASES = [
     "tracking.uri=./somewhere",
     "init=sparse hidden_size=10 init.recurrent.non_zeros=20",
     "output_size=7 task=adding",
+    "parameters=3",
+    "parameters=500 hidden_size=10",
+    "task=text task.path=data.txt tie=true parameters=500",
+    "task=text task.path=data.txt stopping=solved",
+    "task=text task.path=data.txt task.test_fraction=0.9999",
+    "task=table task.path=data.csv task.test_fraction=0.999",
+    "task=table task.path=two.csv task.sequence=who",
+    "stopping=early_stopping",
+    "patience=3",
+    "tracking.tags=rnn101",
+    "tracking.tags.course=rnn101",
+    "'tracking.tags={error: mine}'",
 ]
 
 

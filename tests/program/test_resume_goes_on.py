@@ -28,10 +28,10 @@ from rnnexp.tracking.saver import Saver
 
 save = Saver.save
 
-def broken(self, trainer, *more):
-    if trainer.step == 15:
+def broken(self, run, *more):
+    if run.trainer.step == 15:
         {BREAK}
-    save(self, trainer, *more)
+    save(self, run, *more)
 
 Saver.save = broken
 """

@@ -24,12 +24,12 @@ def table_task(tmp_path):
 
 @pytest.fixture
 def text_task(tmp_path):
-    """A Text task on a file that holds the given text."""
+    """A Text task on a file that holds the given text, of which nothing is kept for the test unless asked for."""
 
     def make(text, output_size=None, **settings):
         path = tmp_path / "given.txt"
         path.write_bytes(text.encode())
-        return Text(output_size, path=str(path), **settings)
+        return Text(output_size, path=str(path), **{"test_fraction": 0, **settings})
 
     return make
 
@@ -50,8 +50,8 @@ def random_text():
 def make_task(text_task, random_text, table_task):
     """Every kind of task, small, by name; each is made once, for a task does not change."""
     makers = TASKS | {
-        "text": lambda: text_task(random_text(3000)),
-        "text, capped": lambda: text_task(random_text(3000), 4),
+        "text": lambda: text_task(random_text(3000), test_fraction=0.1),
+        "text, capped": lambda: text_task(random_text(3000), 4, test_fraction=0.1),
         "table": lambda: table_task(inputs=["a", "b"], length=7),
         "table, ids": lambda: table_task(inputs=["a", "b", "c"], targets="c", sequence="id"),
     }

@@ -265,3 +265,14 @@ def test_a_trial_can_be_read(task, draw):
     assert sum(line.count("^") for line in lines) == batch.mask[:, 1].sum()
     steps = [int(step) for line in text.splitlines() if line.startswith("step") for step in line.split()[1:]]
     assert steps == list(range(len(batch.mask)))
+
+
+#: Those whose evaluation set has every sequence that there is.
+WHOLE = ("memorization, 5 bits", "long lag, 2a", "influence")
+
+
+def test_the_test_set_is_of_the_same_kind_as_the_evaluation_set_and_another_one(request, task):
+    unseen, seen = task.test(rng=np.random.default_rng(1)), task.evaluation(rng=np.random.default_rng(0))
+    check(task, unseen)
+    assert unseen.same_as(task.test(rng=np.random.default_rng(1)))
+    assert unseen.same_as(seen) == (request.node.callspec.params["task"] in WHOLE)

@@ -65,8 +65,8 @@ def npz_file(tmp_path):
 
 
 def holds(task, scale=255):
-    """The task gives the test images, in order, as its evaluation set, and draws the training images."""
-    batch = task.evaluation(rng=np.random.default_rng(0))
+    """The task gives the test images, in order, as its test set, and trains and evaluates on the training images."""
+    batch = task.test(rng=np.random.default_rng(0))
     assert batch.inputs.shape == (20, 12, 1)
     assert np.array_equal(batch.inputs[..., 0].T, TEST[0].reshape(12, 20) / scale)
     assert np.array_equal(batch.targets[-1], TEST[1])
@@ -74,7 +74,11 @@ def holds(task, scale=255):
     drawn = task.sample(300, rng=np.random.default_rng(1))
     seen = [tuple(column) for column in drawn.inputs[..., 0].T]
     assert [known[pixels] for pixels in seen] == drawn.targets[-1].tolist()
-    assert set(seen) == set(known)
+    held = task.evaluation(rng=np.random.default_rng(0))
+    looked = [tuple(column) for column in held.inputs[..., 0].T]
+    assert [known[pixels] for pixels in looked] == held.targets[-1].tolist()
+    assert np.bincount(held.targets[-1], minlength=10).tolist() == [1] * 10
+    assert set(seen) | set(looked) == set(known) and not set(seen) & set(looked)
 
 
 def test_a_trial_is_an_image_pixel_by_pixel_and_its_digit_at_the_end(shipped):
@@ -105,7 +109,7 @@ def test_an_oracle_that_sees_only_the_inputs_makes_no_error_and_a_guess_nine_in_
     assert task.baseline.loss == pytest.approx(-np.log(np.full(10, 0.1)).mean(), rel=1e-12)
 
 
-def test_a_fifth_of_every_digit_is_held_out_and_never_drawn(shipped):
+def test_a_fifth_of_every_digit_is_evaluated_another_is_tested_and_neither_is_drawn(shipped):
     task = Digits(eval_sequences=None)
     batch = task.evaluation(rng=np.random.default_rng(0))
     held = {tuple(pixels) for pixels in batch.inputs[..., 0].T}
@@ -114,9 +118,12 @@ def test_a_fifth_of_every_digit_is_held_out_and_never_drawn(shipped):
     assert np.bincount(batch.targets[-1]).tolist() == [round(count / 5) for count in of_each]
     drawn = task.sample(20_000, rng=np.random.default_rng(1)).inputs[..., 0].T
     trained = {tuple(pixels) for pixels in drawn}
-    assert not held & trained
-    # Each of the 1438 is missing with probability (1 - 1 / 1438)^20000 < 1e-6.
-    assert held | trained == set(shipped)
+    unseen = task.test(rng=np.random.default_rng(0))
+    assert np.bincount(unseen.targets[-1]).tolist() == [round(count / 5) for count in of_each]
+    tested = {tuple(pixels) for pixels in unseen.inputs[..., 0].T}
+    assert not held & trained and not held & tested and not trained & tested
+    # Each of the 1078 is missing with probability (1 - 1 / 1078)^20000 < 1e-7.
+    assert held | trained | tested == set(shipped)
 
 
 def test_the_split_depends_on_the_share_alone():
@@ -151,8 +158,8 @@ def test_training_images_are_drawn_uniformly_and_repeatedly(npz_file):
     count = 46_000
     batch = task.sample(count, rng=np.random.default_rng(2))
     _, drawn = np.unique(batch.inputs[..., 0], axis=1, return_counts=True)
-    assert len(drawn) == 23
-    assert np.abs(drawn / count - 1 / 23).max() < 5 * np.sqrt(1 / 23 * 22 / 23 / count)
+    assert len(drawn) == 13  # of 23, one of each digit is held out
+    assert np.abs(drawn / count - 1 / 13).max() < 5 * np.sqrt(1 / 13 * 12 / 13 / count)
 
 
 def test_one_permutation_for_all_images():
@@ -189,7 +196,7 @@ def test_an_npz_file_of_bytes_floats_or_flat_images(npz_file):
 @pytest.mark.parametrize("kind", [bool, np.uint8, float])
 def test_black_and_white_images_stay_zero_and_one(npz_file, kind):
     train, test = (TRAINING[0] > 127).astype(kind), (TEST[0] > 127).astype(kind)
-    batch = Digits(path=str(npz_file(x_train=train, x_test=test))).evaluation(rng=np.random.default_rng(0))
+    batch = Digits(path=str(npz_file(x_train=train, x_test=test))).test(rng=np.random.default_rng(0))
     assert np.array_equal(batch.inputs[..., 0].T, test.reshape(12, 20).astype(float))
 
 
@@ -365,6 +372,7 @@ def test_a_cut_off_npz_a_single_array_and_a_foreign_member_are_refused(npz_file,
         ("permuted", [0, 1, "yes", None], "true or false"),
         ("permutation_seed", [-1, 1.5, None, True], "a whole number >= 0"),
         ("eval_fraction", [0, 1, -0.1, None, "half", float("nan")], "a number > 0 and < 1"),
+        ("test_fraction", [0, 1, -0.1, None, "half", float("nan")], "a number > 0 and < 1"),
         ("eval_sequences", [0, -1, 2.0, "all", True], "a whole number >= 1"),
     ],
 )

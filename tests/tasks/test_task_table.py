@@ -13,7 +13,7 @@ from rnnexp.tasks.table import Table
 
 @pytest.fixture
 def make(tmp_path):
-    """A Table on a CSV file of the given lines, or on a file that `write` fills."""
+    """A Table on a CSV file of the given lines, or that `write` fills; none is kept for the test unless asked for."""
 
     def of(lines=None, name="given.csv", write=None, **settings):
         path = tmp_path / name
@@ -21,7 +21,7 @@ def make(tmp_path):
             path.write_text("\n".join(lines) + "\n")
         else:
             write(path)
-        return Table(path=str(path), **settings)
+        return Table(path=str(path), **{"test_fraction": 0, **settings})
 
     return of
 
@@ -400,3 +400,39 @@ def test_other_data_have_another_digest(make):
     digests.add(make([line.replace(",0", ",1") for line in lines], sequence="who", **settings).digest)
     digests.add(make(lines, **settings).digest)
     assert len(digests | {task.digest}) == 5
+
+
+def unseen(task):
+    return sequences(task.test(rng=np.random.default_rng(0)))
+
+
+def test_a_single_sequence_is_split_in_three_by_position(make):
+    task = make(["a", *map(str, range(20))], length=None, normalize=False, eval_fraction=0.2, test_fraction=0.25)
+    parts = [trained_on(task), held_out(task), unseen(task)]
+    assert [[steps[0] for steps, _ in part] for part in parts] == [[[0.0]], [[11.0]], [[15.0]]]
+    assert [[targets[-1] for _, targets in part] for part in parts] == [[[10.0]], [[14.0]], [[19.0]]]
+
+
+@pytest.mark.parametrize(
+    ("fractions", "parts"), [((0.2, 0.2), (6, 2, 2)), ((0.01, 0.01), (8, 1, 1)), ((0.9, 0.9), (1, 1, 8))]
+)
+def test_sequences_are_split_in_three(make, fractions, parts):
+    lines = ["who,a", *(f"{who},{10 * who + step}" for who in range(10) for step in range(3))]
+    task = make(lines, sequence="who", normalize=False, eval_fraction=fractions[0], test_fraction=fractions[1])
+    found = [trained_on(task), held_out(task), unseen(task)]
+    assert [len(part) for part in found] == list(parts)
+    firsts = sorted(steps[0][0] for part in found for steps, _ in part)
+    assert firsts == [10.0 * who for who in range(10)]
+    assert [steps[0][0] for steps, _ in found[2]] == [10.0 * who for who in range(10 - parts[2], 10)]
+
+
+def test_scale_and_baseline_come_from_the_training_part(make):
+    rows = [1.0, 3.0] * 6 + [1000.0] * 4 + [-1000.0] * 4
+    task = make(["a", *map(str, rows)], eval_fraction=0.2, test_fraction=0.2)
+    assert (task.means, task.stds) == ({"a": 2.0}, {"a": 1.0})
+    other = make(["a", *map(str, [*rows[:16], 5.0, 6.0, 7.0, 8.0])], eval_fraction=0.2, test_fraction=0.2)
+    assert other.baseline == task.baseline
+
+
+def test_nothing_to_test(make):
+    assert make(COUNTING, test_fraction=0).test(rng=np.random.default_rng(0)) is None

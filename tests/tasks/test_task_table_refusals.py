@@ -23,7 +23,7 @@ def refused(tmp_path):
         else:
             path.write_bytes(content if isinstance(content, bytes) else "\n".join(content).encode())
         with pytest.raises(InvalidValue) as caught:
-            Table(path=str(path), **settings)
+            Table(path=str(path), **{"test_fraction": 0, **settings})
         return caught.value
 
     return of
@@ -210,6 +210,7 @@ def test_a_role_is_one_column(refused, key):
         ("horizon", [-1, 1.0, None, "1", True], "a whole number >= 0"),
         ("length", [0, -1, 2.0, "all", True], "a whole number >= 1"),
         ("eval_fraction", [0, 1, -0.1, 1.5, None, "half", float("nan"), True], "a number > 0 and < 1"),
+        ("test_fraction", [1, -0.1, None, "half", float("nan"), True], "a number >= 0 and < 1"),
         ("normalize", [0, 1, None, "yes"], "true or false"),
     ],
 )
@@ -236,7 +237,7 @@ def test_repeated_times_are_refused_within_a_sequence_only(refused, tmp_path):
     lines = ["who,t,a", "x,1,0", "y,1,0", "x,2,0", "y,2,0"]
     path = tmp_path / "good.csv"
     path.write_text("\n".join(lines))
-    assert Table(path=str(path), sequence="who", time="t").eval_sequences == 1
+    assert Table(path=str(path), sequence="who", time="t", test_fraction=0).eval_sequences == 1
     error = refused([*lines, "y,1,5"], sequence="who", time="t")
     assert error.hint == "line 3 and line 6 of sequence 'y' are both at 1"
 
@@ -274,7 +275,7 @@ def test_one_sequence_cannot_be_split_by_sequences(refused):
 def test_too_few_rows_are_refused_and_just_enough_are_not(refused, tmp_path):
     path = tmp_path / "good.csv"
     path.write_text("a\n1\n2\n3\n4\n")
-    task = Table(path=str(path))
+    task = Table(path=str(path), test_fraction=0)
     assert (task.training.steps.tolist(), task.held_out.steps.tolist()) == ([1], [1])
     assert refused(["a", "1", "2", "3"]).problem.startswith("path must be a table of at least 4 rows")
     assert refused(["a", "1", "2", "3", "4"], horizon=2).problem.startswith("path must be a table of at least 6 rows")
@@ -347,3 +348,12 @@ def test_cells_of_parquet_are_refused_by_row(refused):
     assert "column 'l', row 1: [1] is not a number" in refused(frame.to_parquet, name="given.parquet", inputs="l").hint
     assert "column 'd', row 1: 2024-01-01" in refused(frame.to_parquet, name="given.parquet", inputs="d").hint
     assert "no rows" in refused(frame[:0].to_parquet, name="given.parquet").hint
+
+
+def test_what_three_parts_need_at_least(refused):
+    error = refused(["a", "1", "2", "3", "4", "5"], test_fraction=0.2)
+    assert error.problem.startswith("path must be a table of at least 6 rows (horizon + 1 to train on, as many to")
+    error = refused(["who,a", "x,1", "x,2", "y,1", "y,2"], sequence="who", test_fraction=0.2)
+    assert error.problem == "test_fraction must be 0 for a table of 2 sequences, got 0.2"
+    error = refused(["a", *map(str, range(20))], test_fraction=0.95)
+    assert error.key == "test_fraction" and error.hint == "try 0.2"

@@ -137,7 +137,26 @@ def test_without_a_path_it_is_the_python_reference():
     assert len(text) > 400_000
     task = Text()
     assert task.decode(task.training_tokens[:500]) == text[:500]
-    assert task.decode(task.evaluation_tokens[-500:]) == text[-500:]
+    assert task.decode(task.test_tokens[-500:]) == text[-500:]
     # English with a smoothed bigram model: well below the entropy of single letters, far above one nat.
     assert 1.5 < task.baseline.loss < 3.0
     assert 0.2 < task.baseline.accuracy < 0.5
+
+
+@pytest.mark.parametrize(
+    ("fractions", "parts"), [((0.1, 0.1), (80, 10, 10)), ((0.25, 0.001), (73, 25, 2)), ((0.001, 0.5), (48, 2, 50))]
+)
+def test_the_text_is_split_in_three_by_position(text_task, random_text, fractions, parts):
+    text = random_text(100)
+    task = text_task(text, eval_fraction=fractions[0], test_fraction=fractions[1])
+    cut, end = parts[0], parts[0] + parts[1]
+    assert task.decode(task.training_tokens) == text[:cut]
+    assert task.decode(task.evaluation_tokens) == text[cut:end]
+    batch = task.test(rng=np.random.default_rng(0))
+    assert task.decode(batch.inputs.T[batch.mask.T]) == text[end:-1]
+    assert task.decode(batch.targets.T[batch.mask.T]) == text[end + 1 :]
+
+
+def test_a_tenth_is_kept_for_the_test_unless_none_is_wanted(text_task):
+    assert len(Text().test_tokens) == round(0.1 * len(python_reference()))
+    assert text_task(HANGUL, test_fraction=0).test(rng=np.random.default_rng(0)) is None

@@ -12,7 +12,7 @@ def refused(tmp_path):
         path = tmp_path / "given.txt"
         path.write_bytes(content)
         with pytest.raises(InvalidValue) as caught:
-            Text(path=str(path), **settings)
+            Text(path=str(path), **{"test_fraction": 0, **settings})
         return caught.value
 
     return of
@@ -107,3 +107,18 @@ def test_a_fraction_outside_zero_and_one_is_refused(refused, fraction):
 def test_a_fraction_that_leaves_nothing_to_train_on_is_named(refused):
     # The text is long enough and varied enough: it is the fraction that has to change.
     assert "eval_fraction" in str(refused(b"abcd" * 250, eval_fraction=0.9999))
+
+
+def test_six_characters_are_enough_for_three_parts(text_task, refused):
+    task = text_task("ababab", test_fraction=0.1)
+    assert [len(part) for part in (task.training_tokens, task.evaluation_tokens, task.test_tokens)] == [2, 2, 2]
+    assert "at least 6 characters" in str(refused(b"ababa", test_fraction=0.1))
+
+
+def test_the_larger_of_the_fractions_that_leave_nothing_is_named(refused, text_task):
+    text = b"abcd" * 250
+    for fractions in ({"eval_fraction": 0.1, "test_fraction": 0.95}, {"eval_fraction": 0.95, "test_fraction": 0.1}):
+        larger = max(fractions, key=fractions.get)
+        error = refused(text, **fractions)
+        assert error.key == larger and error.hint == "try 0.1"
+        text_task(text.decode(), **{**fractions, larger: 0.1})

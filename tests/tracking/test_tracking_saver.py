@@ -55,7 +55,7 @@ def through(run, saver, history):
         if saver.due(report.step):
             asked.append(report.step)
             loss = None if report.evaluation is None else report.evaluation.loss
-            saver.save(run.trainer, {"run": {"id": None}, "history": history.state()}, loss)
+            saver.save(run, {"run": {"id": None}, "history": history.state()}, loss)
     return asked
 
 
@@ -74,7 +74,7 @@ def test_due_about_once_a_minute_without_an_interval(tmp_path, monkeypatch):
     assert not saver.due(1)
     now[0] += saving.MINUTE + 1
     assert not saver.due(0) and saver.due(2)
-    saver.save(run.trainer, {}, None)
+    saver.save(run, {}, None)
     assert not saver.due(3)
     now[0] += saving.MINUTE - 1
     assert not saver.due(4) and saver.due(100)
@@ -93,7 +93,7 @@ def test_none_writes_nothing(tmp_path):
     run = training()
     saver = Saver(tmp_path, {"kind": "none"}, 20)
     assert through(run, saver, History(run.trainer.data.task, 20)) == []
-    saver.save(run.trainer, {}, 0.1)
+    saver.save(run, {}, 0.1)
     saver.finish(20)
     assert not saver.written and list(tmp_path.iterdir()) == []
 

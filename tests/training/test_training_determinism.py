@@ -149,3 +149,13 @@ def test_a_trainer_counts_its_updates(network_for, frozen):
     assert trainer.step == 0
     assert [trainer.update().step for _ in range(3)] == [1, 2, 3]
     assert trainer.step == 3
+
+
+def test_the_test_data_are_one_stream_more_and_change_no_other():
+    streams, children = Streams(11), np.random.SeedSequence(11).spawn(4)
+    for name, child in zip(("init", "data", "evaluation", "sampling"), children, strict=True):
+        assert np.array_equal(getattr(streams, name).random(9), np.random.default_rng(child).random(9))
+    assert not np.array_equal(Streams(11).test.random(9), Streams(11).evaluation.random(9))
+    alone, disturbed = Streams(11), Streams(11)
+    disturbed.evaluation.random(1000)
+    assert np.array_equal(alone.test.random(9), disturbed.test.random(9))

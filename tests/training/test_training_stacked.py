@@ -1,11 +1,11 @@
 """Networks trained as one: every number of every report, and the weights, are those of each trained alone."""
 
 import copy
-from dataclasses import astuple, fields
+from dataclasses import astuple
 
 import numpy as np
 import pytest
-from training_cases import CELLS
+from training_cases import CELLS, same
 
 from rnnexp.algorithms import TruncatedBPTT
 from rnnexp.gradients import GradientStudy
@@ -29,21 +29,6 @@ from rnnexp.training import (
 )
 
 COPIES, STEPS = 4, 12
-
-
-def same(one, other):
-    """Whether two values are the same to the last bit, NaN included."""
-    if isinstance(one, np.ndarray):
-        return one.tobytes() == np.asarray(other).tobytes()
-    if isinstance(one, float):
-        return np.float64(one).tobytes() == np.float64(other).tobytes()
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if hasattr(one, "__dataclass_fields__"):
-        return all(same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one) if field.compare)
-    if isinstance(one, tuple | list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
 
 
 def a_run(seed, task, *, optimizer, steps=STEPS, batch_size=3, bptt=None, cell=None, study=None, length=20, **settings):

@@ -1,5 +1,6 @@
 """The networks that training is checked on, and gradients of them by other ways than training takes."""
 
+from dataclasses import fields
 from itertools import product
 
 import numpy as np
@@ -22,6 +23,21 @@ def trained(network, task, optimizer, steps, *, seed=1, batch_size=3, **settings
     """The reports of all updates; the one before the first is left out."""
     rng = np.random.default_rng(seed)
     return list(train(network, task, optimizer=optimizer, steps=steps, rng=rng, batch_size=batch_size, **settings))[1:]
+
+
+def same(one, other):
+    """Whether two values are the same to the last bit, NaN included."""
+    if isinstance(one, np.ndarray):
+        return one.tobytes() == np.asarray(other).tobytes()
+    if isinstance(one, float):
+        return np.float64(one).tobytes() == np.float64(other).tobytes()
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if hasattr(one, "__dataclass_fields__"):
+        return all(same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one) if field.compare)
+    if isinstance(one, tuple | list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
 
 
 def step_losses(network, batch, target_kind):
