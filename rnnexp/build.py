@@ -97,6 +97,7 @@ def build_experiment(settings: Mapping[str, Any], copies: int = 1) -> Any:
         **{key: root[key] for key in ("batch_size", "steps", "eval_every")},
         data=streams.data,
         sampling=streams.sampling,
+        batches=streams.batches,
     )
 
 

@@ -1,12 +1,14 @@
 """One experiment as plain Python objects: network, task and training."""
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 
-from rnnexp.algorithms import Truncation
+from rnnexp.algorithms import Truncation, training_gradients
 from rnnexp.gradients import GradientStudy, Study
 from rnnexp.layers import Network
 from rnnexp.tasks import Batch, Task
@@ -27,8 +29,8 @@ class Experiment:
         The evaluation set.
     study : GradientStudy or None
         Gradient statistics taken at every evaluation.
-    data, sampling : numpy Generators
-        Draw the training data, and generated text.
+    data, sampling, batches : numpy Generators
+        Draw the training data, generated text, and batches for the gradient's signal-to-noise ratio.
     """
 
     network: Network
@@ -45,6 +47,7 @@ class Experiment:
     eval_every: int | None
     data: Generator
     sampling: Generator
+    batches: Generator
 
     def reports(self) -> Iterator[Report]:
         """Train from the current weights; one report per update."""
@@ -67,6 +70,7 @@ class Experiment:
             eval_every=self.eval_every,
             study=None if self.study is None else self._look(self.study),
             study_every=None if self.study is None else self.study.every,
+            staleness_steps=getattr(self.study, "staleness_steps", 0),
         )
 
     def _look(self, study: GradientStudy) -> Callable[[Network], Study]:
@@ -74,9 +78,22 @@ class Experiment:
         batch = study.select(self.task, self.held_out)
         kind = self.task.target_kind
 
+        count = getattr(study, "snr_batches", 0)  # a class of a person's own may have none
+
         def look(network: Network) -> Study:
             # Random cuts are drawn from a fixed seed: a study must not change the draws of training.
             windows = self.bptt.windows(len(batch.inputs), rng=np.random.default_rng(0))
-            return study(network, batch, kind, length=self.bptt.length, windows=windows)
+            settings: dict[str, Any] = {"length": self.bptt.length, "windows": windows}
+            if count:
+                settings["gradients"] = training_gradients(
+                    network,
+                    copy.deepcopy(self.task) if hasattr(self.task, "state") else self.task,
+                    self.bptt,
+                    batch_size=self.batch_size,
+                    count=count,
+                    run_in=len(batch.inputs),
+                    rng=copy.deepcopy(self.batches),  # the same batches in every study
+                )
+            return study(network, batch, kind, **settings)
 
         return look

@@ -50,6 +50,7 @@ def seconds(study: dict[str, object] | None, *, lag: int, hidden_size: int, step
         eval_every=None,
         data=streams.data,
         sampling=streams.sampling,
+        batches=streams.batches,
     )
     began = time.perf_counter()
     for _ in experiment.reports():

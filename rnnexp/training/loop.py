@@ -97,6 +97,7 @@ def prepare(
     eval_every: int | None = None,
     study: Callable[[Network], Any] | None = None,
     study_every: int | None = None,
+    staleness_steps: int = 0,
 ) -> Run:
     """A training run that has not started; `Run.reports` trains.
 
@@ -127,6 +128,9 @@ def prepare(
     study_every : int, optional
         Updates between studies, which are also made at step 0 and at the end; a tenth of `steps`,
         and at least 100, when not given.
+    staleness_steps : int
+        With every study, report how stale the state is that the update's window took over, recomputed from the
+        sequence's beginning, or from at least so many steps back in a stream; 0 for none.
 
     Returns
     -------
@@ -159,6 +163,7 @@ def prepare(
         regularizer=regularizer,
         schedule=schedule or Constant(),
         batch_size=batch_size,
+        staleness_steps=integer("staleness_steps", staleness_steps, at_least=0),
     )
     held_out = None if evaluate_on is None else evaluate_on.cast(network.dtype)
     return Run(trainer, every, held_out, look, study)

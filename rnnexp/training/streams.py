@@ -6,7 +6,7 @@ from rnnexp.checks import integer
 
 
 class Streams:
-    """Independent generators for initialisation, training data, evaluation data and sampling.
+    """Independent generators for initialisation, training data, evaluation data, sampling, and batches to measure.
 
     The draws of one do not depend on those of another, so that a change of the hidden size leaves the data
     unchanged.
@@ -19,4 +19,5 @@ class Streams:
 
     def __init__(self, seed: int) -> None:
         root = np.random.SeedSequence(integer("seed", seed, at_least=0))
-        self.init, self.data, self.evaluation, self.sampling = (np.random.default_rng(child) for child in root.spawn(4))
+        generators = (np.random.default_rng(child) for child in root.spawn(5))
+        self.init, self.data, self.evaluation, self.sampling, self.batches = generators
