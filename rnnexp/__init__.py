@@ -19,7 +19,8 @@ _MODULES = ("checks", "gradients", "layers", "plot", "report", "tasks", "trainin
 #: Further public names by the package that has them.
 _NAMES = {
     "algorithms": "AdaptiveBPTT RandomizedBPTT TruncatedBPTT",
-    "gradients": "GradientStudy NormsByLag Study lyapunov lyapunov_exponents mean_field norms_by_lag truncation_bias",
+    "gradients": "GradientStudy NormsByLag Study gradient_snr lyapunov lyapunov_exponents mean_field norms_by_lag "
+    "parameter_bias state_staleness truncation_bias",
     "layers": "GRU LSTM RNN Initializers Network Recurrent TimeEmbedding TimeGRU TimeLSTM TimeLinear TimeRNN "
     "build_network check_cell load_weights save_weights",
     "training": "SGD Adagrad Adam AdamW Evaluation NormClipping RMSProp Report Streams ValueClipping evaluate train",

@@ -35,8 +35,8 @@ class Part:
 class Past:
     """The latest inputs of a sequence, and the state that training had before them.
 
-    Episodes are kept from their beginning. Of streams at least the last `steps` steps are kept, and less than twice as
-    many and a window: a new part is begun when the last one is that long, and the one before it is forgotten.
+    Episodes are kept from their beginning. Of streams at least the last `steps` steps are kept, and fewer than
+    2 (steps + window): a new part is begun when the last one is long enough, and the one before it is forgotten.
 
     Parameters
     ----------

@@ -107,9 +107,9 @@ def write_back_networks(network: Network, trainers: Sequence[Trainer], inputs: A
             single.state = None if layer.state is None else tuple(state[row].copy() for state in layer.state)
 
 
-def past_shape(trainer: Trainer) -> list[tuple[bool, int]] | None:
+def past_shape(trainer: Trainer) -> tuple[tuple[bool, int], ...] | None:
     """What must be the same for pasts to be joined: where each part begins, and how long it is."""
-    return None if trainer.past is None else [(part.start is None, len(part)) for part in trainer.past.parts]
+    return None if trainer.past is None else tuple((part.start is None, len(part)) for part in trainer.past.parts)
 
 
 def join_pasts(network: Network, trainers: Sequence[Trainer]) -> Past | None:
