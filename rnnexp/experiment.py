@@ -78,7 +78,7 @@ class Experiment:
         batch = study.select(self.task, self.held_out)
         kind = self.task.target_kind
 
-        count = getattr(study, "snr_batches", 0)  # a class of a person's own may have none
+        count = getattr(study, "snr_batches", 0)  # the user's own class may have none
 
         def look(network: Network) -> Study:
             # Random cuts are drawn from a fixed seed: a study must not change the draws of training.

@@ -42,6 +42,8 @@ class Sizes:
         Of the evaluation set.
     studied, study_steps : int
         Sequences and steps of a study of the gradient; 0 without one.
+    recomputed : int
+        Steps of a stream from which the carried state is recomputed.
     matrices : int
         Floats of the Jacobians of a study.
     itemsize : int
@@ -70,6 +72,7 @@ class Sizes:
     steps: int
     studied: int
     study_steps: int
+    recomputed: int
     matrices: int
     itemsize: int
     parameters: int
@@ -101,6 +104,7 @@ def count(sizes: Sizes) -> dict[str, float]:
         "evaluation data": s.sequences * s.steps * step,
         "evaluation": s.sequences * (eval_window * (ahead + cast) + s.eval_scored * s.outputs * s.itemsize * OUTPUTS),
         "statistics": s.studied * s.study_steps * (ahead + back) + s.matrices * s.itemsize,
+        "carried state": s.batch * s.recomputed * (ahead + 2 * (TOKEN if s.tokens else s.inputs * s.itemsize)),
     }
 
 
@@ -269,6 +273,8 @@ def sizes_of(
     )
     study = root["gradients"] if root["gradients"].get("_target_") else {}
     studied = min(sequences, whole(study.get("sequences")) or 20) if study else 0
+    if whole(study.get("snr_batches")):
+        studied = max(studied, now["batch_size"])
     study_steps = min(steps, whole(study.get("max_length")) or 200) if stream else steps
     states = hidden * layers
     derived = bool(study.get("jacobians")) or study.get("lyapunov_exponents", 0) != 0
@@ -285,6 +291,7 @@ def sizes_of(
         steps=steps,
         studied=studied,
         study_steps=study_steps if study else 0,
+        recomputed=whole(study.get("staleness_steps")) if stream else 0,
         matrices=(JACOBIANS.get(cell.__name__, 20) * study_steps * states * states if derived else 0)
         + (3 * hidden * hidden if study else 0)
         + table,

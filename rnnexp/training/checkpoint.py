@@ -22,7 +22,7 @@ from rnnexp.state import State, copied
 
 Array = NDArray[Any]
 
-VERSION = 2
+VERSION = 3
 #: Bytes that the plain values of a state may take, written out.
 PLAIN_BYTES = 2**26
 #: Members beside the arrays of the state; an exclamation mark is quoted in their names.
