@@ -22,7 +22,7 @@ SIZES = {
 STUDIES = {
     "off": None,
     "light": {},
-    "full": {"jacobians": True, "lag_split": True, "lyapunov_exponents": None},
+    "full": {"jacobians": True, "lag_split": True, "lyapunov_exponents": None, "snr_batches": 10},
 }
 
 

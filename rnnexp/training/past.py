@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rnnexp.gradients import state_staleness
 from rnnexp.layers import Network
-from rnnexp.state import Many, Maybe, Shaped, State
+from rnnexp.state import Many, Maybe, Shaped, State, copied
 
 Array = NDArray[Any]
 
@@ -75,8 +75,8 @@ class Past:
         return state_staleness(self.network, inputs, state, parts, window=self.steps)
 
     def state(self) -> list[State]:
-        """Everything that is kept."""
-        return [{"start": part.start, "inputs": np.concatenate(part.inputs)} for part in self.parts]
+        """A copy of everything that is kept."""
+        return [{"start": copied(part.start), "inputs": np.concatenate(part.inputs)} for part in self.parts]
 
     def restore(self, parts: Sequence[State]) -> None:
         """Continue from what `state` gave."""

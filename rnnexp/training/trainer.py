@@ -256,6 +256,8 @@ class Trainer:
             self.data.check_inputs(inputs, "window/inputs")
             window = matching(window_template(network, inputs), window, "window")
         for part in fit["past"] or ():
+            if not len(part["inputs"]):
+                raise unfit("past/inputs is empty")
             self.data.check_inputs(part["inputs"], "past/inputs")
         self._restore_parts(fit["parts"])
 
