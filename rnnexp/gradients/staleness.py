@@ -48,7 +48,7 @@ def state_staleness(
     window = window or max(1, len(inputs))
     for first in range(0, len(inputs), window):
         network.forward(inputs[first : first + window], scored=slice(0, 0))
-    recomputed, carried = np.concatenate(network.recurrent.state, axis=-1), np.concatenate(state, axis=-1)
+    recomputed, carried = (np.concatenate(each, axis=-1) for each in (network.recurrent.state or (), state))
     network.reset_state()
     distance = row_norms(carried - recomputed)
     relative = distance / row_norms(recomputed)
