@@ -104,6 +104,7 @@ def build_experiment(settings: Mapping[str, Any], copies: int = 1) -> Any:
         data=streams.data,
         sampling=streams.sampling,
         test=streams.test,
+        batches=streams.batches,
     )
 
 

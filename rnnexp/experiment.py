@@ -1,12 +1,14 @@
 """One experiment as plain Python objects: network, task and training."""
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 
-from rnnexp.algorithms import Truncation
+from rnnexp.algorithms import Truncation, training_gradients
 from rnnexp.gradients import GradientStudy, Study
 from rnnexp.layers import Network
 from rnnexp.tasks import Batch, Task
@@ -28,8 +30,8 @@ class Experiment:
         The evaluation set.
     study : GradientStudy or None
         Gradient statistics taken at every evaluation.
-    data, sampling, test : numpy Generators
-        Draw the training data, generated text, and the test set.
+    data, sampling, test, batches : numpy Generators
+        Draw the training data, generated text, the test set, and batches for the gradient's signal-to-noise ratio.
     """
 
     network: Network
@@ -48,6 +50,7 @@ class Experiment:
     data: Generator
     sampling: Generator
     test: Generator
+    batches: Generator
 
     def reports(self) -> Iterator[Report]:
         """Train from the current weights; one report per update."""
@@ -71,6 +74,7 @@ class Experiment:
             study=None if self.study is None else self.look(self.study),
             study_every=None if self.study is None else self.study.every,
             stopping=self.stopping,
+            staleness_steps=getattr(self.study, "staleness_steps", 0),
         )
 
     def look(self, study: GradientStudy) -> Callable[[Network], Study]:
@@ -78,9 +82,22 @@ class Experiment:
         batch = study.select(self.task, self.held_out)
         kind = self.task.target_kind
 
+        count = getattr(study, "snr_batches", 0)  # the user's own class may have none
+
         def look(network: Network) -> Study:
             # Random cuts are drawn from a fixed seed: a study must not change the draws of training.
             windows = self.bptt.windows(len(batch.inputs), rng=np.random.default_rng(0))
-            return study(network, batch, kind, length=self.bptt.length, windows=windows)
+            settings: dict[str, Any] = {"length": self.bptt.length, "windows": windows}
+            if count:
+                settings["gradients"] = training_gradients(
+                    network,
+                    copy.deepcopy(self.task) if hasattr(self.task, "state") else self.task,
+                    self.bptt,
+                    batch_size=self.batch_size,
+                    count=count,
+                    run_in=len(batch.inputs),
+                    rng=copy.deepcopy(self.batches),  # the same batches in every study
+                )
+            return study(network, batch, kind, **settings)
 
         return look

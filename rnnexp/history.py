@@ -124,6 +124,8 @@ class History:
         for name, ratio in (report.update_ratios or {}).items():
             if math.isfinite(ratio):
                 values[f"update_ratio/{name}"] = ratio
+        if report.staleness is not None and math.isfinite(report.staleness):
+            values["state/staleness"] = report.staleness
         if report.evaluation is not None:
             loss = report.evaluation.loss
             values["eval/loss"] = loss

@@ -43,6 +43,8 @@ class Sizes:
         Of the evaluation set.
     studied, study_steps : int
         Sequences and steps of a study of the gradient; 0 without one.
+    recomputed : int
+        Steps of a stream from which the carried state is recomputed.
     matrices : int
         Floats of the Jacobians of a study.
     itemsize : int
@@ -71,6 +73,7 @@ class Sizes:
     steps: int
     studied: int
     study_steps: int
+    recomputed: int
     matrices: int
     itemsize: int
     parameters: int
@@ -102,6 +105,7 @@ def count(sizes: Sizes) -> dict[str, float]:
         "evaluation data": 2 * s.sequences * s.steps * step,  # and as much for the test
         "evaluation": s.sequences * (eval_window * (ahead + cast) + s.eval_scored * s.outputs * s.itemsize * OUTPUTS),
         "statistics": s.studied * s.study_steps * (ahead + back) + s.matrices * s.itemsize,
+        "carried state": s.batch * s.recomputed * (ahead + 2 * (TOKEN if s.tokens else s.inputs * s.itemsize)),
     }
 
 
@@ -275,6 +279,8 @@ def sizes_of(
     table = 0 if embedding or not tokens else inputs * inputs  # one-hot vectors are rows of this
     study = root["gradients"] if root["gradients"].get("_target_") else {}
     studied = min(sequences, whole(study.get("sequences")) or 20) if study else 0
+    if whole(study.get("snr_batches")):
+        studied = max(studied, now["batch_size"])
     study_steps = min(steps, whole(study.get("max_length")) or 200) if stream else steps
     states = hidden * layers
     derived = bool(study.get("jacobians")) or study.get("lyapunov_exponents", 0) != 0
@@ -291,6 +297,7 @@ def sizes_of(
         steps=steps,
         studied=studied,
         study_steps=study_steps if study else 0,
+        recomputed=whole(study.get("staleness_steps")) if stream else 0,
         matrices=(JACOBIANS.get(cell.__name__, 20) * study_steps * states * states if derived else 0)
         + (3 * hidden * hidden if study else 0)
         + table,

@@ -60,6 +60,8 @@ GRID = [
     "task=mackey_glass batch_size=100 hidden_size=64",
     "num_layers=3 hidden_size=200 batch_size=100 gradients=off",
     "dtype=float64 hidden_size=300 batch_size=100",
+    "gradients=light gradients.snr_batches=3 batch_size=300 hidden_size=50 task.lag=50 bptt_length=null",
+    "task=echo batch_size=300 hidden_size=50 gradients.staleness_steps=400 steps=101",
 ]
 
 

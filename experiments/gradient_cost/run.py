@@ -22,7 +22,7 @@ SIZES = {
 STUDIES = {
     "off": None,
     "light": {},
-    "full": {"jacobians": True, "lag_split": True, "lyapunov_exponents": None},
+    "full": {"jacobians": True, "lag_split": True, "lyapunov_exponents": None, "snr_batches": 10},
 }
 
 
@@ -52,6 +52,7 @@ def seconds(study: dict[str, object] | None, *, lag: int, hidden_size: int, step
         data=streams.data,
         sampling=streams.sampling,
         test=streams.test,
+        batches=streams.batches,
     )
     began = time.perf_counter()
     for _ in experiment.reports():

@@ -3,6 +3,7 @@
 from rnnexp.algorithms.adaptive import AdaptiveBPTT
 from rnnexp.algorithms.artbp import RandomizedBPTT
 from rnnexp.algorithms.base import Segment, Truncation
+from rnnexp.algorithms.batches import training_gradients
 from rnnexp.algorithms.bptt import TruncatedBPTT
 
-__all__ = ["AdaptiveBPTT", "RandomizedBPTT", "Segment", "TruncatedBPTT", "Truncation"]
+__all__ = ["AdaptiveBPTT", "RandomizedBPTT", "Segment", "TruncatedBPTT", "Truncation", "training_gradients"]

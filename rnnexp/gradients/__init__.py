@@ -1,6 +1,7 @@
 """What the gradient does on its way back through time: each statistic a function of a network and a batch."""
 
 from rnnexp.gradients.hidden_units import Saturation, saturation
+from rnnexp.gradients.noise import SignalToNoise, gradient_snr, signal_to_noise
 from rnnexp.gradients.norms import NormsByLag, norms_by_lag, total_norms_by_time
 from rnnexp.gradients.spectra import (
     StepJacobians,
@@ -11,6 +12,7 @@ from rnnexp.gradients.spectra import (
     step_jacobians,
 )
 from rnnexp.gradients.stability import lyapunov, lyapunov_exponents
+from rnnexp.gradients.staleness import state_staleness
 from rnnexp.gradients.study import GradientStudy, Study
 from rnnexp.gradients.theory import MeanField, mean_field
 from rnnexp.gradients.truncation import (
@@ -21,6 +23,8 @@ from rnnexp.gradients.truncation import (
     fixed_windows,
     full_gradient,
     gradient_by_lag,
+    parameter_bias,
+    truncated_gradient,
     truncation_bias,
     windowed_gradient,
 )
@@ -31,6 +35,7 @@ __all__ = [
     "MeanField",
     "NormsByLag",
     "Saturation",
+    "SignalToNoise",
     "StepJacobians",
     "Study",
     "TruncationBias",
@@ -40,16 +45,21 @@ __all__ = [
     "fixed_windows",
     "full_gradient",
     "gradient_by_lag",
+    "gradient_snr",
     "lyapunov",
     "lyapunov_exponents",
     "mean_field",
     "norms_by_lag",
+    "parameter_bias",
     "pascanu_bound",
     "saturation",
+    "signal_to_noise",
     "singular_values",
     "spectral_radius",
+    "state_staleness",
     "step_jacobians",
     "total_norms_by_time",
+    "truncated_gradient",
     "truncation_bias",
     "windowed_gradient",
 ]

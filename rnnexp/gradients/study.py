@@ -1,6 +1,6 @@
 """The gradient statistics of a run: which, and how often."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from rnnexp.checks import InvalidValue, boolean, integer, number
 from rnnexp.components import Component, Shown
 from rnnexp.gradients.hidden_units import Saturation, saturation_of
+from rnnexp.gradients.noise import SignalToNoise, signal_to_noise
 from rnnexp.gradients.norms import QUIET, NormsByLag, backward_from_last, by_lag, total_norms_by_time
 from rnnexp.gradients.spectra import StepJacobians, eigenvalues, pascanu_bound, singular_values
 from rnnexp.gradients.stability import lyapunov_exponents
@@ -16,9 +17,11 @@ from rnnexp.gradients.truncation import (
     TruncationBias,
     Window,
     adaptive_window,
+    both_gradients,
+    compare,
+    compare_each,
     fixed_windows,
     gradient_by_lag,
-    windows_bias,
 )
 from rnnexp.layers import Network
 from rnnexp.layers.base import Array, row_norms
@@ -31,7 +34,7 @@ class Study(Shown):
 
     Attributes
     ----------
-    norms, window, saturation, bias, total_by_time, jacobians, lyapunov
+    norms, window, saturation, bias, total_by_time, jacobians, lyapunov, snr
         As the functions of this package give them; `window` from the norms of the whole state.
     eigenvalues : array (L * H,)
         Of Wh (in a gated layer, the candidate's), of all layers together, largest modulus first.
@@ -47,6 +50,8 @@ class Study(Shown):
         Mean of every gate over units, steps and sequences.
     seen_by_window : float
         Share of the summed norms by lag of the whole state within the truncation window.
+    parameter_bias : dict of str to TruncationBias
+        `bias` of each parameter.
     split : dict of str to array (L,), or None
         Norm of each parameter's gradient by lag.
     """
@@ -63,6 +68,8 @@ class Study(Shown):
     others: dict[str, NormsByLag] = field(default_factory=dict)
     gates: dict[str, float] = field(default_factory=dict)
     bias: TruncationBias | None = None
+    parameter_bias: dict[str, TruncationBias] = field(default_factory=dict)
+    snr: SignalToNoise | None = None
     total_by_time: Array | None = None
     split: dict[str, Array] | None = None
     jacobians: StepJacobians | None = None
@@ -100,6 +107,11 @@ class Study(Shown):
         if self.bias is not None:
             values["gradient/truncation_cosine"] = self.bias.cosine
             values["gradient/truncation_relative_error"] = self.bias.relative_error
+        for name, bias in self.parameter_bias.items():
+            values[f"gradient/bias/{name}"] = bias.relative_error
+            values[f"gradient/bias_cosine/{name}"] = bias.cosine
+        if self.snr is not None:
+            values["gradient/snr"] = self.snr.ratio
         if self.jacobians is not None:
             values["jacobian/mean_singular_value"] = self.jacobians.mean
             values["jacobian/largest_singular_value"] = self.jacobians.largest
@@ -126,7 +138,11 @@ class GradientStudy(Component):
     tolerance : float
         Relative bias of the gradient at which a truncation window is called sufficient, > 0.
     truncation : bool
-        Compare the truncated gradient of training with the full one.
+        Compare the truncated gradient of training with the full one, as a whole and by parameter.
+    snr_batches : int
+        Batches for the gradient's signal-to-noise ratio, >= 2; 0 for none.
+    staleness_steps : int
+        Steps of a stream, at least, from which the state that a window takes over is recomputed (`Past`); 0 for none.
     jacobians : bool
         Singular values of every step's Jacobian, on the first sequence.
     lag_split : bool
@@ -143,6 +159,8 @@ class GradientStudy(Component):
         max_length: int = 200,
         tolerance: float = 0.1,
         truncation: bool = True,
+        snr_batches: int = 0,
+        staleness_steps: int = 200,
         jacobians: bool = False,
         lag_split: bool = False,
         lyapunov_exponents: int | None = 0,
@@ -152,6 +170,10 @@ class GradientStudy(Component):
         self.max_length = integer("max_length", max_length, at_least=1)
         self.tolerance = number("tolerance", tolerance, above=0)
         self.truncation = boolean("truncation", truncation)
+        self.snr_batches = integer("snr_batches", snr_batches, at_least=0)
+        if self.snr_batches == 1:
+            raise InvalidValue("snr_batches", 1, ">= 2, or 0 for none", "one batch has no scatter: try 10")
+        self.staleness_steps = integer("staleness_steps", staleness_steps, at_least=0)
         self.jacobians = boolean("jacobians", jacobians)
         self.lag_split = boolean("lag_split", lag_split)
         self.lyapunov_exponents = lyapunov_exponents
@@ -184,10 +206,12 @@ class GradientStudy(Component):
         length: int | None = None,
         stride: int | None = None,
         windows: Sequence[Window] | None = None,
+        gradients: Iterable[Array] | None = None,
     ) -> Study:
         """Study `network` (its state is overwritten) on all of `batch`.
 
-        Training uses BPTT(length; stride), or cuts a sequence of this length into `windows`.
+        Training uses BPTT(length; stride), or cuts a sequence of this length into `windows`. `gradients` are those of
+        training on independent batches, whose signal-to-noise ratio is wanted.
         """
         batch = batch.cast(network.dtype)
         outputs, state = backward_from_last(network, batch, target_kind)
@@ -205,6 +229,7 @@ class GradientStudy(Component):
         singular = _largest_first([singular_values(matrix) for matrix in weights])
         bound = pascanu_bound(float(singular[0]), layer.max_slope) if len(singular) else float("nan")
         cut = fixed_windows(len(batch.inputs), length, stride) if windows is None else windows
+        compared = both_gradients(network, batch, target_kind, cut) if self.truncation else None
         return Study(
             norms=norms,
             others=found,
@@ -217,7 +242,9 @@ class GradientStudy(Component):
             seen_by_window=whole.seen_by_window(length),
             jacobians=None if jacobians is None or not self.jacobians else StepJacobians(singular_values(jacobians)),
             lyapunov=None if jacobians is None or not count else lyapunov_exponents(jacobians, count),
-            bias=windows_bias(network, batch, target_kind, cut) if self.truncation else None,
+            bias=None if compared is None else compare(*compared),
+            parameter_bias={} if compared is None else compare_each(network, *compared),
+            snr=None if gradients is None else signal_to_noise(gradients),
             total_by_time=total_norms_by_time(network, batch, target_kind) if self.lag_split else None,
             split=_split(network, batch, target_kind) if self.lag_split else None,
         )

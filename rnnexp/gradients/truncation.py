@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rnnexp.components import Shown
 from rnnexp.gradients.norms import QUIET, loss_gradient
 from rnnexp.gradients.shape import fitted_line
-from rnnexp.layers import CRITERIA, Network
+from rnnexp.layers import CRITERIA, Network, Parameters
 from rnnexp.layers.base import Array, row_norms
 from rnnexp.layers.fit import check_batch
 from rnnexp.tasks import Batch
@@ -71,16 +71,45 @@ def truncation_bias(
         k2 and k1 of BPTT(k2; k1) (Williams & Peng 1990): every k1 steps the newest k1 losses go back through the last
         k2 steps. None is the whole sequence, and k2, respectively.
     """
-    return windows_bias(network, batch, target_kind, fixed_windows(len(batch.inputs), length, stride))
+    windows = fixed_windows(len(batch.inputs), length, stride)
+    return compare(*both_gradients(network, batch, target_kind, windows))
 
 
-@np.errstate(**QUIET)
-def windows_bias(network: Network, batch: Batch, target_kind: str, windows: Sequence[Window]) -> TruncationBias:
-    """The same for any windows that score every step exactly once."""
+def parameter_bias(
+    network: Network, batch: Batch, target_kind: str, length: int | None, stride: int | None = None
+) -> dict[str, TruncationBias]:
+    """The truncation's bias for each parameter, by name: the same comparison of its part of the gradient.
+
+    The output layer's has none but rounding: its gradient does not go through time. Frozen parameters are left out.
+    """
+    windows = fixed_windows(len(batch.inputs), length, stride)
+    return compare_each(network, *both_gradients(network, batch, target_kind, windows))
+
+
+def both_gradients(network: Network, batch: Batch, target_kind: str, windows: Sequence[Window]) -> tuple[Array, Array]:
+    """The gradient (P,) of the losses of these windows, and the full one; the same array where nothing is cut."""
     full = full_gradient(network, batch, target_kind)
-    if len(windows) == 1 and windows[0].step_weights is None:
-        return compare(full, full)
-    return compare(windowed_gradient(network, batch, target_kind, windows), full)
+    return full if _whole(windows) else windowed_gradient(network, batch, target_kind, windows), full
+
+
+def truncated_gradient(network: Network, batch: Batch, target_kind: str, windows: Sequence[Window]) -> Array:
+    """Gradient (P,) as `windowed_gradient`, in one pass where nothing is cut."""
+    if _whole(windows):
+        return full_gradient(network, batch, target_kind)
+    return windowed_gradient(network, batch, target_kind, windows)
+
+
+def _whole(windows: Sequence[Window]) -> bool:
+    """Whether there is one window, with all losses."""
+    return len(windows) == 1 and windows[0].newest == 0 and windows[0].step_weights is None
+
+
+def compare_each(network: Network, truncated: Array, full: Array) -> dict[str, TruncationBias]:
+    """`compare` the parts (p,) of two gradients that belong to each trained parameter."""
+    shapes = network.parameters.shapes
+    ours, theirs = (Parameters(shapes, dtype=g.dtype, vector=g).values for g in (truncated, full))
+    trained = [name for name in shapes if name not in network.design.frozen]
+    return {name: compare(ours[name].ravel(), theirs[name].ravel()) for name in trained}
 
 
 @np.errstate(**QUIET)

@@ -28,8 +28,8 @@ CAPTIONS = {
 }
 
 
-def readings(study: Study, bptt_length: int | None) -> list[str]:
-    """The interpretation of a study's numbers, a sentence each."""
+def readings(study: Study, bptt_length: int | None, staleness: float = math.nan) -> list[str]:
+    """The interpretation of a study's numbers, and of `state/staleness`, a sentence each."""
     norms, sentences = study.norms, []
     rate, steps, fitted = norms.decay_rate, len(norms.common) - 1, norms.lag_range
     if fitted is None:
@@ -65,6 +65,12 @@ def readings(study: Study, bptt_length: int | None) -> list[str]:
             f"The gradient used in training has a cosine similarity of {cosine} to the full gradient, and a relative "
             f"error of {study.bias.relative_error:.0%}."
         )
+    sentences += _by_parameter(study) + _noise(study)
+    if math.isfinite(staleness) and staleness >= ROUNDING:
+        sentences.append(
+            f"The state that the last window took over from older weights differs by {staleness:.1%} from the one that "
+            "the weights of that moment would have computed."
+        )
     if study.window.window is not None:
         sentences.append(
             f"At the estimated decay (beta = {study.window.beta:.3f}), a window of {study.window.window} steps would "
@@ -88,16 +94,38 @@ def readings(study: Study, bptt_length: int | None) -> list[str]:
     return sentences
 
 
+def _by_parameter(study: Study) -> list[str]:
+    """Which parameter's gradient the truncation changes most, if it changes any."""
+    errors = {n: b.relative_error for n, b in study.parameter_bias.items() if math.isfinite(b.relative_error)}
+    worst = max(errors, key=lambda name: errors[name], default="")
+    if not errors or errors[worst] < ROUNDING:
+        return []
+    return [f"Of all parameters, truncation changes the gradient of {worst} most, by {errors[worst]:.0%}."]
+
+
+def _noise(study: Study) -> list[str]:
+    """What the signal-to-noise ratio says, where there is one."""
+    if study.snr is None or not math.isfinite(ratio := study.snr.ratio):
+        return []
+    meaning = "more signal than noise" if ratio > 1 else "more noise than signal"
+    if ratio <= 0:
+        meaning = "no signal can be told from the noise"
+    return [f"Over {study.snr.batches} batches, the signal-to-noise ratio of the gradient is {ratio:.2g}: {meaning}."]
+
+
 def write_report(history: History, folder: Path, title: str, figures: Sequence[Path], bptt_length: int | None) -> Path:
     """Write ``gradient_report.html``, which needs no other file; its path."""
     step, study = history.studies[-1]
+    staleness = history.last("state/staleness")
     numbers = sorted(study.metrics().items())
+    if math.isfinite(staleness):
+        numbers.append(("state/staleness", staleness))
     page = render(
         "gradient_report.html",
         title=title,
         step=step,
         sequences=study.norms.per_sequence.shape[1],
-        sentences=readings(study, bptt_length),
+        sentences=readings(study, bptt_length, staleness),
         figures=[(path, CAPTIONS[path.name]) for path in figures],
         numbers=[(name, value) for name, value in numbers if math.isfinite(value)],
         undefined=[name for name, value in numbers if not math.isfinite(value)],

@@ -191,6 +191,7 @@ def prepare(
     study: Callable[[Network], Any] | None = None,
     study_every: int | None = None,
     stopping: Stopping | None = None,
+    staleness_steps: int = 0,
 ) -> Run:
     """A training run that has not started; `Run.reports` trains. The arguments and errors are those of `train`."""
     check_task(network, task)
@@ -216,6 +217,7 @@ def prepare(
         regularizer=regularizer,
         schedule=schedule or Constant(),
         batch_size=batch_size,
+        staleness_steps=integer("staleness_steps", staleness_steps, at_least=0),
     )
     if evaluate_on is not None:
         check_batch(network, evaluate_on, task.target_kind)
@@ -241,6 +243,7 @@ def train(
     study: Callable[[Network], Any] | None = None,
     study_every: int | None = None,
     stopping: Stopping | None = None,
+    staleness_steps: int = 0,
 ) -> Iterator[Report]:
     """Train a network and report every update.
 
@@ -273,6 +276,9 @@ def train(
         and at least 100, when not given.
     stopping : Stopping, optional
         Asked after every evaluation; training may end before its last update. A schedule still sees all `steps`.
+    staleness_steps : int
+        With every study, report how stale the state is that the update's window took over, recomputed from the
+        sequence's beginning, or from at least so many steps back in a stream; 0 for none.
 
     Yields
     ------
@@ -300,5 +306,6 @@ def train(
         study=study,
         study_every=study_every,
         stopping=stopping,
+        staleness_steps=staleness_steps,
     )
     return run.reports()

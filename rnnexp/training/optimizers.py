@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from rnnexp.checks import InvalidValue, boolean, number
 from rnnexp.components import Component
+from rnnexp.layers import Parameters
+from rnnexp.layers.base import row_norms
 
 Array = NDArray[Any]
 
@@ -235,3 +237,13 @@ def _slot(slots: dict[str, Array], name: str, vector: Array, initial: float = 0.
     if name not in slots:
         slots[name] = np.full_like(vector, initial)
     return slots[name]
+
+
+def update_ratios(parameters: Parameters, before: Array) -> dict[str, float]:
+    """||w_after - w_before|| / ||w_before|| of every parameter by name; NaN for one that was all zero."""
+    old = Parameters(parameters.shapes, dtype=before.dtype, vector=before).values
+    ratios = {}
+    for name, value in parameters.values.items():
+        size = float(row_norms(old[name].ravel()))
+        ratios[name] = float(row_norms((value - old[name]).ravel())) / size if size > 0 else float("nan")
+    return ratios

@@ -10,11 +10,21 @@ from numpy.typing import NDArray
 from rnnexp.layers import CRITERIA, Network, Parameters
 from rnnexp.layers.base import row_norms
 from rnnexp.layers.network import recurrent_names
+from rnnexp.training.drawn import Drawn, extended
 from rnnexp.training.evaluation import Evaluation, evaluate_copies
 from rnnexp.training.loop import Run
+from rnnexp.training.optimizers import update_ratios
 from rnnexp.training.stacked_data import Joined, draw_episodes, fit_together, same_steps
-from rnnexp.training.stacked_state import groups_of, join_states, numbers_of, write_back_networks
-from rnnexp.training.trainer import UNSCORED_WINDOWS, Drawn, Report, Trainer, extended, update_ratios
+from rnnexp.training.stacked_state import (
+    groups_of,
+    join_pasts,
+    join_states,
+    numbers_of,
+    past_shape,
+    split_past,
+    write_back_networks,
+)
+from rnnexp.training.trainer import UNSCORED_WINDOWS, Report, Trainer
 
 Array = NDArray[Any]
 
@@ -51,7 +61,9 @@ class StackedTrainer:
         for trainer in trainers:
             first_seen.setdefault(numbers_of(trainer), len(first_seen))
         self.trainers = sorted(trainers, key=lambda trainer: first_seen[numbers_of(trainer)])
-        kept = {None if trainer.data.fresh else trainer.inputs.shape for trainer in self.trainers}
+        kept = {
+            None if trainer.data.fresh else (trainer.inputs.shape, past_shape(trainer)) for trainer in self.trainers
+        }
         self.together = len(self.trainers) > 1 and len(kept) == 1
         self.failed: list[tuple[Trainer, Exception]] = []
         if self.together:
@@ -64,6 +76,7 @@ class StackedTrainer:
         self.network = Network(parameters, first.network.design)
         self.beside = self.network.replica()
         self.inputs = join_states(self.network, self.trainers)
+        self.past = join_pasts(self.beside, self.trainers)
         self.criterion = CRITERIA[first.data.task.target_kind]()
         self.regularizer: Any = copy.copy(first.regularizer)
         if hasattr(self.regularizer, "strength"):
@@ -82,6 +95,8 @@ class StackedTrainer:
         window = not self.trainers[0].data.fresh if window is None else window
         for group in self.groups:
             group.write_back(self.trainers[group.part])
+        if self.past is not None and window:
+            split_past(self.past, self.trainers)
         write_back_networks(self.network, self.trainers, self.inputs if window and len(self.inputs) else None)
 
     def remove(self, trainers: Sequence[Trainer]) -> None:
@@ -97,6 +112,7 @@ class StackedTrainer:
         self.failed = []
         if not self.together:
             return self._one_by_one(measure)
+        due, stale = measure(self.trainers[0].step + 1), None
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for _ in range(UNSCORED_WINDOWS):
                 joined = draw_episodes(self.trainers)
@@ -105,6 +121,9 @@ class StackedTrainer:
                     if self.failed or not fit_together(drawn):
                         return self._part(drawn, measure)
                     joined = Joined.of(drawn)
+                if self.past is not None:
+                    carried = None if joined.first.fresh else self.network.recurrent.state
+                    stale = self.past.window(joined.inputs, carried, measure=due)
                 self.inputs, old = extended(self.network, self.inputs, joined.inputs, joined.first)
                 within = slice(old, None) if isinstance(joined.scored, slice) else old + joined.scored
                 outputs = self.network.forward(self.inputs, scored=within, first=old)
@@ -118,7 +137,10 @@ class StackedTrainer:
             clips = [group.clipping(gradient[group.part]) for group in self.groups]
             norms, clipped = (np.concatenate([clip[at] for clip in clips]) for at in (0, 1))
             reports = self._reports(losses, norms, clipped, gradient, penalties)
-            self._apply(gradient, reports, measure(reports[0].step))
+            if stale is not None:
+                for report, own in zip(reports, stale.tolist(), strict=True):
+                    report.staleness = own
+            self._apply(gradient, reports, due)
             return reports
 
     def _one_by_one(self, measure: Callable[[int], bool]) -> list[Report]:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnexp.tasks import EpisodeTask
+from rnnexp.training.drawn import Drawn
 from rnnexp.training.evaluation import scored_part
-from rnnexp.training.trainer import Drawn, Trainer
+from rnnexp.training.trainer import Trainer
 
 Array = NDArray[Any]
 

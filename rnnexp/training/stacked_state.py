@@ -12,6 +12,7 @@ from rnnexp.layers import Network
 from rnnexp.training.clipping import Clipping
 from rnnexp.training.network_state import kept_buffers, layers_of, put_back_window, starts_of
 from rnnexp.training.optimizers import Optimizer
+from rnnexp.training.past import Part, Past
 from rnnexp.training.stacked_data import stack_arrays
 from rnnexp.training.trainer import Trainer
 
@@ -104,3 +105,31 @@ def write_back_networks(network: Network, trainers: Sequence[Trainer], inputs: A
     for row, trainer in enumerate(trainers):
         for layer, single in zip(network.recurrent.layers, trainer.network.recurrent.layers, strict=True):
             single.state = None if layer.state is None else tuple(state[row].copy() for state in layer.state)
+
+
+def past_shape(trainer: Trainer) -> tuple[tuple[bool, int], ...] | None:
+    """What must be the same for pasts to be joined: where each part begins, and how long it is."""
+    return None if trainer.past is None else tuple((part.start is None, len(part)) for part in trainer.past.parts)
+
+
+def join_pasts(network: Network, trainers: Sequence[Trainer]) -> Past | None:
+    """The trainers' pasts, of one shape, as that of a stack; `network` is a replica of it."""
+    first = trainers[0].past
+    if first is None:
+        return None
+    joined = Past(network, first.steps)
+    if not trainers[0].data.fresh:
+        each = [trainer.past.state() for trainer in trainers if trainer.past is not None]
+        for parts in zip(*each, strict=True):
+            start = None if parts[0]["start"] is None else np.stack([part["start"] for part in parts])
+            joined.parts.append(Part(start, [stack_arrays([part["inputs"] for part in parts])]))
+    return joined
+
+
+def split_past(past: Past, trainers: Sequence[Trainer]) -> None:
+    """Give each trainer its part of a stack's past."""
+    parts = past.state()
+    for row, trainer in enumerate(trainers):
+        if trainer.past is not None:
+            own = [(None if part["start"] is None else part["start"][row], part["inputs"][:, row]) for part in parts]
+            trainer.past.restore([{"start": start, "inputs": inputs} for start, inputs in own])

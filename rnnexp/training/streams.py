@@ -7,7 +7,7 @@ from rnnexp.components import Component
 
 
 class Streams(Component):
-    """Independent generators for initialisation, training data, evaluation data, sampling and test data.
+    """Independent generators: initialisation, training data, evaluation data, sampling, test data, batches to measure.
 
     The draws of one do not depend on those of another, so that a change of the hidden size leaves the data
     unchanged.
@@ -21,5 +21,5 @@ class Streams(Component):
     def __init__(self, seed: int) -> None:
         self.seed = integer("seed", seed, at_least=0)
         # A further stream is a further child: those before it draw what they drew without it.
-        children = (np.random.default_rng(child) for child in np.random.SeedSequence(self.seed).spawn(5))
-        self.init, self.data, self.evaluation, self.sampling, self.test = children
+        children = (np.random.default_rng(child) for child in np.random.SeedSequence(self.seed).spawn(6))
+        self.init, self.data, self.evaluation, self.sampling, self.test, self.batches = children

@@ -10,16 +10,18 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from rnnexp.algorithms import Segment, Truncation
+from rnnexp.algorithms import Truncation
 from rnnexp.components import Shown
-from rnnexp.layers import CRITERIA, Network, Parameters
+from rnnexp.layers import CRITERIA, Network
 from rnnexp.layers.base import row_norms
 from rnnexp.state import State, copied, generator_state, matching, unfit
-from rnnexp.tasks import Batch, DataIterator, Task
+from rnnexp.tasks import DataIterator, EpisodeTask, Task
 from rnnexp.training.clipping import Clipping
+from rnnexp.training.drawn import Drawn, extended
 from rnnexp.training.evaluation import Evaluation, scored_part
 from rnnexp.training.network_state import hidden_state, hidden_template, put_back_window, window_state, window_template
-from rnnexp.training.optimizers import Optimizer
+from rnnexp.training.optimizers import Optimizer, update_ratios
+from rnnexp.training.past import Past, past_template
 from rnnexp.training.regularizers import NoRegularizer, Regularizer
 from rnnexp.training.schedules import Constant, Schedule
 
@@ -48,6 +50,8 @@ class Report(Shown):
         Steps that the gradient could go back, where that is not the same at every update.
     update_ratios : dict of str to float, or None
         ||change of a parameter|| / ||parameter|| of this update, by name, when a study was due.
+    staleness : float or None
+        `state_staleness` of the state that this update's window took over, when a study was due.
     evaluation : Evaluation or None
         On held-out data, after the update, when it was due.
     study : object or None
@@ -67,6 +71,7 @@ class Report(Shown):
     learning_rate: float | None = None
     window: int | None = None
     update_ratios: dict[str, float] | None = None
+    staleness: float | None = None
     evaluation: Evaluation | None = None
     study: Any = None
     diverged: bool = False
@@ -75,24 +80,6 @@ class Report(Shown):
 
 #: Windows in a row without a scored step after which a task is taken to score none at all.
 UNSCORED_WINDOWS = 100_000
-
-
-@dataclass(slots=True)
-class Drawn:
-    """Steps that come next.
-
-    Attributes
-    ----------
-    chunk : Batch
-    fresh : bool
-        They begin a new sequence.
-    segment : Segment
-        How long they were meant to be, and how far back their losses go.
-    """
-
-    chunk: Batch
-    fresh: bool
-    segment: Segment
 
 
 class Trainer:
@@ -113,6 +100,8 @@ class Trainer:
     regularizer : Regularizer
     schedule : Schedule
     batch_size : int
+    staleness_steps : int
+        Steps of a stream to keep for the staleness of its state (`Past`); 0 measures none.
     """
 
     def __init__(
@@ -128,6 +117,7 @@ class Trainer:
         regularizer: Regularizer,
         schedule: Schedule,
         batch_size: int,
+        staleness_steps: int = 0,
     ) -> None:
         self.network, self.optimizer, self.bptt, self.clipping = network, optimizer, bptt, clipping
         self.regularizer, self.schedule, self.steps = regularizer, schedule, steps
@@ -136,6 +126,8 @@ class Trainer:
         bptt.begin(network, task, rng=measured)
         self.criterion = CRITERIA[task.target_kind]()
         self.inputs: Array = np.empty(0)
+        kept = None if isinstance(task, EpisodeTask) else staleness_steps
+        self.past = Past(network.replica(), kept) if staleness_steps else None
         self.step = 0
         self.unregularized = isinstance(regularizer, NoRegularizer)
         self.rescaled = type(bptt).scale is not Truncation.scale
@@ -143,23 +135,27 @@ class Trainer:
         parameters = network.parameters
         self.frozen = {name: parameters.values[name].copy() for name in network.design.frozen}
 
-    def draw(self) -> "Drawn":
+    def draw(self) -> Drawn:
         """The next steps of the data, as long as the truncation asks for."""
         segment = self.bptt.segment(rng=self.truncation)
         chunk, fresh = self.data.next(segment.new)
         return Drawn(chunk, fresh, segment)
 
-    def update(self, *, measure: Callable[[int], bool] = lambda step: False, drawn: "Drawn | None" = None) -> Report:
+    def update(self, *, measure: Callable[[int], bool] = lambda step: False, drawn: Drawn | None = None) -> Report:
         """Read windows until one has a scored step, and make one parameter update from it.
 
         Where ``measure(step)`` is true the report has the update ratios. `drawn` is a first window drawn already.
         """
         self.bptt.adapt(self.step + 1)
+        due, stale = measure(self.step + 1), None
         # Overflow is no accident to warn of here: it is what divergence looks like, and it is reported.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for _ in range(UNSCORED_WINDOWS):
                 drawn = drawn or self.draw()
                 chunk, segment = drawn.chunk, drawn.segment
+                if self.past is not None:
+                    carried = None if drawn.fresh else self.network.recurrent.state
+                    stale = self.past.window(chunk.inputs, carried, measure=due)
                 self.inputs, old = extended(self.network, self.inputs, chunk.inputs, drawn)
                 scored, mask = scored_part(chunk.mask)
                 within = slice(old, None) if isinstance(scored, slice) else old + scored
@@ -182,11 +178,11 @@ class Trainer:
                 report.clipped, report.clipped_norm = True, float(row_norms(gradient))
             else:
                 report.clipped_norm = report.grad_norm
-            report.penalty = penalty
+            report.penalty, report.staleness = penalty, None if stale is None else float(stale)
             if self.bptt.varies:
                 report.window = len(self.inputs)
             if math.isfinite(loss) and math.isfinite(norm):
-                self._apply(gradient, report, measure(self.step))
+                self._apply(gradient, report, due)
             else:
                 report.diverged = True
             return report
@@ -223,12 +219,14 @@ class Trainer:
         optimizer, inputs = self.optimizer, self.inputs
         # A new sequence forgets the window.
         window = None if self.data.fresh or not len(inputs) else window_state(self.network, inputs)
+        past = None if self.data.fresh or self.past is None else self.past.state()
         return {
             "step": self.step,
             "parameters": {name: value.copy() for name, value in self.network.parameters.values.items()},
             "optimizer": {"kind": type(optimizer).__name__, "slots": copied(optimizer.slots, "slots")},
             "hidden": hidden_state(self.network),
             "window": window,
+            "past": past,
             "truncation": generator_state(self.truncation),
             "parts": {name: copied(part.state(), name) for name, part in self._changing().items()},
         }
@@ -261,8 +259,14 @@ class Trainer:
                 raise unfit("window/inputs is empty")
             self.data.check_inputs(inputs, "window/inputs")
             window = matching(window_template(network, inputs), window, "window")
+        for part in fit["past"] or ():
+            if not len(part["inputs"]):
+                raise unfit("past/inputs is empty")
+            self.data.check_inputs(part["inputs"], "past/inputs")
         self._restore_parts(fit["parts"])
 
+        if self.past is not None:
+            self.past.restore(fit["past"] or ())
         for name, value in fit["parameters"].items():
             network.parameters.values[name][...] = value
         self.frozen = {name: fit["parameters"][name] for name in self.frozen}
@@ -281,6 +285,7 @@ class Trainer:
             "optimizer": {"kind": "", "slots": None},
             "hidden": hidden_template(self.network, self.data.batch_size),
             "window": None,
+            "past": past_template(self.network, self.data.input_template(), self.data.batch_size),
             "truncation": self.truncation,
             "parts": dict.fromkeys(self._changing()),
         }
@@ -318,28 +323,3 @@ class Trainer:
             for part, own in before:
                 part.restore(own)
             raise
-
-
-def extended(network: Network, inputs: Array, new: Array, drawn: Drawn) -> tuple[Array, int]:
-    """A window with new steps added and the oldest dropped, and the number of old steps that stay."""
-    keep = 0
-    if drawn.fresh:
-        network.reset_state()
-    else:
-        back = drawn.segment.back(len(new))
-        keep = len(inputs) if back is None else min(len(inputs), back)
-    if not keep:
-        return new, 0
-    drop = len(inputs) - keep
-    network.drop(drop)
-    return np.concatenate([inputs[drop:], new]), keep
-
-
-def update_ratios(parameters: Parameters, before: Array) -> dict[str, float]:
-    """||w_after - w_before|| / ||w_before|| of every parameter by name; NaN for one that was all zero."""
-    old = Parameters(parameters.shapes, dtype=before.dtype, vector=before).values
-    ratios = {}
-    for name, value in parameters.values.items():
-        size = float(row_norms(old[name].ravel()))
-        ratios[name] = float(row_norms((value - old[name]).ravel())) / size if size > 0 else float("nan")
-    return ratios

@@ -37,7 +37,7 @@ def a_trainer(task, bptt):
         rng=np.random.default_rng(0),
     )
     rng = np.random.default_rng(1)
-    run = prepare(network, task, optimizer=Adam(0.01), steps=9, rng=rng, bptt=bptt, batch_size=2)
+    run = prepare(network, task, optimizer=Adam(0.01), steps=9, rng=rng, bptt=bptt, batch_size=2, staleness_steps=3)
     for _ in range(4):
         run.trainer.update()
     return run.trainer
@@ -149,7 +149,7 @@ def array(name="x", shape=(2, 3), axes=(0, 1)):
     return {"array": [name, shape, axes]}
 
 
-GOOD = {"version": 2, "state": {}}
+GOOD = {"version": 3, "state": {}}
 HOLDS_X = GOOD | {"state": {"/x": array()}}
 x = {"x": np.arange(6.0).reshape(2, 3)}
 STRUCTURES = {
@@ -186,12 +186,12 @@ FORGED = {
     "a list": forged([1]),
     "no json": forged(b"{"),
     "no text": forged(b"\xff\xfe\xff"),
-    "deep": forged(b'{"version":2,"state":' + b"[" * 200_000),
-    "deep and closed": forged(b'{"version":2,"state":{"/a":' + b"[" * 800 + b"]" * 800 + b"}}", x),
+    "deep": forged(b'{"version":3,"state":' + b"[" * 200_000),
+    "deep and closed": forged(b'{"version":3,"state":{"/a":' + b"[" * 800 + b"]" * 800 + b"}}", x),
     "many lists": forged(b"[" + b"[]," * 300_000 + b"1]"),
     "many dicts": forged(b"[" + b"{}," * 300_000 + b"1]"),
-    "many lists in a state": forged(b'{"version":2,"state":[' + b"[]," * 300_000 + b"1]}"),
-    "many dicts in a state": forged(b'{"version":2,"state":[' + b"{}," * 300_000 + b"1]}"),
+    "many lists in a state": forged(b'{"version":3,"state":[' + b"[]," * 300_000 + b"1]}"),
+    "many dicts in a state": forged(b'{"version":3,"state":[' + b"{}," * 300_000 + b"1]}"),
     "long number": forged(b'{"version":' + b"9" * 100_000 + b"}"),
     "state is a number": forged(GOOD | {"state": 1}),
     "array without a place": forged(GOOD, {"a/b": np.ones(2)}),

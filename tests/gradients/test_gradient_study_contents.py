@@ -9,8 +9,10 @@ from rnnexp.gradients import (
     gradient_by_lag,
     lyapunov,
     norms_by_lag,
+    parameter_bias,
     pascanu_bound,
     saturation,
+    signal_to_noise,
     singular_values,
     step_jacobians,
     total_norms_by_time,
@@ -35,7 +37,11 @@ ALWAYS = {
     "recurrent/saturated_fraction",
     "recurrent/mean_slope",
 }
-TRUNCATION = {"gradient/truncation_cosine", "gradient/truncation_relative_error"}
+TRUNCATION = {"gradient/truncation_cosine", "gradient/truncation_relative_error"} | {
+    f"gradient/{which}/{name}"
+    for which in ("bias", "bias_cosine")
+    for name in ("embedding.W", "recurrent.Wx", "recurrent.Wh", "recurrent.b", "output.W", "output.b")
+}
 JACOBIANS = {f"jacobian/{which}_singular_value" for which in ("mean", "largest", "smallest")}
 EVERYTHING = {"jacobians": True, "lag_split": True, "lyapunov_exponents": None}
 
@@ -103,9 +109,17 @@ def test_everything_in_it_is_what_the_functions_give_alone(last, length, stride)
     assert found.pascanu_bound == pascanu_bound(np.linalg.norm(Wh, 2), 1.0)
     assert found.seen_by_window == norms.seen_by_window(length)
     assert found.bias == truncation_bias(again, batch, "classes", length, stride)
+    assert found.parameter_bias == parameter_bias(again, batch, "classes", length, stride)
     np.testing.assert_array_equal(found.jacobians.values, step_jacobians(again, batch).values)
     np.testing.assert_array_equal(found.lyapunov, lyapunov(again, batch, 3))
     np.testing.assert_array_equal(found.total_by_time, total_norms_by_time(again, batch, "classes"))
+
+
+def test_the_ratio_is_of_the_gradients_that_are_given():
+    gradients = np.random.default_rng(0).standard_normal((5, 8))
+    found = GradientStudy()(network_of(), batch_of(), "classes", gradients=iter(gradients))
+    assert found.snr == signal_to_noise(gradients)
+    assert found.metrics()["gradient/snr"] == found.snr.ratio
 
 
 def test_the_split_is_of_four_sequences_at_most():
@@ -151,7 +165,8 @@ def test_sequences_of_one_step(kind, dtype):
     assert metrics["gradient/truncation_relative_error"] == 0.0
     assert metrics["gradient/seen_by_window"] == pytest.approx(1.0, rel=1e-15)
     undefined = {name for name, value in metrics.items() if not np.isfinite(value)}
-    assert undefined <= {"gradient/half_life", "gradient/sufficient_window"}
+    first = {f"gradient/{which}/recurrent.Wh" for which in ("bias", "bias_cosine")}  # it has nothing to multiply yet
+    assert undefined <= {"gradient/half_life", "gradient/sufficient_window"} | first
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -222,6 +237,8 @@ def test_no_gradient_leaves_undefined_only_what_would_need_one(dtype, length):
         "gradient/seen_by_window",
         "gradient/beta",
         "gradient/sufficient_window",
+        *(f"gradient/{which}/recurrent.{name}" for which in ("bias", "bias_cosine") for name in ("Wx", "Wh", "b")),
+        *(f"gradient/{which}/embedding.W" for which in ("bias", "bias_cosine")),
     }, "the output weights have a gradient, so that the whole one is not zero"
     assert metrics["gradient/horizon"] == 0.0
     assert metrics["gradient/truncation_cosine"] == pytest.approx(1.0, abs=1e-6)

@@ -15,6 +15,8 @@ def test_the_defaults_are_the_cheap_study():
         "max_length": 200,
         "tolerance": 0.1,
         "truncation": True,
+        "snr_batches": 0,
+        "staleness_steps": 200,
         "jacobians": False,
         "lag_split": False,
         "lyapunov_exponents": 0,
@@ -30,6 +32,8 @@ def test_values_are_kept():
         "max_length": 1,
         "tolerance": 1e-9,
         "truncation": False,
+        "snr_batches": 2,
+        "staleness_steps": 0,
         "jacobians": True,
         "lag_split": True,
         "lyapunov_exponents": 5,
@@ -78,3 +82,15 @@ def test_a_number_beyond_the_hidden_size_is_refused():
     study = GradientStudy(lyapunov_exponents=6)
     with pytest.raises(InvalidValue, match=r"^lyapunov_exponents must be <= hidden_size, which is 5, got 6$"):
         study.exponents(5)
+
+
+def test_one_batch_has_no_scatter():
+    with pytest.raises(InvalidValue, match=r"^snr_batches must be >= 2, or 0 for none, got 1\n.*try 10$"):
+        GradientStudy(snr_batches=1)
+
+
+@pytest.mark.parametrize("key", ["snr_batches", "staleness_steps"])
+def test_numbers_of_batches_and_steps_that_are_none_are_refused(key):
+    for value in (-1, 2.5, "3", None, True):
+        with pytest.raises(InvalidValue, match=rf"^{key} must be a whole number >= 0, got "):
+            GradientStudy(**{key: value})

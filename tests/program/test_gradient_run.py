@@ -45,6 +45,8 @@ def test_full_logs_lyapunov_exponents_and_jacobians(full_run):
     assert metrics["jacobian/largest_singular_value"] >= metrics["jacobian/mean_singular_value"]
     assert metrics["recurrent/pascanu_bound"] >= metrics["gradient/decay_rate"] - 0.5
     assert metrics["gradient/truncation_relative_error"] > 0
+    assert metrics["gradient/bias/recurrent.Wh"] > 0 < metrics["gradient/snr"]
+    assert metrics["state/staleness"] == 0.0, "the weights change at an episode's end only"
 
 
 def test_table_by_lag_has_quantiles_for_pandas(full_run, artifacts):
@@ -74,6 +76,7 @@ def test_every_studies_as_often_as_asked(folder, command, recorded, curve):
         (["gradients=full", "gradients.lyapunov_exponents=11"], ["gradients.lyapunov_exponents", "11", "10"]),
         (["gradients.every=0"], ["gradients.every", "0", ">= 1"]),
         (["gradients.tolerance=0"], ["gradients.tolerance", "0", "> 0"]),
+        (["gradients.snr_batches=1"], ["gradients.snr_batches", "got 1", "try 10"]),
         (["gradients.jacobians=maybe"], ["gradients.jacobians", "maybe", "true or false"]),
     ],
     ids=lambda value: " ".join(value),

@@ -35,7 +35,13 @@ def both(command, new_folder, *arguments, launcher=(STACKED,)):
 
 SWEEPS = {
     "seeds and learning rates": ("seed=0,1,2", "optimizer.learning_rate=0.01,0.1"),
-    "optimizer's numbers, a stream": ("task=echo", "optimizer=rmsprop", "optimizer.decay=0.9,0.99", "bptt_length=5"),
+    "optimizer's numbers, a stream": (
+        "task=echo",
+        "optimizer=rmsprop",
+        "optimizer.decay=0.9,0.99",
+        "bptt_length=5",
+        "gradients.snr_batches=3",
+    ),
     "initialisers, gru": ("cell=gru", "init=orthogonal,gaussian", "seed=0,1"),
     "gains, clipping, lstm": ("cell=lstm", "init.recurrent.gain=0.5,1,2", "clipping.threshold=0.01,1"),
     "penalties, two layers": ("num_layers=2", "regularizer=omega", "regularizer.strength=0.1,2", "seed=0,1"),

@@ -6,7 +6,7 @@ from html import unescape
 import numpy as np
 import pytest
 
-from rnnexp.gradients import AdaptiveWindow, NormsByLag, Saturation, Study, TruncationBias
+from rnnexp.gradients import AdaptiveWindow, NormsByLag, Saturation, SignalToNoise, Study, TruncationBias
 from rnnexp.history import History
 from rnnexp.tasks import Recall
 from rnnexp.tracking.gradient_report import readings, write_report
@@ -192,6 +192,43 @@ def test_a_bound_of_zero_but_for_rounding_says_nothing(bound):
     assert not any("must shrink" in sentence for sentence in found)
 
 
+def test_the_parameter_that_truncation_changes_most():
+    each = {"recurrent.Wx": TruncationBias(0.9, 0.2), "recurrent.Wh": TruncationBias(0.5, 0.678)}
+    each |= {"output.W": TruncationBias(1.0, 1e-8), "embedding.W": TruncationBias(NAN, NAN)}
+    sentence = "Of all parameters, truncation changes the gradient of recurrent.Wh most, by 68%."
+    assert sentence in readings(study_of([1.0, 0.5], parameter_bias=each), 2)
+    for nothing in ({}, {"output.W": each["output.W"]}, {"embedding.W": each["embedding.W"]}):
+        assert not any("Of all" in sentence for sentence in readings(study_of([1.0, 0.5], parameter_bias=nothing), 2))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"),
+    [
+        (12.34, "is 12: more signal than noise."),
+        (0.0456, "is 0.046: more noise than signal."),
+        (-0.01, "is -0.01: no signal can be told from the noise."),
+    ],
+)
+def test_the_signal_to_noise_ratio(ratio, expected):
+    found = readings(study_of([1.0, 0.5], snr=SignalToNoise(ratio, 1.0, 1.0, 10)), 2)
+    assert f"Over 10 batches, the signal-to-noise ratio of the gradient {expected}" in found
+
+
+def test_the_staleness_of_a_carried_state(tmp_path):
+    found = readings(study_of([1.0, 0.5]), 2, 0.0312)
+    assert sum("took over from older weights differs by 3.1% from" in sentence for sentence in found) == 1
+    for nothing in (0.0, 1e-6, NAN):
+        assert not any("older weights" in sentence for sentence in readings(study_of([1.0, 0.5]), 2, nothing))
+    history = History(Recall(lag=3), 4)
+    history.add(Report(2, 1.0, 1.0, staleness=0.25, study=study_of([1.0, 0.5])))
+    assert history.curves["state/staleness"] == [(2, 0.25)]
+    history.add(Report(4, 1.0, 1.0, staleness=INF, study=study_of([1.0, 0.5])))
+    assert history.not_finite == 0
+    page = write_report(history, tmp_path, "title", [], 2).read_text(encoding="utf-8")
+    assert "<td>state/staleness</td><td>0.25</td>" in page
+    assert "differs by 25.0%" in page
+
+
 @pytest.mark.parametrize("exponents", [None, np.array([NAN, NAN]), np.array([-INF])])
 def test_without_an_exponent_there_is_no_sentence_of_it(exponents):
     assert not any("Lyapunov" in sentence for sentence in readings(study_of([1.0, 0.5], lyapunov=exponents), 2))
@@ -202,6 +239,8 @@ def test_no_sentence_says_nan_or_inf():
         [INF, INF],
         pascanu_bound=NAN,
         bias=TruncationBias(NAN, NAN),
+        parameter_bias={"recurrent.Wh": TruncationBias(NAN, NAN)},
+        snr=SignalToNoise(INF, 1.0, 0.0, 2),
         window=AdaptiveWindow(NAN, np.array([NAN, NAN]), None),
         saturation=Saturation(1.0, NAN, np.zeros(40, np.int64), np.linspace(-1, 1, 41)),
         lyapunov=np.array([NAN]),

@@ -36,6 +36,7 @@ def a_trainer(task=None, *, seed=0, updates=3, optimizer=None, bptt=None, batch_
         rng=np.random.default_rng(seed),
         bptt=bptt or TruncatedBPTT(5, 2),
         batch_size=batch_size,
+        staleness_steps=4,
     )
     for _ in range(updates):
         run.trainer.update()
@@ -420,6 +421,10 @@ VALUES = {
     "a window of fewer steps": (("window", "inputs"), lambda a: a[1:], "window/layers/"),
     "states of fewer steps": (("window", "layers", "recurrent", "h"), lambda a: a[1:], "window/layers/recurrent/h has"),
     "an origin that is a number": (("window", "from_start", "recurrent"), int, "window/from_start/recurrent is"),
+    "a past's token that is none": (("past", 0, "inputs"), lambda a: put(a, 99), "past/inputs holds"),
+    "a past of no steps": (("past", 0, "inputs"), lambda a: a[:0], "past/inputs is empty"),
+    "a past of fewer sequences": (("past", 0, "inputs"), lambda a: a[:, 1:], "past/0/inputs has shape"),
+    "a past from another network": (("past", 0, "start"), lambda a: np.zeros((3, 5), np.float32), "past/0/start has"),
     "another optimizer": (("optimizer", "kind"), lambda kind: "SGD", "its optimizer is SGD, here it is Adam"),
     "a slot that is missing": (("optimizer", "slots"), lambda s: dict([*s.items()][1:]), "optimizer/slots/"),
     "a slot that is a number": (("optimizer", "slots"), lambda s: {**s, "more": 1}, "optimizer/slots/more has no"),

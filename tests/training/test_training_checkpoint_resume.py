@@ -107,6 +107,7 @@ def a_run(task, seed, *, bptt=TRUNCATIONS["windows"], optimizer=OPTIMIZERS["adam
         evaluate_on=held_out,
         study=lambda network: float(network.parameters.vector.sum()),
         study_every=5,
+        staleness_steps=7,
         **settings,
     )
 

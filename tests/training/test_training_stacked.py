@@ -57,8 +57,9 @@ def a_run(seed, task, *, optimizer, steps=STEPS, batch_size=3, bptt=None, cell=N
         batch_size=batch_size,
         evaluate_on=task.evaluation(rng=streams.evaluation),
         eval_every=5,
-        study=study,
+        study=study or (lambda network: None),
         study_every=4,
+        staleness_steps=7,
         **settings,
     )
 
@@ -208,18 +209,18 @@ def test_what_was_written_back_can_be_trained_on_alone_or_in_another_stack():
         return a_run(seed, Echo(lag=2), optimizer=Adam(0.01 * (1 + seed % 2)), length=3)
 
     alone = [make(seed).trainer for seed in range(3)]
-    expected = [[trainer.update() for _ in range(9)] for trainer in alone]
+    expected = [[trainer.update(measure=lambda step: True) for _ in range(9)] for trainer in alone]
     trainers = [make(seed).trainer for seed in range(3)]
     stack = StackedTrainer(trainers)
-    found = [list(each) for each in zip(*(stack.update() for _ in range(3)), strict=True)]
+    found = [list(each) for each in zip(*(stack.update(measure=lambda step: True) for _ in range(3)), strict=True)]
     assert [trainers.index(trainer) for trainer in stack.trainers] == [0, 2, 1], "neighbours have the same numbers"
     found = dict(zip(map(id, stack.trainers), found, strict=True))
     stack.write_back()
     for trainer in trainers:
-        found[id(trainer)] += [trainer.update() for _ in range(3)]
+        found[id(trainer)] += [trainer.update(measure=lambda step: True) for _ in range(3)]
     again = StackedTrainer(trainers)
     for _ in range(3):
-        for trainer, report in zip(again.trainers, again.update(), strict=True):
+        for trainer, report in zip(again.trainers, again.update(measure=lambda step: True), strict=True):
             found[id(trainer)].append(report)
     for trainer, reports in zip(trainers, expected, strict=True):
         assert same(found[id(trainer)], reports)

@@ -1,0 +1,70 @@
+"""The gradient of training on one independent batch after the other, at the same weights."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.random import Generator
+
+from rnnexp.algorithms.base import Truncation
+from rnnexp.gradients import Window, truncated_gradient, windowed_gradient
+from rnnexp.layers import Network
+from rnnexp.layers.base import Array
+from rnnexp.tasks import Batch, DataIterator, EpisodeTask, Task
+
+#: Windows of a stream among which one with a scored step is looked for.
+WINDOWS = 100
+
+
+def training_gradients(
+    network: Network, task: Task, bptt: Truncation, *, batch_size: int, count: int, run_in: int, rng: Generator
+) -> Iterator[Array]:
+    """Gradients (P,) as training takes them, before regularizer and clipping.
+
+    Of episodes, of the mean loss of a whole batch, cut into windows by `bptt`; of streams, of one update's losses,
+    after the state has run in.
+
+    Parameters
+    ----------
+    network
+        Its state and gradient are overwritten.
+    task : Task
+    bptt : Truncation
+    batch_size, count : int
+        Sequences of a batch, and batches.
+    run_in : int
+        Steps of a stream before the update's.
+    rng : numpy Generator
+        Draws batches and random cuts.
+    """
+    data: DataIterator | None = None
+    for _ in range(count):
+        before = rng.bit_generator.state
+        begun = DataIterator(task, batch_size, rng=rng, dtype=network.dtype)
+        # Streams that always begin in the same place (those of a file) are read on instead.
+        if data is None or isinstance(task, EpisodeTask) or rng.bit_generator.state != before:
+            data = begun
+        if isinstance(task, EpisodeTask):
+            batch, _ = data.next(None)
+            if batch.mask.any():
+                windows = bptt.windows(len(batch.inputs), rng=rng)
+                yield truncated_gradient(network, batch, task.target_kind, windows)
+        else:
+            batch, window = _one_update(data, bptt, run_in, rng)
+            if batch.mask.any():
+                gradient = windowed_gradient(network, batch, task.target_kind, [window])
+                yield gradient * bptt.scale(int(batch.mask.sum()), data)
+
+
+def _one_update(data: DataIterator, bptt: Truncation, run_in: int, rng: Generator) -> tuple[Batch, Window]:
+    """Steps of streams whose newest, the only scored ones, make an update; and how far back their losses go."""
+    inputs = data.next(max(run_in, bptt.length or 0))[0].inputs
+    for _ in range(WINDOWS):
+        segment = bptt.segment(rng=rng)
+        new, _ = data.next(segment.new)
+        newest, inputs = len(inputs), np.concatenate([inputs, new.inputs])
+        if new.mask.any():
+            break
+    targets, mask = (np.zeros((len(inputs), *each.shape[1:]), each.dtype) for each in (new.targets, new.mask))
+    targets[newest:], mask[newest:] = new.targets, new.mask
+    back = segment.back(len(new.inputs))
+    return Batch(inputs, targets, mask), Window(newest - (back or 0), newest, len(inputs), segment.step_weights)
