@@ -49,6 +49,13 @@ for optimizer, bptt in zip(optimizers, [*cuts, *cuts], strict=False):
 last: rnnexp.Evaluation = rnnexp.evaluate(network, held_out, task.target_kind, task)
 norms: rnnexp.NormsByLag = rnnexp.norms_by_lag(network, held_out, task.target_kind)
 bias: gradients.TruncationBias = rnnexp.truncation_bias(network, held_out, task.target_kind, length=2)
+signal: gradients.SignalToNoise = rnnexp.gradient_snr(network, [held_out, held_out], task.target_kind, length=2)
+by_parameter = rnnexp.parameter_bias(network, held_out, task.target_kind, length=2)
+network.reset_state()
+network.forward(held_out.inputs)
+carried = network.recurrent.state or ()
+stale: NDArray[Any] = rnnexp.state_staleness(network, held_out.inputs, carried)
+print(signal, by_parameter, stale)
 rate: float = rnnexp.mean_field(1.2).rate + norms.decay_rate + bias.cosine + last.loss
 exponents: list[float] = rnnexp.lyapunov(network, held_out, 2).tolist()
 exponents += rnnexp.lyapunov_exponents(network.recurrent.jacobians(), 2).tolist()
