@@ -15,7 +15,7 @@ R = TypeVar("R")
 class Shown:
     """An object whose `repr` shows the arguments of its constructor, as far as it keeps them by their names.
 
-    Arguments left at None or False and empty mappings are left out. Numbers of a result, a dataclass, have six digits.
+    Arguments left at None, False or an empty text and empty mappings are left out. Numbers of a result, a dataclass, have six digits.
     """
 
     __slots__ = ()
@@ -45,7 +45,7 @@ def _unsaid(value: Any, default: Any) -> bool:
     """Whether an argument is left out of `repr`."""
     if isinstance(value, dict):
         return not value
-    return (value is None or value is False) and (default is value or default is inspect.Parameter.empty)
+    return (value is None or value is False or value == "") and (default == value or default is inspect.Parameter.empty)
 
 
 def short(value: Any, digits: int | None = None) -> str:

@@ -5,17 +5,15 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from rnnexp import own_code
-from rnnexp.build import build_the_task
 from rnnexp.checks import InvalidValue, UserError
 from rnnexp.process import say
 from rnnexp.records import typed as by_key
 from rnnexp.run_info import RunInfo, make_run_info
 from rnnexp.settings import flat
-from rnnexp.tracking.claims import check_jobs_ended, claim, holds_record, holds_sweep, release
-from rnnexp.tracking.restarts import SCHEDULER_TAG, started_again
+from rnnexp.tracking.claims import claim, release
 from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, Checkpoints, finished_at
 
 if TYPE_CHECKING:
@@ -67,13 +65,14 @@ def find_run(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -
     folder = folder_of(settings["resume"], settings, started_in)
     claim(folder)
     try:
-        return _found(folder, settings, typed, started_in)
+        return resumption_in(folder, settings, typed, started_in)
     except BaseException:
         release(folder)
         raise
 
 
-def _found(folder: Path, settings: dict[str, Any], typed: Iterable[str], started_in: Path) -> Resumption:
+def resumption_in(folder: Path, settings: dict[str, Any], typed: Iterable[str], started_in: Path) -> Resumption:
+    """The run of a folder, its settings checked against those that were given now."""
     from rnnexp.tracking.run_log import RUN_LOG, RunLog
 
     state, saved = load_state(folder, lambda warning: say(f"rnnexp: {warning}", error=True))
@@ -255,100 +254,3 @@ def recorded_folder(key: str, wanted: str, uri: str | None, started_in: Path, *,
         hint = f"its folder was {folder} on {tags.get('host', 'another machine')}; give the folder if it was moved"
         raise InvalidValue(key, wanted, "a run whose folder is still there", hint)
     return folder
-
-
-class FolderTaken(UserError):
-    """The folder of a run that would begin holds a record."""
-
-
-def enter_folder(info: RunInfo) -> RunInfo:
-    """Claim the folder of a run for this process, and see what is in it.
-
-    Returns
-    -------
-    RunInfo
-        What was given where the folder is free or the run is resumed. A record that is there is marked as one to be
-        cleared, or, if a batch system has started this very run again, as its own, to be continued or complete.
-
-    Raises
-    ------
-    StillRunning
-        If another process has the folder.
-    FolderTaken
-        If there is another record.
-    """
-    new = not info.folder.exists()
-    claim(info.folder, "hydra.run.dir" if info.sweep is None else "hydra.sweep.dir")
-    try:
-        if info.resumed is not None or new or not holds_record(info.folder):
-            return info
-        if (own := _own_record(info)) is not None:
-            return own
-        if not info.settings["overwrite"]:
-            _refuse(info)
-        check_jobs_ended(info.folder)
-        return replace(info, replaces=True)
-    except BaseException:
-        release(info.folder)
-        raise
-
-
-def _own_record(info: RunInfo) -> RunInfo | None:
-    """The run as it goes on from its own record, if a batch system has started it again; None if it is another's."""
-    from rnnexp.tracking.run_log import RunLog
-
-    try:
-        log = RunLog(info.folder, resumed=True)
-    except UserError:
-        return None
-    tags = log.begin.get("tags", {})
-    if tags.get("rnnexp.settings_hash") != info.settings_hash or not started_again(tags.get(SCHEDULER_TAG, "")):
-        return None
-    if log.ended and log.ended[0] == "FINISHED":
-        return replace(info, complete=log.latest("final/eval/loss"))
-    try:
-        state, saved = load_state(info.folder, lambda warning: say(f"rnnexp: {warning}", error=True))
-        check_same_run(log, saved, "")
-    except UserError:  # ended before its first checkpoint
-        return replace(info, replaces=True)
-    return replace(info, resumed=state)
-
-
-def started_again_as(info: RunInfo, asked: bool) -> str:
-    """What becomes of a run that a batch system has started again, in a line; empty for others, and if one `asked`."""
-    label = info.name if info.job is None else info.job.label
-    if info.complete is not None:
-        return f"{label}: started again, and complete already"
-    if info.resumed is not None and not asked:
-        return f"{label}: started again, from update {info.resumed['trainer']['step']}"
-    return ""
-
-
-def _refuse(info: RunInfo) -> NoReturn:
-    if info.sweep is not None:
-        hint = "give another hydra.sweep.dir, or overwrite=true, which clears it first"
-        raise FolderTaken(f"the folder {info.folder} holds the record of another run", hint)
-    if holds_sweep(info.folder):
-        hint = "give another hydra.run.dir, or overwrite=true, which clears it whole, with its jobs"
-        raise FolderTaken(f"the folder {info.folder} holds the record of a sweep", hint)
-    others = "give another hydra.run.dir, or overwrite=true, which clears it first"
-    done = finished_at(info.folder / CHECKPOINTS_FOLDER)
-    more = [] if not done else [f"steps={2 * done}"]
-    problem = f"the folder {info.folder} holds the record of a run" + (f" of {done} updates" if done else "")
-    wanted = override("resume", str(info.folder))
-    settings = {**info.settings, "resume": str(info.folder), "overwrite": False, "steps": 2 * done or 1}
-    try:
-        found = _found(info.folder, settings, more, info.started_in)
-        check_unchanged_files(found.state["run"], found.info(info.started_in).of(build_the_task(found.settings)))
-    except Exception:  # it can't be resumed, whatever the reason
-        raise FolderTaken(problem, others) from None
-    verb = "to train it for longer" if done else "to continue it"
-    raise FolderTaken(problem, f"{verb}: {shlex.join(['python', '-m', 'rnnexp', wanted, *more])}; or {others}")
-
-
-def override(key: str, value: str) -> str:
-    """``key=value`` as Hydra reads it, in quotes if need be."""
-    if re.fullmatch(r"[\w./:+-]+", value, re.ASCII):
-        return f"{key}={value}"
-    # A backslash escapes a quote, and a backslash before a quote.
-    return key + '="' + re.sub(r'(\\*)("|$)', lambda found: found[1] * 2 + found[2].replace('"', '\\"'), value) + '"'

@@ -8,9 +8,10 @@ from typing import Any
 
 from rnnexp import process
 from rnnexp.build import build_experiment
+from rnnexp.entering import FolderTaken, enter_folder, started_again_as
 from rnnexp.experiment import Experiment
 from rnnexp.redaction import describe_error
-from rnnexp.resume import FolderTaken, check_unchanged_files, enter_folder, started_again_as
+from rnnexp.resume import check_unchanged_files
 from rnnexp.run_info import RunInfo
 from rnnexp.tracking.claims import release
 from rnnexp.tracking.opening import failure_recorded, finished_before, open_recorder

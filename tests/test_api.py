@@ -171,7 +171,7 @@ def test_train_shows_its_arguments():
     assert {key for key, item in parameters.items() if item.default is item.empty} == needed
     assert set(parameters) - needed == {
         *("bptt", "clipping", "regularizer", "schedule", "batch_size", "evaluate_on", "eval_every", "study"),
-        "study_every",
+        *("study_every", "stopping", "staleness_steps"),
     }
     of_prepare = inspect.signature(rnnexp.training.prepare).parameters
     assert of_prepare == parameters

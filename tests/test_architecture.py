@@ -11,34 +11,11 @@ ROOT = Path(__file__).parents[1] / "rnnexp"
 
 #: From the cellar up. A unit is a room or a module at the top of the package; it imports only units before it.
 STAIRCASE = [
-    *(
-        "version",
-        "checks",
-        "components",
-        "json_lines",
-        "npz",
-        "process",
-        "machine",
-        "counting",
-        "memory",
-        "usual_names",
-        "settings",
-    ),
-    *("redaction", "arguments", "own_code", "state"),
-    *(
-        "layers",
-        "tasks",
-        "gradients",
-        "algorithms",
-        "training",
-        "analysis",
-        "experiment",
-        "build",
-        "trained",
-        "history",
-    ),
-    *("plot", "records", "run_info", "pages", "tracking", "comparison", "report", "recipe", "resume", "loading", "run"),
-    *("sweeps", "command", "__init__", "__main__", "evaluate", "sample"),
+    *("version", "checks", "components", "json_lines", "npz", "process", "machine", "counting", "memory"),
+    *("usual_names", "settings", "redaction", "arguments", "own_code", "state", "layers", "tasks", "gradients"),
+    *("algorithms", "training", "analysis", "experiment", "build", "trained", "history", "plot", "records"),
+    *("run_info", "pages", "tracking", "comparison", "report", "recipe", "resume", "entering", "loading"),
+    *("run", "sweeps", "command", "__init__", "__main__", "evaluate", "sample"),
 ]
 #: These load NumPy and nothing else from outside, but for readers of files, when they read.
 NUMPY_ROOMS = STAIRCASE[: STAIRCASE.index("training") + 1]

@@ -19,7 +19,12 @@ CLASSES = {
     for name, value in PUBLIC.items()
     if inspect.isclass(value) and issubclass(value, Component) and not inspect.isabstract(value)
 }
-GIVEN = {"Bands": {"bands": [(0, 0.5)]}, "Values": {"values": [0.5, 1.0]}, "Streams": {"seed": 3}}
+GIVEN = {
+    "Solved": {"task": tasks.Recall()},
+    "Bands": {"bands": [(0, 0.5)]},
+    "Values": {"values": [0.5, 1.0]},
+    "Streams": {"seed": 3},
+}
 PLAIN = sorted(set(CLASSES) - {"Table", "DataIterator"})
 OTHER = {
     int: lambda value: value // 2 if value > 3 else value + 1,
@@ -44,7 +49,7 @@ def test_what_a_component_shows_makes_it_again(name):
     component = made(name)
     again = eval(repr(component), CLASSES)
     assert repr(again) == repr(component)
-    assert again.configuration() == component.configuration()
+    assert repr(again.configuration()) == repr(component.configuration())
     assert list(component.configuration()) == list(inspect.signature(type(component)).parameters)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from rnnexp.algorithms.base import Truncation
+from rnnexp.components import checked
 from rnnexp.gradients import Window, truncated_gradient, windowed_gradient
 from rnnexp.layers import Network
 from rnnexp.layers.base import Array
@@ -15,6 +16,7 @@ from rnnexp.tasks import Batch, DataIterator, EpisodeTask, Task
 WINDOWS = 100
 
 
+@checked
 def training_gradients(
     network: Network, task: Task, bptt: Truncation, *, batch_size: int, count: int, run_in: int, rng: Generator
 ) -> Iterator[Array]:

@@ -81,7 +81,8 @@ class CheckFirst(Callback):
     def prepare(self, config: DictConfig) -> None:
         """Build what a single run needs, and its folder."""
         from rnnexp.build import build_experiment
-        from rnnexp.resume import FolderTaken, check_unchanged_files, enter_folder, find_run
+        from rnnexp.entering import FolderTaken, enter_folder
+        from rnnexp.resume import check_unchanged_files, find_run
         from rnnexp.run_info import make_run_info
         from rnnexp.tracking.addresses import tracking_uri
         from rnnexp.tracking.store import check_uri

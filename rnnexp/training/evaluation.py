@@ -58,9 +58,9 @@ class Evaluation(Shown):
         return found | ({} if self.task is None else self.task.further_metrics(self.loss))
 
     def __repr__(self) -> str:
-        parts = [f"{name}={value:.4g}" for name, value in self.metrics().items()]
+        parts = [f"{name}={value:.6g}" for name, value in self.metrics().items()]
         if (baseline := self.baseline) is not None:
-            parts.append(f"baseline={baseline.loss:.4g} ({baseline.predictor})")
+            parts.append(f"baseline={baseline.loss:.6g} ({baseline.predictor})")
         if (solved := self.solved) is not None:
             parts.append("solved" if solved else "not solved")
         return f"Evaluation({', '.join(parts)})"

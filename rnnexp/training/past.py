@@ -15,7 +15,7 @@ Array = NDArray[Any]
 
 
 @dataclass
-class Part:
+class Windows:
     """Consecutive windows of a sequence.
 
     Attributes
@@ -48,7 +48,7 @@ class Past:
 
     def __init__(self, network: Network, steps: int | None) -> None:
         self.network, self.steps = network, steps
-        self.parts: list[Part] = []
+        self.parts: list[Windows] = []
 
     def window(self, inputs: Array, state: Sequence[Array] | None, *, measure: bool) -> Array | None:
         """Keep a window that comes next; if asked for, how stale the state is that it takes over.
@@ -61,9 +61,9 @@ class Past:
 
     def _add(self, inputs: Array, state: Sequence[Array] | None) -> None:
         if state is None:
-            self.parts = [Part(None)]
+            self.parts = [Windows(None)]
         elif not self.parts or (self.steps is not None and len(self.parts[-1]) >= self.steps):
-            self.parts = [*self.parts[-1:], Part(np.concatenate(state, axis=-1))]
+            self.parts = [*self.parts[-1:], Windows(np.concatenate(state, axis=-1))]
         self.parts[-1].inputs.append(inputs)
 
     def staleness(self, state: Sequence[Array] | None) -> Array:
@@ -80,7 +80,7 @@ class Past:
 
     def restore(self, parts: Sequence[State]) -> None:
         """Continue from what `state` gave."""
-        self.parts = [Part(part["start"], [part["inputs"]]) for part in parts]
+        self.parts = [Windows(part["start"], [part["inputs"]]) for part in parts]
 
 
 def past_template(network: Network, inputs: Shaped, batch_size: int) -> Maybe:

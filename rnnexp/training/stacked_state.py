@@ -12,7 +12,7 @@ from rnnexp.layers import Network
 from rnnexp.training.clipping import Clipping
 from rnnexp.training.network_state import kept_buffers, layers_of, put_back_window, starts_of
 from rnnexp.training.optimizers import Optimizer
-from rnnexp.training.past import Part, Past
+from rnnexp.training.past import Past, Windows
 from rnnexp.training.stacked_data import stack_arrays
 from rnnexp.training.trainer import Trainer
 
@@ -122,7 +122,7 @@ def join_pasts(network: Network, trainers: Sequence[Trainer]) -> Past | None:
         each = [trainer.past.state() for trainer in trainers if trainer.past is not None]
         for parts in zip(*each, strict=True):
             start = None if parts[0]["start"] is None else np.stack([part["start"] for part in parts])
-            joined.parts.append(Part(start, [stack_arrays([part["inputs"] for part in parts])]))
+            joined.parts.append(Windows(start, [stack_arrays([part["inputs"] for part in parts])]))
     return joined
 
 

@@ -8,7 +8,7 @@ from rnnexp.experiment import Experiment
 from rnnexp.gradients import GradientStudy, signal_to_noise, windowed_gradient
 from rnnexp.layers import build_network
 from rnnexp.tasks import Batch, Echo, EpisodeTask, Recall, Sine, Text
-from rnnexp.training import SGD, Constant, NoRegularizer, NormClipping, Streams, prepare
+from rnnexp.training import SGD, Constant, NoRegularizer, NormClipping, NoStopping, Streams, prepare
 
 MEAN, SPREAD = np.array([0.4, -0.1]), np.array([1.0, 2.0])
 
@@ -132,6 +132,8 @@ def an_experiment(task, **study):
         data=streams.data,
         sampling=streams.sampling,
         batches=streams.batches,
+        test=streams.test,
+        stopping=NoStopping(),
     )
 
 
@@ -145,5 +147,5 @@ def test_measuring_leaves_training_as_it_is(make):
 
 def test_every_study_sees_the_same_batches():
     experiment = an_experiment(Echo(lag=3), snr_batches=3)
-    look = experiment._look(experiment.study)
+    look = experiment.look(experiment.study)
     assert look(experiment.network).snr == look(experiment.network).snr

@@ -5,8 +5,7 @@ import pytest
 from training_cases import CELLS
 
 from rnnexp.algorithms import RandomizedBPTT, TruncatedBPTT
-from rnnexp.layers import Values, build_network
-from rnnexp.layers.network import Initializers
+from rnnexp.layers import Initializers, Values, build_network
 from rnnexp.tasks import Adding, Baseline, Batch, Echo, EpisodeTask, Place, Reber, StreamTask
 from rnnexp.training import SGD, prepare
 
