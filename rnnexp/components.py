@@ -15,7 +15,8 @@ R = TypeVar("R")
 class Shown:
     """An object whose `repr` shows the arguments of its constructor, as far as it keeps them by their names.
 
-    Arguments left at None, False or an empty text and empty mappings are left out. Numbers of a result, a dataclass, have six digits.
+    Arguments left at None, False or an empty text and empty mappings are left out. Numbers of a result, a dataclass,
+    have six digits.
     """
 
     __slots__ = ()
@@ -45,7 +46,8 @@ def _unsaid(value: Any, default: Any) -> bool:
     """Whether an argument is left out of `repr`."""
     if isinstance(value, dict):
         return not value
-    return (value is None or value is False or value == "") and (default == value or default is inspect.Parameter.empty)
+    nothing = value is None or value is False or (isinstance(value, str) and not value)
+    return nothing and (default is value or default is inspect.Parameter.empty or default == "" == value)
 
 
 def short(value: Any, digits: int | None = None) -> str:

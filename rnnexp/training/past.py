@@ -23,13 +23,18 @@ class Windows:
     start : array (..., N, S), or None
         The whole state that training had before them; None at a sequence's beginning.
     inputs : list of arrays (T, ..., N, ...)
+    steps : int
+        Of all of them.
     """
 
     start: Array | None
     inputs: list[Array] = field(default_factory=list)
+    steps: int = 0
 
-    def __len__(self) -> int:
-        return sum(map(len, self.inputs))
+    def add(self, inputs: Array) -> None:
+        """One more window."""
+        self.inputs.append(inputs)
+        self.steps += len(inputs)
 
 
 class Past:
@@ -62,14 +67,17 @@ class Past:
     def _add(self, inputs: Array, state: Sequence[Array] | None) -> None:
         if state is None:
             self.parts = [Windows(None)]
-        elif not self.parts or (self.steps is not None and len(self.parts[-1]) >= self.steps):
+        elif not self.parts or (self.steps is not None and self.parts[-1].steps >= self.steps):
             self.parts = [*self.parts[-1:], Windows(np.concatenate(state, axis=-1))]
-        self.parts[-1].inputs.append(inputs)
+        self.parts[-1].add(inputs)
 
     def staleness(self, state: Sequence[Array] | None) -> Array:
-        """`state_staleness` of the state that the next window takes over; 0 if it begins a sequence."""
+        """`state_staleness` of the state that the next window takes over; 0 if it begins a sequence.
+
+        NaN where nothing was kept: the run was resumed from a checkpoint without a past.
+        """
         if state is None or not self.parts:
-            return np.zeros(self.network.parameters.copies)
+            return np.full(self.network.parameters.copies, 0.0 if state is None else np.nan)
         inputs, start = np.concatenate([each for part in self.parts for each in part.inputs]), self.parts[0].start
         parts = None if start is None else np.split(start, len(state), axis=-1)
         return state_staleness(self.network, inputs, state, parts, window=self.steps)
@@ -80,7 +88,7 @@ class Past:
 
     def restore(self, parts: Sequence[State]) -> None:
         """Continue from what `state` gave."""
-        self.parts = [Windows(part["start"], [part["inputs"]]) for part in parts]
+        self.parts = [Windows(part["start"], [part["inputs"]], len(part["inputs"])) for part in parts]
 
 
 def past_template(network: Network, inputs: Shaped, batch_size: int) -> Maybe:

@@ -109,7 +109,7 @@ def write_back_networks(network: Network, trainers: Sequence[Trainer], inputs: A
 
 def past_shape(trainer: Trainer) -> tuple[tuple[bool, int], ...] | None:
     """What must be the same for pasts to be joined: where each part begins, and how long it is."""
-    return None if trainer.past is None else tuple((part.start is None, len(part)) for part in trainer.past.parts)
+    return None if trainer.past is None else tuple((part.start is None, part.steps) for part in trainer.past.parts)
 
 
 def join_pasts(network: Network, trainers: Sequence[Trainer]) -> Past | None:
@@ -122,7 +122,8 @@ def join_pasts(network: Network, trainers: Sequence[Trainer]) -> Past | None:
         each = [trainer.past.state() for trainer in trainers if trainer.past is not None]
         for parts in zip(*each, strict=True):
             start = None if parts[0]["start"] is None else np.stack([part["start"] for part in parts])
-            joined.parts.append(Windows(start, [stack_arrays([part["inputs"] for part in parts])]))
+            inputs = stack_arrays([part["inputs"] for part in parts])
+            joined.parts.append(Windows(start, [inputs], len(inputs)))
     return joined
 
 

@@ -159,6 +159,19 @@ def test_weights_that_do_not_change_leave_nothing_stale(cell, task, bptt):
             assert found.max() < 1e-6
 
 
+def test_a_past_that_was_not_kept_is_unknown():
+    def run(staleness_steps):
+        rng, settings = np.random.default_rng(0), {"steps": 9, "bptt": TruncatedBPTT(3), "batch_size": 1}
+        return prepare(one_unit(None), Ones(), optimizer=SGD(0.1), rng=rng, staleness_steps=staleness_steps, **settings)
+
+    before, after = run(0).trainer, run(50).trainer
+    before.update()
+    after.restore(before.state())
+    found = [after.update(measure=lambda step: True).staleness for _ in range(3)]
+    assert np.isnan(found[0])
+    assert min(found[1:]) > 0.0
+
+
 def test_without_steps_or_a_study_it_is_not_measured():
     for settings in ({}, {"staleness_steps": 5}, {"study": lambda network: None}):
         run = prepare(one_unit(None), Ones(), optimizer=SGD(0.1), steps=3, rng=np.random.default_rng(0),
