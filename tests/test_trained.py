@@ -26,7 +26,9 @@ def text(tmp_path_factory):
 def table_run(place, *overrides):
     t = np.arange(400)
     np.savez(place / "waves.npz", a=100 + 5 * np.sin(t / 7), b=np.cos(t / 11))
-    return rnnexp.load(train(place / "run", "task=table", f"task.path={place / 'waves.npz'}", *overrides))
+    return rnnexp.load(
+        train(place / "run", "task=table", f"task.path={place / 'waves.npz'}", "task.test_fraction=0", *overrides)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def test_the_result_has_baseline_and_verdict(recall):
 def test_a_representation_shows_the_numbers():
     shown = repr(rnnexp.Evaluation(0.0123456, None, None, 0.5, Sine()))
     assert shown == (
-        "Evaluation(loss=0.01235, absolute_error=0.5, nrmse=0.1571, baseline=0.5 (always the mean, 0), not solved)"
+        "Evaluation(loss=0.0123456, absolute_error=0.5, nrmse=0.157134, baseline=0.5 (always the mean, 0), not solved)"
     )
     assert repr(rnnexp.Evaluation(1.0, 0.25)) == "Evaluation(loss=1, accuracy=0.25)"
 
@@ -199,7 +201,9 @@ def test_a_table_that_predicts_none_of_its_inputs_cannot_be_continued(tmp_path, 
 def test_the_sequences_of_a_table_are_continued_one_at_a_time(tmp_path):
     values = np.cumsum(np.random.default_rng(0).normal(size=(10, 40, 1)), axis=1)
     np.savez(tmp_path / "walks.npz", x=values)
-    trained = rnnexp.load(train(tmp_path / "run", "task=table", f"task.path={tmp_path / 'walks.npz'}"))
+    trained = rnnexp.load(
+        train(tmp_path / "run", "task=table", f"task.path={tmp_path / 'walks.npz'}", "task.test_fraction=0")
+    )
     series = trained.generate(length=10)
     assert series.prompt == 20
     held_out = [values[index, :30, 0] for index in (8, 9)]

@@ -10,13 +10,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from rnnexp.analysis import FixedPoints, fixed_points, principal_components, state_trajectories
-from rnnexp.build import build_experiment
-from rnnexp.experiment import Experiment
 from rnnexp.layers import Network
+from rnnexp.loading import load
 from rnnexp.plot.state_plots import draw_points
-from rnnexp.recipe import RecipeRuns, recipe_runs
-from rnnexp.resume import folder_of
-from rnnexp.training.checkpoint import load
+from rnnexp.recipe import recipe_runs
+from rnnexp.tasks import Batch
+from rnnexp.trained import Trained
+from rnnexp.training import Streams
 
 HERE = Path(__file__).parent
 STARTS, SETTLE = 1000, 200
@@ -24,20 +24,16 @@ REACH = 2.0  # visited states are up to 1.5 of their root mean square distance f
 LOOKS = {"rnn": ("#0072B2", "o"), "gru": ("#E69F00", "s"), "lstm": ("#009E73", "^")}
 
 
-def trained(study: RecipeRuns, run: object) -> Experiment:
-    """The experiment of a run, its network with the weights of the best checkpoint."""
-    tracking = {"tracking": {"backend": "mlflow", "uri": study.uri}}
-    state = load(folder_of(str(run), tracking, Path.cwd()) / "checkpoints" / "best.npz")
-    experiment: Experiment = build_experiment(state["run"]["settings"])
-    for name, values in state["trainer"]["parameters"].items():
-        experiment.network.parameters.values[name][...] = values
-    return experiment
+def held_out(trained: Trained) -> Batch:
+    """The evaluation sequences of a run."""
+    batch = trained.task.evaluation(rng=Streams(trained.config["seed"]).evaluation)
+    return batch.cast(trained.network.dtype)
 
 
-def search(experiment: Experiment) -> FixedPoints:
+def search(trained: Trained) -> FixedPoints:
     """Points without a pulse, from around the states that the network visits in its evaluation."""
     rng = np.random.default_rng(0)
-    return fixed_points(experiment.network, experiment.held_out, rng=rng, starts=STARTS, reach=REACH)
+    return fixed_points(trained.network, held_out(trained), rng=rng, starts=STARTS, reach=REACH)
 
 
 def joined_edges(network: Network, points: FixedPoints) -> int:
@@ -59,7 +55,7 @@ def joined_edges(network: Network, points: FixedPoints) -> int:
     return len(edges)
 
 
-def summarise(run: pd.Series, experiment: Experiment, points: FixedPoints) -> dict[str, object]:
+def summarise(run: pd.Series, trained: Trained, points: FixedPoints) -> dict[str, object]:
     """A run as a row: how well it learned, and how many points of each kind it has."""
     unstable = [point.unstable for point in points.fixed]
     stable = [point for point in points.fixed if not point.unstable]
@@ -72,7 +68,7 @@ def summarise(run: pd.Series, experiment: Experiment, points: FixedPoints) -> di
         "stable": len(stable),
         "corners": len(corners),
         **{f"saddles_{count}": unstable.count(count) for count in (1, 2, 3)},
-        "joined_edges": joined_edges(experiment.network, points),
+        "joined_edges": joined_edges(trained.network, points),
         "slowest_stable": max(abs(point.eigenvalues[0]) for point in stable) if stable else np.nan,
         "spirals": sum(point.spiral for point in points.fixed),
         "slow": len(points) - len(points.fixed),
@@ -81,14 +77,23 @@ def summarise(run: pd.Series, experiment: Experiment, points: FixedPoints) -> di
     }
 
 
-def draw(searched: pd.DataFrame, experiment: Experiment, points: FixedPoints, title: str) -> Figure:
+def counts(rows: pd.DataFrame) -> pd.DataFrame:
+    """The smallest and the largest number of points of each kind, by cell."""
+    kinds = ["stable", "corners", "saddles_1", "saddles_2", "saddles_3", "joined_edges", "slow"]
+    table = rows.groupby("cell", sort=False)[kinds].agg(["min", "max"])
+    table.columns = pd.Index([f"{kind}_{which}" for kind, which in table.columns])
+    table.insert(0, "seeds", rows.groupby("cell", sort=False).size())
+    return table.reset_index()
+
+
+def draw(searched: pd.DataFrame, trained: Trained, points: FixedPoints, title: str) -> Figure:
     """The first network's states and points in space; and every network's points by their leading eigenvalue.
 
     `searched` has a row for each fixed point of each network.
     """
     figure = Figure(figsize=(11, 4.6), dpi=100, layout="constrained")
     space, moduli = figure.add_subplot(1, 2, 1, projection="3d"), figure.add_subplot(1, 2, 2)
-    states = state_trajectories(experiment.network, experiment.held_out.sequences(8))
+    states = state_trajectories(trained.network, held_out(trained).sequences(8))
     components = principal_components(states, 3)
     for sequence in range(states.values.shape[1]):
         line = components.project(states.values[50:, sequence])  # every bit has been set
@@ -117,19 +122,19 @@ def draw(searched: pd.DataFrame, experiment: Experiment, points: FixedPoints, ti
 
 
 def main() -> None:
-    """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
+    """Write figure.png, table.csv and runs.csv beside this file (or into ``--out``) and print the table."""
     study = recipe_runs("fixed_points", folder=HERE, description=__doc__)
     runs = study.table.assign(order=study.table["cell"].map(list(LOOKS).index)).sort_values(["order", "seed"])
     rows, searched, shown = [], [], None
     for name, run in runs.iterrows():
-        experiment = trained(study, name)
-        points = search(experiment)
-        rows.append(summarise(run, experiment, points))
+        trained = load(str(name), uri=study.uri)
+        points = search(trained)
+        rows.append(summarise(run, trained, points))
         searched.append(points.table().query("fixed").assign(cell=run["cell"], seed=run["seed"]))
         if shown is None:
-            shown = experiment, points, f"{run['cell']}, seed {run['seed']:.0f}"
+            shown = trained, points, f"{run['cell']}, seed {run['seed']:.0f}"
     assert shown is not None
-    study.save(draw(pd.concat(searched), *shown), pd.DataFrame(rows), index=False)
+    study.save(draw(pd.concat(searched), *shown), counts(pd.DataFrame(rows)), pd.DataFrame(rows), index=False)
 
 
 if __name__ == "__main__":

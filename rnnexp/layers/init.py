@@ -88,7 +88,8 @@ class Uniform(Component):
 
     def __call__(self, shape: tuple[int, int], *, rng: Generator) -> Matrix:
         """A matrix (fan_in, fan_out)."""
-        return rng.uniform(-self.limit, self.limit, shape)
+        # Of a limit of -0.0 NumPy says that it is below 0.0.
+        return rng.uniform(-abs(self.limit), abs(self.limit), shape)
 
 
 class LeCun(Scaled):

@@ -256,6 +256,13 @@ ELSEWHERE = {
     "command/tasks.py": "tests/program/test_tasks_command.py",
     "layers/torch_weights.py": "tests/layers/test_torch_weights.py: Python, no command",
     "tasks/digits.py": "tests/tasks/test_task_digits.py: a folder of the user's",
+    "analysis/": "tests/analysis: Python, no command",
+    "entering.py": "tests/program/test_same_folder.py",
+    "layers/fit.py": "tests/layers: Python, no command",
+    "try rng=numpy": "tests/test_components.py: Python, no command",
+    "or give a task: build_network": "tests/layers: Python, no command",
+    "loading.py": "tests/test_loading.py, tests/program/test_evaluate_command.py",
+    "trained.py": "tests/test_trained.py: Python, no command",
     "plot/__init__.py": "tests/test_api.py: Python, no command",
     "what the shell has to evaluate": "tests/command/test_flags.py",
 }

@@ -72,7 +72,7 @@ def test_a_study_has_a_readme_with_its_commands_its_figure_and_its_cost(recipe):
 
 
 #: Runs in each study's README, a row each; those without were made before rows were written.
-WITHOUT_ROWS = {"irnn_adding", "long_lag", "temporal_order"}
+WITHOUT_ROWS = {"temporal_order"}
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
