@@ -4,10 +4,14 @@ Nothing is unpickled. A class of the user's own is imported only if the configur
 if its source has changed since, a line on stderr says which.
 """
 
+import contextlib
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from rnnexp import own_code, process
 from rnnexp.build import build_the_network, build_the_task
@@ -43,7 +47,7 @@ def load(source: str | os.PathLike[str], *, which: str | None = None, uri: str |
     source : path or str
         The folder of a run, an MLflow run id, or the file of a checkpoint.
     which : {"best", "last"}, optional
-        Of a run's checkpoints the one with the lowest evaluation loss (if not given), or the newest.
+        The weights with the lowest evaluation loss (if not given), or the last ones.
     uri : str, optional
         The tracking store of a run id; as for ``python -m rnnexp`` in this folder when not given.
 
@@ -67,8 +71,10 @@ def load(source: str | os.PathLike[str], *, which: str | None = None, uri: str |
             folder = given.resolve().parents[1] if given.resolve().parent.name == CHECKPOINTS_FOLDER else None
             return _trained(given, _state(given), folder)
         folder = _folder(os.fspath(source), uri)
-        path = _chosen(folder, which or "best")
-        return _trained(path, _state(path), folder)
+        if which == "last":
+            path = _newest(folder)
+            return _trained(path, _state(path), folder)
+        return _trained(*_best(folder), folder)
     except MemoryError as error:
         raise out_of_memory(error) from None
 
@@ -93,18 +99,37 @@ def _folder(source: str, uri: str | None) -> Path:
     return folder
 
 
-def _chosen(folder: Path, which: str) -> Path:
-    """The best or the newest checkpoint in the folder of a run."""
-    files = Checkpoints(folder / CHECKPOINTS_FOLDER)
-    there = files.latest()
+def _newest(folder: Path) -> Path:
+    """The newest checkpoint in the folder of a run."""
+    there = Checkpoints(folder / CHECKPOINTS_FOLDER).latest()
     if not there:
         raise _no_checkpoint(folder)
-    if which == "last":
-        return there[0]
-    if not files.best.is_file():
+    return there[0]
+
+
+def _best(folder: Path) -> tuple[Path, State]:
+    """The weights with the lowest evaluation loss, and the checkpoint that has them.
+
+    That of the best checkpoint, unless an evaluation between two checkpoints was better: then those that the newest
+    one keeps beside its own.
+    """
+    newest, path = _newest(folder), Checkpoints(folder / CHECKPOINTS_FOLDER).best
+    found = _state(path) if path.is_file() else None
+    with contextlib.suppress(UserError):
+        state = read(newest)
+        best = matching(Maybe({"step": 0, "loss": 0.0, "parameters": None}), state.get("best"), "best")
+        if best is not None and best["loss"] < _loss(found):
+            trainer = {**state["trainer"], "step": best["step"], "parameters": best["parameters"]}
+            return newest, {**state, "loss": best["loss"], "trainer": trainer}
+    if found is None:
         problem = f"the run in {folder} has no best checkpoint: it was not evaluated when one was written"
         raise UserError(problem, "its newest one can be loaded: which=last")
-    return files.best
+    return path, found
+
+
+def _loss(state: State | None) -> float:
+    loss = None if state is None else state.get("loss")
+    return float(loss) if isinstance(loss, int | float) else math.inf
 
 
 def _no_checkpoint(folder: Path) -> UserError:
@@ -187,7 +212,10 @@ def _check_data(run: Mapping[str, Any], task: Task, settings: Mapping[str, Any])
 
 
 def _restore(network: Network, saved: Any) -> None:
-    values = network.parameters.values
+    values, vector = network.parameters.values, network.parameters.vector
+    if isinstance(saved, np.ndarray):
+        vector[...] = matching(vector, saved, "parameters")
+        return
     for name, value in matching(values, saved, "parameters").items():
         values[name][...] = value
 

@@ -20,7 +20,7 @@ from rnnexp.training.checkpoint_folder import Checkpoints
 def folder(tmp_path_factory):
     """A run whose evaluation loss was lowest before its end."""
     place = tmp_path_factory.mktemp("runs") / "run"
-    return train(place, "eval_every=10", "checkpoint.every=10", "optimizer.learning_rate=0.5", "seed=4")
+    return train(place, "eval_every=10", "checkpoint.every=10", "optimizer.learning_rate=0.3", "seed=7")
 
 
 def losses(folder):
@@ -61,9 +61,21 @@ def test_an_evaluation_without_other_settings_is_the_recorded_one_to_the_bit(fol
     assert trained.evaluate().loss == trained.evaluate(lag=trained.config["task"]["lag"]).loss
 
 
+def test_the_best_weights_may_be_of_an_evaluation_between_two_checkpoints(tmp_path):
+    settings = ("eval_every=10", "checkpoint.every=1000", "optimizer.learning_rate=0.3", "seed=7")
+    folder = train(tmp_path / "run", *settings)
+    trained = rnnexp.load(folder)
+    evaluations = trained.metrics.query("metric == 'eval/loss'").set_index("step").value
+    assert trained.step == evaluations.idxmin() < trained.config["steps"]
+    assert trained.loss == trained.evaluate().loss == evaluations.min()
+    assert rnnexp.load(folder, which="last").step == trained.config["steps"]
+    (folder / "checkpoints" / "best.npz").unlink()
+    assert np.array_equal(rnnexp.load(folder).network.parameters.vector, trained.network.parameters.vector)
+
+
 def test_the_configuration_is_plain_and_whole(folder):
     config = rnnexp.load(folder).config
-    assert (config["seed"], config["hidden_size"], config["task"]["lag"]) == (4, 6, 8)
+    assert (config["seed"], config["hidden_size"], config["task"]["lag"]) == (7, 6, 8)
     assert json.loads(json.dumps(config)) == config
 
 
@@ -169,6 +181,8 @@ def rewritten(path, change):
     del arrays["!sha256"]
     plain = json.loads(arrays[TEXT].tobytes())
     change(plain)
+    if plain["state"].get("/best", True) is None:
+        del arrays["best/parameters"]
     arrays[TEXT] = np.frombuffer(json.dumps(plain).encode(), np.uint8)
     np.savez(path, **arrays, **{"!sha256": digest(arrays)})
 
@@ -184,6 +198,8 @@ def lost(folder):
 
 def without_best(folder):
     (folder / "checkpoints" / "best.npz").unlink()
+    for path in (folder / "checkpoints").glob("*.npz"):
+        rewritten(path, lambda plain: plain["state"].update({"/best": None}))
 
 
 def half_written(folder):
