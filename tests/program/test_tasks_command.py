@@ -97,7 +97,7 @@ def test_a_persons_own_table_is_drawn(tasks, tmp_path):
     done = tasks("table", "task.path=mine.csv", "task.length=10", "--steps", "5")
     assert done.returncode == 0, done.stderr
     assert "task.path=mine.csv" in done.stdout
-    (steps,) = (line for line in done.stdout.splitlines() if line.startswith("step"))
+    (steps,) = (line for line in done.stdout.splitlines() if line.startswith("step   "))
     assert steps.split()[1:] == ["0", "1", "2", "3", "4"]
 
 
