@@ -54,7 +54,7 @@ MISTAKES = [
     (["seed=-1"], ["seed", "-1", ">= 0"]),
     (["steps=0"], ["steps", "0", ">= 1"]),
     (["batch_size=0"], ["batch_size", "0", ">= 1"]),
-    (["batch_size=1000000", "task=text", "bptt_length=1"], ["batch_size", "1000000", "characters"]),
+    (["batch_size=1000000", "task=text", "bptt_length=1", "hidden_size=2"], ["batch_size", "1000000", "characters"]),
     (["dtype=float16"], ["dtype", "float16", "float32, float64"]),
     (["task=nope"], ["task", "nope", TASKS]),
     (["task=null"], ["task", "null", TASKS]),
