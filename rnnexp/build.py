@@ -38,7 +38,7 @@ HOMES = {
     "gradients": "rnnexp.gradients.study",
 }
 #: Task settings (or endings of their names) that count what is drawn at the start; larger values would never finish.
-COUNTS = ("alphabet", "horizon", "lag", "length", "sequences", "steps", "streams", "substeps")
+COUNTS = ("alphabet", "distractors", "horizon", "lag", "length", "sequences", "steps", "streams", "substeps")
 MOST = 10**8
 WEIGHTS = ("embedding", "input", "recurrent", "output", "state")
 

@@ -57,7 +57,7 @@ class Recorder:
             self.history.restore(info.resumed["history"])
             log.add(self.history.points())  # a process that was killed may not have written them
         self.parameters = Point("network/parameters", experiment.network.parameters.vector.size, 0)
-        log.add([self.parameters])
+        self._later = [self.parameters]  # MLflow's charts and comparisons begin with the metric that was sent first
         self._files = RunFolder(info.folder)
         for name, source in info.code.sources.items():
             self._files.save(f"{own_code.FOLDER}/{name}", partial(write_source, source))
@@ -73,7 +73,8 @@ class Recorder:
 
     def record(self, report: Report) -> None:
         """Take in a report."""
-        self.log.add(self.history.add(report))
+        self.log.add([*self.history.add(report), *self._later])
+        self._later = []
         self.log.flush_if_due()
         self._progress.show(report)
 
