@@ -1,6 +1,5 @@
 """Entering the folder of a run: free, its own to be continued, to be cleared, or refused."""
 
-import re
 import shlex
 from dataclasses import replace
 from typing import NoReturn
@@ -10,6 +9,7 @@ from rnnexp.checks import UserError
 from rnnexp.process import say
 from rnnexp.resume import check_same_run, check_unchanged_files, load_state, resumption_in
 from rnnexp.run_info import RunInfo
+from rnnexp.settings import override
 from rnnexp.tracking.claims import check_jobs_ended, claim, holds_record, holds_sweep, release
 from rnnexp.tracking.restarts import SCHEDULER_TAG, started_again
 from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, finished_at
@@ -102,11 +102,3 @@ def _refuse(info: RunInfo) -> NoReturn:
         raise FolderTaken(problem, others) from None
     verb = "to train it for longer" if done else "to continue it"
     raise FolderTaken(problem, f"{verb}: {shlex.join(['python', '-m', 'rnnexp', wanted, *more])}; or {others}")
-
-
-def override(key: str, value: str) -> str:
-    """``key=value`` as Hydra reads it, in quotes if need be."""
-    if re.fullmatch(r"[\w./:+-]+", value, re.ASCII):
-        return f"{key}={value}"
-    # A backslash escapes a quote, and a backslash before a quote.
-    return key + '="' + re.sub(r'(\\*)("|$)', lambda found: found[1] * 2 + found[2].replace('"', '\\"'), value) + '"'

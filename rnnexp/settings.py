@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "float64")
 BACKENDS = ("mlflow", "none")
+#: A text that Hydra reads without quotes as what it is.
+PLAIN = r"[A-Za-z0-9_./:+-]+"
 #: Characters of the name of an MLflow experiment.
 LONGEST_EXPERIMENT = 500
 CHECKPOINTS = ("files", "none")
@@ -268,6 +270,19 @@ def check_model(tracking: Mapping[str, Any], cell: Mapping[str, Any]) -> None:
     if not target.startswith("rnnexp.layers.") or target.rpartition(".")[2] not in PORTABLE_CELLS:
         allowed = f"false with cell._target_={target}"
         raise InvalidValue("tracking.model", True, allowed, "a model runs without your code; cell=rnn, gru or lstm can")
+
+
+def quoted(text: str) -> str:
+    """A text in the quotes in which Hydra reads it as it is; interpolations stay alive."""
+    mark = "'" if '"' in text and "'" not in text else '"'
+    escaped = re.sub(rf"(\\*){mark}", rf"\1\1\\{mark}", text)
+    escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
+    return f"{mark}{escaped}{mark}"
+
+
+def override(key: str, value: str) -> str:
+    """``key=value`` as Hydra reads it, in quotes if need be."""
+    return f"{key}={value if re.fullmatch(PLAIN, value) else quoted(value)}"
 
 
 def plain(value: Any) -> Any:

@@ -9,6 +9,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from rnnexp.settings import quoted
+
 #: Hydra's functions; any other word before a parenthesis is text.
 FUNCTIONS = (
     *("bool", "choice", "extend_list", "float", "glob", "int", "interval", "json_str", "range", "shuffle"),
@@ -35,14 +37,6 @@ def parsed(argument: str) -> Override | None:
         return OverridesParser.create().parse_overrides([argument])[0]
     except (HydraException, ValueError, RecursionError):
         return None
-
-
-def quoted(text: str) -> str:
-    """A text in the quotes in which Hydra reads it as it is; interpolations stay alive."""
-    mark = "'" if '"' in text and "'" not in text else '"'
-    escaped = re.sub(rf"(\\*){mark}", rf"\1\1\\{mark}", text)
-    escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
-    return f"{mark}{escaped}{mark}"
 
 
 def readable(argument: str, *, multirun: bool = False) -> str:

@@ -95,19 +95,22 @@ def _check_contents(path: Path, patience: float) -> None:
     with closing(sqlite3.connect(path, timeout=patience, isolation_level=None)) as database:
         database.execute("begin immediate")  # acquires the write lock, which is released again below
         found = _tables(database)
+        mlflows = {name: _columns(database, name) for name in found & FIRST.keys()}
         database.execute("rollback")
-    mlflows = {name: columns for name, columns in found.items() if name in FIRST}
     fit = all(columns >= FIRST[name] for name, columns in mlflows.items())
     # Before it has a version, MLflow's database has no other tables.
-    if found and not (fit and mlflows and ("alembic_version" in found or mlflows.keys() == found.keys())):
+    if found and not (fit and mlflows and ("alembic_version" in found or mlflows.keys() == found)):
         raise UserError(f"the tracking database {path} was not made by MLflow", ELSEWHERE)
 
 
-def _tables(database: sqlite3.Connection) -> dict[str, set[str]]:
-    """The columns of each table."""
-    names = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
-    own = [name for name in names if not name.startswith("sqlite_")]
-    return {name: {row[1] for row in database.execute(f'pragma table_info("{name}")')} for name in own}
+def _tables(database: sqlite3.Connection) -> set[str]:
+    """The names of the tables."""
+    names = (name for (name,) in database.execute("select name from sqlite_master where type = 'table'"))
+    return {name for name in names if not name.startswith("sqlite_")}
+
+
+def _columns(database: sqlite3.Connection, table: str) -> set[str]:
+    return {row[1] for row in database.execute(f'pragma table_info("{table}")')}
 
 
 def locked(path: Path, action: Callable[[], Any]) -> Any:
@@ -185,7 +188,7 @@ def lacks_tables(path: Path) -> bool:
     from mlflow.store.db.base_sql_model import Base
 
     with closing(sqlite3.connect(path, timeout=PATIENCE)) as database:
-        return not set(Base.metadata.tables) <= _tables(database).keys()
+        return not set(Base.metadata.tables) <= _tables(database)
 
 
 def _migrations() -> str:

@@ -8,7 +8,8 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from rnnexp.command.quoting import Unclear, advice, all_jobs_readable, parts, quoted, readable
+from rnnexp.command.quoting import Unclear, advice, all_jobs_readable, parts, readable
+from rnnexp.settings import quoted
 
 
 def jobs(argument):
