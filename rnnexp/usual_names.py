@@ -5,112 +5,97 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-#: Keys here by their usual names elsewhere; ``{}`` is the value that was typed.
-USUAL: dict[str, str] = {}
-
-
-def _add(here: str, *names: str) -> None:
-    USUAL.update(dict.fromkeys(names, here))
-
-
-_add(
-    "hidden_size={}", "hidden", "hidden_dim", "hidden_dims", "hidden_units", "hiddens", "n_hidden", "num_hidden", "nhid"
-)
-_add("hidden_size={}", "units", "num_units", "n_units", "rnn_size", "d_model", "state_size", "hiddensize", "nhidden")
-_add("num_layers={}", "n_layers", "layers", "depth", "nlayers", "n_layer", "num_hidden_layers", "numlayers")
-_add("embedding_dim={}", "embedding", "embedding_size", "emb_dim", "embed_dim", "embed_size", "emb_size", "emsize")
-_add("embedding_dim={}", "n_embd", "wordvec_size", "d_embed", "emb", "embed", "input_dim")
-_add("output_size={}", "n_classes", "num_classes", "vocab_size", "output_dim", "out_features", "n_out", "n_outputs")
-_add("bptt_length={}", "seq_len", "seq_length", "sequence_length", "time_size", "tbptt", "truncation", "bptt_len", "k2")
-_add("bptt_length={}", "tbptt_steps", "truncated_bptt_steps", "unroll", "unroll_steps", "window", "window_size")
-_add("bptt_stride={}", "k1", "stride")
-_add("batch_size={}", "batch", "bs", "batchsize", "n_batch", "minibatch", "minibatch_size", "train_batch_size")
-_add("batch_size={}", "per_device_train_batch_size")
-_add(
-    "steps=1000", "epochs", "epoch", "n_epochs", "num_epochs", "nepochs", "max_epochs", "max_epoch", "num_train_epochs"
-)
-_add("steps={}", "iterations", "iters", "n_iter", "num_iter", "max_iter", "max_iters", "num_steps", "n_steps")
-_add("steps={}", "max_steps", "train_steps", "training_steps", "updates", "n_updates", "num_updates", "num_iterations")
-_add("eval_every={}", "eval_interval", "eval_freq", "eval_steps", "val_every", "val_interval", "validate_every")
-_add("eval_every={}", "log_interval", "log_every", "log_steps", "logging_steps", "print_every", "print_freq")
-_add("eval_every={}", "val_check_interval", "check_val_every_n_epoch", "report_every", "test_every", "evaluate_every")
-_add("seed={}", "random_seed", "random_state", "manual_seed", "rng", "rng_seed", "seed_everything")
-_add("dtype=float64", "precision", "fp16", "bf16", "float64", "double", "fp64", "amp", "float32", "half")
-_add("optimizer.learning_rate={}", "lr", "eta", "alpha", "step_size", "learningrate", "lr0", "base_lr", "learn_rate")
-_add("optimizer.learning_rate={}", "optimizer.lr", "optimizer.eta", "optimizer.step_size", "init_lr", "initial_lr")
-_add("optimizer=sgd optimizer.momentum={}", "momentum")
-_add("optimizer=sgd optimizer.momentum=0.9 optimizer.nesterov=true", "nesterov")
-_add("optimizer={}", "optim", "opt", "solver", "optimiser", "algorithm")
-_add(
-    "schedule={}", "scheduler", "lr_scheduler", "lr_schedule", "lr_decay", "lr_scheduler_type", "learning_rate_schedule"
-)
-_add("schedule=warmup schedule.warmup={}", "warmup", "warmup_steps", "warm_up", "lr_warmup", "num_warmup_steps")
-_add("clipping.threshold={}", "clip", "grad_clip", "clip_grad", "gradient_clip", "gradient_clipping", "grad_clip_norm")
-_add("clipping.threshold={}", "max_grad_norm", "max_norm", "clipnorm", "clip_norm", "gradient_clip_val", "clip_value")
-_add("clipping.threshold={}", "clip_grad_norm", "max_grad", "clipvalue", "threshold", "clipping.max_norm", "clip_val")
-_add(
-    "regularizer=weight_decay regularizer.strength={}",
-    "weight_decay",
-    "wd",
-    "l2",
-    "weight_decay_rate",
-    "l2_reg",
-    "decay",
-)
-_add("regularizer=weight_decay regularizer.strength={}", "optimizer.weight_decay", "regularization", "reg", "lambda")
-_add("cell.activation={}", "activation", "nonlinearity", "act", "act_fn", "activation_fn", "activation_function")
-_add("cell={}", "model", "rnn_type", "cell_type", "arch", "architecture", "network", "model_type", "rnn", "rnn_cell")
-_add("cell={}", "model.type", "layer", "layer_type", "net")
-_add("cell=lstm cell.forget_bias={}", "forget_bias", "forget_gate_bias")
-_add("task={}", "dataset", "data", "problem", "env", "datamodule", "task_name", "benchmark", "dataset_name")
-_add("task=text task.path={}", "file", "filename", "file_name", "data_path", "data_file", "corpus", "input_file", "txt")
-_add("task=table task.path={}", "csv", "table", "csv_file", "parquet")
-_add("init.recurrent.gain={}", "gain", "init_gain", "init_scale", "initializer_range", "g")
-_add("init={}", "initialization", "initialisation", "initializer", "init_type", "weight_init", "kernel_initializer")
-_add("init={}", "recurrent_initializer", "recurrent_init", "init_method")
-_add("tie={}", "tied", "tie_weights", "weight_tying", "tie_embeddings", "tie_word_embeddings")
-_add("learn_initial_state={}", "learn_h0", "train_h0", "trainable_h0", "learn_init_state", "learned_initial_state")
-_add("freeze={}", "frozen", "freeze_layers", "trainable")
-_add("run_name={}", "name", "exp_name", "run", "run_id", "title", "job_name", "task_id")
-_add("tracking.experiment={}", "experiment_name", "project", "project_name", "group", "mlflow_experiment")
-_add("tracking.uri={}", "tracking_uri", "mlflow_uri", "mlflow_tracking_uri", "tracking.url", "server")
-_add("tracking.figures={}", "figures", "plot", "plots", "save_plots")
-_add("tracking=none", "no_tracking", "wandb", "use_wandb", "logger", "logging", "offline", "tensorboard", "use_mlflow")
-_add(
-    "hydra.run.dir={}",
-    "output_dir",
-    "out_dir",
-    "outdir",
-    "save_dir",
-    "log_dir",
-    "logdir",
-    "results_dir",
-    "output",
-    "out",
-)
-_add("hydra.run.dir={}", "run_dir", "save_path", "work_dir", "workdir", "default_root_dir", "folder", "dir", "results")
-_add("checkpoint.every={}", "save_every", "save_freq", "save_interval", "checkpoint_every", "save_steps", "ckpt_every")
-_add("checkpoint.every={}", "checkpoint_interval", "checkpoint_freq")
-_add(
-    "resume={}", "ckpt", "checkpoint_path", "ckpt_path", "load", "load_from", "restore", "resume_from", "continue_from"
-)
-_add("resume={}", "resume_from_checkpoint", "pretrained", "load_path")
-_add(
-    "-m hydra/launcher=joblib hydra.launcher.n_jobs={}",
-    "n_jobs",
-    "num_workers",
-    "workers",
-    "jobs",
-    "n_workers",
-    "njobs",
-)
-_add("-m hydra/launcher=joblib hydra.launcher.n_jobs={}", "num_jobs", "parallel", "processes", "n_processes", "cores")
-_add("-m seed=0,1,2", "seeds", "n_seeds", "num_seeds", "n_runs", "repeats", "trials", "repeat")
-_add("stopping=patience", "early_stopping", "early_stop", "stop_early")
-_add("stopping=patience stopping.evaluations={}", "patience", "early_stopping_patience", "n_iter_no_change")
-_add("stopping=patience stopping.min_improvement={}", "min_delta", "tol")
-_add("parameters={}", "num_parameters", "n_parameters", "num_params", "n_params", "params", "param_count")
-_add("quiet=true", "silent", "no_progress")
+#: What there is here, as it is typed, and its usual names elsewhere; ``{}`` is the value that was typed.
+HERE = {
+    "hidden_size={}": (
+        "hidden hidden_dim hidden_dims hidden_units hiddens n_hidden num_hidden nhid units num_units n_units "
+        "rnn_size d_model state_size hiddensize nhidden"
+    ),
+    "num_layers={}": "n_layers layers depth nlayers n_layer num_hidden_layers numlayers",
+    "embedding_dim={}": (
+        "embedding embedding_size emb_dim embed_dim embed_size emb_size emsize n_embd wordvec_size d_embed emb embed "
+        "input_dim"
+    ),
+    "output_size={}": "n_classes num_classes vocab_size output_dim out_features n_out n_outputs",
+    "bptt_length={}": (
+        "seq_len seq_length sequence_length time_size tbptt truncation bptt_len k2 tbptt_steps truncated_bptt_steps "
+        "unroll unroll_steps window window_size"
+    ),
+    "bptt_stride={}": "k1 stride",
+    "batch_size={}": "batch bs batchsize n_batch minibatch minibatch_size train_batch_size per_device_train_batch_size",
+    "steps=1000": "epochs epoch n_epochs num_epochs nepochs max_epochs max_epoch num_train_epochs",
+    "steps={}": (
+        "iterations iters n_iter num_iter max_iter max_iters num_steps n_steps max_steps train_steps training_steps "
+        "updates n_updates num_updates num_iterations"
+    ),
+    "eval_every={}": (
+        "eval_interval eval_freq eval_steps val_every val_interval validate_every log_interval log_every log_steps "
+        "logging_steps print_every print_freq val_check_interval check_val_every_n_epoch report_every test_every "
+        "evaluate_every"
+    ),
+    "seed={}": "random_seed random_state manual_seed rng rng_seed seed_everything",
+    "dtype=float64": "precision fp16 bf16 float64 double fp64 amp float32 half",
+    "optimizer.learning_rate={}": (
+        "lr eta alpha step_size learningrate lr0 base_lr learn_rate optimizer.lr optimizer.eta optimizer.step_size "
+        "init_lr initial_lr"
+    ),
+    "optimizer=sgd optimizer.momentum={}": "momentum",
+    "optimizer=sgd optimizer.momentum=0.9 optimizer.nesterov=true": "nesterov",
+    "optimizer={}": "optim opt solver optimiser algorithm",
+    "schedule={}": "scheduler lr_scheduler lr_schedule lr_decay lr_scheduler_type learning_rate_schedule",
+    "schedule=warmup schedule.warmup={}": "warmup warmup_steps warm_up lr_warmup num_warmup_steps",
+    "clipping.threshold={}": (
+        "clip grad_clip clip_grad gradient_clip gradient_clipping grad_clip_norm max_grad_norm max_norm clipnorm "
+        "clip_norm gradient_clip_val clip_value clip_grad_norm max_grad clipvalue threshold clipping.max_norm "
+        "clip_val"
+    ),
+    "regularizer=weight_decay regularizer.strength={}": (
+        "weight_decay wd l2 weight_decay_rate l2_reg decay optimizer.weight_decay regularization reg lambda"
+    ),
+    "cell.activation={}": "activation nonlinearity act act_fn activation_fn activation_function",
+    "cell={}": (
+        "model rnn_type cell_type arch architecture network model_type rnn rnn_cell model.type layer layer_type net"
+    ),
+    "cell=lstm cell.forget_bias={}": "forget_bias forget_gate_bias",
+    "task={}": "dataset data problem env datamodule task_name benchmark dataset_name",
+    "task=text task.path={}": "file filename file_name data_path data_file corpus input_file txt",
+    "task=table task.path={}": "csv table csv_file parquet",
+    "init.recurrent.gain={}": "gain init_gain init_scale initializer_range g",
+    "init={}": (
+        "initialization initialisation initializer init_type weight_init kernel_initializer recurrent_initializer "
+        "recurrent_init init_method"
+    ),
+    "tie={}": "tied tie_weights weight_tying tie_embeddings tie_word_embeddings",
+    "learn_initial_state={}": "learn_h0 train_h0 trainable_h0 learn_init_state learned_initial_state",
+    "freeze={}": "frozen freeze_layers trainable",
+    "run_name={}": "name exp_name run run_id title job_name task_id",
+    "tracking.experiment={}": "experiment_name project project_name group mlflow_experiment",
+    "tracking.uri={}": "tracking_uri mlflow_uri mlflow_tracking_uri tracking.url server",
+    "tracking.figures={}": "figures plot plots save_plots",
+    "tracking=none": "no_tracking wandb use_wandb logger logging offline tensorboard use_mlflow",
+    "hydra.run.dir={}": (
+        "output_dir out_dir outdir save_dir log_dir logdir results_dir output out run_dir save_path work_dir workdir "
+        "default_root_dir folder dir results"
+    ),
+    "checkpoint.every={}": (
+        "save_every save_freq save_interval checkpoint_every save_steps ckpt_every checkpoint_interval checkpoint_freq"
+    ),
+    "resume={}": (
+        "ckpt checkpoint_path ckpt_path load load_from restore resume_from continue_from resume_from_checkpoint "
+        "pretrained load_path"
+    ),
+    "-m hydra/launcher=joblib hydra.launcher.n_jobs={}": (
+        "n_jobs num_workers workers jobs n_workers njobs num_jobs parallel processes n_processes cores"
+    ),
+    "-m seed=0,1,2": "seeds n_seeds num_seeds n_runs repeats trials repeat",
+    "stopping=patience": "early_stopping early_stop stop_early",
+    "stopping=patience stopping.evaluations={}": "patience early_stopping_patience n_iter_no_change",
+    "stopping=patience stopping.min_improvement={}": "min_delta tol",
+    "parameters={}": "num_parameters n_parameters num_params n_params params param_count",
+    "quiet=true": "silent no_progress",
+}
+#: Keys here by their usual names elsewhere.
+USUAL = {name: here for here, names in HERE.items() for name in names.split()}
 
 #: Keys that take any text.
 TEXTS = ("run_name", "tracking.experiment", "tracking.uri", "hydra.run.dir", "resume", "freeze", "task.path")
@@ -119,91 +104,85 @@ FRACTIONS = (
     *("optimizer.learning_rate", "optimizer.momentum", "clipping.threshold", "regularizer.strength"),
     *("cell.forget_bias", "init.recurrent.gain", "stopping.min_improvement"),
 )
-#: Settings that there are none of here, with what there is.
-ABSENT: dict[str, str] = {}
+#: What to do about settings that there are none of here.
+NOT_HERE = {
+    "everything runs on the CPU: leave it out": (
+        "device gpu gpus cuda use_gpu use_cuda no_cuda accelerator devices gpu_id cpu tpu num_gpus backend compile "
+        "strategy num_nodes"
+    ),
+    "there is none; regularizer=weight_decay is one way to regularize": (
+        "dropout dropout_rate drop p_drop dropouth recurrent_dropout dropout_p l1 zoneout keep_prob layer_norm"
+    ),
+    "layers read forward in time only: leave it out": "bidirectional bidir go_backwards",
+    "arrays are time first: leave it out": "batch_first time_major return_sequences",
+    "leave it out, or put -W ignore after python": "verbose verbosity debug v log_level",
+}
+ABSENT = {name: what for what, names in NOT_HERE.items() for name in names.split()}
 
-
-def _absent(what: str, *names: str) -> None:
-    ABSENT.update(dict.fromkeys(names, what))
-    USUAL.update(dict.fromkeys(names, ""))
-
-
-_absent("everything runs on the CPU: leave it out", "device", "gpu", "gpus", "cuda", "use_gpu", "use_cuda", "no_cuda")
-_absent("everything runs on the CPU: leave it out", "accelerator", "devices", "gpu_id", "cpu", "tpu", "num_gpus")
-_absent("everything runs on the CPU: leave it out", "backend", "compile", "strategy", "num_nodes")
-_absent("there is none; regularizer=weight_decay is one way to regularize", "dropout", "dropout_rate", "drop", "p_drop")
-_absent(
-    "there is none; regularizer=weight_decay is one way to regularize", "dropouth", "recurrent_dropout", "dropout_p"
-)
-_absent("there is none; regularizer=weight_decay is one way to regularize", "l1", "zoneout", "keep_prob", "layer_norm")
-_absent("layers read forward in time only: leave it out", "bidirectional", "bidir", "go_backwards")
-_absent("arrays are time first: leave it out", "batch_first", "time_major", "return_sequences")
-_absent("leave it out, or put -W ignore after python", "verbose", "verbosity", "debug", "v", "log_level")
-
-#: Choices here by their usual names, in lower case and without other signs than letters and digits.
-VALUES = {
+#: Choices here, and their usual names, in lower case and without other signs than letters and digits.
+CHOICES = {
     "cell": {
-        **dict.fromkeys(
-            ("vanilla", "vanillarnn", "elman", "simplernn", "rnncell", "rnntanh", "tanh", "timernn"), "rnn"
-        ),
-        **dict.fromkeys(("lstmcell", "timelstm", "longshorttermmemory"), "lstm"),
-        **dict.fromkeys(("grucell", "timegru", "gatedrecurrentunit"), "gru"),
+        "rnn": "vanilla vanillarnn elman simplernn rnncell rnntanh tanh timernn",
+        "lstm": "lstmcell timelstm longshorttermmemory",
+        "gru": "grucell timegru gatedrecurrentunit",
     },
     "optimizer": {
-        **dict.fromkeys(("momentum", "nesterov", "gd", "gradientdescent", "sgdm", "plain"), "sgd"),
-        **dict.fromkeys(("adamax", "nadam", "radam", "amsgrad"), "adam"),
+        "sgd": "momentum nesterov gd gradientdescent sgdm plain",
+        "adam": "adamax nadam radam amsgrad",
     },
     "task": {
-        **dict.fromkeys(("mnist", "smnist", "pmnist", "psmnist", "sequentialmnist", "seqmnist", "images"), "digits"),
-        **dict.fromkeys(("copy", "copymemory", "copytask", "memory"), "copying"),
-        **dict.fromkeys(("add", "addingproblem", "addition"), "adding"),
-        **dict.fromkeys(
-            ("char", "chars", "charrnn", "shakespeare", "ptb", "wikitext", "language", "lm", "txt"), "text"
-        ),
-        **dict.fromkeys(("csv", "parquet", "timeseries", "series", "file", "data"), "table"),
-        **dict.fromkeys(("sinewave", "sin", "sinus"), "sine"),
+        "digits": "mnist smnist pmnist psmnist sequentialmnist seqmnist images",
+        "copying": "copy copymemory copytask memory",
+        "adding": "add addingproblem addition",
+        "text": "char chars charrnn shakespeare ptb wikitext language lm txt",
+        "table": "csv parquet timeseries series file data",
+        "sine": "sinewave sin sinus",
     },
     "init": {
-        **dict.fromkeys(("xavier", "xavieruniform", "xaviernormal", "glorotuniform", "glorotnormal"), "glorot"),
-        **dict.fromkeys(("randn", "gauss", "normaldistribution"), "normal"),
-        **dict.fromkeys(("ortho", "orth"), "orthogonal"),
-        **dict.fromkeys(("eye", "irnn"), "identity"),
+        "glorot": "xavier xavieruniform xaviernormal glorotuniform glorotnormal",
+        "normal": "randn gauss normaldistribution",
+        "orthogonal": "ortho orth",
+        "identity": "eye irnn",
     },
     "schedule": {
-        **dict.fromkeys(("none", "null", "false", "off", "no"), "constant"),
-        **dict.fromkeys(("linear", "linearwarmup"), "warmup"),
-        **dict.fromkeys(("steplr", "stepdecay", "multistep", "exponential"), "step"),
-        **dict.fromkeys(("cosineannealing", "cosineannealinglr", "cos"), "cosine"),
+        "constant": "none null false off no",
+        "warmup": "linear linearwarmup",
+        "step": "steplr stepdecay multistep exponential",
+        "cosine": "cosineannealing cosineannealinglr cos",
     },
     "clipping": {
-        **dict.fromkeys(("false", "off", "no", "null"), "none"),
-        **dict.fromkeys(("true", "on", "yes", "gradnorm", "l2", "clipnorm"), "norm"),
-        **dict.fromkeys(("clipvalue", "clamp"), "value"),
+        "none": "false off no null",
+        "norm": "true on yes gradnorm l2 clipnorm",
+        "value": "clipvalue clamp",
     },
     "regularizer": {
-        **dict.fromkeys(("false", "off", "no", "null"), "none"),
-        **dict.fromkeys(("l2", "wd", "true", "weightdecay", "ridge"), "weight_decay"),
+        "none": "false off no null",
+        "weight_decay": "l2 wd true weightdecay ridge",
     },
     "stopping": {
-        **dict.fromkeys(("false", "off", "no", "null", "never"), "none"),
-        **dict.fromkeys(("true", "on", "yes", "early", "earlystopping"), "patience"),
+        "none": "false off no null never",
+        "patience": "true on yes early earlystopping",
     },
     "gradients": {
-        **dict.fromkeys(("false", "none", "no", "null"), "off"),
-        **dict.fromkeys(("true", "on", "yes", "all"), "full"),
+        "off": "false none no null",
+        "full": "true on yes all",
     },
     "checkpoint": {
-        **dict.fromkeys(("false", "off", "no", "null"), "none"),
-        **dict.fromkeys(("true", "on", "yes", "file"), "files"),
+        "none": "false off no null",
+        "files": "true on yes file",
     },
     "tracking": {
-        **dict.fromkeys(("false", "off", "no", "null", "wandb", "tensorboard", "disabled", "offline"), "none"),
-        **dict.fromkeys(("true", "on", "yes"), "mlflow"),
+        "none": "false off no null wandb tensorboard disabled offline",
+        "mlflow": "true on yes",
     },
     "bptt": {
-        **dict.fromkeys(("truncated", "fixed", "tbptt", "window", "full", "true"), "windows"),
-        **dict.fromkeys(("random", "artbp"), "randomized"),
+        "windows": "truncated fixed tbptt window full true",
+        "randomized": "random artbp",
     },
+}
+VALUES = {
+    group: {name: choice for choice, names in choices.items() for name in names.split()}
+    for group, choices in CHOICES.items()
 }
 #: Keys for which a group stands where it is given a number.
 NUMBERS = {

@@ -13,7 +13,7 @@ from hydra._internal.utils import get_args_parser
 from rnnexp.checks import InvalidValue, UserError, show
 from rnnexp.command.quoting import all_readable
 from rnnexp.settings import GROUPS, ROOT_KEYS, conf_dir, options
-from rnnexp.usual_names import USUAL, usual
+from rnnexp.usual_names import ABSENT, USUAL, usual
 from rnnexp.version import __version__
 
 WITHOUT_DASHES = "settings are written key=value, without dashes or spaces around the ="
@@ -85,7 +85,7 @@ def check_dashes(arguments: Sequence[str]) -> None:
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         given, equals, value = argument.partition("=")
         name = given.lstrip("-").replace("-", "_").strip()
-        setting = name in ROOT_KEYS or name in GROUPS or name.lower() in USUAL or "." in name
+        setting = name in ROOT_KEYS or name in GROUPS or name.lower() in USUAL | ABSENT or "." in name
         if given in flags or not re.match(r"--?\w", given) or not setting or any(f.startswith(given) for f in flags):
             continue
         value = value if equals else following
