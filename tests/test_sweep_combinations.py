@@ -1,20 +1,13 @@
 """The jobs of a sweep before they run."""
 
 import copy
-from functools import cache
 
 import pytest
-from hydra import initialize_config_dir
+from compositions import composing, loader, plain_master
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.utils import setup_globals
-from hydra.types import RunMode
-from omegaconf import open_dict
 
 from rnnexp.checks import InvalidValue, UserError
-from rnnexp.command.check_first import register
-from rnnexp.settings import conf_dir
 from rnnexp.sweeps import composition as module
 from rnnexp.sweeps.composition import (
     check_all,
@@ -27,30 +20,9 @@ from rnnexp.sweeps.composition import (
 
 @pytest.fixture(scope="module", autouse=True)
 def hydra_here():
-    setup_globals()
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with composing():
         yield
     module._composers.clear()
-    plain_master.cache_clear()
-
-
-def loader():
-    return GlobalHydra.instance().config_loader()
-
-
-def master(*arguments):
-    """The configuration of `python -m rnnexp -m arguments`."""
-    config = loader().load_configuration("config", list(arguments), run_mode=RunMode.MULTIRUN)
-    with open_dict(config.hydra):
-        config.hydra.job.config_name = "config"
-    return config
-
-
-@cache
-def plain_master():
-    """That of `python -m rnnexp -m`, composed once."""
-    return master()
 
 
 def sweep_of(*arguments):

@@ -6,18 +6,16 @@ import shlex
 from pathlib import Path
 
 import pytest
-from hydra import initialize_config_dir
+from compositions import composing
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 
 from rnnexp.build import build_experiment
 from rnnexp.checks import InvalidValue, UserError, out_of_memory
-from rnnexp.command.check_first import register
 from rnnexp.command.flags import put_together, take_apart
 from rnnexp.command.hydra_errors import explain
-from rnnexp.settings import GROUPS, as_in_job, check_root, conf_dir
+from rnnexp.settings import GROUPS, as_in_job, check_root
 from rnnexp.sweeps.composition import check_all, check_count, known_jobs, trials
 from rnnexp.tracking.addresses import tracking_uri
 from rnnexp.tracking.store import check_uri
@@ -27,9 +25,7 @@ ROOT = Path(__file__).parents[2] / "rnnexp"
 
 @pytest.fixture(scope="module", autouse=True)
 def hydra():
-    setup_globals()
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with composing():
         yield
 
 

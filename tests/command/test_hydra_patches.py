@@ -9,45 +9,19 @@ import time
 from functools import cache
 
 import pytest
-from hydra import initialize_config_dir
+from compositions import composing, loader, master, plain_master
 from hydra._internal import utils as hydra_utils
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.utils import setup_globals
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rnnexp.command import hydra_patches
-from rnnexp.command.check_first import register
-from rnnexp.settings import conf_dir
 
 
 @pytest.fixture(scope="module", autouse=True)
 def hydra_here():
-    setup_globals()
-    register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with composing():
         yield
     hydra_patches._caches.clear()
     by_hydra.cache_clear()
-    plain_master.cache_clear()
-
-
-def loader():
-    return GlobalHydra.instance().config_loader()
-
-
-def master(*arguments):
-    """The configuration of `python -m rnnexp -m arguments`."""
-    config = loader().load_configuration("config", list(arguments), run_mode=RunMode.MULTIRUN)
-    with open_dict(config.hydra):
-        config.hydra.job.config_name = "config"
-    return config
-
-
-@cache
-def plain_master():
-    """That of `python -m rnnexp -m`, composed once."""
-    return master()
 
 
 @cache

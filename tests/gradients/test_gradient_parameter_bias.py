@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from linear_unit import one_unit
 
 from rnnexp.gradients import TruncationBias, parameter_bias
 from rnnexp.layers import build_network
@@ -38,18 +39,7 @@ def test_two_steps_of_one_linear_unit_by_hand():
     # h_2 = w (w h_0 + x_1) + x_2 with h_0 = 0, the loss (h_2 - y)^2 at the last step: dL/dw = 2 (h_2 - y) x_1, from
     # lag 0 alone; dL/dx is 2 (h_2 - y) at step 2 and w times that at step 1, so that b loses w / (1 + w) of it.
     w, x = 0.5, np.array([1.0, 2.0])
-    network = build_network(
-        hidden_size=1,
-        output_size=1,
-        input_size=1,
-        input_kind="values",
-        rng=np.random.default_rng(0),
-        cell_options={"activation": "identity"},
-        dtype=np.float64,
-    )
-    for name, value in {"Wx": 1.0, "Wh": w, "b": 0.0}.items():
-        network.parameters.values[f"recurrent.{name}"][...] = value
-    network.parameters.values["output.W"][...] = 1.0
+    network = one_unit(w)
     batch = Batch(x[:, None, None], np.zeros((2, 1, 1)), np.array([[False], [True]]))
     found = parameter_bias(network, batch, "values", 1)
     assert found["recurrent.b"].relative_error == pytest.approx(w / (1 + w), abs=1e-15)

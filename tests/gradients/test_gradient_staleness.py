@@ -1,24 +1,9 @@
 import numpy as np
 import pytest
+from linear_unit import one_unit
 
 from rnnexp.gradients import state_staleness
 from rnnexp.layers import TimeLSTM, build_network
-
-
-def one_unit(w):
-    """h_t = w h_{t-1} + x_t."""
-    network = build_network(
-        hidden_size=1,
-        output_size=1,
-        input_size=1,
-        input_kind="values",
-        rng=np.random.default_rng(0),
-        cell_options={"activation": "identity"},
-        dtype=np.float64,
-    )
-    for name, value in {"Wx": 1.0, "Wh": w, "b": 0.0}.items():
-        network.parameters.values[f"recurrent.{name}"][...] = value
-    return network
 
 
 def test_one_linear_unit_and_one_change_of_its_weight():

@@ -5,10 +5,10 @@ import io
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from companions import called
 from sweep_helpers import client
 from trained_runs import train
 
@@ -35,16 +35,7 @@ def run(here, monkeypatch, capsys):
     monkeypatch.chdir(here)
 
     def call(module, *arguments):
-        code = 0
-        try:
-            module.main(list(arguments))
-        except SystemExit as ended:
-            code = ended.code or 0
-            if isinstance(code, str):
-                print(code, file=sys.stderr)
-                code = 1
-        printed = capsys.readouterr()
-        return SimpleNamespace(returncode=code, stdout=printed.out, stderr=printed.err)
+        return called(module.main, arguments, capsys)
 
     return call
 

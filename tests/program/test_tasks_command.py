@@ -2,9 +2,9 @@
 
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
+from companions import called
 
 from rnnexp.command.tasks import main
 from rnnexp.settings import conf_dir
@@ -19,16 +19,7 @@ def tasks(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "100")
 
     def run(*arguments):
-        code = 0
-        try:
-            main(list(arguments))
-        except SystemExit as ended:
-            code = ended.code or 0
-            if isinstance(code, str):
-                print(code, file=sys.stderr)
-                code = 1
-        printed = capsys.readouterr()
-        return SimpleNamespace(returncode=code, stdout=printed.out, stderr=printed.err)
+        return called(main, arguments, capsys)
 
     return run
 

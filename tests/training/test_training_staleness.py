@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from linear_unit import one_unit
 from training_cases import CELLS
 
 from rnnexp.algorithms import RandomizedBPTT, TruncatedBPTT
-from rnnexp.layers import Initializers, Values, build_network
+from rnnexp.layers import build_network
 from rnnexp.tasks import Adding, Baseline, Batch, Echo, EpisodeTask, Place, Reber, StreamTask
 from rnnexp.training import SGD, prepare
 
@@ -39,24 +40,9 @@ class NineOnes(EpisodeTask):
         return Batch(ones, 0.0 * ones, np.ones((9, batch_size), bool))
 
 
-def one_unit(task):
-    """h_t = w h_{t-1} + x_t, with w = 1/2 alone to be learned."""
-    return build_network(
-        hidden_size=1,
-        output_size=1,
-        input_size=1,
-        input_kind="values",
-        rng=np.random.default_rng(0),
-        cell_options={"activation": "identity"},
-        freeze=["recurrent.Wx", "recurrent.b", "output"],
-        init=Initializers(input=Values(1.0), recurrent=Values(0.5), output=Values(1.0)),
-        dtype=np.float64,
-    )
-
-
 def trained(task, *, length=3, stride=None, steps=9, rate=0.01, staleness_steps=100):
     """Weights before each update, and the reports of all."""
-    network, weights, reports = one_unit(task), [], []
+    network, weights, reports = learning_one(), [], []
     run = prepare(
         network,
         task,
@@ -80,6 +66,11 @@ def continued(h, weight, steps):
     for _ in range(steps):
         h = weight * h + 1.0
     return h
+
+
+def learning_one():
+    """One of which w = 1/2 alone is learned."""
+    return one_unit(0.5, freeze=["recurrent.Wx", "recurrent.b", "output"])
 
 
 @pytest.mark.parametrize(("length", "stride"), [(3, 3), (4, 1), (5, 2)])
@@ -162,7 +153,7 @@ def test_weights_that_do_not_change_leave_nothing_stale(cell, task, bptt):
 def test_a_past_that_was_not_kept_is_unknown():
     def run(staleness_steps):
         rng, settings = np.random.default_rng(0), {"steps": 9, "bptt": TruncatedBPTT(3), "batch_size": 1}
-        return prepare(one_unit(None), Ones(), optimizer=SGD(0.1), rng=rng, staleness_steps=staleness_steps, **settings)
+        return prepare(learning_one(), Ones(), optimizer=SGD(0.1), rng=rng, staleness_steps=staleness_steps, **settings)
 
     before, after = run(0).trainer, run(50).trainer
     before.update()
@@ -174,6 +165,6 @@ def test_a_past_that_was_not_kept_is_unknown():
 
 def test_without_steps_or_a_study_it_is_not_measured():
     for settings in ({}, {"staleness_steps": 5}, {"study": lambda network: None}):
-        run = prepare(one_unit(None), Ones(), optimizer=SGD(0.1), steps=3, rng=np.random.default_rng(0),
+        run = prepare(learning_one(), Ones(), optimizer=SGD(0.1), steps=3, rng=np.random.default_rng(0),
                       bptt=TruncatedBPTT(3), **settings)  # fmt: skip
         assert all(report.staleness is None for report in run.reports())
