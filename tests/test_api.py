@@ -35,6 +35,16 @@ def test_the_import_alone_loads_nothing_of_the_rooms():
     assert loaded.split(maxsplit=1) == ["False", "['rnnexp', 'rnnexp.version']\n"]
 
 
+def test_the_command_waits_for_nothing_heavy_before_it_answers():
+    heavy = ("numpy", "mlflow", "matplotlib", "pandas", "scipy", "rich", "filelock", "multiprocessing")
+    source = f"""
+import sys
+import rnnexp.command.entry, rnnexp.sweeps.lifecycle
+print([name for name in {heavy} if name in sys.modules])
+"""
+    assert python(source) == "[]\n"
+
+
 def test_every_public_name_is_there_without_hydra_and_mlflow():
     source = """
 import sys

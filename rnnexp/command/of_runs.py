@@ -22,7 +22,7 @@ LOAD_OPTIONS = {**OPTIONS, "uri=...": "--uri ...", "which=": "--which ", "which 
 def add_run(parser: ArgumentParser) -> None:
     """The arguments that say which network."""
     parser.add_argument("run", metavar="RUN", help="run folder, MLflow run id, or checkpoint file")
-    parser.add_argument("--which", choices=WHICH, help="its best checkpoint (default) or its last one")
+    parser.add_argument("--which", choices=WHICH, help="its best weights (default), or those of its newest checkpoint")
     parser.add_argument("--uri", help="tracking store of a run id; as for python -m rnnexp when not given")
 
 

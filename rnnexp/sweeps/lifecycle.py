@@ -15,14 +15,10 @@ from rnnexp import process
 from rnnexp.checks import InvalidValue, UserError, integer
 from rnnexp.records import JOBS_FOLDER, STOP_FILE, JobRecord, Sweep, load_jobs, load_sweep, typed
 from rnnexp.redaction import redact_setting, redact_text
-from rnnexp.run_info import own_tags
 from rnnexp.settings import flat, plain, typed_overrides
 from rnnexp.sweeps.composition import check_all, check_count, known_jobs, swept_keys, trials
 from rnnexp.sweeps.watching import Watch, watch
-from rnnexp.sweeps.workers import launch_again_what_is_lost, running_elsewhere
-from rnnexp.tracking.claims import check_jobs_ended, claim, clear_record, holds_record, holds_sweep, release
 from rnnexp.tracking.restarts import scheduler_job, started_again
-from rnnexp.tracking.run_log import RUN_LOG
 
 #: Beyond so many jobs their own figures are left out unless asked for: drawing them would take longer than small jobs.
 MOST_WITH_FIGURES = 20
@@ -47,6 +43,7 @@ class RunningSweep:
         nothing.
         """
         from rnnexp.sweeps.account import summarise
+        from rnnexp.tracking.claims import release
         from rnnexp.tracking.dead_runs import DIED_SILENTLY
         from rnnexp.tracking.failures import attempt
         from rnnexp.tracking.opening import finish_record
@@ -102,7 +99,11 @@ def begin(config: DictConfig) -> None:
         If a job can't be built, there are too many or none of them, or the tracking store can't be used; nothing has
         been created then.
     """
+    from rnnexp.run_info import own_tags
+    from rnnexp.sweeps.workers import launch_again_what_is_lost
     from rnnexp.tracking.addresses import tracking_uri
+    from rnnexp.tracking.claims import claim, clear_record, release
+    from rnnexp.tracking.run_log import RUN_LOG
     from rnnexp.tracking.store import open_store
     from rnnexp.tracking.sweep_run import SweepRun
 
@@ -185,6 +186,8 @@ def enter_folder(folder: Path, overrides: list[str], count: int, *, overwrite: b
         If there is another record, in the folder or where one of `count` jobs would have its own, and it is not to be
         overwritten.
     """
+    from rnnexp.tracking.claims import check_jobs_ended, holds_record, holds_sweep
+
     there = next((path for path in (folder, *(folder / str(job) for job in range(count))) if holds_record(path)), None)
     if there is None:
         return None
@@ -214,6 +217,8 @@ def stop_jobs(folder: Path, interruption: str) -> None:
 
 def stop_workers(folder: Path) -> None:
     """Ask the jobs of other processes on this machine to end, and end those that don't."""
+    from rnnexp.sweeps.workers import running_elsewhere
+
     for number, patience in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, 1.0)):
         for pid in running_elsewhere(folder):
             with suppress(OSError):

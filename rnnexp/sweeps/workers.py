@@ -22,7 +22,6 @@ from omegaconf import DictConfig
 
 from rnnexp import process
 from rnnexp.records import STOP_FILE, UNUSABLE_LOSS, JobRecord, load_jobs, load_sweep
-from rnnexp.tracking.dead_runs import process_start
 from rnnexp.tracking.restarts import RESTARTED
 
 #: Hydra's launcher whose workers belong to one pool.
@@ -137,6 +136,8 @@ def running_elsewhere(folder: Path) -> list[int]:
 
 def _exists(pid: int) -> bool:
     """Whether there is such a process that may be signalled, and is not only waiting to be forgotten."""
+    from rnnexp.tracking.dead_runs import process_start
+
     with suppress(OSError):
         os.kill(pid, 0)
         return sys.platform != "linux" or bool(process_start(pid))
