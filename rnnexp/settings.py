@@ -147,8 +147,7 @@ def as_in_job(config: "DictConfig", number: int | None = None) -> Iterator[None]
     if number is not None:
         with open_dict(hydra.job):
             hydra.job.num, hydra.job.id = number, f"{hydra.job.name}_{number}"
-    current.set_config(config)
-    OmegaConf.set_readonly(hydra, False)
+    current.cfg = config  # not by set_config, which copies the whole node, for every job of a sweep
     try:
         if number is not None or hydra.mode != RunMode.MULTIRUN:  # a sweep as a whole has none
             folder = Path(hydra.run.dir) if number is None else Path(hydra.sweep.dir, str(hydra.sweep.subdir))
