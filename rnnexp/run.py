@@ -1,6 +1,7 @@
 """Running a job, however it was launched: build, train, record. Several jobs may be trained as one stacked network."""
 
 import math
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -215,30 +216,42 @@ def _train(going: Sequence[Job]) -> None:
         reports = _reports_of_one(going[0].run, pace)
     else:
         reports = train_together([job.run for job in going], up_to_date=pace.due)
+    for job in going:
+        assert job.recorder is not None
+        job.recorder.log.train_with(len(going))
     ended: bool | None = None
+    seconds, left = 0.0, len(going)
     while True:
+        began = time.monotonic()
         try:
             index, report = reports.send(ended)
         except StopIteration:
             break
-        job, ended = going[index], False
-        if isinstance(report, Exception):
-            job.close(report)
-            continue
-        assert job.recorder is not None
-        try:
-            job.recorder.record(report)
-            if (pace.saving or report.stopped) and not report.diverged:
-                job.recorder.save(report)
-        except Exception as error:  # of this job alone
-            job.close(error)
-            ended = True
-            continue
-        if report.diverged or report.stopped or report.step >= job.run.steps:
-            job.close()
+        seconds += (time.monotonic() - began) / left  # each job's share of what training takes, not recording
+        job = going[index]
+        ended = _take(job, report, seconds, pace)
+        left = max(1, left - (not job.open))
     for job in going:
         if job.open:  # resumed after its last update
             job.close()
+
+
+def _take(job: Job, report: Report | Exception, seconds: float, pace: _Pace) -> bool:
+    """Record what training reports of a job; whether it ends because that failed."""
+    if isinstance(report, Exception):
+        job.close(report)
+        return False
+    assert job.recorder is not None
+    try:
+        job.recorder.record(report, seconds)
+        if (pace.saving or report.stopped) and not report.diverged:
+            job.recorder.save(report)
+    except Exception as error:  # of this job alone
+        job.close(error)
+        return True
+    if report.diverged or report.stopped or report.step >= job.run.steps:
+        job.close()
+    return False
 
 
 def _run_one_by_one(jobs: Sequence[Job], error: BaseException) -> None:

@@ -163,6 +163,7 @@ class MLflowRun(RunLog):
         }
         create = {"start_time": milliseconds(), "run_name": mlflow_text(one_line(name), 250), "tags": told}
         self.put(begin={**where, **create})
+        began = time.monotonic()
         if not later:
             try:
                 self._send()
@@ -170,6 +171,7 @@ class MLflowRun(RunLog):
                 raise store_error(error, store.uri) from None
         elif pauses[store.uri].over:
             self._try()
+        self._took = time.monotonic() - began
         # They go with the first metrics: a call costs more than what it carries. Those that are there can't change.
         named = {mlflow_key(name): mlflow_text(value, LONGEST_PARAM) for name, value in params.items()}
         if new := {name: value for name, value in named.items() if name not in self.params}:

@@ -1,7 +1,6 @@
 """Records a run: its metrics, tables, figures and end, in the run folder and in MLflow."""
 
 import csv
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from rnnexp.tracking.progress import Quiet, progress_display
 from rnnexp.tracking.run_folder import RunFolder
 from rnnexp.tracking.run_log import RUN_LOG, RunLog
 from rnnexp.tracking.saver import Saver
+from rnnexp.tracking.thinning import Thinned, at_some_lags
 from rnnexp.training import Report, Run
 from rnnexp.training.sampling import generate
 
@@ -53,9 +53,10 @@ class Recorder:
         self.run = log if isinstance(log, MLflowRun) else None
         self.history, resumed = History(experiment.task, experiment.steps), info.resumed is not None
         self.saver = Saver(info.folder, info.settings["checkpoint"], experiment.steps, resumed=resumed)
+        self._thinned = None if info.sweep is None else Thinned(experiment.steps)
         if info.resumed is not None:
             self.history.restore(info.resumed["history"])
-            log.add(self.history.points())  # a process that was killed may not have written them
+            self._tell(self.history.points())  # a process that was killed may not have written them
         self.parameters = Point("network/parameters", experiment.network.parameters.vector.size, 0)
         self._later = [self.parameters]  # MLflow's charts and comparisons begin with the metric that was sent first
         self._files = RunFolder(info.folder)
@@ -64,19 +65,25 @@ class Recorder:
         shown = info.sweep is None and not process.is_quiet()
         self._progress = progress_display(experiment.steps) if shown else Quiet()
         self._model: list[str] = []
+        self._seconds = 0.0
 
     def __enter__(self) -> "Recorder":
         """Begin."""
-        self._began = time.monotonic()
         self._progress.__enter__()
         return self
 
-    def record(self, report: Report) -> None:
-        """Take in a report."""
-        self.log.add([*self.history.add(report), *self._later])
+    def record(self, report: Report, seconds: float = 0.0) -> None:
+        """Take in a report, and how long training has taken."""
+        self._seconds = seconds
+        self._tell([*self.history.add(report), *self._later])
         self._later = []
-        self.log.flush_if_due()
+        if report.step < self.history.steps:  # the end sends everything
+            self.log.flush_if_due()
         self._progress.show(report)
+
+    def _tell(self, points: list[Point]) -> None:
+        """Give the log points, fewer of them in a sweep; the run's own table has all."""
+        self.log.add(points if self._thinned is None else self._thinned.take(points))
 
     def save(self, report: Report) -> None:
         """Write a checkpoint; training is between two updates."""
@@ -93,7 +100,7 @@ class Recorder:
         if self.saver.files is not None:
             self.log.write()  # which never lacks what a checkpoint has
         self.saver.warned |= self.log.warned
-        self.saver.save(self.training, {"run": about, "history": self.history.state()}, loss)
+        self.saver.save(self.training, {"run": about, "history": self.history.state()}, loss, self._seconds)
 
     def __exit__(
         self,
@@ -120,7 +127,6 @@ class Recorder:
         self.log.discard()
 
     def _close(self, error: BaseException | None) -> None:
-        seconds = time.monotonic() - self._began
         tags: dict[str, str] = {}
         diverged = summary.divergence(self.history)
         status = "FINISHED"
@@ -137,6 +143,8 @@ class Recorder:
         if status == "FINISHED":
             with attempt("the test"):
                 self._test()
+        if self._thinned is not None:
+            self.log.add(self._thinned.rest())
         try:
             if problem := self.log.write():
                 self._files.missing[RUN_LOG] = problem
@@ -149,7 +157,8 @@ class Recorder:
             # A run that may be resumed will have other last curves, and MLflow keeps every value of a step.
             unfinished = error is not None and self.saver.files is not None
             with attempt("the list of final values"):
-                self.log.add(p for p in self.history.summary() if not (unfinished and is_last_curve(p.name)))
+                final = [p for p in self.history.summary() if not (unfinished and is_last_curve(p.name))]
+                self.log.add(final if self._thinned is None else at_some_lags(final))
             for path in self._files.written:
                 self.log.artifact(path)
         finally:
@@ -170,7 +179,7 @@ class Recorder:
             raise UserError(problem, "free some space there, and run it again")
         if status == "FINISHED" or (status == "FAILED" and error is None and self.info.job is None):
             with attempt("the summary on the screen"):
-                process.say(*self._lines(status, seconds))
+                process.say(*self._lines(status))
         if error is None and self.info.job is None and self.run is not None and (lost := self.run.lost()):
             raise lost
 
@@ -197,11 +206,11 @@ class Recorder:
         }
         job.curve = [(point.step, point.value) for point in summary if point.name == "gradient_by_lag/last"]
 
-    def _lines(self, status: str, seconds: float) -> list[str]:
+    def _lines(self, status: str) -> list[str]:
         if self.info.job is not None:
-            took = f"{self.history.step} updates in {seconds:.1f} s"
+            took = f"{self.history.step} updates in {self._seconds:.1f} s"
             return [f"{self.info.job.label}: {took}, {status}, evaluation loss {self.final_loss:.4g}"]
-        lines = [f"{self.info.name}: {self.history.step} updates in {seconds:.1f} s, {status}", *self._findings()]
+        lines = [f"{self.info.name}: {self.history.step} updates in {self._seconds:.1f} s, {status}", *self._findings()]
         lines.append(f"run folder          {self.info.folder}")
         if self.run is not None:
             store = self.run.store
@@ -240,7 +249,7 @@ class Recorder:
             for name, figure in figures.items()
             if files.save(name, partial(save_figure, figure), extra=True)
         ]
-        if history.studies:
+        if history.studies and (pictures or self.info.sweep is None):
             report = partial(write_report, history, files.path, self.info.name, pictures, length)
             files.save("gradient_report.html", lambda path: report(), extra=True)
         task = self.experiment.task

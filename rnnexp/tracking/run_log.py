@@ -35,6 +35,8 @@ RUN_LOG = "run.jsonl"
 #: Points are written and sent in batches of so many, or after so many seconds; the parameters sooner.
 #: MLflow takes at most 1000 points in one call, and a call of many costs hardly more than a call of one.
 BATCH, PATIENCE, SOON = 1000, 5.0, 1.0
+#: To send takes at most about a tenth of the time of a run, and of all runs that are trained together.
+REST = 10.0
 #: What a log ends with of which nothing is to be uploaded.
 COMPLETE = b'"complete":true}\n'
 LOST = "without it the run can't be continued: begin a new one"
@@ -102,6 +104,7 @@ class RunLog:
         if resumed:
             self._read()
         self._due = time.monotonic() + SOON
+        self._took, self._together, self._rested = 0.0, 1, 0.0
 
     @property
     def path(self) -> Path:
@@ -165,14 +168,37 @@ class RunLog:
             if step > steps.get(name, -1) and curves.get((name, step)) != value:
                 self._points.append([name, value, now, step])
 
+    def train_with(self, runs: int) -> None:
+        """Training begins, of so many runs at a time: while one of them sends, all wait."""
+        self._together = runs
+        self._due = time.monotonic() + SOON
+        self._rest()
+
+    def _rest(self) -> None:
+        self._rested = time.monotonic() + REST * self._took * self._together
+
     def flush_if_due(self) -> None:
-        """Write and send what waits when it is time; to be called without new points, too."""
-        waiting = self._points or self.pending
-        if waiting and (len(self._points) >= BATCH or time.monotonic() > self._due):
-            self.flush()
+        """Write what waits when it is time, and send it unless that would take too much of the time of training.
+
+        To be called without new points, too.
+        """
+        waiting, now = self._points or self.pending, time.monotonic()
+        if waiting and (len(self._points) >= BATCH or now > self._due):
+            if now >= self._rested:
+                self.flush()
+            else:
+                self._keep()
 
     def flush(self) -> None:
         """Write and send what waits."""
+        self._keep()
+        began = time.monotonic()
+        self.upload()
+        self._took = time.monotonic() - began
+        self._rest()
+
+    def _keep(self) -> None:
+        """Write what waits."""
         self._due = time.monotonic() + PATIENCE
         if (problem := self.write()) and not self.warned:
             self.warned = True
@@ -181,7 +207,6 @@ class RunLog:
                 "free some space: it is tried again with every batch, and the other files are written at the end",
                 error=True,
             )
-        self.upload()
 
     def write(self) -> str:
         """Hand over to the operating system what waits; the reason if that failed, else nothing."""

@@ -42,7 +42,7 @@ class Saver:
     def __init__(self, folder: Path, settings: dict[str, Any], steps: int, *, resumed: bool = False) -> None:
         self.files = Checkpoints(folder / CHECKPOINTS_FOLDER) if settings.get("kind") == "files" else None
         self.every, self.steps = settings.get("every"), steps
-        self._began = self._last = time.monotonic()
+        self._last = time.monotonic()
         self.resumed = resumed
         self.written = self.warned = False
 
@@ -56,7 +56,7 @@ class Saver:
             return bool(step % self.every == 0)
         return time.monotonic() - self._last > MINUTE
 
-    def save(self, run: Run, about: dict[str, Any], loss: float | None) -> None:
+    def save(self, run: Run, about: dict[str, Any], loss: float | None, seconds: float = 0.0) -> None:
         """Write one; if the disk is full, that is printed once, and training continues.
 
         Parameters
@@ -67,11 +67,13 @@ class Saver:
             What else is to be found in it, made of dicts, arrays and plain values.
         loss : float or None
             On the evaluation set, if it was just evaluated.
+        seconds : float
+            That training has taken, for this run.
         """
         if self.files is None:
             return
         try:
-            settle = self.resumed or time.monotonic() - self._began > WORTH
+            settle = self.resumed or seconds > WORTH
             self.files.write(run.trainer.step, {**about, **run.state()}, loss, settle=settle)
             self.written = True
         except UserError as error:

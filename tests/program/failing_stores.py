@@ -24,7 +24,7 @@ import signal
 from rnnexp.tracking import mlflow_run, run_log
 from rnnexp.training import SGD
 
-run_log.PATIENCE = run_log.SOON = mlflow_run.SHORTEST_PAUSE = 0.0
+run_log.PATIENCE = run_log.SOON = run_log.REST = mlflow_run.SHORTEST_PAUSE = 0.0
 updates = 0
 
 

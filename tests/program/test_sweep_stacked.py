@@ -11,6 +11,9 @@ from sweep_helpers import (
     parents,
 )
 
+from rnnexp.json_lines import read_lines
+from rnnexp.tracking.run_log import RUN_LOG
+
 STACKED = "hydra/launcher=stacked"
 SHORT = ("steps=6", "eval_every=3", "hidden_size=5", "batch_size=3")
 
@@ -70,6 +73,7 @@ def test_every_number_and_figure_is_the_same(command, new_folder, sweep):
             assert job[key] == other[key], key
         ours, theirs = (where / str(job["number"]) for where in (together, one_by_one))
         assert numbers(ours) == numbers(theirs)
+        assert sum(len(entry.get("metrics", ())) for entry in read_lines(ours / RUN_LOG)) <= 220
         assert {path.name for path in ours.iterdir()} == {path.name for path in theirs.iterdir()}
         assert (ours / "gradient_by_lag.csv").read_text() == (theirs / "gradient_by_lag.csv").read_text()
     for mine, its in zip(recorded(folder)[2], recorded(alone)[2], strict=True):

@@ -230,6 +230,7 @@ def child(request):
         warnings.filterwarnings("error" if HYDRA_1_3 else "ignore", category=UserWarning, module="hydra")
         run_log.PATIENCE = mlflow_run.SHORTEST_PAUSE = request["patience"]
         run_log.SOON = min(1.0, request["patience"])
+        run_log.REST *= bool(request["patience"])
         exec(request["before"], {})
         main()
         code = 0

@@ -132,6 +132,33 @@ def test_metrics_are_in_the_folder_when_their_time_has_come(tmp_path, monkeypatc
     assert steps_in(tmp_path)[-1] == 1003 and is_complete(path)
 
 
+def test_runs_that_train_together_are_written_by_the_clock_and_sent_in_proportion_to_training(tmp_path, monkeypatch):
+    now, sent = [100.0], []
+
+    class Slow(RunLog):
+        def upload(self, *, last=False):
+            sent.append(now[0])
+            now[0] += 0.05
+
+    monkeypatch.setattr(run_log.time, "monotonic", lambda: now[0])
+    logs = [Slow(tmp_path / str(number)) for number in range(20)]
+    for log in logs:
+        log.put(begin={"uri": "sqlite:///x.db", "tags": {}})
+        log.flush()  # creates the run
+        log.train_with(len(logs))
+    begun, sent[:] = now[0], []
+    for step in range(1000):
+        now[0] += 0.1
+        for log in logs:
+            log.add(points(step))
+            log.flush_if_due()
+    training = 100.0
+    assert 0.05 < 0.05 * len(sent) / training < 0.15 and sent[0] - begun > 5.0
+    for log in logs:
+        steps = steps_in(log.folder)
+        assert steps == list(range(len(steps))) and len(steps) > 1000 - 5.0 / 0.1 - 1
+
+
 def test_a_full_disk_is_reported_once_and_nothing_is_lost_if_it_has_room_again(tmp_path, disk, capsys):
     kept = without_mlflow(tmp_path, resumed=False)
     disk["left"] = 20

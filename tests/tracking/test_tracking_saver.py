@@ -47,7 +47,7 @@ def training(steps=20):
     )
 
 
-def through(run, saver, history):
+def through(run, saver, history, seconds=0.0):
     """Train to the end, as the command does: the steps whose checkpoints were asked for."""
     asked = []
     for report in run.reports():
@@ -55,7 +55,7 @@ def through(run, saver, history):
         if saver.due(report.step):
             asked.append(report.step)
             loss = None if report.evaluation is None else report.evaluation.loss
-            saver.save(run, {"run": {"id": None}, "history": history.state()}, loss)
+            saver.save(run, {"run": {"id": None}, "history": history.state()}, loss, seconds)
     return asked
 
 
@@ -146,12 +146,10 @@ def test_a_disk_that_is_full_for_a_while(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("seconds", [0.5, 5.0])
 def test_only_work_of_more_than_a_second_waits_for_the_disk(tmp_path, monkeypatch, seconds):
-    settled, now = [], [100.0]
+    settled = []
     monkeypatch.setattr(os, "fsync", settled.append)
-    monkeypatch.setattr(saving.time, "monotonic", lambda: now[0])
     run, saver = training(), Saver(tmp_path, FILES, 20)
-    now[0] += seconds
-    through(run, saver, History(Recall(lag=3), 20))
+    through(run, saver, History(Recall(lag=3), 20), seconds)
     assert bool(settled) == (seconds > 1)
     assert Checkpoints(tmp_path / "checkpoints").load_latest()[1]["trainer"]["step"] == 20
 
