@@ -1,7 +1,7 @@
 """The root keys and their rules: from a configuration, as Hydra composes it, to plain settings."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -170,8 +170,12 @@ def typed_overrides(hydra_config: Any) -> list[str]:
 
 def typed_keys(config: "DictConfig") -> set[str]:
     """The keys that were given in a run's or job's overrides; none where Hydra's own node is not there."""
-    texts = typed_overrides(config.hydra) if "hydra" in config else []
-    return {text.lstrip("+~").partition("=")[0].partition("@")[0] for text in texts}
+    return keys_of(typed_overrides(config.hydra) if "hydra" in config else [])
+
+
+def keys_of(overrides: Iterable[str]) -> set[str]:
+    """The keys of overrides."""
+    return {text.lstrip("+~").partition("=")[0].partition("@")[0] for text in overrides}
 
 
 def with_hydra(config: "DictConfig", hydra_config: Any) -> "DictConfig":
@@ -192,6 +196,12 @@ def check_root(config: "DictConfig") -> dict[str, Any]:
         root: dict[str, Any] = {key: plain(config[key]) for key in own}
     except OmegaConfBaseException as error:
         raise UserError(f"the configuration can't be resolved: {str(error).splitlines()[0]}") from None
+    check_settings(root, typed_keys(config))
+    return root
+
+
+def check_settings(root: Mapping[str, Any], typed: Collection[str]) -> None:
+    """Refuse plain settings whose root keys are out of range, or don't go together; `typed` are the keys given."""
     for key in root:
         if key not in ROOT_KEYS:
             raise unknown_key(key, root[key], {name: value for name, value in flat(root).items() if name != key})
@@ -204,7 +214,7 @@ def check_root(config: "DictConfig") -> dict[str, Any]:
             raise InvalidValue(item.name, value, root_rule(item.name))
         elif item.name in GROUPS and (not isinstance(value, dict) or not value):
             raise InvalidValue(item.name, value or None, f"one of {', '.join(options(item.name))}")
-    if root["parameters"] is not None and "hidden_size" in typed_keys(config):
+    if root["parameters"] is not None and "hidden_size" in typed:
         hint = "give one of them: parameters picks the hidden_size"
         raise InvalidValue("parameters", root["parameters"], f"null with hidden_size={root['hidden_size']}", hint)
     one_of("dtype", root["dtype"], DTYPES)
@@ -234,7 +244,6 @@ def check_root(config: "DictConfig") -> dict[str, Any]:
     if len(tracking["experiment"]) > LONGEST_EXPERIMENT:
         allowed = f"a string of at most {LONGEST_EXPERIMENT} characters"
         raise InvalidValue("tracking.experiment", tracking["experiment"], allowed, "MLflow takes no longer name")
-    return root
 
 
 def check_tags(tags: Any) -> None:

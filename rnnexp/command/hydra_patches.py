@@ -1,8 +1,9 @@
 """What is changed in Hydra 1.3; without this file everything works, but slower, and not on Python 3.14.
 
 Hydra copies all that was loaded once per group to list its choices for ``--help``; and it composes every job of a sweep
-from scratch, which takes longer than training a small network. Its parser has one help text that is made when it is
-printed and is not a string, which Python 3.14 refuses; Hydra 1.4 mends that.
+from scratch, which takes longer than training a small network, and all of them once before to see whether that can be
+done. Its parser has one help text that is made when it is printed and is not a string, which Python 3.14 refuses;
+Hydra 1.4 mends that.
 """
 
 import argparse
@@ -15,16 +16,19 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_d
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 _hydras_options = ConfigLoaderImpl.get_group_options
 _hydras_load = ConfigLoaderImpl.load_sweep_config
+_hydras_validation = Sweeper.validate_batch_is_legal
 
 
 def install() -> None:
-    """Replace two methods of Hydra's loader in this process, and on Python 3.14 a check of its parser's."""
+    """Replace methods of Hydra's loader and sweepers in this process, and on Python 3.14 a check of its parser's."""
     ConfigLoaderImpl.get_group_options = group_options  # type: ignore[method-assign, assignment]
     ConfigLoaderImpl.load_sweep_config = load_sweep_config  # type: ignore[method-assign, assignment]
+    Sweeper.validate_batch_is_legal = validate_new_jobs  # type: ignore[method-assign]
     if sys.version_info >= (3, 14):
         accept_lazy_help()
 
@@ -69,6 +73,14 @@ def load_sweep_config(loader: Any, master_config: DictConfig, sweep_overrides: l
         )
     OmegaConf.copy_cache(from_config=master_config, to_config=config)
     return config
+
+
+def validate_new_jobs(sweeper: Any, batch: Sequence[Sequence[str]]) -> None:
+    """Let Hydra compose some jobs to see whether it can, unless it has composed them to be checked."""
+    from rnnexp.sweeps.composition import composer_of
+
+    if not composer_of(sweeper.config).composed(batch):
+        _hydras_validation(sweeper, batch)
 
 
 class _Cache:

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple, cast
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import IntervalSweep, Override, OverrideType
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rnnexp.checks import InvalidValue, UserError
-from rnnexp.settings import as_in_job, check_root, typed_overrides
+from rnnexp.settings import as_in_job, check_root, check_settings, flat, keys_of, typed_overrides
 
 #: Sweepers whose jobs are known before the first one runs.
 KNOWN_BEFOREHAND = "BasicSweeper"
@@ -151,12 +151,20 @@ class ComposedJob(NamedTuple):
 
 
 class Composer:
-    """The jobs of the multirun `master` as plain settings, each composed once, for its check and its launch."""
+    """The jobs of the multirun `master` as plain settings, each composed once, for its check and its launch.
+
+    Hydra composes the first of those that differ in single values only. The others have what it gave that one, and
+    share it, but for these values: to compose a job takes longer than to train a small network.
+    """
 
     def __init__(self, master: DictConfig) -> None:
         self.master = master
         str(master.hydra.sweep.dir)  # its time is kept from here on, for the jobs as well
         self._jobs: dict[tuple[int, tuple[str, ...]], ComposedJob] = {}
+        self._parser = OverridesParser.create()
+        self._parsed: dict[str, Override] = {}
+        self._models: dict[Any, tuple[DictConfig, ComposedJob]] = {}
+        self._known: set[str] = set()
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The configuration of a job, as Hydra's own launchers compose it."""
@@ -166,12 +174,75 @@ class Composer:
         """What the job of this number runs."""
         key = (number, tuple(overrides))
         if key not in self._jobs:
-            config = self.compose(overrides)
-            with as_in_job(config, number):
-                settings, folder = check_root(config), Path(config.hydra.runtime.output_dir)
-            task = typed_overrides(config.hydra)
-            self._jobs[key] = ComposedJob(settings, dict(config.hydra.runtime.choices), task, folder)
+            self._jobs[key] = self._like_another(overrides, number) or self._composed(overrides, number)
         return self._jobs[key]
+
+    def composed(self, jobs: Iterable[Sequence[str]]) -> bool:
+        """Whether all of these are composed already."""
+        return {tuple(job) for job in jobs} <= {overrides for _, overrides in self._jobs}
+
+    def _composed(self, overrides: Sequence[str], number: int) -> ComposedJob:
+        config = self.compose(overrides)
+        with as_in_job(config, number):
+            settings, folder = check_root(config), Path(config.hydra.runtime.output_dir)
+        job = ComposedJob(settings, dict(config.hydra.runtime.choices), typed_overrides(config.hydra), folder)
+        others, values = self._parted(overrides)
+        if job.overrides == list(overrides) and is_model(config, others, values):
+            self._models[others, tuple(values)] = (config, job)
+        self._known |= flat(settings).keys()
+        return job
+
+    def _like_another(self, overrides: Sequence[str], number: int) -> ComposedJob | None:
+        """A job that differs from one before in single values only; None if there is none, or Hydra refuses a value."""
+        others, values = self._parted(overrides)
+        if (model := self._models.get((others, tuple(values)))) is None:
+            return None
+        config, job = model
+        settings = dict(job.settings)
+        for key, value in values.items():
+            try:
+                OmegaConf.update(config, key, value)
+            except OmegaConfBaseException:
+                return None
+            *groups, name = key.split(".")
+            inside = settings
+            for group in groups:
+                inside[group] = inside = dict(inside[group])
+            inside[name] = OmegaConf.select(config, key)
+        check_settings(settings, keys_of(overrides))
+        return ComposedJob(settings, job.choices, list(overrides), job.folder.with_name(str(number)))
+
+    def _parted(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """Overrides in two parts: others, and those that give a key, which is known so far, a single value."""
+        others, values = [], {}
+        for text in overrides:
+            if text not in self._parsed:
+                (self._parsed[text],) = self._parser.parse_overrides([text])
+            one = self._parsed[text]
+            value = one.value()
+            if (
+                one.type == OverrideType.CHANGE
+                and one.package is None
+                and one.key_or_group in self._known
+                and not isinstance(value, dict | list)
+                and "${" not in str(value)
+            ):
+                values[one.key_or_group] = value
+            else:
+                others.append(text)
+        return tuple(others), values
+
+
+def is_model(config: DictConfig, others: Sequence[str], keys: Iterable[str]) -> bool:
+    """Whether a job's configuration would be the same with other values for some `keys`, but for these.
+
+    So it is if nothing in it refers to anything, and its `others`, the further overrides, write nothing there.
+    """
+    own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    hydras: Any = OmegaConf.to_container(config.hydra.sweep, resolve=False)
+    written = [f"{key}." for key in keys_of(others)]
+    apart = not any(f"{key}.".startswith(other) or other.startswith(f"{key}.") for key in keys for other in written)
+    return apart and "${" not in OmegaConf.to_yaml(own) and hydras["subdir"] == "${hydra.job.num}"
 
 
 _composers: dict[int, Composer] = {}
