@@ -220,6 +220,11 @@ def misfit(group: str, cls: Any) -> str:
     """Why something can't stand in a group; empty if it may."""
     if not inspect.isclass(cls):
         return f"{getattr(cls, '__name__', 'it')} is not a class but a {type(cls).__name__}"
+    return _lack(group, cls)
+
+
+@cache
+def _lack(group: str, cls: Any) -> str:
     missing = [name for name in NEEDED[group] if not any(name in vars(base) for base in cls.__mro__)]
     if missing:
         return f"{cls.__name__} has no {missing[0]}"

@@ -137,9 +137,9 @@ def check(values: Mapping[str, int], sizes_with: Callable[[Mapping[str, int]], S
     sizes_with : callable
         The sizes with other values of these.
     """
-    sizes, have = sizes_with({}), available()
+    sizes = sizes_with({})
     need = total(sizes)
-    if need <= have:
+    if need <= ALWAYS or need <= (have := available()):
         return
     effects = {key: total(sizes_with({key: max(1, value // 2)})) / need for key, value in values.items() if value > 1}
     large = sorted(effects, key=lambda key: (effects[key] > 0.95, -values[key] / USUAL.get(key, 50)))
@@ -156,6 +156,8 @@ def check(values: Mapping[str, int], sizes_with: Callable[[Mapping[str, int]], S
     )
 
 
+#: Bytes that there always are: to ask what is left takes longer than to build a small network.
+ALWAYS = 16 * 2**20
 #: Values that are usual here, against which a large one stands out.
 USUAL = {
     "hidden_size": 100,

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +128,7 @@ class RunInfo:
         """The resolved configuration as YAML."""
         return str(yaml.dump(self.settings, sort_keys=False, allow_unicode=True, Dumper=SafeDumper))
 
-    @property
+    @cached_property
     def config_hash(self) -> str:
         """Hash of settings, data and code that affect the numbers; equal for runs with equal numbers."""
         more: dict[str, Any] = {"data": self.data} if self.data else {}
@@ -135,7 +136,7 @@ class RunInfo:
             more["code"] = dict(self.code.parts)
         return self._hash(more)
 
-    @property
+    @cached_property
     def settings_hash(self) -> str:
         """The same of the settings alone."""
         return self._hash({})

@@ -54,6 +54,8 @@ def unfit(problem: str) -> UserError:
 
 def copied(value: Any, where: str = "state") -> Any:
     """A copy of a value as dicts, lists, arrays and plain values; a `TypeError` where something else is in it."""
+    if value is None or type(value) in PLAIN:  # most are
+        return value
     if isinstance(value, Generator):
         return generator_state(value)
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
@@ -64,7 +66,7 @@ def copied(value: Any, where: str = "state") -> Any:
         return {key: copied(item, f"{where}/{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [copied(item, where) for item in value]
-    if value is None or isinstance(value, PLAIN):
+    if isinstance(value, PLAIN):
         return value
     raise TypeError(f"{where} must be made of dicts, arrays of numbers and plain values, got {type(value).__name__}")
 

@@ -1,8 +1,9 @@
 """How many of the evaluation sequences occur in training, too: where there are few different ones, most do."""
 
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnnexp.tasks.base import Batch, EpisodeTask, Task
 
@@ -31,7 +32,7 @@ def repeated_share(task: Task, evaluation: Batch, drawn: int, batch_size: int = 
     """
     if not isinstance(task, EpisodeTask):
         return 0.0
-    rng, wanted = np.random.default_rng(0), list(_contents(evaluation))
+    rng, wanted = np.random.default_rng(0), _contents(evaluation)
     missing, seen, limit = set(wanted), 0, min(drawn, MOST)
     while missing and seen < limit:
         count = min(max(batch_size, TOGETHER), limit - seen)
@@ -42,11 +43,22 @@ def repeated_share(task: Task, evaluation: Batch, drawn: int, batch_size: int = 
     return sum(content not in missing for content in wanted) / len(wanted) if wanted else 0.0
 
 
-def _contents(batch: Batch) -> Iterator[bytes]:
+def _contents(batch: Batch) -> list[bytes]:
     """Inputs up to the last scored step and the scored targets of each sequence."""
     # Values are compared in one dtype, whatever that of the network.
     inputs, targets = (part.astype(np.float32) for part in (batch.inputs, batch.targets))
-    for sequence in range(batch.mask.shape[1]):
-        scored = np.flatnonzero(batch.mask[:, sequence])
-        steps = int(scored[-1]) + 1 if len(scored) else len(batch.mask)
-        yield b"|".join(part.tobytes() for part in (inputs[:steps, sequence], targets[scored, sequence], scored))
+    if (batch.mask == batch.mask[:, :1]).all():
+        return _of_equal(inputs, targets, batch.mask[:, 0])
+    columns = [slice(at, at + 1) for at in range(batch.mask.shape[1])]
+    return [_of_equal(inputs[:, at], targets[:, at], batch.mask[:, at.start])[0] for at in columns]
+
+
+def _of_equal(inputs: NDArray[Any], targets: NDArray[Any], mask: NDArray[Any]) -> list[bytes]:
+    """The contents of sequences of which the same steps are scored, those of `mask` (T,)."""
+    scored = np.flatnonzero(mask)
+    steps, count = int(scored[-1]) + 1 if len(scored) else len(mask), inputs.shape[1]
+    rows = [part.swapaxes(0, 1).reshape(count, -1) for part in (inputs[:steps], targets[scored])]
+    data, end = np.concatenate(rows, axis=1), scored.tobytes()
+    width = data.shape[1] * data.itemsize
+    whole = data.tobytes()
+    return [whole[at * width : (at + 1) * width] + end for at in range(count)]

@@ -3,6 +3,7 @@
 import hashlib
 import posixpath
 import re
+from functools import lru_cache
 
 #: All that a name can't have; MLflow refuses the whole batch for one of them.
 FORBIDDEN = re.compile(r"[^/\w.\- :]")
@@ -12,6 +13,7 @@ LONGEST_FOLDER = 200
 DIGITS = 6
 
 
+@lru_cache(maxsize=10_000)
 def mlflow_key(name: str) -> str:
     """A name as MLflow takes it: as it is, or with ``_`` for what can't be, and digits that keep it apart from others.
 

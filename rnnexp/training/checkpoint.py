@@ -126,8 +126,11 @@ def _encoded(value: Any, arrays: dict[str, list[Array]], path: tuple[str, ...] |
     if not isinstance(value, np.ndarray):
         return value
     # In the order in which it lies in memory, so that it lies there in the same order again.
-    axes = np.argsort([-stride for stride in value.strides], kind="stable").astype(int).tolist()
-    contiguous = np.asarray(value.transpose(axes), order="C")
+    if value.flags.c_contiguous:
+        axes, contiguous = list(range(value.ndim)), value
+    else:
+        axes = np.argsort([-stride for stride in value.strides], kind="stable").astype(int).tolist()
+        contiguous = np.asarray(value.transpose(axes), order="C")
     name = f"!{value.dtype.str}" if path is None else "/".join(path)
     arrays.setdefault(name, []).append(contiguous.reshape(-1) if path is None else contiguous)
     return {"array": [name, list(contiguous.shape), axes]}
