@@ -27,6 +27,9 @@ from rnnexp.layers import Network
 from rnnexp.layers.base import Array, row_norms
 from rnnexp.tasks import Batch, StreamTask, Task
 
+#: Batches of a signal-to-noise ratio, at most: its relative error falls with their root, to 1 % here.
+MOST_BATCHES = 10_000
+
 
 @dataclass(frozen=True, repr=False)
 class Study(Shown):
@@ -140,7 +143,7 @@ class GradientStudy(Component):
     truncation : bool
         Compare the truncated gradient of training with the full one, as a whole and by parameter.
     snr_batches : int
-        Batches for the gradient's signal-to-noise ratio, >= 2; 0 for none.
+        Batches for the gradient's signal-to-noise ratio, from 2 to 10,000; 0 for none.
     staleness_steps : int
         Steps of a stream, at least, from which the state that a window takes over is recomputed (`Past`); 0 for none.
     jacobians : bool
@@ -173,6 +176,8 @@ class GradientStudy(Component):
         self.snr_batches = integer("snr_batches", snr_batches, at_least=0)
         if self.snr_batches == 1:
             raise InvalidValue("snr_batches", 1, ">= 2, or 0 for none", "one batch has no scatter: try 10")
+        if self.snr_batches > MOST_BATCHES:  # each costs as much as an update, in every study
+            raise InvalidValue("snr_batches", snr_batches, f"<= {MOST_BATCHES}", "10 batches give a ratio: try 10")
         self.staleness_steps = integer("staleness_steps", staleness_steps, at_least=0)
         self.jacobians = boolean("jacobians", jacobians)
         self.lag_split = boolean("lag_split", lag_split)

@@ -87,6 +87,8 @@ def test_a_number_beyond_the_hidden_size_is_refused():
 def test_one_batch_has_no_scatter():
     with pytest.raises(InvalidValue, match=r"^snr_batches must be >= 2, or 0 for none, got 1\n.*try 10$"):
         GradientStudy(snr_batches=1)
+    with pytest.raises(InvalidValue, match=r"^snr_batches must be <= 10000, got 10001\n.*try 10$"):
+        GradientStudy(snr_batches=10001)
 
 
 @pytest.mark.parametrize("key", ["snr_batches", "staleness_steps"])
