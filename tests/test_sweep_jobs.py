@@ -5,6 +5,7 @@ import math
 import os
 import signal
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from rnnexp.checks import InvalidValue, UserError
 from rnnexp.records import STOP_FILE, UNUSABLE_LOSS, Diverged, JobRecord, Sweep, load_jobs, load_sweep
 from rnnexp.sweeps.jobs import RunningJob
 from rnnexp.sweeps.lifecycle import RunningSweep
+from rnnexp.training import Report
 
 
 def a_sweep(folder, keys=("hidden_size", "seed"), **named):
@@ -278,3 +280,36 @@ def test_what_hydra_keeps_of_a_sweep_has_no_password(tmp_path):
     kept.write_text("tracking:\n  uri: http://me:secret@host:5000\nseed: 0\n")
     RunningSweep(a_sweep(tmp_path), [], None, None)._redact()
     assert kept.read_text() == "tracking:\n  uri: http://***@host:5000\nseed: 0\n"
+
+
+def test_the_time_of_a_stacked_job_is_its_share_of_the_training(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(rnnexp.run.time, "monotonic", lambda: now[0])
+
+    class Slow:
+        """Records, and takes long for it."""
+
+        log = saver = final_loss = property(lambda self: self)
+        train_with = due = raise_if_diverged = lambda self, *given: False
+
+        def record(self, report, seconds):
+            now[0] += 100.0
+            self.seconds = seconds
+
+        def __exit__(self, *error):
+            now[0] += 100.0
+
+    def together(runs, up_to_date):
+        for step in range(1, 4):
+            now[0] += 6.0
+            for index, run in enumerate(runs):
+                if step <= run.steps:
+                    yield index, Report(step, 1.0, 1.0)
+
+    monkeypatch.setattr(rnnexp.run, "train_together", together)
+    jobs = [rnnexp.run.Job(None) for _ in range(3)]
+    for job, steps in zip(jobs, (3, 3, 1), strict=True):
+        job.recorder, job.run, job.open = Slow(), SimpleNamespace(steps=steps), True
+    recorders = [job.recorder for job in jobs]
+    rnnexp.run._train(jobs)
+    assert [recorder.seconds for recorder in recorders] == [2.0 + 3.0 + 3.0] * 2 + [2.0]
