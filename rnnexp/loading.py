@@ -24,6 +24,7 @@ from rnnexp.resume import RUN_ID, recorded_folder
 from rnnexp.settings import Config
 from rnnexp.state import Many, Maybe, Shaped, State, matching
 from rnnexp.tasks import Task
+from rnnexp.tracking.keys import mlflow_key
 from rnnexp.tracking.run_log import RUN_LOG, RunLog
 from rnnexp.trained import Trained
 from rnnexp.training import Streams
@@ -221,14 +222,22 @@ def _restore(network: Network, saved: Any) -> None:
 
 
 def _points(state: State, folder: Path | None) -> list[tuple[str, int, float]]:
-    """Name, step and value of every metric: those of the run log, or else those in the checkpoint."""
+    """Name, step and value of every metric: those of the run log, and those in the checkpoint that it lacks.
+
+    The log of a sweep's run has fewer points of each curve, as MLflow has.
+    """
+    points: dict[tuple[str, int], float] = {}
     try:
         lines = read_lines(folder / RUN_LOG) if folder is not None else []
-        if points := [(name, step, value) for line in lines for name, value, _, step in line.get("metrics", ())]:
-            return points
+        points = {(name, step): value for line in lines for name, value, _, step in line.get("metrics", ())}
     except (OSError, ValueError, TypeError, AttributeError):  # the log is gone, or another program wrote it
         pass
     curves = matching(
         Many({"name": "", "points": Shaped((None, 2), float)}), state.get("history", {}).get("curves", [])
     )
-    return [(curve["name"], int(step), value) for curve in curves for step, value in curve["points"].tolist()]
+    inside = {(curve["name"], int(step)): value for curve in curves for step, value in curve["points"].tolist()}
+    more = {(mlflow_key(name), step): value for (name, step), value in inside.items()}
+    if more.keys() <= points.keys():
+        return [(name, step, value) for (name, step), value in points.items()]
+    every = sorted((more | points).items(), key=lambda item: item[0][1])
+    return [(name, step, value) for (name, step), value in every]

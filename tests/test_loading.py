@@ -11,7 +11,10 @@ from trained_runs import train
 import rnnexp
 from rnnexp import own_code
 from rnnexp.checks import InvalidValue, UserError
+from rnnexp.loading import _points
 from rnnexp.npz import TEXT, digest
+from rnnexp.tracking.keys import mlflow_key
+from rnnexp.tracking.run_log import RUN_LOG
 from rnnexp.training import checkpoint
 from rnnexp.training.checkpoint_folder import Checkpoints
 
@@ -321,3 +324,13 @@ def test_the_runs_own_checkpoint_is_not_a_state_dict_and_the_hint_works(folder):
         rnnexp.load_weights(trained.network, trained.checkpoint)
     hinted = eval(refused.value.hint.partition(" is its network")[0], {"rnnexp": rnnexp})
     assert (hinted.parameters.vector == trained.network.parameters.vector).all()
+
+
+def test_points_that_the_log_of_a_sweeps_run_lacks_are_those_of_the_checkpoint(tmp_path):
+    name = mlflow_key("map@3")
+    lines = [{"begin": {}}, {"metrics": [[name, 1.0, 0, 1], [name, 3.0, 0, 3], ["final/loss", 9.0, 0, 3]]}]
+    (tmp_path / RUN_LOG).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    curve = {"name": "map@3", "points": np.array([[1, 1.0], [2, 2.0], [3, 3.0]])}
+    *found, last = _points({"history": {"curves": [curve]}}, tmp_path)
+    assert found == [(name, 1, 1.0), (name, 2, 2.0), (name, 3, 3.0)]
+    assert last == ("final/loss", 3, 9.0)

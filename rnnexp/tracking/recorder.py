@@ -28,7 +28,7 @@ from rnnexp.tracking.progress import Quiet, progress_display
 from rnnexp.tracking.run_folder import RunFolder
 from rnnexp.tracking.run_log import RUN_LOG, RunLog
 from rnnexp.tracking.saver import Saver
-from rnnexp.tracking.thinning import Thinned, at_some_lags
+from rnnexp.tracking.thinning import Thinned
 from rnnexp.training import Report, Run
 from rnnexp.training.sampling import generate
 
@@ -157,8 +157,7 @@ class Recorder:
             # A run that may be resumed will have other last curves, and MLflow keeps every value of a step.
             unfinished = error is not None and self.saver.files is not None
             with attempt("the list of final values"):
-                final = [p for p in self.history.summary() if not (unfinished and is_last_curve(p.name))]
-                self.log.add(final if self._thinned is None else at_some_lags(final))
+                self.log.add(p for p in self.history.summary() if not (unfinished and is_last_curve(p.name)))
             for path in self._files.written:
                 self.log.artifact(path)
         finally:

@@ -1,14 +1,11 @@
 """Fewer points of a run's curves, for the database: every point costs, and a sweep has the curves of many runs."""
 
-from collections import defaultdict
 from collections.abc import Iterable
 
 from rnnexp.history import Point
 
 #: Updates from one point of a curve to the next; shorter runs have at least so many points.
 UPDATES, LEAST = 50, 5
-#: Points of a curve by lag.
-LAGS = 20
 
 
 class Thinned:
@@ -40,16 +37,3 @@ class Thinned:
     def rest(self) -> list[Point]:
         """The last point of each curve, where it was not among those that stayed."""
         return list(self._kept.values())
-
-
-def at_some_lags(points: Iterable[Point]) -> list[Point]:
-    """Without most points of curves by lag that have more than `LAGS`: the longer a lag, the fewer beside it."""
-    curves: dict[str, list[Point]] = defaultdict(list)
-    for point in points:
-        curves[point.name].append(point)
-    stay = []
-    for name, curve in curves.items():
-        if name.startswith("gradient_by_lag") and (count := len(curve)) > LAGS:
-            curve = [curve[at] for at in sorted({round(count ** (part / (LAGS - 1))) - 1 for part in range(LAGS)})]
-        stay += curve
-    return stay

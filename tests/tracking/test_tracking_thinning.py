@@ -1,11 +1,9 @@
 """Fewer points of the curves of a sweep's runs."""
 
-import itertools
-
 import pytest
 
 from rnnexp.history import Point
-from rnnexp.tracking.thinning import LAGS, Thinned, at_some_lags
+from rnnexp.tracking.thinning import Thinned
 
 
 @pytest.mark.parametrize(
@@ -34,15 +32,3 @@ def test_each_curve_has_its_own():
     assert thinned.take([Point("a", 1.0, 5)]) == []
     assert thinned.take([Point("b", 2.0, 20)]) == [Point("b", 2.0, 20)]
     assert thinned.rest() == [Point("a", 1.0, 5)]
-
-
-@pytest.mark.parametrize("count", [1, 20, 21, 200, 5000])
-def test_a_curve_by_lag_keeps_both_ends_and_most_of_its_short_lags(count):
-    curve = [Point("gradient_by_lag/last", -0.1 * lag, lag) for lag in range(count)]
-    others = [Point("final/eval/loss", 1.0, 50)]
-    *stay, last = at_some_lags([*curve, *others])
-    assert last == others[0] and set(stay) <= set(curve)
-    lags = [point.step for point in stay]
-    assert lags[0] == 0 and lags[-1] == count - 1 and len(lags) <= LAGS
-    gaps = [later - lag for lag, later in itertools.pairwise(lags)]
-    assert gaps == sorted(gaps)
