@@ -35,12 +35,12 @@ def time_blocks(steps: Array) -> list[slice]:
 
 def rows(sequence: Array) -> Array:
     """Every step of every sequence of the batch as a row: (T, ..., N, D) -> (..., T * N, D)."""
-    steps, batch, features = sequence.shape[0], sequence.shape[-2], sequence.shape[-1]
     if sequence.ndim == 3:
+        steps, batch, features = sequence.shape
         return sequence.reshape(steps * batch, features)
     # Contiguous, so that each network's rows are summed in the same order as if it were alone.
     moved = np.ascontiguousarray(np.moveaxis(sequence, 0, -3))
-    return moved.reshape(*moved.shape[:-3], steps * batch, features)
+    return moved.reshape(*moved.shape[:-3], -1, moved.shape[-1])
 
 
 def product(left: Array, right: Array, out: Array) -> Array:
@@ -48,6 +48,11 @@ def product(left: Array, right: Array, out: Array) -> Array:
     if _single(left, right, out):
         return left.dot(right, out)
     return np.matmul(left, right, out)
+
+
+def multiplier(left: Array, right: Array, out: Array) -> Callable[[Array, Array], Any]:
+    """A function (right, out) that multiplies `left` with such matrices as these, looked up once for a recurrence."""
+    return left.dot if _single(left, right, out) else partial(np.matmul, left)
 
 
 def transposed(weight: Array) -> Array:
@@ -99,9 +104,15 @@ def ones(count: int, dtype: np.dtype[Any]) -> Array:
     return np.ones(count, dtype)
 
 
+@lru_cache
+def at_least_double(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype in which long sums of such numbers are taken: float64, or what is wider."""
+    return np.result_type(dtype, np.float64)
+
+
 def mean_over_scored(values: Array, weights: Array | float) -> Loss:
     """Weighted sum over steps and batch, (T, ..., N) -> (...): the numbers of each network contiguous, then summed."""
-    weighted = np.multiply(values, weights, dtype=np.result_type(values.dtype, np.float64))
+    weighted = np.multiply(values, weights, dtype=at_least_double(values.dtype))
     mean: Loss
     if weighted.ndim == 2:
         mean = np.add.reduce(weighted.reshape(-1))
@@ -114,7 +125,7 @@ def mean_over_scored(values: Array, weights: Array | float) -> Loss:
 def row_norms(vectors: Array) -> Array:
     """Euclidean norms over the last axis, summed in float64 so that float32 cannot under- or overflow."""
     if vectors.dtype not in WIDE:
-        return np.asarray(np.sqrt(_sum_of_squares(vectors, np.result_type(vectors.dtype, np.float64))))
+        return np.asarray(np.sqrt(_sum_of_squares(vectors, at_least_double(vectors.dtype))))
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         squares: Array = np.asarray(_sum_of_squares(vectors, vectors.dtype))
     if not ((squares > 1e-280) & (squares < np.inf)).all() and np.isfinite(vectors).all():
@@ -139,7 +150,7 @@ def _sum_of_squares(vectors: Array, dtype: np.dtype[Any]) -> Any:
 class Steps:
     """Buffers over time that are kept from window to window, with one view per step, made once for each buffer.
 
-    A buffer is (T, ...), or (slabs, T, ...) where one step has several quantities that are computed as one array.
+    A buffer is (T, ...), and where a step has several gates (T, G, ...), or with slabs (G, T, ...).
     """
 
     def __init__(self) -> None:
@@ -170,7 +181,7 @@ class Steps:
         return array
 
     def views(self, name: str, *part: int) -> list[Array]:
-        """The buffer's steps as a list of views; of slab `part`, or of the slabs from one up to another, if given."""
+        """The buffer's steps as a list of views; of gate `part`, or of the gates from one up to another, if given."""
         made = self._views[name]
         if part not in made:
             steps, at = self._over_time[name], part[0] if len(part) == 1 else slice(*(part or (None,)))
@@ -279,7 +290,10 @@ def overwrite(grads: list[Array], values: Sequence[Array]) -> list[Array]:
 def common_dtype(array: Array, params: Sequence[Array]) -> np.dtype[Any]:
     """The dtype to which `array` and the parameters are promoted."""
     dtype = array.dtype
-    return dtype if all(param.dtype is dtype for param in params) else np.result_type(array, *params)
+    for param in params:
+        if param.dtype is not dtype:
+            return np.result_type(array, *params)
+    return dtype
 
 
 def check_shapes(layer: str, **arrays: tuple[Array, tuple[int, ...]]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .activations import sigmoid
-from .base import Array, ShownArrays, as_parameter, bias_gradient, overwrite, time_blocks, transposed
+from .base import Array, ShownArrays, as_parameter, bias_gradient, overwrite, time_blocks
 from .gates import TimeGated, all_gates, per_gate
 from .recurrent import State
 from .time_cell import check_parameters
@@ -150,39 +150,42 @@ class TimeGRU(TimeGated):
 
     def _backward(self, dhs: Array, dstates: list[Array], step_weights: Sequence[float] | None) -> Array:
         """dh_{t-1} = z_t dh_t + sum_g dgates_t Wh_g^T + dhs_{t-1}; then the gradients of all steps at once."""
-        Wh, hs, dh = self.params[1], self._states[0], dstates[0]
+        hs, dh = self._states[0], dstates[0]
         steps, shape = len(hs) - 1, hs.shape[1:]
         gates, reset = self._gates(), self._steps("reset", (steps, *shape), self._dtype)
         # The gradients of r, z, (h_prev Wh_n + bn) and n of all steps; the factor dh_t comes in the recurrence.
         dgates = self._steps("dgates", (steps, *shape), dh.dtype, slabs=4)
-        dr, dz, dreset, dn = dgates
         for block in time_blocks(hs[1:]):
-            _slopes(gates[:, block], reset[block], hs[:-1][block], dgates[:, block])
-        back, work = transposed(all_gates(Wh)), np.empty((3, *shape), dh.dtype)
-        work_r, work_z, work_n = work
-        each_dh, each_z = self._steps.views("dh"), self._steps.views("gates", 1)
-        each_dgates, each_dhidden = self._steps.views("dgates"), self._steps.views("dgates", 0, 3)
+            _slopes(gates[block].swapaxes(0, 1).copy(), reset[block], hs[:-1][block], dgates[:, block])
+        back, work = self._back(), np.empty(shape, dh.dtype)
+        concatenated, times = self._concatenated(back, dh[0])
+        each_dh, each_z, each_dhidden = (self._steps.views(*part) for part in (("dh",), ("gates", 1), ("dgates", 0, 3)))
+        each_dr, each_dz, each_dreset, each_dn = (self._steps.views("dgates", part) for part in range(4))
         dh[-1] = dhs[-1]
-        matmul, add, multiply, incoming = np.matmul, np.add, np.multiply, self._each_incoming(dhs)
+        add, multiply, copy, incoming = np.add, np.multiply, np.copyto, self._each_incoming(dhs)
         for t in range(steps - 1, -1, -1):
-            dh_t, dgates_t, dh_prev = each_dh[t + 1], each_dgates[t], each_dh[t]
-            multiply(dh_t, dgates_t, dgates_t)
-            matmul(each_dhidden[t], back, work)
-            multiply(dh_t, each_z[t], dh_prev)
-            add(dh_prev, work_r, dh_prev)
-            add(dh_prev, work_z, dh_prev)
-            add(dh_prev, work_n, dh_prev)
+            dh_t, dr, dz, dreset, dn = each_dh[t + 1], each_dr[t], each_dz[t], each_dreset[t], each_dn[t]
+            dh_prev = each_dh[t]
+            multiply(dh_t, dr, dr)
+            multiply(dh_t, dz, dz)
+            multiply(dh_t, dreset, dreset)
+            multiply(dh_t, dn, dn)
+            copy(concatenated, each_dhidden[t])
+            times(back, dh_prev)
+            multiply(dh_t, each_z[t], work)
+            add(dh_prev, work, dh_prev)
             if step_weights is not None:
                 multiply(dh_prev, step_weights[t], dh_prev)
             if t:
                 add(dh_prev, incoming[t - 1], dh_prev)
+        dr, dz, dreset, dn = dgates
         bias_gradient(dreset, out=self.grads[3])
         return self._gate_gradients((dr, dz, dn), (dr, dz, dreset))
 
     def _through_next_step(self, through: State) -> None:
         """z_{t+1} dh_{t+1} + sum_g dgates_{t+1} Wh_g^T."""
         dh, before = self._dstates[0][1:], through[0][:-1]
-        np.multiply(self._gates()[1], dh, out=before)
+        np.multiply(self._gates()[:, 1], dh, out=before)
         self._through_gates(list(self._steps("dgates", dh.shape, dh.dtype, slabs=4)[:3]), before)
 
 

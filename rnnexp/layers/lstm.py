@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from ..checks import number
 from .activations import sigmoid
-from .base import Array, ShownArrays, as_parameter, overwrite, time_blocks, transposed
+from .base import Array, ShownArrays, as_parameter, overwrite, time_blocks
 from .gates import TimeGated, all_gates, per_gate
 from .recurrent import State
 from .time_cell import check_parameters
@@ -162,33 +162,33 @@ class TimeLSTM(TimeGated):
 
         Then the gradients of all steps at once.
         """
-        Wh, (hs, cs), (dh, dc) = self.params[1], self._states, dstates
+        (hs, cs), (dh, dc) = self._states, dstates
         steps, shape = len(hs) - 1, hs.shape[1:]
         gates, tanh_c = self._gates(), self._steps("tanh_c", (steps, *shape), self._dtype)
         # The gradients of o, i, f, g of all steps, and dc/dh; the factors dh_t and dc_t come in the recurrence.
         dgates = self._steps("dgates", (steps, *shape), dh.dtype, slabs=4)
         through = self._steps("through", (steps, *shape), dh.dtype)
         for block in time_blocks(hs[1:]):
-            _slopes(gates[:, block], cs[:-1][block], tanh_c[block], dgates[:, block], through[block])
-        back, work, step_work = transposed(all_gates(Wh)), np.empty((4, *shape), dh.dtype), np.empty(shape, dh.dtype)
-        work_o, work_i, work_f, work_g = work
+            _slopes(gates[block].swapaxes(0, 1).copy(), cs[:-1][block], tanh_c[block], dgates[:, block], through[block])
+        back, work = self._back(), np.empty(shape, dh.dtype)
+        concatenated, times = self._concatenated(back, dh[0])
         each_dh, each_dc, each_through = (self._steps.views(name) for name in ("dh", "dc", "through"))
-        each_dgates, each_do, each_difg = (self._steps.views("dgates", *part) for part in ((), (0,), (1, 4)))
-        each_f = self._steps.views("gates", 2)
+        each_dgates, each_f = self._steps.views("dgates"), self._steps.views("gates", 2)
+        each_do, each_di, each_df, each_dg = (self._steps.views("dgates", gate) for gate in range(4))
         dh[-1], dc[-1] = dhs[-1], 0.0
-        matmul, add, multiply, incoming = np.matmul, np.add, np.multiply, self._each_incoming(dhs)
+        add, multiply, copy, incoming = np.add, np.multiply, np.copyto, self._each_incoming(dhs)
         for t in range(steps - 1, -1, -1):
-            dh_t, dc_t, do, difg = each_dh[t + 1], each_dc[t + 1], each_do[t], each_difg[t]
+            dh_t, dc_t, do, di, df, dg = each_dh[t + 1], each_dc[t + 1], each_do[t], each_di[t], each_df[t], each_dg[t]
             dh_prev, dc_prev = each_dh[t], each_dc[t]
-            multiply(dh_t, each_through[t], step_work)
-            add(dc_t, step_work, dc_t)
+            multiply(dh_t, each_through[t], work)
+            add(dc_t, work, dc_t)
             multiply(dh_t, do, do)
-            multiply(dc_t, difg, difg)
+            multiply(dc_t, di, di)
+            multiply(dc_t, df, df)
+            multiply(dc_t, dg, dg)
             multiply(dc_t, each_f[t], dc_prev)
-            matmul(each_dgates[t], back, work)
-            add(work_o, work_i, dh_prev)
-            add(dh_prev, work_f, dh_prev)
-            add(dh_prev, work_g, dh_prev)
+            copy(concatenated, each_dgates[t])
+            times(back, dh_prev)
             if step_weights is not None:
                 multiply(dh_prev, step_weights[t], dh_prev)
                 multiply(dc_prev, step_weights[t], dc_prev)
@@ -200,7 +200,7 @@ class TimeLSTM(TimeGated):
         """sum_g dgates_{t+1} Wh_g^T, and f_{t+1} dc_{t+1} with all of dc_{t+1}."""
         dc = self._dstates[1][1:]
         self._through_gates(list(self._steps("dgates", dc.shape, dc.dtype, slabs=4)), through[0][:-1])
-        np.multiply(self._gates()[2], dc, out=through[1][:-1])
+        np.multiply(self._gates()[:, 2], dc, out=through[1][:-1])
 
 
 def _slopes(gates: Array, c_prev: Array, tanh_c: Array, out: Array, through: Array) -> None:
