@@ -4,14 +4,17 @@ import json
 import math
 import os
 import socket
+import sys
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rnnexp.checks import UserError, printable
 from rnnexp.json_lines import LineFile, read_lines
 
+#: Groups of metrics that are what a run came to.
+RESULTS = ("final/", "test/", "network/")
 #: Returned to a minimising sweeper by a job without a usable loss: finite, and worse than any real loss.
 UNUSABLE_LOSS = 1e9
 #: Statuses of jobs with a result; SKIPPED refers to an earlier run that finished.
@@ -143,6 +146,12 @@ class JobRecord:
         if problem := lines.write():
             raise OSError(problem)
 
+    def brief(self, keys: Collection[str]) -> "JobRecord":
+        """What a comparison of very many jobs needs: its results, these values, and of its curve whether it has one."""
+        metrics = {sys.intern(name): value for name, value in self.metrics.items() if name.startswith(RESULTS)}
+        values = {sys.intern(key): value for key, value in self.values.items() if key in keys}
+        return replace(self, metrics=metrics, values=values, curve=self.curve[:1])
+
     @property
     def label(self) -> str:
         """The job's number and name."""
@@ -176,12 +185,15 @@ def _load(path: Path) -> JobRecord | None:
     return JobRecord(**values)
 
 
-def load_jobs(folder: Path, apart_from: Collection[int] = ()) -> list[JobRecord]:
-    """All jobs that started, in order, except those with the given numbers."""
+def load_jobs(folder: Path, apart_from: Collection[int] = (), brief: Collection[str] | None = None) -> list[JobRecord]:
+    """All jobs that started, in order, except those with the given numbers.
+
+    With keys for which they are to be `brief`, those that ended are, and never all in memory as a whole.
+    """
     records = []
     for path in sorted((folder / JOBS_FOLDER).glob("[0-9]*.jsonl")):
         if int(path.stem) in apart_from:
             continue
         if (record := _load(path)) is not None:
-            records.append(record)
+            records.append(record if brief is None or record.status == "RUNNING" else record.brief(brief))
     return records

@@ -119,6 +119,7 @@ def _compare(given: argparse.Namespace) -> None:
     from rnnexp.comparison.files import write_comparison
     from rnnexp.comparison.influence import findings
     from rnnexp.comparison.recorded_runs import count_others, found_runs, reading
+    from rnnexp.comparison.shown import Curves
 
     word = given.status.upper()
     if word not in (*STATUSES, "ALL"):
@@ -138,10 +139,10 @@ def _compare(given: argparse.Namespace) -> None:
         if key not in parameters:
             hint = nearest(key, parameters) or f"they differ in {', '.join(differ) or 'nothing'}"
             raise InvalidValue("--by", key, "parameters of these runs other than seed, which is averaged over", hint)
-    keys = list(given.by or tables.deciding(table))
+    keys = list(given.by or tables.deciding(table, differ))
     lags = "gradient_by_lag/last"
     drawn = [str(run) for run in table.index[table[lags].notna()]] if lags in table else []
-    curves = {run: tables.curve_of(store, run, lags) for run in drawn}
+    curves = Curves(drawn, lambda run: tables.curve_of(store, run, lags))
     title = f"{given.experiment}: {given.status} runs" + (f" of sweep {given.sweep}" if given.sweep else "")
     title += f" with {given.filter}" if given.filter else ""
     swept = [*keys, *(["seed"] if "seed" in differ else [])]

@@ -34,7 +34,14 @@ def level(value: Any) -> Level:
 
 def levels(table: pd.DataFrame, key: str) -> list[Level]:
     """The `level` of each row; `null` throughout where the table has no such column."""
-    return [level(value) for value in table[key]] if key in table else [NULL] * len(table)
+    if key not in table:
+        return [NULL] * len(table)
+    column = table[key]
+    if column.dtype == object:  # which may hold 1 and True
+        return [level(value) for value in column]
+    places, distinct = pd.factorize(column)
+    known = [*map(level, distinct), NULL]  # missing values have the place -1
+    return [known[place] for place in places]
 
 
 def level_combinations(table: pd.DataFrame, keys: Sequence[str]) -> list[tuple[Level, ...]]:

@@ -11,6 +11,7 @@ from rnnexp.comparison.effects import (
     LOSS,
     NULL,
     grouped,
+    larger_is_better,
     level,
     metric_label,
     show_level,
@@ -18,14 +19,15 @@ from rnnexp.comparison.effects import (
     usable_values,
 )
 from rnnexp.comparison.influence import findings, what_mattered
+from rnnexp.comparison.shown import best_rows
 from rnnexp.comparison.sweep_figures import comparison_figures
 from rnnexp.pages import render
 from rnnexp.plot.axes import save_figure
 from rnnexp.process import interruption_pending
+from rnnexp.records import RESULTS
 from rnnexp.tracking.failures import attempt
 
-#: Groups of metrics that are what a run came to: ``sweep.csv`` has all of them, the table of the page those `SHOWN`.
-RESULTS = ("final/", "test/", "network/")
+#: Of `RESULTS`, all of which ``sweep.csv`` has, those in the table of the page.
 SHOWN = (
     *("final/eval/loss", "final/eval/accuracy", "final/eval/error"),
     *("test/loss", "test/accuracy", "network/parameters"),
@@ -91,6 +93,8 @@ def _write_page(
     path = folder / "sweep.html"
     values = usable_values(table, metric)
     shown = [name for name in dict.fromkeys(["name", "status", *keys, metric, *SHOWN]) if name in table]
+    means, largest = grouped(table, keys, metric), larger_is_better(metric)
+    (best_means, told_means), (best_runs, told_runs) = (best_rows(v, largest=largest) for v in (means["mean"], values))
     page = render(
         "sweep.html",
         title=title,
@@ -99,9 +103,12 @@ def _write_page(
         influence=_influence(table, keys, metric),
         scale=f"the logarithm of {metric}" if values.min() > 0 else metric,
         metric=metric_label(metric, unit),
-        means=_cells(grouped(table, keys, metric)),
-        runs=_cells(table[shown].reset_index(names="run")),
-        included=values.notna().to_list(),
+        count=int(values.notna().sum()),
+        means=_cells(means.iloc[best_means]),
+        told_means=told_means,
+        runs=_cells(table[shown].iloc[best_runs].reset_index(names="run")),
+        told_runs=told_runs,
+        included=values.notna().iloc[best_runs].to_list(),
     )
     path.write_text(page, encoding="utf-8")
     return path

@@ -1,8 +1,8 @@
 """What a comparison of many runs found: the best one, and what accounts for the differences. Without MLflow."""
 
 import math
-from collections.abc import Sequence
-from itertools import combinations
+from collections.abc import Mapping, Sequence
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,14 @@ from rnnexp.comparison.effects import (
     LOSS,
     NULL,
     SEED,
+    Level,
+    by_level,
     grouped,
     kinds_of_loss,
     larger_is_better,
     left_out,
     level_combinations,
+    levels,
     metric_label,
     show_level,
     usable_values,
@@ -27,8 +30,13 @@ from rnnexp.comparison.effects import (
 MOST_PAIRED = 8
 #: An effect that shuffled runs show so often is not called one.
 CHANCE = 0.05
+#: Values of the key with fewer of them, up to which an interaction is looked for.
+MOST_VALUES = 200
 #: Values that a sentence lists.
 MOST_NAMED = 5
+
+#: The value of each run as a number, and the values by number.
+Placed = tuple[np.ndarray, list[Any]]
 
 
 def explained_variance(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> pd.DataFrame:
@@ -52,7 +60,7 @@ def explained_variance(table: pd.DataFrame, keys: Sequence[str], metric: str = L
         mean of the metric itself. `share` is NaN if it is meaningless: the metric is constant, or no two runs have the
         same value of the key.
     """
-    return _ranked([_row(table, (key,), metric) for key in dict.fromkeys(keys)])
+    return _ranked(table, [(key,) for key in dict.fromkeys(keys)], metric)
 
 
 def interactions(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> pd.DataFrame:
@@ -63,40 +71,57 @@ def interactions(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -
     DataFrame
         As of `explained_variance`, by pair, ``a x b``: `share`, the sum of squares between the means of the
         combinations less that of the additive model, over the total one. NaN too where each combination has one run,
-        whose effect cannot be told from an interaction.
+        whose effect cannot be told from an interaction, and where both keys have more than `MOST_VALUES` values.
     """
-    return _ranked([_row(table, pair, metric) for pair in combinations(dict.fromkeys(keys), 2)])
+    return _ranked(table, list(combinations(dict.fromkeys(keys), 2)), metric)
 
 
-def _row(table: pd.DataFrame, keys: tuple[str, ...], metric: str) -> list[Any]:
-    """The row of a key, or of the interaction of two."""
-    counted = usable_values(table, metric).dropna()
-    scale = np.log(counted) if len(counted) and counted.min() > 0 else counted
-    column = pd.Series(level_combinations(table.loc[counted.index], keys), index=counted.index, dtype=object)
-    means = counted.groupby(column, sort=False).mean().sort_values(kind="stable")
-    ends = (means.index[0], means.index[-1]) if len(means) else ((NULL,) * len(keys),) * 2
-    best, worst = ends[::-1] if larger_is_better(metric) else ends
-    if len(keys) == 1:
-        (best,), (worst,) = best, worst
-    share, by_chance, p, runs = math.nan, math.nan, math.nan, len(counted)
-    if runs and counted.min() != counted.max() and 1 < len(means) < runs:
-        total = float(((scale - scale.mean()) ** 2).sum())
-        cells = scale.groupby(column, sort=False).transform("mean")
-        within = float(((scale - cells) ** 2).sum())
+def _row(effect: tuple[str, ...], placed: Mapping[str, Placed], values: np.ndarray, metric: str) -> list[Any]:
+    """The row of a key, or of the interaction of two; what is placed and `values` are of the runs that count."""
+    scale = np.log(values) if len(values) and values.min() > 0 else values
+    place, distinct = placed[effect[0]]
+    if len(effect) == 2:
+        second, others = placed[effect[1]]
+        joint, place = np.unique(place * len(others) + second, return_inverse=True)
+        distinct = [(distinct[code // len(others)], others[code % len(others)]) for code in joint]
+    sizes = np.bincount(place, minlength=len(distinct))
+    means, cells = (np.bincount(place, column, len(distinct)) / sizes for column in (values, scale))
+    best, worst = (distinct[means.argmin()], distinct[means.argmax()]) if len(means) else ((NULL,) * len(effect),) * 2
+    if larger_is_better(metric):
+        best, worst = worst, best
+    share, by_chance, p, runs = math.nan, math.nan, math.nan, len(values)
+    if runs and values.min() != values.max() and 1 < len(means) < runs:
+        total, within = ((scale - scale.mean()) ** 2).sum(), ((scale - cells[place]) ** 2).sum()
         # What is explained without this effect: nothing but the mean, or both keys' own effects.
-        without, rank = _additive(cells, column) if len(keys) == 2 else (scale.mean(), 1)
+        without, rank = _additive(cells, sizes, joint, len(others)) if len(effect) == 2 else (scale.mean(), 1)
         if (freedom := len(means) - rank) > 0:
-            between = float(((cells - without) ** 2).sum())
-            share, by_chance = between / total, freedom / (runs - 1)
-            p = _as_large_by_chance(between, within, freedom, runs - len(means))
-    return [" x ".join(keys), len(means), share, by_chance, p, best, worst]
+            between = float((sizes * (cells - without) ** 2).sum())
+            share, by_chance = between / float(total), freedom / (runs - 1)
+            p = _as_large_by_chance(between, float(within), freedom, runs - len(means))
+    return [" x ".join(effect), len(means), share, by_chance, p, best, worst]
 
 
-def _additive(cells: pd.Series, column: pd.Series) -> tuple[np.ndarray, int]:
-    """The additive model of two keys fitted to the means of their combinations, for each run, and its rank."""
-    dummies = pd.get_dummies(pd.DataFrame(column.tolist()).map(repr), dtype=float).to_numpy()
-    weights, _, rank, _ = np.linalg.lstsq(dummies, cells.to_numpy(), rcond=None)
-    return dummies @ weights, int(rank)
+def _additive(cells: np.ndarray, sizes: np.ndarray, joint: np.ndarray, width: int) -> tuple[np.ndarray, int]:
+    """The additive model of two keys fitted to the means of their combinations, by least squares, and its rank.
+
+    `joint` has the number of the combination, row times `width` plus column, in the table of all. The effects of the
+    rows are eliminated from the normal equations (Searle 1971, Linear Models, chapter 7): that leaves as many as the
+    key with fewer values has. Where these are more than `MOST_VALUES`, the rank is that of the cells: nothing is left.
+    """
+    rows, columns = np.unique(joint // width, return_inverse=True)[1], np.unique(joint % width, return_inverse=True)[1]
+    if rows.max() < columns.max():
+        rows, columns = columns, rows
+    many, few = int(rows.max()) + 1, int(columns.max()) + 1
+    if few > MOST_VALUES:
+        return cells, len(cells)
+    counts = np.zeros((many, few))
+    counts[rows, columns] = sizes
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    of_rows = np.bincount(rows, sizes * cells) / counts.sum(axis=1)
+    reduced = np.diag(counts.sum(axis=0)) - counts.T @ shares
+    sums = np.bincount(columns, sizes * cells) - counts.T @ of_rows
+    effects, _, rank, _ = np.linalg.lstsq(reduced, sums, rcond=1e-10)
+    return (of_rows - shares @ effects)[rows] + effects[columns], many + int(rank)
 
 
 def _as_large_by_chance(between: float, within: float, freedom: int, left: int) -> float:
@@ -107,11 +132,21 @@ def _as_large_by_chance(between: float, within: float, freedom: int, left: int) 
     return float(1.0 - betainc(freedom / 2, left / 2, ratio))
 
 
-def _ranked(rows: list[list[Any]]) -> pd.DataFrame:
+def _ranked(table: pd.DataFrame, effects: Sequence[tuple[str, ...]], metric: str) -> pd.DataFrame:
     """The largest effect first, by what exceeds the share expected by chance."""
+    counted = table[usable_values(table, metric).notna()]
+    placed = {key: _placed(levels(counted, key)) for key in dict.fromkeys(chain(*effects))}
+    values = usable_values(table, metric).dropna().to_numpy()
+    rows = [_row(effect, placed, values, metric) for effect in effects]
     found = pd.DataFrame(rows, columns=["key", "values", "share", "by_chance", "p", "best", "worst"]).set_index("key")
     above = (found["share"] - found["by_chance"]).sort_values(ascending=False, kind="stable", na_position="last")
     return found.loc[above.index]
+
+
+def _placed(column: Sequence[Level]) -> Placed:
+    numbers: dict[Level, int] = {}
+    places = [numbers.setdefault(value, len(numbers)) for value in column]
+    return np.array(places, int), list(numbers)
 
 
 def what_mattered(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> pd.DataFrame:
@@ -144,7 +179,12 @@ def findings(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> li
     if counted.min() == counted.max():
         return [*sentences, f"The {name} is the same in all of them."] if len(counted) > 1 else sentences
     sentences += _effects(table, [key for key in dict.fromkeys(keys) if key != SEED], metric, SEED in keys)
-    if len(kinds_of_loss(table, metric)) > 1:
+    tasks = sorted(set(levels(table[values.notna()], "task")), key=by_level)
+    if len(tasks) > 1 and metric.endswith("/loss"):
+        few = ", ".join(map(show_level, tasks[:MOST_NAMED])) + ", ..." * (len(tasks) > MOST_NAMED)
+        others = "compare them task by task, or by final/eval/loss_over_baseline"
+        sentences.append(f"Caution: these are {len(tasks)} tasks ({few}), whose losses do not mean the same: {others}.")
+    elif len(kinds_of_loss(table, metric)) > 1:
         sentences.append("Caution: some losses are in nats and others are squared errors; compare them task by task.")
     return sentences
 

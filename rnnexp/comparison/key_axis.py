@@ -10,6 +10,8 @@ from rnnexp.plot.axes import label_text
 
 #: A key's axis is logarithmic if its largest value is so many times its smallest.
 WIDE = 20
+#: Words that are written at an axis; where there are more, some in between are not.
+MOST_WORDS = 60
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class KeyAxis:
             labels |= {place: f"{place:.6g}" for place in places}
         scale = math.log if self.log else float
         ends = [scale(place) for place in self.positions.values()]
-        apart = 0.06 * (max(ends) - min(ends)) if self.numeric else 0.0
+        apart = 0.06 * (max(ends) - min(ends)) if self.numeric else len(self.positions) / MOST_WORDS
         kept: list[float] = []
         for place in places:
             if not kept or scale(place) - scale(kept[-1]) >= apart:

@@ -1,7 +1,8 @@
 """Find recorded runs in a store. Nothing is created."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from rnnexp.records import load_sweep
 from rnnexp.redaction import redact
 from rnnexp.tracking import store as stores
 from rnnexp.tracking.addresses import database_file, is_sqlite, tracking_uri
+from rnnexp.tracking.searching import PARTS, matching_runs
 from rnnexp.tracking.store import Store
 from rnnexp.tracking.sweep_run import skipped_runs
 
 #: Runs that one search names.
 MOST_NAMED = 100
+SWEEPS = "tags.`rnnexp.kind` = 'sweep'"
 
 
 def reading(uri: str | None, experiment: str, status: str | None = None) -> Store:
@@ -43,8 +46,8 @@ def reading(uri: str | None, experiment: str, status: str | None = None) -> Stor
 
 def found_runs(
     store: Store, *, status: str | None, sweep: str | None, query: str | None, name: str | None = None
-) -> list[Any]:
-    """The runs that match, oldest first; a `UserError` that lists the existing ones if none does.
+) -> Iterator[Any]:
+    """The runs that match, read as they are asked for; a `UserError` that lists the existing ones if none does.
 
     Parameters
     ----------
@@ -66,56 +69,44 @@ def found_runs(
     if name is not None:
         clauses.append(f"attributes.run_name LIKE '{name}'")
     found = _matching(store, clauses, sweep, query)
-    if not found:
+    if (first := next(found, None)) is None:
         raise _nothing(store, status, sweep, query, name)
-    return found
+    return chain([first], found)
 
 
 def count_others(store: Store, *, status: str, sweep: str | None, query: str | None) -> int:
     """How many runs match except for their status."""
-    return len(_matching(store, [f"attributes.status != '{status}'"], sweep, query))
+    return sum(1 for _ in _matching(store, [f"attributes.status != '{status}'"], sweep, query, ["tags"]))
 
 
-def _matching(store: Store, clauses: list[str], sweep: str | None, query: str | None) -> list[Any]:
+def _matching(
+    store: Store, clauses: list[str], sweep: str | None, query: str | None, parts: Sequence[str] = tuple(PARTS)
+) -> Iterator[Any]:
+    """The runs that match but the parents of sweeps, each once."""
     if query is not None and query.strip():
         clauses = [*clauses, query]
-    if sweep is None:
-        found = _search(store, clauses, query)
-    else:
+    chosen: list[list[str]] = [[]]
+    if sweep is not None:
         of_it = f"tags.`rnnexp.sweep` = '{_sweep_id(store, sweep)}'"
-        parents = _search(store, [of_it, "tags.`rnnexp.kind` = 'sweep'"])
+        parents = matching_runs(store, [of_it, SWEEPS], ["tags"])
         skipped = [run for parent in parents for run in skipped_runs(parent.data.tags)]
-        found = _search(store, [of_it, *clauses], query)
-        for start in range(0, len(skipped), MOST_NAMED):
-            named = ", ".join(f"'{run}'" for run in skipped[start : start + MOST_NAMED])
-            found += _search(store, [f"attributes.run_id IN ({named})", *clauses], query)
-        unique = {run.info.run_id: run for run in found}
-        found = sorted(unique.values(), key=lambda run: int(run.info.start_time))
-    return _without_parents(found)
-
-
-def _without_parents(found: Sequence[Any]) -> list[Any]:
-    # MLflow's != would also leave out runs without the tag.
-    return [run for run in found if run.data.tags.get("rnnexp.kind") != "sweep"]
-
-
-def _search(store: Store, clauses: Sequence[str] = (), query: str | None = None) -> list[Any]:
-    """All runs that match, oldest first."""
+        pages = (skipped[start : start + MOST_NAMED] for start in range(0, len(skipped), MOST_NAMED))
+        named = (", ".join(f"'{run}'" for run in page) for page in pages)
+        chosen = [[of_it], *([f"attributes.run_id IN ({page})"] for page in named)]
     from mlflow.exceptions import MlflowException
 
-    found, token = [], None
-    while True:
-        try:
-            ids, order = [store.experiment_id], ["attributes.start_time ASC"]
-            page = store.client.search_runs(ids, " and ".join(clauses), order_by=order, page_token=token)
-        except MlflowException as error:
-            if query is None:
-                raise
-            raise UserError(f"the filter {show(query)} can't be read: {str(error).splitlines()[0]}", FILTER) from None
-        found += page
-        token = page.token
-        if not token:
-            return found
+    seen = set()
+    try:
+        for those in chosen:
+            for run in matching_runs(store, [*those, *clauses], parts):
+                # MLflow's != would also leave out runs without the tag.
+                if run.data.tags.get("rnnexp.kind") != "sweep" and run.info.run_id not in seen:
+                    seen.add(run.info.run_id)
+                    yield run
+    except MlflowException as error:
+        if query is None or error.error_code != "INVALID_PARAMETER_VALUE":
+            raise stores.store_error(error, store.uri) from None
+        raise UserError(f"the filter {show(query)} can't be read: {str(error).splitlines()[0]}", FILTER) from None
 
 
 def _sweep_id(store: Store, sweep: str) -> str:
@@ -144,12 +135,14 @@ def _nothing(store: Store, status: str | None, sweep: str | None, query: str | N
     where = f"there is no {f'{status} ' if status else ''}run in the MLflow experiment {store.experiment}"
     parts = [("of the sweep", sweep), ("of the name", name), ("that matches", query)]
     asked = ", ".join(f"{what} {show(value)}" for what, value in parts if value is not None)
-    there = _without_parents(_search(store))
-    if not there:
+    counts: Counter[str] = Counter()
+    sweeps: Counter[str] = Counter()
+    for run in _matching(store, [], None, None, ["tags"]):
+        counts[run.info.status] += 1
+        sweeps.update([run.data.tags["rnnexp.sweep"]] if "rnnexp.sweep" in run.data.tags else [])
+    if not counts:
         hint = "it is empty: start from the folder where the runs were recorded, or name another experiment or store"
         return UserError(f"{where} of {redact(store.uri)}{f', {asked}' if asked else ''}", hint)
-    counts = Counter(run.info.status for run in there)
-    sweeps = Counter(run.data.tags["rnnexp.sweep"] for run in there if "rnnexp.sweep" in run.data.tags)
     hint = f"there are {', '.join(f'{count} {word}' for word, count in counts.items())}"
     if sweeps:
         newest = list(sweeps.items())[-10:]

@@ -27,6 +27,7 @@ from rnnexp.comparison.effects import (
 )
 from rnnexp.comparison.influence import explained_variance
 from rnnexp.comparison.key_axis import WIDE, KeyAxis
+from rnnexp.comparison.shown import spread
 from rnnexp.gradients.shape import LINE
 from rnnexp.plot.axes import BLACK, BLUE, axes_with, label_text, legend
 from rnnexp.plot.gradient_plots import LAG, looks
@@ -43,7 +44,7 @@ CROSS = "\N{MULTIPLICATION SIGN}:"
 OTHER_MARKERS = {"o": "D", "s": "P", "^": "X", "v": "*"}
 #: Lines that can be distinguished; beyond that only means over the other keys are drawn.
 MOST_LINES = 8
-MOST_CURVES = 12
+MOST_NAMED = 12
 #: Keys that get a figure of their own, the largest effect first.
 MOST_FIGURES = 12
 #: The metric's axis is logarithmic if the largest value is so many times the smallest.
@@ -70,14 +71,17 @@ def comparison_figures(
         with attempt(name):
             figures[name] = (_by_key(table, keys, key, metric, unit, title), caption)
     # Runs of earlier versions have absolute norms; relative ones are 0 at lag 0 already.
-    drawn = {run: curves[run] - curves[run].loc[0] for run in values.dropna().index if 0 in curves.get(run, ())}
+    counted = table[values.notna() & table.index.isin(list(curves))]
+    settings = level_combinations(counted, [key for key in keys if key != SEED])
+    shown, which = spread(values[counted.index], settings, metric)
+    drawn = {run: curve - curve.loc[0] for run in shown if 0 in (curve := curves[run])}
     if drawn:
         caption = (
             "log10 of the gradient norm of the last scored loss with respect to each earlier state, over that at lag 0,"
             " after training."
         )
         with attempt("gradient_by_lag.png"):
-            figures["gradient_by_lag.png"] = (_by_lag(table, drawn, keys, ranked, metric, title), caption)
+            figures["gradient_by_lag.png"] = (_by_lag(table, drawn, keys, ranked, metric, title, which), caption)
     rates = usable_values(table, DECAY_RATE)
     if metric != DECAY_RATE and (rates.notna() & values.notna()).any():
         caption = (
@@ -211,6 +215,7 @@ def _by_lag(
     ranked: Sequence[str],
     metric: str,
     title: str,
+    which: str,
 ) -> "Figure":
     """Mean of log10 of the norm by lag over that at lag 0, a curve for each combination of the keys."""
     figure, axes = axes_with(title, LAG, RELATIVE, integer=True)
@@ -226,7 +231,7 @@ def _by_lag(
         # Where the gradient of some runs is zero, the mean of the others would mislead.
         means[combination] = (both.dropna() if both.notna().all(axis=1).any() else both).mean(axis=1)
         ends |= len(means[combination]) < max(len(curve) for curve in curves.values())
-    if len(means) <= MOST_CURVES:
+    if len(means) <= MOST_NAMED:
         for (combination, mean), look in zip(means.items(), _looks(), strict=False):
             label = _named(settings, combination) if settings else "mean of all runs"
             axes.plot(mean.index, mean, label=label, markevery=max(1, len(mean) // 15), **look)
@@ -237,6 +242,7 @@ def _by_lag(
         figure,
         f"Mean over the runs{' of each setting' if settings else ''}"
         f"{', up to the last lag at which none of their gradients is zero' if ends else ''}.",
+        which,
         left_out(table, metric),
     )
     return figure

@@ -1,8 +1,11 @@
 """Recorded runs as tables, one row a run, and what their parameters say."""
 
-from collections.abc import Sequence
+import math
+from array import array
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from rnnexp.comparison.effects import CONFIG, SEED, levels
@@ -13,39 +16,65 @@ from rnnexp.tracking.store import Store
 ABOUT = ("name", "status", "sweep")
 #: As MLflow keeps them.
 TRUTH = {"True": True, "False": False}
+DIVERGED = "DIVERGED"
 
 
-def runs_table(found: Sequence[Any]) -> pd.DataFrame:
+def runs_table(found: Iterable[Any]) -> pd.DataFrame:
     """The table that `rnnexp.report.runs` describes, of runs as MLflow gives them."""
-    rows = [
-        {
-            "run": run.info.run_id,
-            "name": run.info.run_name,
-            "status": run.info.status,
-            "sweep": run.data.tags.get("rnnexp.sweep"),
-            **run.data.params,
-            **run.data.metrics,
-        }
-        for run in found
-    ]
-    table = pd.DataFrame(rows).set_index("run")
-    for key in {key for run in found for key in run.data.params}:
-        column = table[key].replace("null", None)
-        if (texts := set(column.dropna())) and texts <= TRUTH.keys():
-            table[key] = column.map(TRUTH)
-            continue
-        numbers = pd.to_numeric(column, errors="coerce")
-        table[key] = numbers if numbers.notna().equals(column.notna()) else column
-    return table
+    table = compared_table(found)
+    table["status"] = table["status"].replace(DIVERGED, "FAILED")
+    return table.drop(columns=CONFIG)
 
 
-def compared_table(found: Sequence[Any]) -> pd.DataFrame:
-    """The same with what a comparison needs besides: the configuration's hash, and which runs diverged."""
-    table = runs_table(found)
-    table[CONFIG] = [run.data.tags.get("rnnexp.config_hash", "") for run in found]
-    diverged = [run.info.status == "FAILED" and "diverged" in run.data.tags for run in found]
-    table.loc[diverged, "status"] = "DIVERGED"
-    return table
+def compared_table(found: Iterable[Any]) -> pd.DataFrame:
+    """The same with what a comparison needs besides: the configuration's hash, and which runs diverged.
+
+    The runs are read one by one, and only their numbers and each text once are kept.
+    """
+    about: dict[str, list[Any]] = {name: [] for name in ("run", "start", *ABOUT, CONFIG)}
+    params: dict[str, list[str | None]] = {}
+    metrics: dict[str, array[float]] = {}
+    known: dict[str, str] = {}
+    for count, run in enumerate(found):
+        tags, status = run.data.tags, run.info.status
+        if status == "FAILED" and "diverged" in tags:
+            status = DIVERGED
+        sweep = tags.get("rnnexp.sweep")
+        row = (
+            run.info.run_id,
+            run.info.start_time,
+            run.info.run_name,
+            status,
+            sweep,
+            tags.get("rnnexp.config_hash", ""),
+        )
+        for column, value in zip(about.values(), row, strict=True):
+            column.append(value)
+        for name, text in run.data.params.items():
+            texts = params.setdefault(name, [])
+            texts += [None] * (count - len(texts))
+            texts.append(known.setdefault(text, text))
+        for name, number in run.data.metrics.items():
+            numbers = metrics.setdefault(name, array("d"))
+            numbers.extend([math.nan] * (count - len(numbers)))
+            numbers.append(number)
+    count = len(about["run"])
+    config = about.pop(CONFIG)
+    columns: dict[str, Any] = {**about}
+    columns |= {name: _parameter([*texts, *[None] * (count - len(texts))]) for name, texts in params.items()}
+    columns |= {name: np.append(numbers, np.full(count - len(numbers), np.nan)) for name, numbers in metrics.items()}
+    table = pd.DataFrame({**columns, CONFIG: config}).set_index("run")
+    return table.sort_values("start", kind="stable").drop(columns="start")
+
+
+def _parameter(texts: Sequence[str | None]) -> pd.Series:
+    """A parameter of all runs as booleans or numbers if all its values are, else as texts; missing where ``null``."""
+    column = pd.Series(texts).replace("null", None)
+    distinct = column.dropna().drop_duplicates()
+    if set(distinct) <= TRUTH.keys():
+        return column.map(TRUTH)
+    numbers = pd.to_numeric(distinct, errors="coerce")
+    return column.map(dict(zip(distinct, numbers, strict=True))) if numbers.notna().all() else column
 
 
 def parameter_names(table: pd.DataFrame) -> list[str]:
@@ -72,10 +101,9 @@ def follows(table: pd.DataFrame, key: str, keys: Sequence[str]) -> bool:
     )
 
 
-def deciding(table: pd.DataFrame) -> list[str]:
+def deciding(table: pd.DataFrame, differ: Sequence[str]) -> list[str]:
     """What differs but the seed, without the settings of a group whose choice differs: they say nothing more."""
-    keys = differing(table)
-    return [key for key in keys if key != SEED and not follows(table, key, keys)]
+    return [key for key in differ if key != SEED and not follows(table, key, differ)]
 
 
 def curve_of(store: Store, run: str, metric: str) -> pd.Series:

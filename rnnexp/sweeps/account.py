@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rnnexp.checks import printable
 from rnnexp.history import Point
 from rnnexp.process import is_quiet, say
-from rnnexp.records import TRACEBACK_FILE, USABLE, JobRecord, Sweep, typed
+from rnnexp.records import RESULTS, TRACEBACK_FILE, USABLE, JobRecord, Sweep, load_job, typed
 from rnnexp.tracking.dead_runs import DIED_SILENTLY
 from rnnexp.tracking.failures import attempt
 from rnnexp.tracking.sweep_run import MOST_COMPARED, skipped_tags
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LOSS = "final/eval/loss"
 #: Runs whose curves MLflow draws on its page of charts until it is told to draw all.
 MOST_DRAWN = 10
+#: Jobs that a table on the screen or in a note lists, and those among them that did not finish.
+MOST_LISTED, MOST_UNDONE = 100, 20
 STATUSES = ("FINISHED", "SKIPPED", "FAILED", "DIVERGED", "KILLED", "NOT RUN")
 
 
@@ -120,7 +122,6 @@ def jobs_table(sweep: Sweep, records: list[JobRecord]) -> "pd.DataFrame":
     import pandas as pd
 
     from rnnexp.comparison.effects import CONFIG
-    from rnnexp.comparison.files import RESULTS
 
     rows = []
     for record in records:
@@ -149,11 +150,15 @@ def comparison_files(sweep: Sweep, records: list[JobRecord], table: "pd.DataFram
         return []
     import pandas as pd
 
-    curves = {
-        record.run or f"job {record.number}": pd.Series(dict(record.curve), dtype=float)
-        for record in records
-        if record.curve
-    }
+    from rnnexp.comparison.shown import Curves
+
+    numbers = {record.run or f"job {record.number}": record.number for record in records if record.curve}
+
+    def curve(run: str) -> pd.Series:
+        whole = load_job(sweep.folder, numbers[run])
+        return pd.Series(dict(whole.curve if whole is not None else []), dtype=float)
+
+    curves = Curves(numbers, curve)
     title = "sweep: " + ", ".join(sweep.swept(sweep.overrides))
     return write_comparison(table, curves, sweep.folder, title=title, keys=sweep.keys)
 
@@ -173,6 +178,22 @@ def heads(sweep: Sweep) -> list[str]:
     return ["job", *map(printable, sweep.keys), "status", "final loss", ""]
 
 
+def listed(records: list[JobRecord]) -> tuple[list[JobRecord], str]:
+    """The jobs that a table lists, and a line that says which if they are not all: the best, then some unfinished."""
+    if len(records) <= MOST_LISTED:
+        return records, ""
+    undone = [record for record in records if not record.usable][:MOST_UNDONE]
+    usable = [record for record in records if record.usable]
+    best = sorted(usable, key=_rank)[: MOST_LISTED - len(undone)]
+    more = f" and the first {len(undone)} that did not finish" if undone else ""
+    return [*best, *undone], f"... the {len(best)} jobs with the smallest loss{more}, of {len(records)}"
+
+
+def _rank(record: JobRecord) -> float:
+    loss = record.metrics.get(LOSS, math.nan)
+    return loss if math.isfinite(loss) else math.inf
+
+
 def print_table(sweep: Sweep, records: list[JobRecord]) -> None:
     """The jobs as a table on stdout."""
     from rich.console import Console
@@ -184,14 +205,19 @@ def print_table(sweep: Sweep, records: list[JobRecord]) -> None:
     for head in heads(sweep):
         table.add_column(head, justify="right" if head in ("job", "final loss") else "left", overflow="fold")
     colors = {"FINISHED": "", "SKIPPED": "dim", "NOT RUN": "dim"}
-    for record in records:
+    shown, which = listed(records)
+    for record in shown:
         style = colors.get(record.status, "red")
         table.add_row(*(Text(cell, style=style if index else "") for index, cell in enumerate(cells(sweep, record))))
     console.print(table)
+    if which:
+        say(f"{which}; sweep.csv has every run")
 
 
 def plain_table(sweep: Sweep, records: list[JobRecord]) -> list[str]:
     """The same as lines of text."""
-    rows = [heads(sweep), *(cells(sweep, record) for record in records)]
+    shown, which = listed(records)
+    rows = [heads(sweep), *(cells(sweep, record) for record in shown)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [*lines, which] if which else lines

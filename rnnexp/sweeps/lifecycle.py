@@ -51,7 +51,7 @@ class RunningSweep:
         if self.watch is not None:
             self.watch.stop()
         self._redact()
-        records = load_jobs(self.sweep.folder)
+        records = load_jobs(self.sweep.folder, brief=self.sweep.keys)
         for record in records:
             if record.status == "RUNNING":
                 record.status, record.reason = "KILLED", interrupted or DIED_SILENTLY
@@ -188,7 +188,14 @@ def enter_folder(folder: Path, overrides: list[str], count: int, *, overwrite: b
     """
     from rnnexp.tracking.claims import check_jobs_ended, holds_record, holds_sweep
 
-    there = next((path for path in (folder, *(folder / str(job) for job in range(count))) if holds_record(path)), None)
+    there = next(
+        (
+            path
+            for path in (folder, *(folder / str(job) for job in range(count)))
+            if path.is_dir() and holds_record(path)
+        ),
+        None,
+    )
     if there is None:
         return None
     earlier = load_sweep(folder)

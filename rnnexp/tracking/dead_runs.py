@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from rnnexp.tracking.searching import matching_runs
 from rnnexp.tracking.store import Store
 
 #: What such a run's tag `error` says.
@@ -76,11 +77,11 @@ def end_dead_runs(store: Store) -> list[str]:
     if (store.uri, store.experiment_id) in _seen:
         return []
     _seen.add((store.uri, store.experiment_id))
-    running = f"attributes.status = 'RUNNING' and tags.host = '{socket.gethostname()}'"
+    running = ["attributes.status = 'RUNNING'", f"tags.host = '{socket.gethostname()}'"]
     ended = []
     # A store that fails here is reported by the run that is about to be created.
     with contextlib.suppress(Exception):
-        for run in store.client.search_runs([store.experiment_id], filter_string=running):
+        for run in list(matching_runs(store, running, ["tags"])):
             # It may have ended well since the search; now that its process is gone, its status is its last.
             if is_gone(run.data.tags) and store.client.get_run(run.info.run_id).info.status == "RUNNING":
                 store.client.set_tag(run.info.run_id, "error", DIED_SILENTLY)

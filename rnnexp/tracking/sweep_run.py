@@ -8,6 +8,7 @@ from rnnexp.records import Sweep
 from rnnexp.redaction import reason_of
 from rnnexp.tracking.dead_runs import end_dead_runs
 from rnnexp.tracking.mlflow_run import MLflowRun
+from rnnexp.tracking.searching import matching_runs
 from rnnexp.tracking.store import Store
 
 #: The compare page of MLflow shows no more.
@@ -58,9 +59,9 @@ class SweepRun(MLflowRun):
 
     def end_children(self, reason: str) -> None:
         """Mark the runs KILLED whose processes could not do it."""
-        running = f"tags.`mlflow.parentRunId` = '{self.id}' and attributes.status = 'RUNNING'"
+        running = ["attributes.status = 'RUNNING'", f"tags.`mlflow.parentRunId` = '{self.id}'"]
         try:
-            for run in self.store.client.search_runs([self.store.experiment_id], filter_string=running):
+            for run in list(matching_runs(self.store, running, ["tags"])):
                 self.store.client.set_tag(run.info.run_id, "error", reason)
                 self.store.client.set_terminated(run.info.run_id, "KILLED")
         except Exception as error:  # the next start of a run here does it

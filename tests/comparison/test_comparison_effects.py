@@ -13,6 +13,7 @@ from rnnexp.comparison.effects import (
     grouped,
     left_out,
     level,
+    levels,
     unit_of,
     usable_values,
 )
@@ -66,6 +67,12 @@ def test_any_value_becomes_a_number_or_a_text():
     expected = [3, 3, 0.5, "true", "false", "x", "null", "null", "null", "inf", "['a', 'b']", "{'a': 1}", 2]
     assert [level(value) for value in values] == expected
     assert grouped(table_of([1.0, 2.0], freeze=[["a"], ["a"]]), ["freeze"])["n"].tolist() == [2]
+
+
+def test_levels_are_those_of_each_value():
+    columns = ([1, 2, 1], [1.0, NAN, 2.5], ["a", None, "1"], [True, False, True], [1, True, None], [NAN, NAN, NAN])
+    for column in columns:
+        assert levels(pd.DataFrame({"key": column}), "key") == [level(value) for value in column]
 
 
 def test_no_key_is_one_group_of_all():
@@ -128,9 +135,9 @@ def crossed(effect, seeds=4, noise=0.1):
     """Runs of two keys with two values each, ln of whose losses is `effect` of them, and some noise."""
     rng = np.random.default_rng(0)
     rows = list(itertools.product("ab", "xy", range(seeds)))
-    losses = np.exp([effect(cell == "a", task == "x") + noise * rng.standard_normal() for cell, task, _ in rows])
-    cell, task, seed = zip(*rows, strict=True)
-    return table_of(losses, cell=cell, task=task, seed=seed)
+    losses = np.exp([effect(cell == "a", data == "x") + noise * rng.standard_normal() for cell, data, _ in rows])
+    cell, data, seed = zip(*rows, strict=True)
+    return table_of(losses, cell=cell, data=data, seed=seed)
 
 
 def test_the_share_of_an_interaction_is_what_the_additive_model_leaves():
@@ -139,36 +146,54 @@ def test_the_share_of_an_interaction_is_what_the_additive_model_leaves():
     cells, total = logs.mean(axis=2), ((logs - logs.mean()) ** 2).sum()
     additive = cells.mean(axis=1, keepdims=True) + cells.mean(axis=0) - cells.mean()
     between, within = 4 * ((cells - additive) ** 2).sum(), ((logs - cells[..., None]) ** 2).sum()
-    found = interactions(table, ["cell", "task"]).loc["cell x task"]
+    found = interactions(table, ["cell", "data"]).loc["cell x data"]
     assert found["share"] == pytest.approx(between / total)
     assert found["by_chance"] == pytest.approx(1 / 15)
     assert found["p"] == pytest.approx(f.sf(between / (within / 12), 1, 12), abs=1e-12)
-    single = explained_variance(table, ["cell", "task"])
+    single = explained_variance(table, ["cell", "data"])
     assert single["share"].sum() + found["share"] + within / total == pytest.approx(1.0)
-    uneven = table.drop(index=["r0", "r1", "r5"])
-    assert interactions(uneven, ["cell", "task"]).loc["cell x task", "share"] > 0.5
+
+
+def test_of_uneven_runs_the_additive_model_is_that_of_least_squares():
+    rng = np.random.default_rng(1)
+    rows, columns = rng.integers(0, 7, 90), rng.integers(0, 4, 90)
+    table = table_of(rng.uniform(0.1, 1.4, 90), lag=rows, cell=columns).drop(index=["r3"])
+    logs = np.log(table[LOSS])
+    cells = logs.groupby([table["lag"], table["cell"]]).transform("mean")
+    dummies = pd.get_dummies(table[["lag", "cell"]].astype(str), dtype=float).to_numpy()
+    additive = dummies @ np.linalg.lstsq(dummies, cells.to_numpy())[0]
+    expected = ((cells - additive) ** 2).sum() / ((logs - logs.mean()) ** 2).sum()
+    for keys in (["lag", "cell"], ["cell", "lag"]):
+        assert interactions(table, keys)["share"].iloc[0] == pytest.approx(expected, rel=1e-10)
+
+
+def test_an_interaction_of_two_keys_with_very_many_values_is_not_looked_for(monkeypatch):
+    table = crossed(lambda a, x: 0.5 * a + 2.0 * (a == x))
+    monkeypatch.setattr("rnnexp.comparison.influence.MOST_VALUES", 1)
+    assert interactions(table, ["cell", "data"])["share"].isna().all()
+    assert interactions(table, ["cell", "cell"])["share"].isna().all()
 
 
 def test_how_often_chance_gives_such_a_share_is_the_f_test():
     table = crossed(lambda a, x: 0.1 * a + 0.2 * x)
     logs = np.log(table[LOSS])
-    found = explained_variance(table, ["cell", "task", "seed"])
-    for key in ("cell", "task", "seed"):
+    found = explained_variance(table, ["cell", "data", "seed"])
+    for key in ("cell", "data", "seed"):
         expected = f_oneway(*(group.to_numpy() for _, group in logs.groupby(table[key]))).pvalue
         assert found.loc[key, "p"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_keys_that_interact_are_named():
-    *_, interact = findings(crossed(lambda a, x: 1.0 * (a == x)), ["cell", "task", "seed"])
-    assert interact.startswith("cell and task interact: beyond their own effects, their combinations account for 9")
-    assert "the mean is best at cell=a, task=y, worst at cell=" in interact or "best at cell=b, task=x" in interact
-    alone = findings(crossed(lambda a, x: 1.0 * a), ["cell", "task", "seed"])
+    *_, interact = findings(crossed(lambda a, x: 1.0 * (a == x)), ["cell", "data", "seed"])
+    assert interact.startswith("cell and data interact: beyond their own effects, their combinations account for 9")
+    assert "the mean is best at cell=a, data=y, worst at cell=" in interact or "best at cell=b, data=x" in interact
+    alone = findings(crossed(lambda a, x: 1.0 * a), ["cell", "data", "seed"])
     assert not any("interact" in sentence for sentence in alone)
     assert alone[-1].startswith("cell mattered most: ")
 
 
 def test_only_what_exceeds_the_shuffled_level_is_listed():
-    listed = what_mattered(crossed(lambda a, x: 1.0 * a), ["cell", "task", "seed"])
+    listed = what_mattered(crossed(lambda a, x: 1.0 * a), ["cell", "data", "seed"])
     assert listed.index[0] == "cell"
     assert (listed["share"] > listed["by_chance"]).all()
     below = explained_variance(
@@ -200,13 +225,19 @@ def test_a_key_that_another_decides_has_no_interaction_with_it():
 
 def test_losses_of_two_kinds_are_not_compared_without_a_word():
     table = table_of([0.5, 0.7, 0.7, 0.9], task=["recall", "recall", "adding", "adding"])
-    assert unit_of(table, "final/eval/loss") == "" and "Caution" not in findings(table, ["task"])[-1]
+    caution = (
+        "Caution: these are 2 tasks (adding, recall), whose losses do not mean the same: compare them task by task"
+    )
+    assert findings(table, ["task"])[-1] == f"{caution}, or by final/eval/loss_over_baseline."
+    assert not any("Caution" in sentence for sentence in findings(table.iloc[:2], ["task"]))
+    table = table.rename(columns={"task": "data"})
+    assert unit_of(table, "final/eval/loss") == "" and "Caution" not in findings(table, ["data"])[-1]
     table["final/eval/accuracy"] = [0.5, 0.6, math.nan, math.nan]
     assert unit_of(table, "final/eval/loss") == "nats per scored step"
     table["final/eval/absolute_error"] = [math.nan, math.nan, 0.1, 0.2]
     assert unit_of(table, "final/eval/loss") == ""
-    assert findings(table, ["task"])[-1].startswith("Caution: some losses are in nats and others are squared errors")
-    assert "Caution" not in findings(table, ["task"], "final/eval/accuracy")[-1]
+    assert findings(table, ["data"])[-1].startswith("Caution: some losses are in nats and others are squared errors")
+    assert "Caution" not in findings(table, ["data"], "final/eval/accuracy")[-1]
 
 
 def test_the_unit_of_a_loss_is_told_from_the_other_metrics():

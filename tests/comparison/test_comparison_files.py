@@ -11,6 +11,7 @@ import pytest
 from compared_runs import LOSS, NAN, grid
 
 from rnnexp.comparison.files import write_comparison
+from rnnexp.comparison.shown import Curves
 
 
 def png_size(path):
@@ -41,6 +42,25 @@ def test_a_sweep_gives_a_table_figures_and_a_page(tmp_path):
     assert "1 of 18 runs left out: 1 DIVERGED." in text and "eta squared" in text
     assert text.count('<tr class="out">') == 1
     assert "http" not in text and "<script" not in text
+
+
+def test_of_very_many_runs_the_page_has_the_best_and_the_table_all(tmp_path, monkeypatch):
+    monkeypatch.setattr("rnnexp.comparison.shown.MOST_ROWS", 3)
+    monkeypatch.setattr("rnnexp.comparison.shown.MOST_CURVES", 2)
+    table, curves, keys = grid(4, hidden_size=[4, 8])
+    table.iloc[5, table.columns.get_loc("status")] = "FAILED"
+    read = []
+    path, *_, page = write_comparison(
+        table, Curves(curves, lambda run: read.append(run) or curves[run]), tmp_path, title="t", keys=keys
+    )
+    assert len(pd.read_csv(path)) == 8
+    text = page.read_text(encoding="utf-8")
+    best = table.drop(index="r5")[LOSS].sort_values()
+    shown = re.findall(r"<td>(r\d)</td>", text)
+    assert shown == [*best.index[:3], "r5"] and text.count('<tr class="out">') == 1
+    assert "The 3 with the smallest value of 8, then 1 of the 1 without one." in text
+    assert "the 7 included runs" in " ".join(text.split())
+    assert len(read) == 2 and {table.loc[run, "hidden_size"] for run in read} == {4, 8}
 
 
 def test_the_table_is_read_back_as_it_was(tmp_path):

@@ -1,4 +1,14 @@
-from rnnexp.comparison.key_axis import KeyAxis
+from matplotlib.figure import Figure
+
+from rnnexp.comparison.key_axis import MOST_WORDS, KeyAxis
+
+
+def test_of_very_many_words_some_are_written():
+    axes = Figure().subplots()
+    KeyAxis.of([f"word {place}" for place in range(5000)]).apply(axes)
+    assert 30 <= len(axes.get_xticks()) <= MOST_WORDS + 1
+    KeyAxis.of([f"word {place}" for place in range(MOST_WORDS)]).apply(axes)
+    assert len(axes.get_xticks()) == MOST_WORDS
 
 
 def test_numbers_are_to_scale_null_at_their_right_and_words_in_order():

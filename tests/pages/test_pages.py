@@ -10,7 +10,10 @@ from rnnexp.pages import data_uri, render
 HOSTILE = ["<script>alert('x')</script> & \"q\"", "{{ 7 * 7 }}", "{% raw %}", "{# gone #}", '" onerror="x']
 EMPTY = {"title": "t", "sentences": [], "figures": []}
 GRADIENT = {"step": 0, "sequences": 2, "numbers": [], "undefined": []}
-SWEEP = {"influence": None, "scale": "", "metric": "", "means": ([], []), "runs": ([], [["a"]]), "included": [True]}
+SWEEP = {
+    **{"influence": None, "scale": "", "count": 1, "metric": "", "means": ([], []), "told_means": ""},
+    **{"runs": ([], [["a"]]), "told_runs": "", "included": [True]},
+}
 PAGES = [("gradient_report.html", GRADIENT), ("sweep.html", SWEEP)]
 
 
@@ -76,7 +79,7 @@ def test_whatever_a_value_holds_is_text(template, values, hostile, picture):
 def test_a_value_that_was_forgotten_is_an_error(template, values):
     render(template, **EMPTY, **values)
     for missing in (*EMPTY, *values):
-        if missing == "scale":  # named only where there is an influence
+        if missing in ("scale", "count"):  # named only where there is an influence
             continue
         with pytest.raises(UndefinedError, match=missing):
             render(template, **{name: value for name, value in (EMPTY | values).items() if name != missing})
