@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from rnnexp.checks import nearest
 
@@ -20,6 +20,10 @@ Array = NDArray[Any]
 
 #: Bytes that a file may hold, unpacked: anything larger is refused before room is made for it.
 LARGEST = 2**30
+#: Bytes that are unpacked at once, and that a description of an array may take.
+PIECE, LONGEST_HEADER = 2**20, 2**17
+#: Numbers that are hashed at once.
+HASHED = 2**18
 #: Claimed for packed members: deflate makes bytes at most 1032 times fewer.
 DEFLATE_RATIO = 1032
 #: Members of a checkpoint beside the arrays of its state; an exclamation mark is quoted in their names.
@@ -27,14 +31,18 @@ TEXT, DIGEST = "!plain.json", "!sha256"
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-def digest(arrays: Mapping[str, Array]) -> Array:
-    """SHA-256 of names, types, shapes and contents of arrays, (32,)."""
+def digest(arrays: Mapping[str, Array], *, integers: DTypeLike | None = None) -> Array:
+    """SHA-256 of names, types, shapes and contents of arrays, (32,); whole numbers as `integers`, if that is given."""
     total = hashlib.sha256()
     for name in sorted(arrays):
         array = arrays[name]
-        total.update(repr((name, array.dtype.str, array.shape)).encode())
-        contiguous = np.asarray(array, order="C")
-        total.update(contiguous.reshape(-1).view(np.uint8).data if contiguous.size else b"")
+        dtype = array.dtype if integers is None or array.dtype.kind not in "iu" else np.dtype(integers)
+        total.update(repr((name, dtype.str, array.shape)).encode())
+        rows = array if array.ndim else array.reshape(1)
+        each = max(1, HASHED * len(rows) // max(1, rows.size))
+        for start in range(0, len(rows) if rows.size else 0, each):
+            block = np.ascontiguousarray(rows[start : start + each], dtype)
+            total.update(block.reshape(-1).view(np.uint8).data)
     return np.frombuffer(total.digest(), np.uint8)
 
 
@@ -100,25 +108,30 @@ def _members(archive: zipfile.ZipFile, where: str, names: Collection[str] | None
         if room is not None and (member.compress_size != member.file_size or total > room):
             raise ValueError(f"{name!r} cannot hold the {member.file_size} bytes claimed for it")
         with archive.open(member) as opened:
-            content = opened.read(member.file_size)
+            content = bytearray()
+            while piece := opened.read(min(PIECE, member.file_size - len(content))):
+                content += piece
         if not content.startswith(npy.MAGIC_PREFIX):
             raise ValueError(f"{name} in {where} is not an array")
         arrays[name] = _array(name, content)
     return arrays
 
 
-def _array(name: str, content: bytes) -> Array:
-    """The array in the content of an .npy file."""
-    stream = io.BytesIO(content)
+def _array(name: str, content: bytearray) -> Array:
+    """The array in the content of an .npy file, of which it is a view."""
+    stream = io.BytesIO(content[:LONGEST_HEADER])
     version = npy.read_magic(stream)
     # Version 3 differs from 2 only in the encoding of field names.
     header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, _, dtype = header(stream)
+    shape, fortran, dtype = header(stream)
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which could run arbitrary code when loaded: save plain arrays")
     count, room = math.prod(shape), len(content) - stream.tell()
     if min(shape, default=0) < 0 or count * dtype.itemsize > room or (count and not dtype.itemsize):
         raise ValueError(f"{name!r} is damaged or truncated: {room} bytes for {dtype} numbers of shape {shape}")
-    stream.seek(0)
-    array: Array = npy.read_array(stream, allow_pickle=False)
-    return array
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"{name!r} is an array of the unknown version {version[0]}.{version[1]}")
+    if not count:
+        return np.empty(shape, dtype)
+    array: Array = np.frombuffer(content, dtype, count, stream.tell()).reshape(shape, order="F" if fortran else "C")
+    return array if array.flags.aligned else array.copy()

@@ -1,15 +1,23 @@
 """Data files named by the user: found and read, or refused with the reason."""
 
+import codecs
 import gzip
+import io
 import stat
 import zlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from numpy.typing import DTypeLike
 
 from rnnexp import npz
 from rnnexp.checks import InvalidValue
 from rnnexp.npz import Array, check_file, check_size, read_arrays
+
+Opener = Callable[[], IO[bytes]]
+#: Bytes that are decoded at once.
+PIECE = 2**18
 
 
 def find(path: Any, allowed: str, hint: str = "") -> Path:
@@ -31,9 +39,9 @@ def refused(path: Any, allowed: str, hint: str = "") -> InvalidValue:
     return InvalidValue("path", path, allowed, hint)
 
 
-def digest(**arrays: Array) -> str:
-    """The first 16 digits of the SHA-256 of what was read."""
-    return npz.digest(arrays).tobytes().hex()[:16]
+def digest(*, integers: DTypeLike | None = None, **arrays: Array) -> str:
+    """The first 16 digits of the SHA-256 of what was read, whole numbers as `integers`, however they are kept."""
+    return npz.digest(arrays, integers=integers).tobytes().hex()[:16]
 
 
 def reason(error: Exception) -> str:
@@ -60,14 +68,33 @@ def read_bytes(file: Path, path: str, allowed: str) -> bytes:
     return content
 
 
+def opener(file: Path, path: str, allowed: str) -> Opener:
+    """A function that opens a file to read its bytes; what ends in .gz is unpacked once, in memory.
+
+    What `read_bytes` refuses is refused here.
+    """
+    if file.suffix.lower() == ".gz":
+        content = read_bytes(file, path, allowed)
+        return lambda: io.BytesIO(content)
+    try:
+        check_file(file)
+        with file.open("rb") as stream:
+            empty = not stream.read(1)
+    except (OSError, ValueError) as error:
+        raise refused(path, allowed, f"{file.name}: {reason(error)}") from None
+    if empty:
+        raise refused(path, allowed, f"{file.name} is empty")
+    return lambda: file.open("rb")
+
+
 def unpack(file: Path) -> bytes:
     """The content of a gzip file; a small file can unpack to more than fits into memory."""
-    content = bytearray()
+    content = io.BytesIO()  # gives its content without another copy
     with gzip.open(file) as stream:
         while chunk := stream.read(2**16):
-            content += chunk
-            check_size(len(content))
-    return bytes(content)
+            content.write(chunk)
+            check_size(content.tell())
+    return content.getvalue()
 
 
 def read_npz(file: Path, path: str, allowed: str, names: Collection[str] | None = None) -> dict[str, Array]:
@@ -78,13 +105,25 @@ def read_npz(file: Path, path: str, allowed: str, names: Collection[str] | None 
         raise refused(path, allowed, f"{file.name}: {reason(error)}") from None
 
 
-def read_text(file: Path, path: str, allowed: str, what: str) -> str:
-    """The text of a UTF-8 file; with NUL characters in it, it is not `what` it should be."""
-    try:
-        text = read_bytes(file, path, allowed).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        hint = f"byte {error.start} is not UTF-8; convert it, for example with iconv -t UTF-8"
-        raise refused(path, "a UTF-8 text file", hint) from None
-    if "\0" in text:
-        raise refused(path, what, "it holds NUL characters: a binary file, or UTF-16")
-    return text
+def decoded(stream: IO[bytes], path: str, what: str) -> Iterator[str]:
+    """The text of a UTF-8 stream, piece by piece, without its byte order mark.
+
+    With other bytes or NUL characters in it, it is not `what` it should be, and is refused.
+    """
+    decoder, done, piece, mark = codecs.getincrementaldecoder("utf-8")(), 0, b"", "\ufeff"
+    while True:
+        done += len(piece)
+        piece = stream.read(PIECE)
+        try:
+            text = decoder.decode(piece, not piece)
+        except UnicodeDecodeError as error:
+            byte = done + len(piece) - len(error.object) + error.start
+            hint = f"byte {byte} is not UTF-8; convert it, for example with iconv -t UTF-8"
+            raise refused(path, "a UTF-8 text file", hint) from None
+        if "\0" in text:
+            raise refused(path, what, "it holds NUL characters: a binary file, or UTF-16")
+        if text:
+            yield text.removeprefix(mark)
+            mark = ""
+        if not piece:
+            return

@@ -110,16 +110,18 @@ class Table(EpisodeTask):
         self.inputs, self.targets = choose(columns, path, inputs, targets, {name for name in roles.values() if name})
         self.input_names, self.output_names = self.inputs, self.targets
         self.input_size, self.output_size = len(self.inputs), len(self.targets)
-        values: dict[str, Array] = {}
-        for key, given, names in (("inputs", inputs, self.inputs), ("targets", targets, self.targets)):
-            blame = ("path", path) if given is None else (key, given)
-            values |= {name: numbers_of(columns, name, path, *blame) for name in names if name not in values}
+        names = list(dict.fromkeys([*self.inputs, *self.targets]))
+        values = np.empty((len(columns.frame), len(names)))
+        for at, name in enumerate(names):
+            key, given = ("inputs", inputs) if name in self.inputs else ("targets", targets)
+            values[:, at] = numbers_of(columns, name, path, *(("path", path) if given is None else (key, given)))
         codes, labels = sequences_of(columns, roles["sequence"], path)
         order = row_order(columns, codes, labels, roles["time"], path)
-        counts = np.bincount(codes)
-        self.whole = roles["sequence"] is None and columns.ids is None
+        counts, place, sequences = np.bincount(codes), columns.place, columns.sequences
+        del columns, codes
+        self.whole = roles["sequence"] is None and sequences is None
         if self.whole:
-            parts = self._split_rows(len(codes), path, fraction, unseen)
+            parts = self._split_rows(len(values), path, fraction, unseen)
         else:
             parts = self._split_sequences(counts, labels, path, fraction, unseen)
         self.training, self.held_out, self.tested = parts
@@ -127,19 +129,19 @@ class Table(EpisodeTask):
         self._check_padding(path)
         super().__init__(eval_sequences=len(self.held_out.starts))
         self.means, self.stds = {}, {}
-        for name, column in values.items():
-            values[name] = column = column[order]
+        for at, name in enumerate(names):
+            column = values[:, at].copy() if order is None else values[order, at]
             self.means[name], self.stds[name] = scale_of(column[:cut]) if self.normalize else (0.0, 1.0)
             column -= self.means[name]
             column /= self.stds[name]
-            if len(large := np.flatnonzero(np.abs(column) > np.finfo(np.float32).max)):
-                row = int(order[large[0]])
-                where = (
-                    f"column {name!r}, {columns.place(row)}: {column[large[0]] * self.stds[name] + self.means[name]:g}"
-                )
+            if max(column.max(), -column.min()) > np.finfo(np.float32).max:
+                large = int(np.argmax(np.abs(column) > np.finfo(np.float32).max))
+                cell = column[large] * self.stds[name] + self.means[name]
+                where = f"column {name!r}, {place(large if order is None else int(order[large]))}: {cell:g}"
                 raise refused(path, "a table of numbers that float32 can hold, once they are normalized", where)
+            values[:, at] = column
         self._inputs, self._targets = (
-            np.stack([values[name] for name in names], axis=-1) for names in (self.inputs, self.targets)
+            beside([names.index(name) for name in those], values) for those in (self.inputs, self.targets)
         )
         if self.horizon:
             self.fed_back = {
@@ -299,14 +301,13 @@ def sequences_of(columns: Columns, name: str | None, path: str) -> tuple[Array, 
     """The index of each row's sequence, by first appearance, and the sequences' names."""
     import pandas as pd
 
-    if columns.ids is not None:
+    if (count := columns.sequences) is not None:
         if name is not None:
             hint = "each row of its arrays is a sequence already"
             raise InvalidValue("sequence", name, "null for arrays (sequences, steps)", hint)
-        labels, codes = np.unique(columns.ids, return_inverse=True)
-        return codes, labels
+        return np.repeat(np.arange(count), len(columns.frame) // count), np.arange(1, count + 1)
     if name is None:
-        return np.zeros(len(columns.frame), np.int64), np.array(["all"])
+        return np.zeros(len(columns.frame), np.int8), np.array(["all"])
     check_filled(columns, name, path)
     try:
         codes, found = pd.factorize(columns.frame[name])
@@ -319,10 +320,10 @@ def sequences_of(columns: Columns, name: str | None, path: str) -> tuple[Array, 
     return np.asarray(codes), np.asarray(found)
 
 
-def row_order(columns: Columns, codes: Array, labels: Array, time: str | None, path: str) -> Array:
-    """Rows by sequence, and within each by time or else as in the file."""
+def row_order(columns: Columns, codes: Array, labels: Array, time: str | None, path: str) -> Array | None:
+    """Rows by sequence, and within each by time or else as in the file; None if that is their order already."""
     if time is None:
-        return np.argsort(codes, kind="stable")
+        return None if (codes[1:] >= codes[:-1]).all() else np.argsort(codes, kind="stable")
     moments = times_of(columns, time, path)
     order = np.lexsort((moments, codes))
     same = (np.diff(codes[order]) == 0) & (np.diff(moments[order]) == 0)
@@ -333,6 +334,14 @@ def row_order(columns: Columns, codes: Array, labels: Array, time: str | None, p
         where = f"{columns.place(first)} and {columns.place(second)}{within} are both at {columns.frame[time][first]}"
         raise InvalidValue("time", time, "a column without repeated values within a sequence", where)
     return order
+
+
+def beside(at: list[int], values: Array) -> Array:
+    """Some columns; a view if they are next to each other."""
+    first = at[0]
+    if at == list(range(first, first + len(at))):
+        return values[:, first : first + len(at)]
+    return values.take(at, axis=1)
 
 
 def scale_of(column: Array) -> tuple[float, float]:

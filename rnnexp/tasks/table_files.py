@@ -5,7 +5,8 @@ import io
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from rnnexp.checks import InvalidValue, UserError, show
 from rnnexp.npz import check_file, check_size
 from rnnexp.tasks.base import Array
-from rnnexp.tasks.files import find, read_npz, read_text, reason, refused
+from rnnexp.tasks.files import Opener, decoded, find, opener, read_npz, reason, refused
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 ALLOWED = "the name of a .csv, .tsv (also .csv.gz, .tsv.gz), .parquet or .npz file"
@@ -36,13 +37,13 @@ class Columns:
         Its columns by name; those without a name are left out.
     place : callable
         Location of row i (from 0) in the file, in words.
-    ids : array (rows,), optional
-        The sequence of each row, where the file's arrays define it.
+    sequences : int, optional
+        Number of equally long sequences that the rows are, one after the other, where the file's arrays say so.
     """
 
     frame: Any
     place: Callable[[int], str]
-    ids: Array | None = None
+    sequences: int | None = None
 
 
 def read_columns(path: Any, text_column: str | None = None) -> Columns:
@@ -61,37 +62,54 @@ def read_columns(path: Any, text_column: str | None = None) -> Columns:
 
 
 def read_separated(file: Path, path: str, separator: str, text_column: str | None) -> Columns:
-    """A CSV or TSV file, whose first line names the columns."""
+    """A CSV or TSV file, whose first line names the columns.
+
+    It is read piece by piece: only what pandas makes of it is kept.
+    """
     import pandas as pd
 
-    text = read_text(file, path, ALLOWED, allowed := "a table in a UTF-8 text file")
-    if not text.strip():
-        raise refused(path, allowed, "this file is empty")
+    opened, allowed = opener(file, path, ALLOWED), "a table in a UTF-8 text file"
+    with opened() as stream:
+        if not sum(len(text.strip()) for text in decoded(stream, path, allowed)):
+            raise refused(path, allowed, "this file is empty")
     try:
-        header = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True))
+        with closing(read_records(opened, separator)) as records:
+            names = [name.strip() for name in next(records)[1]]
     except csv.Error as error:
         raise malformed(path, str(error)) from None
-    names = [name.strip() for name in header]
     check_names(path, names)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), opened() as stream:
             warnings.simplefilter("error", pd.errors.ParserWarning)
+            warnings.simplefilter("ignore", pd.errors.DtypeWarning)
             frame: Any = pd.read_csv(
-                io.StringIO(text),
+                stream,
+                encoding="utf-8-sig",
                 sep=separator,
                 header=0,
                 names=list(range(len(names))),
                 index_col=False,
                 skip_blank_lines=False,  # an empty line is a missing value
                 skipinitialspace=True,
-                low_memory=False,
                 dtype={names.index(text_column): str} if text_column in names else None,
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning):
-        raise malformed(path, fault(text, separator, len(names))) from None
-    filled = np.flatnonzero(frame.notna().to_numpy().any(axis=1))
-    frame = frame.iloc[: filled[-1] + 1 if len(filled) else 0]  # empty lines at the end
-    return finish(frame, names, path, lambda row: place_of(text, separator, row))
+        raise malformed(path, fault(opened, separator, len(names))) from None
+    for name, column in frame.items():
+        if column.dtype == object and pd.api.types.infer_dtype(column).startswith("mixed"):
+            # Read in pieces of different types: as a whole, true and false would be text beside numbers.
+            frame[name] = column.map(lambda cell: str(cell) if isinstance(cell, bool) else cell)
+    return finish(frame[: filled_rows(frame)], names, path, lambda row: place_of(opened, separator, row))
+
+
+def filled_rows(frame: Any) -> int:
+    """The rows up to the last that has a value: without empty lines at the end."""
+    rows = 0
+    for name in frame:
+        if rows < len(frame):
+            filled = np.flatnonzero(frame[name].notna().to_numpy())
+            rows = max(rows, int(filled[-1]) + 1 if len(filled) else 0)
+    return rows
 
 
 def malformed(path: str, why: str) -> InvalidValue:
@@ -99,30 +117,31 @@ def malformed(path: str, why: str) -> InvalidValue:
     return refused(path, "a table with as many fields in every line as names in the first", why.strip())
 
 
-def read_records(text: str, separator: str) -> Iterator[tuple[int, int]]:
-    """The line, from 1, on which each record begins, and its number of fields; quoted ones may hold line breaks."""
-    reader, line = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True), 0
-    for record in reader:
-        yield line + 1, len(record)
-        line = reader.line_num
+def read_records(opened: Opener, separator: str) -> Generator[tuple[int, list[str]]]:
+    """The line, from 1, on which each record begins, and its fields; quoted ones may hold line breaks."""
+    with io.TextIOWrapper(opened(), "utf-8-sig", newline="") as text:
+        reader, line = csv.reader(text, delimiter=separator, skipinitialspace=True), 0
+        for record in reader:
+            yield line + 1, record
+            line = reader.line_num
 
 
-def fault(text: str, separator: str, count: int) -> str:
+def fault(opened: Opener, separator: str, count: int) -> str:
     """The first record with more than `count` fields, or else the quote that is never closed, in words."""
     line = 0
     try:
-        for line, fields in read_records(text, separator):
-            if fields > count:
-                return f"line {line} has {fields} fields, the first line has {count}"
+        for line, record in read_records(opened, separator):
+            if len(record) > count:
+                return f"line {line} has {len(record)} fields, the first line has {count}"
     except csv.Error as error:
         return f"after line {line}: {error}"
     return f"a quote on line {line} or later is never closed"  # its record is the last one
 
 
-def place_of(text: str, separator: str, row: int) -> str:
+def place_of(opened: Opener, separator: str, row: int) -> str:
     """The line on which data row `row` begins."""
     try:
-        return f"line {next(islice(read_records(text, separator), row + 1, None))[0]}"
+        return f"line {next(islice(read_records(opened, separator), row + 1, None))[0]}"
     except csv.Error:  # a field of more than 128 KB
         return f"row {row + 1}"
 
@@ -131,7 +150,7 @@ def read_parquet(file: Path, path: str) -> Columns:
     """A Parquet file; a named index counts as columns."""
     try:
         check_file(file)
-        frame: Any = parquet_table(file).to_pandas()
+        frame: Any = parquet_table(file).to_pandas(split_blocks=True, self_destruct=True)
     except ImportError:
         raise UserError(f"{file.name} needs the package pyarrow", "pip install pyarrow, or save it as CSV") from None
     except Exception as error:  # whatever the reader raises on a damaged file
@@ -154,6 +173,8 @@ def parquet_table(file: Path) -> Any:
 
     with parquet.ParquetFile(file) as opened:
         check_size(8 * opened.metadata.num_rows * opened.metadata.num_columns)
+        if all(pyarrow.types.is_primitive(kind) for kind in opened.schema_arrow.types):
+            return opened.read()
         batches, size = [], 0
         for batch in opened.iter_batches(PARQUET_ROWS):
             size += batch.nbytes
@@ -193,12 +214,12 @@ def read_arrays(file: Path, path: str) -> Columns:
             raise refused(path, "a table whose columns have different names", f"{both!r} occurs twice")
         columns |= {part: values.reshape(-1) for part, values in parts.items()}
     names = list(columns)
-    frame: Any = pd.DataFrame(dict(enumerate(columns.values())))
+    frame: Any = pd.DataFrame(dict(enumerate(columns.values())), copy=False)
     if len(shape) == 1:
         return finish(frame, names, path, lambda row: f"row {row + 1}")
     steps = shape[1]
     found = finish(frame, names, path, lambda row: f"sequence {row // steps + 1}, step {row % steps + 1}")
-    return Columns(found.frame, found.place, np.repeat(np.arange(1, shape[0] + 1), steps))
+    return Columns(found.frame, found.place, shape[0])
 
 
 def native(array: Array) -> Array:
@@ -226,12 +247,14 @@ def finish(frame: Any, names: list[str], path: str, place: Callable[[int], str])
     """The frame with its column names, without unnamed columns; refused if it has no rows."""
     if not len(frame):
         raise refused(path, "a table with rows", "it names its columns but has no rows")
-    kept = [index for index, name in enumerate(names) if name]
-    frame = frame.iloc[:, kept]
-    frame.columns = [names[index] for index in kept]
-    for name in frame.columns[[str(kind) == "category" for kind in frame.dtypes]]:
-        frame = frame.assign(**{name: frame[name].astype(object)})
-    return Columns(frame.reset_index(drop=True), place)
+    frame.columns, frame.index = range(len(names)), range(len(frame))
+    for index, name in enumerate(names):
+        if not name:
+            del frame[index]
+        elif str(frame[index].dtype) == "category":
+            frame[index] = frame[index].astype(object)
+    frame.columns = [name for name in names if name]
+    return Columns(frame, place)
 
 
 def as_numbers(series: Any) -> Any:
@@ -280,10 +303,17 @@ def check_filled(columns: Columns, name: str, path: str) -> None:
 
 
 def numbers_of(columns: Columns, name: str, path: str, key: str, given: Any) -> Array:
-    """A column as finite float64, or an error for the first cell that is not a number; `key` named the column."""
+    """A column as finite float64, not to be written into, or an error for the first cell that is not a number.
+
+    `key` named the column.
+    """
     check_filled(columns, name, path)
     series = columns.frame[name]
-    values: Array = as_numbers(series).to_numpy(np.float64, na_value=np.nan)
+    numbers = as_numbers(series)
+    options = {} if isinstance(numbers.dtype, np.dtype) else {"na_value": np.nan}
+    values: Array = numbers.to_numpy(np.float64, **options)
+    if max(values.max(), -values.min()) < LARGEST:  # no NaN either
+        return values
     text = np.flatnonzero(np.isnan(values))
     if len(text):
         cell = series.iloc[int(text[0])]
@@ -292,10 +322,8 @@ def numbers_of(columns: Columns, name: str, path: str, key: str, given: Any) -> 
         other = ", or name the inputs to leave the column out" if key == "path" else ", or leave the column out"
         raise InvalidValue(key, given, allowed, f"{where}; correct it{other}")
     large = np.flatnonzero(~(np.abs(values) < LARGEST))
-    if len(large):
-        where = f"column {name!r}, {columns.place(int(large[0]))}: {values[large[0]]:g}"
-        raise refused(path, f"a table of finite numbers below {LARGEST:g}", where)
-    return values
+    where = f"column {name!r}, {columns.place(int(large[0]))}: {values[large[0]]:g}"
+    raise refused(path, f"a table of finite numbers below {LARGEST:g}", where)
 
 
 def times_of(columns: Columns, name: str, path: str) -> Array:

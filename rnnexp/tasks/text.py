@@ -1,5 +1,8 @@
 """Characters of a text: predict the next one."""
 
+import io
+import sys
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -9,9 +12,12 @@ from numpy.typing import NDArray
 
 from rnnexp.checks import InvalidValue, integer, number
 from rnnexp.tasks.base import Baseline, Batch, Place, StreamTask
-from rnnexp.tasks.files import digest, find, read_text, refused
+from rnnexp.tasks.bigram import bigram_scores
+from rnnexp.tasks.files import decoded, digest, find, read_bytes, refused
 
-Tokens = NDArray[np.int64]
+Tokens = NDArray[np.integer[Any]]
+Codes = NDArray[np.uint32]
+ALLOWED = "a readable UTF-8 text file"
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -59,21 +65,28 @@ class Text(StreamTask):
         self.path, self.eval_fraction = path, number("eval_fraction", eval_fraction, above=0, below=1)
         self.test_fraction = number("test_fraction", test_fraction, at_least=0, below=1)
         fraction, unseen = self.eval_fraction, self.test_fraction
-        text = python_reference() if path is None else read_lines(path)
-        end = len(text) - (max(2, round(unseen * len(text))) if unseen else 0)
-        cut = end - max(2, round(fraction * len(text)))
+        content = python_reference().encode() if path is None else read_text(path)
+        counts = counted(code_points(content, path))
+        length = int(counts.sum())
+        if not length:
+            raise refused(path, "a text file with characters in it", "this file is empty")
+        end = length - (max(2, round(unseen * length)) if unseen else 0)
+        cut = end - max(2, round(fraction * length))
         least = 6 if unseen else 4
-        if cut < 2 and len(text) >= least:
+        if cut < 2 and length >= least:
             key, value = max(("eval_fraction", fraction), ("test_fraction", unseen), key=lambda pair: pair[1])
             raise InvalidValue(key, value, "a number that leaves characters to train on", "try 0.1")
-        if cut < 2 or len(set(text)) < 2:
+        if cut < 2 or np.count_nonzero(counts) < 2:
             raise refused(path, f"a text of at least {least} characters, 2 of them different", "give a longer text")
-        codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-        self.characters = vocabulary(codes, codes[:cut], cap)
+        if cap is None or np.count_nonzero(counts) <= cap:
+            self.characters = [chr(code) for code in np.flatnonzero(counts)]
+        else:
+            self.characters = most_frequent(counted(first(cut, code_points(content, path))), cap)
         self.input_size = self.output_size = len(self.characters)
         self.input_names = self.output_names = [printable(character) for character in self.characters]
-        tokens = tokenize(codes, self.characters)
-        self.digest = digest(tokens=tokens, characters=np.array([ord(character) for character in self.characters]))
+        codes = np.array([ord(character) for character in self.characters])
+        tokens = tokenized(code_points(content, path), length, codes)
+        self.digest = digest(integers=np.int64, tokens=tokens, characters=codes)
         self.training_tokens, self.evaluation_tokens, self.test_tokens = tokens[:cut], tokens[cut:end], tokens[end:]
 
     @cached_property
@@ -93,7 +106,7 @@ class Text(StreamTask):
         """Tokens (T, N) and, as targets, the tokens that follow them."""
         position, length = place.arrays["position"], len(self.training_tokens)
         at = (position + np.arange(steps + 1)[:, np.newaxis]) % length
-        tokens = self.training_tokens[at]
+        tokens = self.training_tokens[at].astype(np.int64)
         position += steps
         position %= length
         return Batch(tokens[:-1], tokens[1:], np.ones((steps, len(position)), bool))
@@ -110,10 +123,10 @@ class Text(StreamTask):
         predicted = len(tokens) - 1
         streams = max(1, min(64, predicted // 200))
         steps = -(-predicted // streams)
-        at = np.arange(streams) * steps + np.arange(steps)[:, np.newaxis]
-        inside = at < predicted
-        at = np.minimum(at, predicted - 1)
-        return Batch(tokens[at], tokens[at + 1], inside)
+        filled = np.pad(tokens, (0, streams * steps - predicted), "edge")  # kept in the type of the text
+        inside = np.ones(streams * steps, bool)
+        inside[predicted:] = False
+        return Batch(*(array.reshape(streams, steps).T for array in (filled[:-1], filled[1:], inside)))
 
     def further_metrics(self, loss: float) -> dict[str, float]:
         """Bits per character: nats / ln 2."""
@@ -147,13 +160,17 @@ def python_reference() -> str:
     return "\n".join(topics[name] for name in sorted(topics))
 
 
-def read_lines(path: str) -> str:
-    """The text of a UTF-8 file, with one kind of line break; `InvalidValue` if there is none in it."""
-    allowed = "a readable UTF-8 text file"
-    text = read_text(find(path, allowed), path, allowed, "a UTF-8 text file")
-    if not text:
-        raise refused(path, "a text file with characters in it", "this file is empty")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+def read_text(path: str) -> bytes:
+    """The content of a text file; `InvalidValue` if there is none."""
+    return read_bytes(find(path, ALLOWED), path, ALLOWED)
+
+
+def code_points(content: bytes, path: str | None) -> Iterator[Codes]:
+    """The characters of a UTF-8 text as numbers, piece by piece, with one kind of line break."""
+    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    for piece in decoded(io.BytesIO(content), str(path), "a UTF-8 text file"):
+        yield np.frombuffer(newlines.decode(piece).encode("utf-32-le"), np.uint32)
+    yield np.frombuffer(newlines.decode("", True).encode("utf-32-le"), np.uint32)  # a line break at the end
 
 
 def printable(character: str) -> str:
@@ -163,51 +180,45 @@ def printable(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
-def vocabulary(codes: Any, training: Any, cap: int | None) -> list[str]:
-    """Characters in code point order; with a cap below their number, the most frequent and one unknown symbol."""
-    present = np.unique(codes)
-    if cap is None or len(present) <= cap:
-        return [chr(code) for code in present]
-    found, counts = np.unique(training[training != ord(UNKNOWN)], return_counts=True)
-    kept = found[np.argsort(-counts, kind="stable")][: cap - 1]
+def first(length: int, pieces: Iterable[Codes]) -> Iterator[Codes]:
+    """The first numbers of some pieces, `length` in all."""
+    for piece in pieces:
+        yield piece[:length]
+        length -= len(piece)
+        if length <= 0:
+            return
+
+
+def counted(pieces: Iterable[Codes]) -> NDArray[np.int64]:
+    """How often each number from 0 on occurs."""
+    total = np.zeros(0, np.int64)
+    for piece in pieces:
+        counts = np.bincount(piece)
+        if len(counts) > len(total):
+            total, counts = counts, total
+        total[: len(counts)] += counts
+    return total
+
+
+def most_frequent(counts: NDArray[np.int64], cap: int) -> list[str]:
+    """The `cap` - 1 most frequent characters, by their counts, in code point order, and the unknown symbol."""
+    counts[ord(UNKNOWN) : ord(UNKNOWN) + 1] = 0
+    found = np.flatnonzero(counts)
+    kept = found[np.argsort(-counts[found], kind="stable")][: cap - 1]
     return [*(chr(code) for code in np.sort(kept)), UNKNOWN]
 
 
-def tokenize(codes: Any, characters: list[str]) -> Tokens:
-    """The index of each code point in `characters`; the last index, the unknown symbol, for all others."""
-    table = np.array([ord(character) for character in characters])
-    order = np.argsort(table)
-    at = np.minimum(np.searchsorted(table[order], codes), len(table) - 1)
-    return np.where(table[order][at] == codes, order[at], len(table) - 1)
+def tokenized(pieces: Iterable[Codes], length: int, codes: NDArray[np.int64]) -> Tokens:
+    """The index of each character in `codes`; the last index, the unknown symbol, for all others.
 
-
-def bigram_scores(training: Tokens, evaluation: Tokens, size: int) -> tuple[float, float]:
-    """Cross-entropy in nats and accuracy of a bigram model on `evaluation`, each token but the first predicted.
-
-    P(b | a) = (c(ab) + u(a) P(b)) / (c(a) + u(a)), u(a) the number of different followers of a: interpolation of
-    Witten & Bell 1991, method C. P(b) is the frequency of b with one added to every count.
+    The tokens are of the smallest type that holds them.
     """
-    unigram = (np.bincount(training, minlength=size) + 1.0) / (len(training) + size)
-    pairs, counts = np.unique(training[:-1] * size + training[1:], return_counts=True)
-    before, after = np.divmod(pairs, size)
-    follower_total = np.bincount(before, weights=counts, minlength=size)
-    followers = np.bincount(before, minlength=size)
-
-    wanted = evaluation[:-1] * size + evaluation[1:]
-    at = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
-    seen = np.where(pairs[at] == wanted, counts[at], 0)
-    context = evaluation[:-1]
-    # For a context never seen in training this is the unigram model.
-    weight = np.maximum(followers[context], 1)
-    probability = (seen + weight * unigram[evaluation[1:]]) / (follower_total[context] + weight)
-
-    # The likeliest follower of each context, by the same formula; ties go to the smaller token.
-    best = np.full(size, int(np.argmax(unigram)))
-    score = np.maximum(followers, 1) * unigram.max()
-    pair_score = counts + followers[before] * unigram[after]
-    for index in np.lexsort((-after, pair_score)):
-        a, b = before[index], after[index]
-        if (pair_score[index], -b) >= (score[a], -best[a]):
-            best[a], score[a] = b, pair_score[index]
-    accuracy = float(np.mean(best[context] == evaluation[1:]))
-    return float(-np.log(probability).mean()), accuracy
+    unknown = len(codes) - 1
+    table = np.full(sys.maxunicode + 1, unknown, np.min_scalar_type(unknown))
+    table[codes] = np.arange(len(codes))
+    tokens: Tokens = np.empty(length, table.dtype)
+    at = 0
+    for piece in pieces:
+        table.take(piece, out=tokens[at : at + len(piece)], mode="clip")  # "raise" would buffer
+        at += len(piece)
+    return tokens

@@ -7,7 +7,8 @@ from math import exp, log
 import numpy as np
 import pytest
 
-from rnnexp.tasks.text import bigram_scores
+from rnnexp.tasks import bigram
+from rnnexp.tasks.bigram import bigram_scores
 
 
 def slow_probability(training, size, context, token):
@@ -31,11 +32,14 @@ def slow_scores(training, evaluation, size):
 
 
 def given(tokens):
-    return np.array(tokens, np.int64)
+    return np.array(tokens, np.uint8)
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_scores_equal_the_slow_computation(seed):
+@pytest.mark.parametrize(("piece", "pairs"), [(bigram.PIECE, bigram.PAIRS), (7, 12), (30, 1)])
+def test_scores_equal_the_slow_computation(seed, piece, pairs, monkeypatch):
+    monkeypatch.setattr(bigram, "PIECE", piece)
+    monkeypatch.setattr(bigram, "PAIRS", pairs)
     rng = np.random.default_rng(seed)
     size = int(rng.integers(2, 9))
     weights = rng.dirichlet(np.full(size, 0.7))
