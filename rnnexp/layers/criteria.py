@@ -37,7 +37,9 @@ class SoftmaxCrossEntropy(Shown):
         self._steps = Steps()
         self._rows = np.empty(0, np.intp)
 
-    def forward(self, outputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None) -> Loss:
+    def forward(
+        self, outputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None, *, overwrite: bool = False
+    ) -> Loss:
         """Mean loss.
 
         Parameters
@@ -46,6 +48,8 @@ class SoftmaxCrossEntropy(Shown):
         targets : integer array (T, ..., N)
         mask : boolean array (T, ..., N), optional
             Which steps are scored; all of them when not given.
+        overwrite : bool
+            Compute in the contiguous array `outputs`, which is not needed any more, instead of one more of its size.
 
         Returns
         -------
@@ -54,7 +58,7 @@ class SoftmaxCrossEntropy(Shown):
         outputs, targets = np.asarray(outputs), np.asarray(targets)
         part = _part(mask, targets.shape)
         self._share = _share(part, targets.shape)
-        shifted = self._steps("shifted", outputs.shape, outputs.dtype)
+        shifted = outputs if overwrite else self._steps("shifted", outputs.shape, outputs.dtype)
         self._exponentials = shifted
         flat = shifted.reshape(-1)
         self._at_target = (targets if part is None else np.where(part, targets, 0)).reshape(-1) + self._starts(shifted)
@@ -103,8 +107,13 @@ def _row_sums(values: Array) -> Array:
 class MeanSquaredError(Shown):
     """(y_t - target_t)^2, averaged over the values of a step and the scored steps of all sequences."""
 
-    def forward(self, outputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None) -> Loss:
-        """Mean loss: outputs and targets (T, ..., N, O), mask (T, ..., N); one loss for each network."""
+    def forward(
+        self, outputs: ArrayLike, targets: ArrayLike, mask: ArrayLike | None = None, *, overwrite: bool = False
+    ) -> Loss:
+        """Mean loss: outputs and targets (T, ..., N, O), mask (T, ..., N); one loss for each network.
+
+        Nothing is gained if it may `overwrite` the outputs.
+        """
         outputs, targets = np.asarray(outputs), np.asarray(targets)
         self._error = np.subtract(outputs, targets)
         part = _part(mask, self._error.shape[:-1])

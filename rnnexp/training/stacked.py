@@ -131,7 +131,7 @@ class StackedTrainer:
                     break
             else:
                 raise ValueError(f"the task scored no step in {UNSCORED_WINDOWS} windows")
-            losses = np.asarray(self.criterion.forward(outputs, joined.targets, joined.mask))
+            losses = np.asarray(self.criterion.forward(outputs, joined.targets, joined.mask, overwrite=True))
             gradient = self.network.backward(self.criterion.backward())
             penalties = self.regularizer(self.network)
             clips = [group.clipping(gradient[group.part]) for group in self.groups]

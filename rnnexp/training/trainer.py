@@ -165,7 +165,7 @@ class Trainer:
                 drawn = None
             else:
                 raise ValueError(f"the task scored no step in {UNSCORED_WINDOWS} windows")
-            loss = float(self.criterion.forward(outputs, chunk.targets[scored], mask))
+            loss = float(self.criterion.forward(outputs, chunk.targets[scored], mask, overwrite=True))
             slope = self.criterion.backward()
             if self.rescaled and (scale := self.bptt.scale(int(chunk.mask.sum()), self.data)) != 1.0:
                 slope *= scale

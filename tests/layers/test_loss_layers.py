@@ -130,6 +130,30 @@ def test_the_given_logits_are_left_alone():
     np.testing.assert_array_equal(outputs, given)
 
 
+@pytest.mark.parametrize("classes", [K, 700])
+@pytest.mark.parametrize("kind", MASKS)
+def test_computing_in_the_logits_themselves_changes_no_bit(kind, classes, same_bits):
+    rng = np.random.default_rng(10)
+    plain, inside = SoftmaxCrossEntropy(), SoftmaxCrossEntropy()
+    for steps, batch in WINDOWS:
+        outputs = rng.standard_normal((steps, batch, classes)).astype(np.float32)
+        targets, mask = rng.integers(classes, size=(steps, batch)), draw_mask(kind, rng, steps, batch)
+        expected, slope = plain.forward(outputs, targets, mask), plain.backward()
+        same_bits(inside.forward(outputs, targets, mask, overwrite=True), expected)
+        assert np.shares_memory(inside.backward(), outputs)
+        same_bits(outputs, slope)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int8, np.uint32])
+def test_classes_of_any_integers_give_the_same_bits(dtype, same_bits):
+    rng = np.random.default_rng(11)
+    outputs, targets = rng.standard_normal((4, 3, 300)), rng.integers(120, size=(4, 3))  # 11 * 300 is beyond 16 bits
+    for mask in (None, rng.random((4, 3)) < 0.5):
+        wide, narrow = SoftmaxCrossEntropy(), SoftmaxCrossEntropy()
+        same_bits(narrow.forward(outputs, targets.astype(dtype), mask), wide.forward(outputs, targets, mask))
+        same_bits(narrow.backward(), wide.backward())
+
+
 @pytest.mark.parametrize("filler", [0, K - 1, -1, 99])
 def test_classes_of_unscored_steps_have_no_meaning(filler, same_bits):
     rng = np.random.default_rng(6)
