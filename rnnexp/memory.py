@@ -21,7 +21,7 @@ FORWARD = {"TimeRNN": 2, "TimeGRU": 5, "TimeLSTM": 7}
 BACKWARD = {"TimeRNN": 3, "TimeGRU": 6, "TimeLSTM": 8}
 #: Arrays (T, H, H) that the Jacobians of a window take.
 JACOBIANS = {"TimeRNN": 3, "TimeGRU": 20, "TimeLSTM": 36}
-#: Arrays (S, N, O) of outputs: forward and loss, and backward in addition.
+#: Arrays (S, N, O) of outputs: forward and loss (one less where it is computed in place), and backward in addition.
 OUTPUTS, SLOPES = 2.7, 0.8
 
 
@@ -55,6 +55,8 @@ class Sizes:
         Names of the classes.
     copies : int
         Networks at a time on this machine.
+    kept : int
+        Bytes that the task has of a file already.
     """
 
     hidden: int
@@ -82,6 +84,7 @@ class Sizes:
     optimizer: str
     initializer: str
     copies: int = 1
+    kept: int = 0
 
 
 def count(sizes: Sizes) -> dict[str, float]:
@@ -96,12 +99,14 @@ def count(sizes: Sizes) -> dict[str, float]:
     back = (features + backward * s.hidden * s.layers) * s.itemsize
     if s.tokens and s.embedding and s.inputs <= 64:
         back += s.inputs * s.itemsize  # the gradient of a small table is a product with ones and zeros
-    eval_window = min(s.steps, EVALUATED)
+    eval_window, in_place = min(s.steps, EVALUATED), 1 if s.classes else 0
     return {
+        "data of the file": s.kept,
         "weights": weights * (3 + SLOTS.get(s.optimizer, 4)),  # vector, gradient, and the best vector so far
         "initialisation": 8 * s.largest * DRAWN.get(s.initializer, 3),
         "training data": s.batch * s.episode * (step + cast),
-        "window": s.batch * (s.window * (ahead + back) + s.scored * s.outputs * s.itemsize * (OUTPUTS + SLOPES)),
+        "window": s.batch
+        * (s.window * (ahead + back) + s.scored * s.outputs * s.itemsize * (OUTPUTS + SLOPES - in_place)),
         "evaluation data": 2 * s.sequences * s.steps * step,  # and as much for the test
         "evaluation": s.sequences * (eval_window * (ahead + cast) + s.eval_scored * s.outputs * s.itemsize * OUTPUTS),
         "statistics": s.studied * s.study_steps * (ahead + back) + s.matrices * s.itemsize,
@@ -113,7 +118,7 @@ def total(sizes: Sizes) -> float:
     """Bytes of all networks that run at a time; weights are drawn before there is anything else to keep."""
     parts = count(sizes)
     first = parts.pop("initialisation") + 2 * sizes.parameters * sizes.itemsize
-    return sizes.copies * max(first, sum(parts.values()))
+    return sizes.copies * max(sizes.kept + first, sum(parts.values()))
 
 
 def fitting(value: int, need: Callable[[int], float], have: float) -> int | None:
@@ -139,7 +144,7 @@ def check(values: Mapping[str, int], sizes_with: Callable[[Mapping[str, int]], S
     """
     sizes = sizes_with({})
     need = total(sizes)
-    if need <= ALWAYS or need <= (have := available()):
+    if need <= ALWAYS or need <= (have := available() + sizes.kept):
         return
     effects = {key: total(sizes_with({key: max(1, value // 2)})) / need for key, value in values.items() if value > 1}
     large = sorted(effects, key=lambda key: (effects[key] > 0.95, -values[key] / USUAL.get(key, 50)))
@@ -310,4 +315,5 @@ def sizes_of(
         optimizer=str(root["optimizer"].get("_target_")).rpartition(".")[2],
         initializer=str((root["init"].get("recurrent") or {}).get("_target_")).rpartition(".")[2],
         copies=copies,
+        kept=getattr(task, "kept", 0),
     )

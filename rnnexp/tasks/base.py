@@ -130,6 +130,8 @@ class Task(Component, ABC):
         The best loss that any predictor can reach, where known.
     digest : str
         Hash of the data read from a file; empty where everything is drawn.
+    kept : int
+        Bytes of the data read from a file; 0 where everything is drawn.
     input_names, output_names : sequence of str or None
         Names of the tokens or input values, and of the classes or output values, where they have any.
     fed_back : mapping of int to int
@@ -151,6 +153,7 @@ class Task(Component, ABC):
     error_per: str | None = None
     floor: float | None = None
     digest: str = ""
+    kept: int = 0
     input_names: Sequence[str] | None = None
     output_names: Sequence[str] | None = None
     fed_back: Mapping[int, int] = MappingProxyType({})

@@ -147,6 +147,7 @@ class Table(EpisodeTask):
             self.fed_back = {
                 self.inputs.index(name): index for index, name in enumerate(self.targets) if name in self.inputs
             }
+        self.kept = values.nbytes
         self.digest = digest(inputs=self._inputs, targets=self._targets, counts=counts)
         self._training_mean = self._targets[:cut].mean(axis=0)
 

@@ -87,6 +87,7 @@ class Text(StreamTask):
         codes = np.array([ord(character) for character in self.characters])
         tokens = tokenized(code_points(content, path), length, codes)
         self.digest = digest(integers=np.int64, tokens=tokens, characters=codes)
+        self.kept = tokens.nbytes
         self.training_tokens, self.evaluation_tokens, self.test_tokens = tokens[:cut], tokens[cut:end], tokens[end:]
 
     @cached_property

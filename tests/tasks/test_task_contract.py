@@ -61,7 +61,7 @@ def check(task, batch, batch_size=None):
     assert batch.mask.any(axis=0).all(), "a sequence without a scored step"
     if task.input_kind == "tokens":
         assert batch.inputs.shape == (steps, count)
-        assert batch.inputs.dtype.kind == "i"
+        assert batch.inputs.dtype.kind in "iu"
         assert batch.inputs.min() >= 0
         assert batch.inputs.max() < task.input_size
     else:
@@ -70,7 +70,7 @@ def check(task, batch, batch_size=None):
     if task.target_kind == "classes":
         # Unscored targets too: a loss looks them up before it multiplies them with zero.
         assert batch.targets.shape == (steps, count)
-        assert batch.targets.dtype.kind == "i"
+        assert batch.targets.dtype.kind in "iu"
         assert batch.targets.min() >= 0
         assert batch.targets.max() < task.output_size
     else:
