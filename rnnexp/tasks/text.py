@@ -215,7 +215,7 @@ def tokenized(pieces: Iterable[Codes], length: int, codes: NDArray[np.int64]) ->
     The tokens are of the smallest type that holds them.
     """
     unknown = len(codes) - 1
-    table = np.full(sys.maxunicode + 1, unknown, np.min_scalar_type(unknown))
+    table: Tokens = np.full(sys.maxunicode + 1, unknown, np.min_scalar_type(unknown))
     table[codes] = np.arange(len(codes))
     tokens: Tokens = np.empty(length, table.dtype)
     at = 0
