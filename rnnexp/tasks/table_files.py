@@ -38,7 +38,7 @@ class Columns:
     place : callable
         Location of row i (from 0) in the file, in words.
     sequences : int, optional
-        Number of equally long sequences that the rows are, one after the other, where the file's arrays say so.
+        Number of equally long sequences, one after the other, where the file has arrays of them.
     """
 
     frame: Any
