@@ -53,7 +53,8 @@ class Recorder:
         self.run = log if isinstance(log, MLflowRun) else None
         self.history, resumed = History(experiment.task, experiment.steps), info.resumed is not None
         self.saver = Saver(info.folder, info.settings["checkpoint"], experiment.steps, resumed=resumed)
-        self._thinned = None if info.sweep is None else Thinned(experiment.steps)
+        of_sweep = "rnnexp.sweep" in log.creator.get("tags", ())  # also when a job's run is resumed alone
+        self._thinned = Thinned(experiment.steps) if of_sweep else None
         if info.resumed is not None:
             self.history.restore(info.resumed["history"])
             self._tell(self.history.points())  # a process that was killed may not have written them
@@ -143,7 +144,9 @@ class Recorder:
         if status == "FINISHED":
             with attempt("the test"):
                 self._test()
-        if self._thinned is not None:
+        # A run that may be resumed will have other last points, and MLflow keeps every value of a step.
+        unfinished = error is not None and self.saver.files is not None
+        if self._thinned is not None and not unfinished:
             self.log.add(self._thinned.rest())
         try:
             if problem := self.log.write():
@@ -154,8 +157,6 @@ class Recorder:
                 status, tags["error"] = "FAILED", problem
             with attempt("the summary of the run"):
                 tags["mlflow.note.content"] = "```\n" + "\n".join(self._findings()) + "\n```"
-            # A run that may be resumed will have other last curves, and MLflow keeps every value of a step.
-            unfinished = error is not None and self.saver.files is not None
             with attempt("the list of final values"):
                 self.log.add(p for p in self.history.summary() if not (unfinished and is_last_curve(p.name)))
             for path in self._files.written:
