@@ -9,7 +9,7 @@ import pytest
 
 from rnnexp import npz
 from rnnexp.checks import InvalidValue
-from rnnexp.tasks import Table, Text, files
+from rnnexp.tasks import Table, Text, bigram, files
 
 
 def peak(make):
@@ -66,19 +66,21 @@ def test_the_digest_is_that_of_the_whole_arrays_in_the_given_integers(monkeypatc
     )
 
 
-@pytest.mark.parametrize(
-    "characters", ["abcdefgh \n", "나 보기가역겨워\n", [chr(0x4E00 + code) for code in range(3000)]]
-)
-def test_a_text_takes_twice_its_file_and_its_baseline_what_any_takes(text_task, tmp_path, characters):
-    text = "".join(np.random.default_rng(0).choice(list(characters), size=2**21))
-    size = len(text.encode())
-    text_task("ab" * 50).baseline  # noqa: B018  what is imported and made once
+@pytest.mark.parametrize("characters", ["abcdefgh \n", [chr(0x4E00 + code) for code in range(3000)]])
+def test_a_text_takes_twice_its_file(tmp_path, characters):
+    text = "".join(np.random.default_rng(0).choice(list(characters), size=2**20))
     path = tmp_path / "large.txt"
     path.write_text(text, encoding="utf-8")
+    size = path.stat().st_size
     assert peak(lambda: Text(path=str(path))) < 2 * size + 2**23  # the piece that is being read, too
-    task = Text(path=str(path))
-    # Counts and pieces take as much for any larger text.
-    assert peak(lambda: task.baseline) < size + 2**28
+
+
+def test_the_memory_of_a_baseline_does_not_grow_with_the_text(monkeypatch):
+    monkeypatch.setattr(bigram, "PAIRS", 2**17)
+    monkeypatch.setattr(bigram, "PIECE", 2**15)
+    tokens = np.random.default_rng(0).integers(3000, size=2**20).astype(np.uint16)
+    few, many = (peak(lambda t=t: bigram.bigram_scores(t, tokens[: 2**13], 3000)) for t in (tokens[: 2**18], tokens))
+    assert many < 1.1 * few
 
 
 @pytest.mark.parametrize("kind", ["csv", "npz", "parquet"])
