@@ -19,8 +19,13 @@ DRAWN = {"Orthogonal": 5, "Sparse": 2}
 #: Arrays (T, N, H) that a layer keeps of a window: forward, and backward in addition.
 FORWARD = {"TimeRNN": 2, "TimeGRU": 5, "TimeLSTM": 7}
 BACKWARD = {"TimeRNN": 3, "TimeGRU": 6, "TimeLSTM": 8}
-#: Arrays (T, H, H) that the Jacobians of a window take.
+#: Steps that a study of the gradient computes at once (`rnnexp.gradients.passes`).
+STUDIED = 200
+#: Arrays (B, H, H) that the Jacobians of B steps take; a study has so many numbers at once, or one step's.
 JACOBIANS = {"TimeRNN": 3, "TimeGRU": 20, "TimeLSTM": 36}
+JACOBIAN_NUMBERS = 2**18
+#: Arrays (N, H) of the state of a layer.
+STATES = {"TimeLSTM": 2}
 #: Arrays (S, N, O) of outputs: forward and loss (one less where it is computed in place), and backward in addition.
 OUTPUTS, SLOPES = 2.7, 0.8
 
@@ -42,11 +47,13 @@ class Sizes:
     sequences, steps : int
         Of the evaluation set.
     studied, study_steps : int
-        Sequences and steps of a study of the gradient; 0 without one.
+        Sequences of a study of the gradient, and steps that it computes at once; 0 without one.
     recomputed : int
         Steps of a stream from which the carried state is recomputed.
     matrices : int
-        Floats of the Jacobians of a study.
+        Floats of a study's Jacobians and gradients, and of the states before its windows.
+    norms : int
+        Norms by lag of all studies, in float64.
     itemsize : int
         Bytes of a float.
     parameters, largest : int
@@ -77,6 +84,7 @@ class Sizes:
     study_steps: int
     recomputed: int
     matrices: int
+    norms: int
     itemsize: int
     parameters: int
     largest: int
@@ -109,7 +117,7 @@ def count(sizes: Sizes) -> dict[str, float]:
         * (s.window * (ahead + back) + s.scored * s.outputs * s.itemsize * (OUTPUTS + SLOPES - in_place)),
         "evaluation data": 2 * s.sequences * s.steps * step,  # and as much for the test
         "evaluation": s.sequences * (eval_window * (ahead + cast) + s.eval_scored * s.outputs * s.itemsize * OUTPUTS),
-        "statistics": s.studied * s.study_steps * (ahead + back) + s.matrices * s.itemsize,
+        "statistics": s.studied * s.study_steps * (ahead + back) + s.matrices * s.itemsize + 8 * s.norms,
         "carried state": s.batch * s.recomputed * (ahead + 2 * (TOKEN if s.tokens else s.inputs * s.itemsize)),
     }
 
@@ -282,15 +290,21 @@ def sizes_of(
 
     hidden = nearest_size(counted_with, now["parameters"]) if "parameters" in changes else now["hidden_size"]
     features = embedding or inputs
-    matrices = [inputs * embedding, features * hidden, hidden * hidden, hidden * outputs]
-    table = 0 if embedding or not tokens else inputs * inputs  # one-hot vectors are rows of this
+    drawn_shapes = [inputs * embedding, features * hidden, hidden * hidden, hidden * outputs]
     study = root["gradients"] if root["gradients"].get("_target_") else {}
     studied = min(sequences, whole(study.get("sequences")) or 20) if study else 0
     if whole(study.get("snr_batches")):
         studied = max(studied, now["batch_size"])
     study_steps = min(steps, whole(study.get("max_length")) or 200) if stream else steps
-    states = hidden * layers
-    derived = bool(study.get("jacobians")) or study.get("lyapunov_exponents", 0) != 0
+    updates = whole(root["steps"])
+    studies = 2 + updates // (whole(study.get("every")) or max(100, updates // 10))
+    parameters, states = counted_with(hidden), hidden * layers * STATES.get(cell.__name__, 1)
+    matrices = 0 if embedding or not tokens else inputs * inputs  # one-hot vectors are rows of this
+    if study:
+        matrices += 3 * hidden * hidden + 8 * parameters + studied * states * (study_steps // STUDIED)
+    if bool(study.get("jacobians")) or study.get("lyapunov_exponents", 0) != 0:
+        together = min(study_steps, STUDIED, max(1, JACOBIAN_NUMBERS // states**2))
+        matrices += JACOBIANS.get(cell.__name__, 20) * together * (hidden * layers) ** 2
     return Sizes(
         **{"hidden": hidden, "layers": layers, "embedding": embedding, "inputs": inputs, "outputs": outputs},
         tokens=tokens,
@@ -303,14 +317,13 @@ def sizes_of(
         sequences=sequences,
         steps=steps,
         studied=studied,
-        study_steps=study_steps if study else 0,
+        study_steps=max(min(study_steps, STUDIED), window if window < study_steps else 0) if study else 0,
         recomputed=whole(study.get("staleness_steps")) if stream else 0,
-        matrices=(JACOBIANS.get(cell.__name__, 20) * study_steps * states * states if derived else 0)
-        + (3 * hidden * hidden if study else 0)
-        + table,
+        matrices=matrices,
+        norms=studied * study_steps * (3 + layers) * studies if study else 0,
         itemsize=8 if now["dtype"] == "float64" else 4,
-        parameters=counted_with(hidden),
-        largest=max(matrices),
+        parameters=parameters,
+        largest=max(drawn_shapes),
         cell=cell.__name__,
         optimizer=str(root["optimizer"].get("_target_")).rpartition(".")[2],
         initializer=str((root["init"].get("recurrent") or {}).get("_target_")).rpartition(".")[2],

@@ -62,6 +62,7 @@ GRID = [
     "dtype=float64 hidden_size=300 batch_size=100",
     "gradients=light gradients.snr_batches=3 batch_size=300 hidden_size=50 task.lag=50 bptt_length=null",
     "task=echo batch_size=300 hidden_size=50 gradients.staleness_steps=400 steps=101",
+    f"cell=lstm num_layers=2 hidden_size=64 gradients=full gradients.snr_batches=0 task.lag=600 {FEW}",
 ]
 
 
@@ -127,7 +128,7 @@ HOSTILE = [
     "task=echo task.lag=50000000 task.eval_steps=50000001",
     "task=echo task.eval_streams=10000000",
     "task=digits hidden_size=30000",
-    "gradients=full hidden_size=3000 task.lag=1000",
+    "gradients=full cell=lstm num_layers=3 hidden_size=1500",
     "task=sine batch_size=10000000",
     "output_size=200000 embedding_dim=null",
 ]

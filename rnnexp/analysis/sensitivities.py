@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from rnnexp.analysis.state_space import in_float64
 from rnnexp.gradients import NormsByLag
-from rnnexp.gradients.norms import QUIET, by_lag, last_scored
+from rnnexp.gradients.norms import by_lag, last_scored
+from rnnexp.gradients.passes import QUIET
 from rnnexp.gradients.spectra import run_forward, singular_values
 from rnnexp.layers import Network
 from rnnexp.tasks import Batch

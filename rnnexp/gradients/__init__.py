@@ -1,6 +1,7 @@
 """What the gradient does on its way back through time: each statistic a function of a network and a batch."""
 
 from rnnexp.gradients.hidden_units import Saturation, saturation
+from rnnexp.gradients.lag_split import LagSplit, gradient_by_lag, gradients_by_lag
 from rnnexp.gradients.noise import SignalToNoise, gradient_snr, signal_to_noise
 from rnnexp.gradients.norms import NormsByLag, norms_by_lag, total_norms_by_time
 from rnnexp.gradients.spectra import (
@@ -22,7 +23,6 @@ from rnnexp.gradients.truncation import (
     adaptive_window,
     fixed_windows,
     full_gradient,
-    gradient_by_lag,
     parameter_bias,
     truncated_gradient,
     truncation_bias,
@@ -32,6 +32,7 @@ from rnnexp.gradients.truncation import (
 __all__ = [
     "AdaptiveWindow",
     "GradientStudy",
+    "LagSplit",
     "MeanField",
     "NormsByLag",
     "Saturation",
@@ -46,6 +47,7 @@ __all__ = [
     "full_gradient",
     "gradient_by_lag",
     "gradient_snr",
+    "gradients_by_lag",
     "lyapunov",
     "lyapunov_exponents",
     "mean_field",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnexp.gradients.norms import QUIET
+from rnnexp.gradients.passes import QUIET
 from rnnexp.gradients.truncation import fixed_windows, truncated_gradient
 from rnnexp.layers import Network
 from rnnexp.layers.base import Array, row_norms

@@ -1,5 +1,6 @@
 """How the gradient's norm changes on its way back through time."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,15 +10,11 @@ from numpy.typing import NDArray
 
 from rnnexp.components import Shown
 from rnnexp.gradients import shape
-from rnnexp.layers import CRITERIA, Network
-from rnnexp.layers.base import row_norms
-from rnnexp.layers.fit import check_batch
+from rnnexp.gradients.passes import QUIET, NormsByStep, Passes
+from rnnexp.layers import Network
 from rnnexp.tasks import Batch
 
 Array = NDArray[np.float64]
-
-#: An overflowing gradient is a result and reported as such; no warning is needed.
-QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore", "divide": "ignore"}
 
 #: Fraction of the last state's norm that defines the horizon.
 HORIZON_FRACTION = 1e-3
@@ -67,14 +64,14 @@ class NormsByLag(Shown):
 
     def quantiles(self, *levels: float) -> Array:
         """Quantiles over the sequences at each lag, one row a level: (len(levels), L); NaN where none is finite."""
-        if self.per_sequence.size and np.isfinite(self.per_sequence).all():
-            return np.asarray(np.quantile(self.per_sequence, levels, axis=1))
-        found = np.full((len(levels), len(self.per_sequence)), np.nan)
-        for lag, norms in enumerate(self.per_sequence):
-            finite = norms[np.isfinite(norms)]
-            if finite.size:
-                found[:, lag] = np.quantile(finite, levels)
-        return found
+        finite = np.isfinite(self.per_sequence)
+        count = finite.sum(axis=1)
+        ordered = np.sort(np.where(finite, self.per_sequence, np.inf), axis=1)  # the finite ones first
+        at = np.outer(levels, np.maximum(count - 1, 0))
+        below, above = (part(at).astype(int).T for part in (np.floor, np.ceil))
+        low, high = (np.take_along_axis(ordered, places, axis=1).T for places in (below, above))
+        with np.errstate(invalid="ignore"):  # infinite where none is finite
+            return np.asarray(np.where(count > 0, low + (high - low) * (at - np.floor(at)), np.nan))
 
     @cached_property
     def usable(self) -> NDArray[np.bool_]:
@@ -178,49 +175,31 @@ def last_scored(batch: Batch) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return scoring, last[scoring]
 
 
-def loss_gradient(network: Network, batch: Batch, target_kind: str) -> Any:
-    """dL/doutputs (T, N, O) of the mean loss over all scored steps, forward through the whole sequences."""
-    check_batch(network, batch, target_kind)
-    network.reset_state()
-    criterion: Any = CRITERIA[target_kind]()
-    criterion.forward(network.forward(batch.inputs), batch.targets, batch.mask)
-    return criterion.backward()
+def from_last_loss(passes: Passes) -> Iterator[slice]:
+    """Back through whole sequences from each one's last scored loss alone, not averaged over the batch, with norms."""
+    scoring, last = last_scored(passes.batch)
+    only_last = np.zeros_like(passes.batch.mask)
+    only_last[last, scoring] = True
+    return passes.back(only_last, 1, norms=True)
 
 
 @np.errstate(**QUIET)
-def backward_from_last(network: Network, batch: Batch, target_kind: str) -> tuple[Array, Array]:
-    """Forward through whole sequences, and back from each one's last scored loss alone, not averaged over the batch.
-
-    ||dL_T/dh_t|| of all layers' h, and the norm of the gradient in the whole state, (T + 1, N) each, as
-    `handed_on_norms` has them. Afterwards ``network.recurrent.norms`` holds those of every state and layer by itself.
-    """
-    check_batch(network, batch, target_kind)
-    scoring, last = last_scored(batch)
-    only_last = np.zeros_like(batch.mask)
-    only_last[last, scoring] = True
-    scored = np.unique(last)
-    network.reset_state()
-    outputs = network.forward(batch.inputs, scored=scored)
-    criterion: Any = CRITERIA[target_kind]()
-    criterion.forward(outputs, batch.targets[scored], only_last[scored])
-    # The criterion is a mean over the sequences; each one's own gradient is that many times larger.
-    network.backward(criterion.backward() * len(scoring), norms=True)
-    network.reset_state()
-    return handed_on_norms(network)
+def from_all_losses(passes: Passes, *, norms: bool = False) -> tuple[NDArray[Any], Array | None]:
+    """Gradient (P,) of the mean loss over all scored steps; with `norms`, those of `total_norms_by_time`, too."""
+    mask = passes.batch.mask
+    gradient, by_step = np.zeros_like(passes.network.parameters.gradient), NormsByStep(passes)
+    for window in passes.back(mask, max(1, int(mask.sum())), norms=norms):
+        gradient += passes.network.parameters.gradient
+        if norms:
+            by_step.add(window)
+    if not norms:
+        return gradient, None
+    # From the mean over all scored steps to each sequence's own mean; one without a scored step has no loss.
+    counts = mask.sum(axis=0)
+    return gradient, (by_step.of["outputs"] * (counts.sum() / np.maximum(counts, 1))).mean(axis=-1)
 
 
-def handed_on_norms(network: Network) -> tuple[Array, Array]:
-    """Norms (T + 1, N) of the last gradients in all layers' h, and in the whole state: c of an LSTM, too.
-
-    The state is what the output layer reads and the next step takes (`Recurrent.handed_on`), so that
-    dL/dstate_{t-1} = dL/dstate_t dstate_t/dstate_{t-1}, with the Jacobians of which the Lyapunov exponents are made.
-    """
-    state = network.recurrent.handed_on()
-    each = len(state) // len(network.recurrent.layers)
-    outputs = row_norms(np.concatenate(state[::each], axis=-1))
-    return outputs, outputs if each == 1 else row_norms(np.concatenate(state, axis=-1))
-
-
+@np.errstate(**QUIET)
 def norms_by_lag(network: Network, batch: Batch, target_kind: str, *, whole_state: bool = False) -> NormsByLag:
     """One pass forward and one back, from each sequence's last scored step through the whole sequence.
 
@@ -243,7 +222,11 @@ def norms_by_lag(network: Network, batch: Batch, target_kind: str, *, whole_stat
     ValueError
         If no sequence has a scored step.
     """
-    return by_lag(backward_from_last(network, batch, target_kind)[whole_state], batch)
+    passes = Passes(network, batch, target_kind)
+    norms = NormsByStep(passes)
+    for window in from_last_loss(passes):
+        norms.add(window)
+    return by_lag(norms.of["state" if whole_state else "outputs"], batch)
 
 
 def by_lag(by_step: Array, batch: Batch) -> NormsByLag:
@@ -256,7 +239,6 @@ def by_lag(by_step: Array, batch: Batch) -> NormsByLag:
     return NormsByLag(np.where(at >= 0, values, np.nan))
 
 
-@np.errstate(**QUIET)
 def total_norms_by_time(network: Network, batch: Batch, target_kind: str) -> Array:
     """Mean norm of the total gradient of the training loss in each h, of a stack in all layers': (T + 1,), first h_0.
 
@@ -264,11 +246,6 @@ def total_norms_by_time(network: Network, batch: Batch, target_kind: str) -> Arr
     over the sequences is taken after it. With a loss at every step this mixes all lags: for one lag's decay see
     `norms_by_lag`. Arjovsky, Shah & Bengio 2016, section 4.3, plot it as ||dC/dh_t||.
     """
-    doutputs = loss_gradient(network, batch, target_kind)
-    # From the mean over all scored steps to each sequence's own mean; one without a scored step has no loss.
-    counts = batch.mask.sum(axis=0)
-    share = counts.sum() / np.maximum(counts, 1)
-    network.backward(doutputs * share[:, np.newaxis].astype(network.dtype), norms=True)
-    network.reset_state()
-    mean: Array = handed_on_norms(network)[0].mean(axis=-1)
+    mean = from_all_losses(Passes(network, batch, target_kind), norms=True)[1]
+    assert mean is not None
     return mean

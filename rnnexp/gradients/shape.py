@@ -25,6 +25,17 @@ def usable(values: Array) -> NDArray[np.bool_]:
     return found
 
 
+def thinned(count: int, dense: int, further: int) -> NDArray[np.int64]:
+    """Which of the lags 0 to `count` - 1 stand for all: the first `dense`, then up to `further` in equal ratios.
+
+    All of them if there are no more than `dense` + `further`; the last is always among them.
+    """
+    if count <= dense + further:
+        return np.arange(count)
+    beyond = np.geomspace(dense - 1, count - 1, further + 1)[1:]
+    return np.unique(np.concatenate([np.arange(dense), np.round(beyond).astype(np.int64)]))
+
+
 def fitted_line(values: Array) -> tuple[float, float]:
     """Slope and value at index 0 of the least-squares line through ln `values` against their index.
 

@@ -1,15 +1,22 @@
 """Spectra of the recurrent weights and of the Jacobians along a trajectory."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rnnexp.components import Shown
-from rnnexp.gradients.norms import QUIET
-from rnnexp.layers import Network
+from rnnexp.gradients.passes import QUIET, Passes
+from rnnexp.layers import Network, Recurrent, Stack
 from rnnexp.layers.base import Array
 from rnnexp.layers.fit import check_batch
 from rnnexp.tasks import Batch
+
+#: Steps at most whose Jacobians are computed: their number is bounded, whatever the sequence's length.
+SAMPLED = 200
+#: Numbers of the Jacobians that are computed at once, unless one has more.
+JACOBIAN_NUMBERS = 2**18
 
 
 def eigenvalues(recurrent_weights: Array) -> Array:
@@ -55,13 +62,17 @@ class StepJacobians(Shown):
 
     Attributes
     ----------
-    values : array (T, H)
+    values : array (K, H)
         Largest first at every step.
+    steps : integer array (K,)
+        The steps t they are of, 1 to T: of a long sequence 200 at equal distances, the first and the last among them;
+        40,000 / S of a state of S > 200 units.
     """
 
     also = ("mean", "largest", "smallest")
 
     values: Array
+    steps: NDArray[np.int64]
 
     @property
     def mean(self) -> float:
@@ -81,12 +92,36 @@ class StepJacobians(Shown):
 
 @np.errstate(**QUIET)
 def step_jacobians(network: Network, batch: Batch, sequence: int = 0) -> StepJacobians:
-    """Singular values of every step's Jacobian on one sequence of a batch, from a zero state.
+    """Singular values of a step's Jacobian on one sequence of a batch, from a zero state, at up to 200 steps.
 
     Dynamical isometry asks for all of them near 1 (Pennington, Schoenholz & Ganguli 2017).
     """
-    run_forward(network, batch)
-    return StepJacobians(singular_values(network.recurrent.jacobians(sequence)))
+    passes = Passes(network, batch)
+    return together([singular_values_in(passes, window, sequence) for window in passes.forward()])
+
+
+def singular_values_in(passes: Passes, window: slice, sequence: int = 0) -> StepJacobians:
+    """Those of the sampled steps in the window that the network has just computed."""
+    total, size = len(passes.batch.inputs), passes.network.recurrent.state_size
+    count = min(total, SAMPLED, max(1, SAMPLED**2 // size))
+    sampled = np.unique(np.round(np.linspace(0, total - 1, count)).astype(np.int64))
+    steps = sampled[(sampled >= window.start) & (sampled < window.stop)]
+    blocks = jacobian_blocks(passes.network.recurrent, steps - window.start, sequence)
+    values = [singular_values(block) for block in blocks]
+    return StepJacobians(np.concatenate(values) if values else np.empty((0, 0)), steps + 1)
+
+
+def together(parts: list[StepJacobians]) -> StepJacobians:
+    """Those of all windows, the first one first."""
+    parts = [part for part in parts if len(part.steps)]
+    return StepJacobians(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "steps")))
+
+
+def jacobian_blocks(layer: Recurrent | Stack, steps: NDArray[np.int64], sequence: int = 0) -> Iterator[Array]:
+    """Jacobians (B, S, S) at some steps of the last window, a few steps at a time: one would be large with many."""
+    each = max(1, JACOBIAN_NUMBERS // layer.state_size**2)
+    for start in range(0, len(steps), each):
+        yield layer.jacobians(sequence, steps[start : start + each])
 
 
 @np.errstate(**QUIET)

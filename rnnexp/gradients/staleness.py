@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rnnexp.gradients.norms import QUIET
+from rnnexp.gradients.passes import QUIET
 from rnnexp.layers import Network
 from rnnexp.layers.base import Array, row_norms
 

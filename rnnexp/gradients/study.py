@@ -7,11 +7,20 @@ import numpy as np
 
 from rnnexp.checks import InvalidValue, boolean, integer, number
 from rnnexp.components import Component, Shown
-from rnnexp.gradients.hidden_units import Saturation, saturation_of
+from rnnexp.gradients.hidden_units import Saturation, SaturationCount
+from rnnexp.gradients.lag_split import LagSplit, split_norms
 from rnnexp.gradients.noise import SignalToNoise, signal_to_noise
-from rnnexp.gradients.norms import QUIET, NormsByLag, backward_from_last, by_lag, total_norms_by_time
-from rnnexp.gradients.spectra import StepJacobians, eigenvalues, pascanu_bound, singular_values
-from rnnexp.gradients.stability import lyapunov_exponents
+from rnnexp.gradients.norms import NormsByLag, by_lag, from_all_losses, from_last_loss
+from rnnexp.gradients.passes import QUIET, NormsByStep, Passes
+from rnnexp.gradients.spectra import (
+    StepJacobians,
+    eigenvalues,
+    pascanu_bound,
+    singular_values,
+    singular_values_in,
+    together,
+)
+from rnnexp.gradients.stability import lyapunov_in
 from rnnexp.gradients.truncation import (
     AdaptiveWindow,
     TruncationBias,
@@ -21,10 +30,9 @@ from rnnexp.gradients.truncation import (
     compare,
     compare_each,
     fixed_windows,
-    gradient_by_lag,
 )
 from rnnexp.layers import Network
-from rnnexp.layers.base import Array, row_norms
+from rnnexp.layers.base import Array
 from rnnexp.tasks import Batch, StreamTask, Task
 
 #: Batches of a signal-to-noise ratio, at most: its relative error falls with their root, to 1 % here.
@@ -55,7 +63,7 @@ class Study(Shown):
         Share of the summed norms by lag of the whole state within the truncation window.
     parameter_bias : dict of str to TruncationBias
         `bias` of each parameter.
-    split : dict of str to array (L,), or None
+    split : LagSplit or None
         Norm of each parameter's gradient by lag.
     """
 
@@ -74,7 +82,7 @@ class Study(Shown):
     parameter_bias: dict[str, TruncationBias] = field(default_factory=dict)
     snr: SignalToNoise | None = None
     total_by_time: Array | None = None
-    split: dict[str, Array] | None = None
+    split: LagSplit | None = None
     jacobians: StepJacobians | None = None
     lyapunov: Array | None = None
 
@@ -127,7 +135,8 @@ class Study(Shown):
 class GradientStudy(Component):
     """Measures the gradient on the first sequences of the evaluation set.
 
-    Always: norms by lag and what follows from them, the spectrum of Wh, saturation.
+    Always: norms by lag and what follows from them, the spectrum of Wh, saturation. Time is linear in the length of
+    the sequences; memory is that of a window of 200 steps, and of a state for each window (`Passes`).
 
     Parameters
     ----------
@@ -147,11 +156,11 @@ class GradientStudy(Component):
     staleness_steps : int
         Steps of a stream, at least, from which the state that a window takes over is recomputed (`Past`); 0 for none.
     jacobians : bool
-        Singular values of every step's Jacobian, on the first sequence.
+        Singular values of every step's Jacobian, on the first sequence; of a longer one at 200 steps (`StepJacobians`).
     lag_split : bool
-        Each parameter's gradient by lag, and the total gradient by time.
+        Each parameter's gradient by lag (`LagSplit`), and the total gradient by time.
     lyapunov_exponents : int, optional
-        How many, on the first sequence; 0 for none; 3, or all of a smaller layer, when not given.
+        How many, on the first sequence's last 200 steps; 0 for none; 3, or all of a smaller layer, when not given.
     """
 
     def __init__(
@@ -218,40 +227,48 @@ class GradientStudy(Component):
         Training uses BPTT(length; stride), or cuts a sequence of this length into `windows`. `gradients` are those of
         training on independent batches, whose signal-to-noise ratio is wanted.
         """
-        batch = batch.cast(network.dtype)
-        outputs, state = backward_from_last(network, batch, target_kind)
-        norms, whole = by_lag(outputs, batch), by_lag(state, batch)
-        layer = network.recurrent
-        found = {name: by_lag(own, batch) for name, own in (layer.norms or {}).items() if name != "h"}
-        if len(layer.layers) > 1:
-            each = enumerate(layer.layers, 1)
-            found.update({f"layer{k}": by_lag(one.norms["h"], batch) for k, one in each if one.norms})
-        saturation = saturation_of(layer.states[1:], layer.slopes())
-        gates = {name: float(np.mean(gate, dtype=np.float64)) for name, gate in layer.gates().items()}
-        count = self.exponents(layer.layers[0].hidden_size)
-        jacobians = layer.jacobians() if self.jacobians or count else None
+        batch, layer = batch.cast(network.dtype), network.recurrent
+        passes, count = Passes(network, batch, target_kind), self.exponents(layer.layers[0].hidden_size)
+        by_step, units, gates = NormsByStep(passes), SaturationCount(), dict[str, float]()
+        jacobians: list[StepJacobians] = []
+        exponents = None
+        for window in from_last_loss(passes):
+            by_step.add(window)
+            units.add(layer.states[1:], layer.slopes())
+            for name, gate in layer.gates().items():
+                share = (window.stop - window.start) / len(batch.inputs)
+                gates[name] = gates.get(name, 0.0) + share * float(np.mean(gate, dtype=np.float64))
+            if self.jacobians:
+                jacobians.insert(0, singular_values_in(passes, window))
+            if count and window is passes.windows[-1]:
+                exponents = lyapunov_in(layer, window, count)
+        found = {name: by_lag(norms, batch) for name, norms in by_step.of.items()}
+        norms, whole = found.pop("outputs"), found.pop("state")
         weights = layer.recurrent_weights()
         singular = _largest_first([singular_values(matrix) for matrix in weights])
         bound = pascanu_bound(float(singular[0]), layer.max_slope) if len(singular) else float("nan")
         cut = fixed_windows(len(batch.inputs), length, stride) if windows is None else windows
-        compared = both_gradients(network, batch, target_kind, cut) if self.truncation else None
+        compared, total_by_time = None, None
+        if self.truncation or self.lag_split:
+            full, total_by_time = from_all_losses(passes, norms=self.lag_split)
+            compared = both_gradients(network, batch, target_kind, cut, full) if self.truncation else None
         return Study(
             norms=norms,
             others=found,
             gates=gates,
             window=adaptive_window(whole.common, self.tolerance),
-            saturation=saturation,
+            saturation=units.result(),
             eigenvalues=_largest_first([eigenvalues(matrix) for matrix in weights]),
             singular_values=singular,
             pascanu_bound=bound,
             seen_by_window=whole.seen_by_window(length),
-            jacobians=None if jacobians is None or not self.jacobians else StepJacobians(singular_values(jacobians)),
-            lyapunov=None if jacobians is None or not count else lyapunov_exponents(jacobians, count),
+            jacobians=together(jacobians) if self.jacobians else None,
+            lyapunov=exponents,
             bias=None if compared is None else compare(*compared),
             parameter_bias={} if compared is None else compare_each(network, *compared),
             snr=None if gradients is None else signal_to_noise(gradients),
-            total_by_time=total_norms_by_time(network, batch, target_kind) if self.lag_split else None,
-            split=_split(network, batch, target_kind) if self.lag_split else None,
+            total_by_time=total_by_time,
+            split=split_norms(network, batch, target_kind) if self.lag_split else None,
         )
 
 
@@ -261,16 +278,3 @@ def _largest_first(values: list[Array]) -> Array:
         return values[0]
     together = np.concatenate(values) if values else np.empty(0)
     return together[np.argsort(-np.abs(together), kind="stable")]
-
-
-def _split(network: Network, batch: Batch, target_kind: str) -> dict[str, Array]:
-    """Norm of each parameter's gradient by lag, on at most four sequences: the work is quadratic in time.
-
-    The output layer is left out: its gradient is all at lag 0.
-    """
-    split = gradient_by_lag(network, batch.sequences(4), target_kind)
-    return {
-        name: row_norms(parts.reshape(len(parts), -1))
-        for name, parts in split.items()
-        if not name.startswith("output.")
-    }

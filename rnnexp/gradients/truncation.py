@@ -1,4 +1,4 @@
-"""The effect of truncation on the gradient: its bias, the contribution of each lag, and the sufficient window."""
+"""The effect of truncation on the gradient: its bias, and the sufficient window."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnexp.components import Shown
-from rnnexp.gradients.norms import QUIET, loss_gradient
+from rnnexp.gradients.norms import from_all_losses
+from rnnexp.gradients.passes import QUIET, WINDOW, Passes, enter
 from rnnexp.gradients.shape import fitted_line
 from rnnexp.layers import CRITERIA, Network, Parameters
 from rnnexp.layers.base import Array, row_norms
@@ -86,9 +87,11 @@ def parameter_bias(
     return compare_each(network, *both_gradients(network, batch, target_kind, windows))
 
 
-def both_gradients(network: Network, batch: Batch, target_kind: str, windows: Sequence[Window]) -> tuple[Array, Array]:
+def both_gradients(
+    network: Network, batch: Batch, target_kind: str, windows: Sequence[Window], full: Array | None = None
+) -> tuple[Array, Array]:
     """The gradient (P,) of the losses of these windows, and the full one; the same array where nothing is cut."""
-    full = full_gradient(network, batch, target_kind)
+    full = full_gradient(network, batch, target_kind) if full is None else full
     return full if _whole(windows) else windowed_gradient(network, batch, target_kind, windows), full
 
 
@@ -127,12 +130,9 @@ def compare(truncated: Array, full: Array) -> TruncationBias:
     return TruncationBias(min(1.0, max(-1.0, cosine)), error)
 
 
-@np.errstate(**QUIET)
 def full_gradient(network: Network, batch: Batch, target_kind: str) -> Array:
     """Gradient (P,) of the mean loss over all scored steps, through the whole sequences; a copy."""
-    gradient = network.backward(loss_gradient(network, batch, target_kind)).copy()
-    network.reset_state()
-    return gradient
+    return from_all_losses(Passes(network, batch, target_kind))[0]
 
 
 @np.errstate(**QUIET)
@@ -140,62 +140,30 @@ def windowed_gradient(network: Network, batch: Batch, target_kind: str, windows:
     """Gradient (P,) of the mean loss over all scored steps, each window's newest losses sent back through it only."""
     check_batch(network, batch, target_kind)
     total = batch.mask.sum()
-    layer = network.recurrent
-    network.reset_state()
-    network.forward(batch.inputs, scored=slice(0, 0))
-    states = [tuple(state.copy() for state in layer.state_before(window.start)) for window in windows]
     criterion: Any = CRITERIA[target_kind]()
     gradient = np.zeros_like(network.parameters.gradient)
-    for window, state in zip(windows, states, strict=True):
+    at, state = 0, None  # the state before step `at`; None is the initial one, which may be learned
+    for window in windows:
         new = batch.steps(window.newest, window.end)
         share = new.mask.sum() / total
         if not share:
             continue
-        if window.start:
-            layer.set_state(*state)
-        else:
-            network.reset_state()  # the initial state may be learned
+        if window.start < at:
+            at, state = 0, None
+        while at < window.start:
+            stop = min(at + WINDOW, window.start)
+            enter(network, state)
+            network.forward(batch.inputs[at:stop], scored=slice(0, 0))
+            at, state = stop, network.recurrent.state
+        enter(network, state)
         scored = slice(window.newest - window.start, None)
         outputs = network.forward(batch.inputs[window.start : window.end], scored=scored)
         criterion.forward(outputs, new.targets, new.mask)
         gradient += share * network.backward(criterion.backward(), step_weights=window.step_weights)
+        if window.newest == window.start:  # the next one begins behind it
+            at, state = window.end, network.recurrent.state
     network.reset_state()
     return gradient
-
-
-@np.errstate(**QUIET)
-def gradient_by_lag(network: Network, batch: Batch, target_kind: str) -> dict[str, Array]:
-    """Each parameter's gradient split by lag: name -> array (L, *shape); the rows add up to the gradient.
-
-    dL/dW = sum over lags l of (sum over t of (dL_t/dh_{t-l}) (dh_{t-l}/dW)), the inner derivative through the one
-    step t - l: row l is the contribution from l steps back, and for a loss at its end, a window of k steps keeps the
-    rows below k. The output layer's gradient is at lag 0. Bengio, Simard & Frasconi
-    1994, equation 5, summed by t - l. All scored losses, as in training. Work grows with the square of the
-    sequence's length.
-    """
-    doutputs = loss_gradient(network, batch, target_kind)
-    layer, embedding, grads = network.recurrent, network.embedding, network.parameters.grads
-    dstates = layer.after_each_step(network.output.backward(doutputs).copy())
-    output = {name: grads[name].copy() for name in grads if name.startswith("output.")}
-    if network.tied:
-        output["embedding.W"] = network.output.grads[0].swapaxes(-1, -2).copy()
-    recurrent = [name for name in grads if name.startswith("recurrent.")]
-    split: list[dict[str, Array]] = []
-    while len(split) < len(dstates[0]) and (not split or any(np.any(dstate) for dstate in dstates)):
-        dxs, earlier, parts = layer.steps_back(dstates)
-        row = {name: np.zeros_like(grad) for name, grad in grads.items()}
-        row.update(zip(recurrent, parts, strict=True))
-        if embedding is not None and embedding.params:
-            embedding.backward(dxs)
-            row["embedding.W"] = grads["embedding.W"].copy()
-        if not split:
-            for name, value in output.items():
-                row[name] = row[name] + value
-        split.append(row)
-        dstates = tuple(np.concatenate([before[1:], np.zeros_like(before[:1])]) for before in earlier)
-    network.reset_state()
-    frozen = network.design.frozen
-    return {name: np.stack([row[name] * (name not in frozen) for row in split]) for name in grads}
 
 
 @dataclass(frozen=True, repr=False)

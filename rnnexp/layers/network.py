@@ -159,11 +159,11 @@ class Network:
         self._shape, self._hs_dtype = hs.shape, hs.dtype
         return self.output.forward(hs[self._scored])
 
-    def backward(self, doutputs: Array, *, norms: bool = False, step_weights: Sequence[float] | None = None) -> Array:
+    def backward(self, doutputs: Array, **options: Any) -> Array:
         """Gradient of the parameters from dL/doutputs (S, ..., N, O); the vector (..., P) that it is written into.
 
-        With ``norms=True``, ||dL/dh_t|| stays in ``recurrent.norms["h"]`` (T + 1, ..., N). `step_weights` holds a
-        factor for the gradient that each step passes back to the one before it. Frozen parameters have no gradient.
+        With ``norms=True``, ||dL/dh_t|| stays in ``recurrent.norms["h"]`` (T + 1, ..., N); this and the other options,
+        `step_weights` and `later`, are those of `Recurrent.backward`. Frozen parameters have no gradient.
         """
         dhs = self.output.backward(doutputs)
         steps, scored = self._shape[0], self._scored
@@ -175,7 +175,7 @@ class Network:
             else:
                 np.add.at(spread, scored, dhs)
             dhs = spread
-        dxs = self.recurrent.backward(dhs, norms=norms, step_weights=step_weights)
+        dxs = self.recurrent.backward(dhs, **options)
         if self.embedding is not None:
             self.embedding.backward(dxs)
         grads = self.parameters.grads

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .base import Array, Layer, as_parameter, common_dtype, one_step_sum, row_norms
+from .base import Array, Layer, as_parameter, common_dtype, row_norms
 
 State = tuple[Array, ...]
 
@@ -191,17 +191,26 @@ class Recurrent(Layer):
         self.state = tuple(states[steps].copy() for states in self._states)
         return self._returned(self._states[0][1:])
 
-    def backward(self, dhs: ArrayLike, *, norms: bool = False, step_weights: Sequence[float] | None = None) -> Array:
+    def backward(
+        self,
+        dhs: ArrayLike,
+        *,
+        norms: bool = False,
+        step_weights: Sequence[float] | None = None,
+        later: State | None = None,
+    ) -> Array:
         """Gradients of a window: dL/dhs (T, ..., N, H) -> dL/dxs (T, ..., N, D).
 
         Parameters
         ----------
         dhs : array (T, ..., N, H)
-            The loss's derivative with respect to each output state, without the part that comes through later states.
+            dL/dh of each step, without the part that comes through later states.
         norms : bool
             Also leave ||dL/dh_t|| of every step and sequence in `norms`.
         step_weights : sequence of T floats, optional
             Factors for the gradient that step t passes back to the state before it; 1 when not given.
+        later : tuple of arrays (..., N, H), optional
+            What later windows pass back to the state after this one: their `dstate`; zero when not given.
         """
         dhs = self._given(dhs)
         if dhs.shape != self._states[0][1:].shape:
@@ -209,6 +218,9 @@ class Recurrent(Layer):
         dtype = self._dtype if dhs.dtype is self._dtype else np.result_type(dhs, self._dtype)
         dstates = [self._steps(f"d{name}", self._states[0].shape, dtype) for name in self.state_names]
         self._dstates, self._step_weights = dstates, () if step_weights is None else step_weights
+        self._later: Sequence[Any] = later or (0.0,) * len(dstates)
+        for dstate, passed in zip(dstates, self._later, strict=True):
+            dstate[-1] = passed
         dxs = self._backward(dhs, dstates, step_weights)
         for grad, dstate in zip(self.grads[self._own :], dstates, strict=False):
             grad[...] = dstate[0].sum(axis=-2) if self._from_start else 0.0
@@ -235,10 +247,11 @@ class Recurrent(Layer):
     def _backward(self, dhs: Array, dstates: list[Array], step_weights: Sequence[float] | None) -> Array:
         """Fill `dstates`, each (T + 1, ..., N, H), and the gradients of the layer's own parameters; dL/dxs.
 
-        Here the ``dstates`` of a further state leave out the part that comes through h of the same step.
+        The last step of `dstates` holds what later windows pass back, to which this one adds. Here the ``dstates`` of a
+        further state leave out the part that comes through h of the same step.
         """
         dxs = self._steps("dxs", self._xs.shape, dstates[0].dtype)
-        for array in (*dstates, *self.grads[: self._own]):
+        for array in (*(dstate[:-1] for dstate in dstates), *self.grads[: self._own]):
             array[...] = 0.0
         for t in range(len(self._xs) - 1, -1, -1):
             dstates[0][t + 1] += dhs[t]
@@ -268,10 +281,11 @@ class Recurrent(Layer):
         return (self._dstates[0], *(self.through_next_step()[1:] if len(self._dstates) > 1 else ()))
 
     def through_next_step(self) -> State:
-        """The part of these gradients that comes through step t + 1; zero at t = T."""
+        """The part of these gradients that comes through step t + 1; at t = T, of a later window."""
         through = tuple(np.zeros_like(dstate) for dstate in self._dstates)
         self._through_next_step(through)
-        for part in through:
+        for part, passed in zip(through, self._later, strict=True):
+            part[-1] = passed
             for t, weight in enumerate(self._step_weights):
                 part[t] *= weight
         return through
@@ -290,8 +304,8 @@ class Recurrent(Layer):
         """Output states of the last window, the one before its first step included: (T + 1, ..., N, H); a view."""
         return self._states[0]
 
-    def state_before(self, step: int) -> State:
-        """The state before a step of the last window, as `set_state` takes it."""
+    def state_before(self, step: int | slice) -> State:
+        """The state before a step of the last window, as `set_state` takes it, or before each step of a slice."""
         return tuple(states[step] for states in self._states)
 
     def slopes(self) -> Array:
@@ -308,40 +322,29 @@ class Recurrent(Layer):
         return [named["Wh"]] if "Wh" in named else []
 
     def after_each_step(self, dhs: Array) -> State:
-        """Gradients in the states after each step from those in the outputs alone: (T, ..., N, H) each."""
+        """Gradients in the states after each step from those in the outputs alone: (..., N, H) each."""
         return (dhs, *(np.zeros_like(dhs) for _ in self.state_names[1:]))
 
-    def steps_back(self, dstates: State) -> tuple[Array, State, list[Array]]:
-        """Every step on its own: `step_back` at all steps of the last window, with nothing passed between steps.
-
-        Gradients in the states after each step, (T, ..., N, H) each, to dL/dxs (T, ..., N, D), gradients in the states
-        before each step, and those of `params`, summed over the steps; `self.grads` is left alone.
-        """
-        dxs, earlier, grads = self.step_back(self._xs, tuple(states[:-1] for states in self._states), dstates)
-        starts = [value[0].sum(axis=-2) * self._from_start for value in earlier]
-        summed = [one_step_sum(grad, param) for grad, param in zip(grads, self.params, strict=False)]
-        return dxs, earlier, [*summed, *starts[: len(self._start)]]
-
-    def jacobians(self, sequence: int = 0) -> Array:
+    def jacobians(self, sequence: int = 0, steps: Any = slice(None)) -> Array:
         """d state_t / d state_{t-1} of one sequence of the last window: (T, ..., S, S), rows the earlier state's units.
 
-        S is H times the number of states; they lie one after the other.
+        S is H times the number of states, one after the other; `steps` is a slice or indices of those wanted.
         """
-        return self._step_derivatives(sequence)[0]
+        return self._step_derivatives(sequence, steps)[0]
 
-    def input_jacobians(self, sequence: int = 0) -> Array:
+    def input_jacobians(self, sequence: int = 0, steps: Any = slice(None)) -> Array:
         """d state_t / d x_t of one sequence of the last window: (T, ..., D, S), rows the input's features."""
-        return self._step_derivatives(sequence)[1]
+        return self._step_derivatives(sequence, steps)[1]
 
-    def _step_derivatives(self, sequence: int) -> tuple[Array, Array]:
+    def _step_derivatives(self, sequence: int, steps: Any) -> tuple[Array, Array]:
         hidden, size = self.hidden_size, self.state_size
 
-        def repeated(steps: Array) -> Array:
-            return np.broadcast_to(steps[..., [sequence], :], (*steps.shape[:-2], size, steps.shape[-1]))
+        def repeated(wanted: Array) -> Array:
+            return np.broadcast_to(wanted[..., [sequence], :], (*wanted.shape[:-2], size, wanted.shape[-1]))
 
         # One row of the batch for each unit of the state after the step.
-        each = np.broadcast_to(np.eye(size, dtype=self._dtype), (*self._xs.shape[:-2], size, size))
+        each = np.broadcast_to(np.eye(size, dtype=self._dtype), (*self._xs[steps].shape[:-2], size, size))
         after = tuple(each[..., k * hidden : (k + 1) * hidden] for k in range(len(self.state_names)))
-        before = tuple(repeated(states[:-1]) for states in self._states)
-        dx, earlier, _ = self.step_back(repeated(self._xs), before, after)
+        before = tuple(repeated(states[:-1][steps]) for states in self._states)
+        dx, earlier, _ = self.step_back(repeated(self._xs[steps]), before, after)
         return np.concatenate(earlier, axis=-1).swapaxes(-1, -2), dx.swapaxes(-1, -2)

@@ -102,11 +102,12 @@ class Stack(Layer):
             hs = layer.forward(hs, first)
         return self._returned(hs)
 
-    def backward(self, dhs: ArrayLike, *, norms: bool = False, step_weights: Sequence[float] | None = None) -> Array:
+    def backward(self, dhs: ArrayLike, *, later: State | None = None, **options: Any) -> Array:
         """dL/dhs (T, ..., N, H) of the top layer -> dL/dxs (T, ..., N, D); options as for `Recurrent`."""
         dxs = self._given(dhs)
-        for layer in reversed(self.layers):
-            dxs = layer.backward(dxs, norms=norms, step_weights=step_weights)
+        parts = self._parts(later) if later else [None] * len(self.layers)
+        for layer, part in zip(reversed(self.layers), reversed(parts), strict=True):
+            dxs = layer.backward(dxs, later=part, **options)
         return self._returned(dxs)
 
     def handed_on(self) -> State:
@@ -124,8 +125,8 @@ class Stack(Layer):
         """Output states of all layers, concatenated: (T + 1, ..., N, L * H), the one before the first step included."""
         return np.concatenate([layer.states for layer in self.layers], axis=-1)
 
-    def state_before(self, step: int) -> State:
-        """The state before a step of the last window, as `set_state` takes it."""
+    def state_before(self, step: int | slice) -> State:
+        """The state before a step of the last window, as `set_state` takes it, or before each step of a slice."""
         return tuple(array for layer in self.layers for array in layer.state_before(step))
 
     def slopes(self) -> Array:
@@ -146,35 +147,39 @@ class Stack(Layer):
         below = [np.zeros_like(dhs) for layer in self.layers[:-1] for _ in layer.state_names]
         return (*below, *self.layers[-1].after_each_step(dhs))
 
-    def steps_back(self, dstates: State) -> tuple[Array, State, list[Array]]:
-        """Every step on its own through all layers, as `Recurrent.steps_back`."""
+    def step_back(self, x: Array, state: State, dstate: State) -> tuple[Array, State, list[Array]]:
+        """Back through one step of all layers, as `Recurrent.step_back`; gradients of the lowest layer first."""
+        xs, before = [x], self._parts(state)
+        for layer, part in zip(self.layers[:-1], before, strict=False):
+            xs.append(layer.step(xs[-1], part)[0])
         earlier: list[Array] = []
         grads: list[Array] = []
-        dxs: Any = 0.0
-        for layer, part in zip(reversed(self.layers), reversed(self._parts(dstates)), strict=True):
-            dxs, before, own = layer.steps_back((part[0] + dxs, *part[1:]))
-            earlier[:0], grads[:0] = before, own
-        return dxs, tuple(earlier), grads
+        dx: Any = 0.0
+        for layer, *given, after in reversed(list(zip(self.layers, xs, before, self._parts(dstate), strict=True))):
+            dx, own_earlier, own_grads = layer.step_back(*given, (after[0] + dx, *after[1:]))
+            earlier[:0], grads[:0] = own_earlier, own_grads
+        return dx, tuple(earlier), grads
 
-    def jacobians(self, sequence: int = 0) -> Array:
+    def jacobians(self, sequence: int = 0, steps: Any = slice(None)) -> Array:
         """d state_t / d state_{t-1} of one sequence of the last window: (T, ..., S, S), S over all layers."""
         blocks = []
         for at, layer in enumerate(self.layers):
             # This layer's earlier state reaches its own next one, and within the step those of the layers above.
-            row = self._upwards(at, layer.jacobians(sequence), sequence)
+            row = self._upwards(at, layer.jacobians(sequence, steps), sequence, steps)
             below = [np.zeros((*row[0].shape[:-1], lower.state_size), row[0].dtype) for lower in self.layers[:at]]
             blocks.append(np.concatenate(below + row, axis=-1))
         return np.concatenate(blocks, axis=-2)
 
-    def input_jacobians(self, sequence: int = 0) -> Array:
+    def input_jacobians(self, sequence: int = 0, steps: Any = slice(None)) -> Array:
         """d state_t / d x_t of one sequence of the last window: (T, ..., D, S), S over all layers."""
-        return np.concatenate(self._upwards(0, self.layers[0].input_jacobians(sequence), sequence), axis=-1)
+        lowest = self.layers[0].input_jacobians(sequence, steps)
+        return np.concatenate(self._upwards(0, lowest, sequence, steps), axis=-1)
 
-    def _upwards(self, at: int, block: Array, sequence: int) -> list[Array]:
+    def _upwards(self, at: int, block: Array, sequence: int, steps: Any) -> list[Array]:
         """From derivatives of the state of layer `at` to those of it and all layers above, within one step."""
         blocks = [block]
         for below, above in pairwise(self.layers[at:]):
-            blocks.append(blocks[-1][..., : below.hidden_size] @ above.input_jacobians(sequence))
+            blocks.append(blocks[-1][..., : below.hidden_size] @ above.input_jacobians(sequence, steps))
         return blocks
 
 

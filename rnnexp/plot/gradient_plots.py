@@ -28,10 +28,13 @@ def looks() -> Iterator[dict[str, Any]]:
             yield {"color": color, "linestyle": dash, "marker": marker, "markersize": 4, "linewidth": 1.6}
 
 
-def plot_positive(axes: Any, values: NDArray[np.floating], markers: int = 12, *, first: int = 0, **style: Any) -> None:
-    """Values against their index, counted from `first`, where they have a logarithm; a marker on so many of them."""
+def plot_positive(
+    axes: Any, values: NDArray[np.floating], markers: int = 12, *, at: NDArray[np.integer] | None = None, **style: Any
+) -> None:
+    """Values against `at`, or their index, where they have a logarithm; a marker on so many of them."""
     places = np.flatnonzero(np.isfinite(values) & (values > 0))
-    axes.plot(places + first, values[places], markevery=max(1, len(places) // markers), **style)
+    every = max(1, len(places) // markers)
+    axes.plot(places if at is None else at[places], values[places], markevery=every, **style)
 
 
 def first_and_last(history: History) -> Iterator[tuple[Study, str, dict[str, Any]]]:
@@ -153,16 +156,18 @@ def histogram_figure(history: History, title: str) -> "Figure":
 
 def jacobian_figure(history: History, title: str) -> "Figure":
     """Singular values of the step Jacobian along the trajectory at the last study."""
-    figure, axes = axes_with(title, "step of the sequence", "singular values of dh_t/dh_{t-1} (log scale)", log=True)
     jacobians = history.studies[-1][1].jacobians
     assert jacobians is not None
-    values = jacobians.values
+    values, steps = jacobians.values, jacobians.steps
+    sampled = f" ({len(steps)} of {steps[-1]})" if len(steps) < steps[-1] else ""
+    ylabel = "singular values of dh_t/dh_{t-1} (log scale)"
+    figure, axes = axes_with(title, f"step of the sequence{sampled}", ylabel, log=True)
     for label, curve, color, dash in (
         ("largest", values[:, 0], ORANGE, "--"),
         ("median", np.median(values, axis=1), BLUE, "-"),
         ("smallest", values[:, -1], GREEN, ":"),
     ):
-        plot_positive(axes, curve, first=1, color=color, linestyle=dash, linewidth=1.6, label=label)
+        plot_positive(axes, curve, at=steps, color=color, linestyle=dash, linewidth=1.6, label=label)
     axes.axhline(1.0, color=BLACK, linewidth=0.8)
     legend(axes)
     return figure
@@ -182,18 +187,19 @@ def lyapunov_figure(history: History, title: str) -> "Figure":
 
 def split_figure(history: History, title: str, bptt_length: int | None) -> "Figure":
     """Norm of each parameter's gradient by lag at the last study."""
+    split = history.studies[-1][1].split
+    assert split is not None
+    thinned = "; beyond 200 in equal ratios" if len(split.lags) <= split.lags[-1] else ""
     figure, axes = axes_with(
         title,
-        "lag (steps between a loss and the step it reached)",
+        f"lag (steps between a loss and the step it reached{thinned})",
         "norm of the gradient's part",
         integer=True,
         log=True,
     )
-    split = history.studies[-1][1].split
-    assert split is not None
-    for (name, parts), look in zip(split.items(), looks(), strict=False):
-        plot_positive(axes, parts, label=label_text(name.removeprefix("recurrent.")), **look)
-    if bptt_length is not None and bptt_length < max(len(parts) for parts in split.values()):
+    for (name, parts), look in zip(split.norms.items(), looks(), strict=False):
+        plot_positive(axes, parts, at=split.lags, label=label_text(name.removeprefix("recurrent.")), **look)
+    if bptt_length is not None and bptt_length <= split.lags[-1]:
         _mark_window(axes, history, bptt_length)
     legend(axes)
     return figure

@@ -20,11 +20,14 @@ CAPTIONS = {
     "bptt_length.png": "How many steps the gradient of each update was propagated back.",
     "gradient_over_training.png": "The norm over that at lag 0, during training.",
     "gradient_by_time.png": "Gradient norm of the summed losses with respect to each step's state, as in training.",
-    "gradient_split.png": "How much of each weight matrix's gradient comes from each lag, over all losses.",
+    "gradient_split.png": "How much of each weight matrix's gradient comes from each lag, over all losses; of more "
+    "than 200 steps, over the last 40,000 / T of a sequence.",
     "eigenvalues.png": "Eigenvalues of the recurrent weights: beyond the circle a linear recurrence would explode.",
-    "step_jacobians.png": "Largest and smallest factor by which one step can stretch or shrink a gradient.",
+    "step_jacobians.png": "Largest and smallest factor by which one step can stretch or shrink a gradient, at up to "
+    "200 steps.",
     "hidden_units.png": "Distribution of the hidden units; near -1 and 1, tanh is flat and passes little gradient.",
-    "lyapunov.png": "Mean growth rates of small perturbations and of the gradient; above zero is chaos.",
+    "lyapunov.png": "Mean growth rates of small perturbations and of the gradient over up to 200 steps; above zero is "
+    "chaos.",
 }
 
 

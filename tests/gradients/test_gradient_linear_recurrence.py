@@ -76,7 +76,7 @@ def test_a_study_of_it_has_all_these_numbers(linear_network, gain):
 def test_the_bias_gradient_of_each_lag_changes_by_the_gain_a_step(linear_network, gain):
     # One sequence: b's share of lag l is the gradient in h_{T-l} itself, whose norm is that of the last times gain ^ l.
     found = GradientStudy(lag_split=True)(linear_network(gain), episodes(12, count=1), "classes")
-    split = found.split["recurrent.b"]
+    split = found.split.norms["recurrent.b"]
     assert split.shape == (12,)
     np.testing.assert_allclose(split, split[0] * gain ** np.arange(12), rtol=1e-12)
     np.testing.assert_allclose(split, found.norms.mean[:12], rtol=1e-12)

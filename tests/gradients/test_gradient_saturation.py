@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rnnexp.gradients import saturation
-from rnnexp.gradients.hidden_units import saturation_of
+from rnnexp.gradients.hidden_units import SaturationCount
 from rnnexp.layers import build_network
 from rnnexp.tasks import Batch
 
@@ -25,6 +25,14 @@ def batch_of(steps=9, count=4):
     return Batch(
         rng.integers(4, size=(steps, count)), rng.integers(3, size=(steps, count)), np.ones((steps, count), bool)
     )
+
+
+def saturation_of(*windows):
+    """Of states and slopes, one window after the other."""
+    count = SaturationCount()
+    for states, slopes in windows:
+        count.add(states, slopes)
+    return count.result()
 
 
 FUNCTIONS = {
@@ -62,11 +70,11 @@ def test_the_tests_networks_are_neither_all_saturated_nor_none():
 
 def test_the_limit_itself_is_not_saturated():
     states = np.array([0.95, -0.95, np.nextafter(0.95, 1), -0.96, 0.0, 0.94, 1.0, -1.0])
-    assert saturation_of(states, states).saturated_fraction == 0.5
+    assert saturation_of((states, states)).saturated_fraction == 0.5
 
 
 def test_the_histogram_goes_from_minus_one_to_one_in_forty_bins():
-    found = saturation_of(np.array([-1.0, -0.99, 0.01, 0.04, 0.06, 1.0]), np.ones(6))
+    found = saturation_of((np.array([-1.0, -0.99, 0.01, 0.04, 0.06, 1.0]), np.ones(6)))
     np.testing.assert_allclose(found.edges, np.linspace(-1, 1, 41), rtol=0, atol=1e-15)
     expected = np.zeros(40, int)
     expected[[0, 20, 21, 39]] = [2, 2, 1, 1]
@@ -75,7 +83,7 @@ def test_the_histogram_goes_from_minus_one_to_one_in_forty_bins():
 
 def test_states_beyond_one_widen_it():
     states = np.array([0.0, 0.5, 8.0, -3.0, 2.0])  # of a relu or linear network
-    found = saturation_of(states, np.ones(5))
+    found = saturation_of((states, np.ones(5)))
     assert (found.edges[0], found.edges[-1]) == (-8.0, 8.0)
     np.testing.assert_allclose(np.diff(found.edges), 0.4, rtol=1e-12)
     assert found.counts.sum() == 5
@@ -89,12 +97,25 @@ def test_states_beyond_one_widen_it():
 def test_every_finite_state_is_counted(dtype, scale):
     states = (scale * np.random.default_rng(0).uniform(-1, 1, 1000)).astype(dtype)
     states[0] = scale
-    assert saturation_of(states, np.ones(1000)).counts.sum() == 1000
+    assert saturation_of((states, np.ones(1000))).counts.sum() == 1000
+
+
+def test_window_by_window_it_is_that_of_all():
+    rng = np.random.default_rng(0)
+    parts = [scale * rng.uniform(-1, 1, (5, 7)) for scale in (0.9, 30.0, 1.5, 1.7e308)]
+    slopes = [rng.random(5) for _ in parts]
+    whole = saturation_of((np.concatenate(parts), np.concatenate(slopes)))
+    found = saturation_of(*zip(parts, slopes, strict=True))
+    assert found.counts.tolist() == whole.counts.tolist()
+    assert found.edges.tolist() == whole.edges.tolist()
+    assert found.saturated_fraction == whole.saturated_fraction
+    assert found.mean_slope == pytest.approx(whole.mean_slope, rel=1e-14)
+    assert saturation_of((parts[0], slopes[0]), (parts[1], slopes[1])).edges[-1] == 32.0
 
 
 def test_what_is_not_finite_is_saturated_and_in_no_bin():
     states = np.array([[0.1, np.nan], [np.inf, -np.inf]])
-    found = saturation_of(states, np.full((2, 2), 0.25))
+    found = saturation_of((states, np.full((2, 2), 0.25)))
     assert found.saturated_fraction == 0.75
     assert found.counts.sum() == 1
     assert np.isfinite(found.edges).all()
@@ -102,7 +123,7 @@ def test_what_is_not_finite_is_saturated_and_in_no_bin():
 
 
 def test_nothing_finite_at_all():
-    found = saturation_of(np.full(3, np.nan), np.full(3, np.nan))
+    found = saturation_of((np.full(3, np.nan), np.full(3, np.nan)))
     assert found.saturated_fraction == 1.0
     assert not found.counts.any()
     assert np.isnan(found.mean_slope)
@@ -118,7 +139,8 @@ def test_zero_states_are_in_the_linear_range():
 
 def test_the_mean_slope_of_many_float32_values_is_exact():
     slopes = np.random.default_rng(0).random(100_000).astype(np.float32)
-    assert saturation_of(np.zeros(1), slopes).mean_slope == pytest.approx(slopes.astype(float).mean(), rel=1e-12)
+    found = saturation_of((np.zeros(1), slopes))
+    assert found.mean_slope == pytest.approx(slopes.astype(float).mean(), rel=1e-12)
 
 
 def test_float32_agrees_with_float64():

@@ -88,12 +88,12 @@ def test_a_matrix_that_is_not_finite_has_none_and_leaves_the_others_theirs(bad):
 
 
 def test_a_summary_of_step_jacobians():
-    found = StepJacobians(np.array([[3.0, 1.0], [5.0, 0.5]]))
+    found = StepJacobians(np.array([[3.0, 1.0], [5.0, 0.5]]), np.array([1, 2]))
     assert (found.mean, found.largest, found.smallest) == (9.5 / 4, 5.0, 0.5)
 
 
 def test_without_finite_jacobians_the_summary_is_nan():
-    found = StepJacobians(singular_values(np.full((2, 3, 3), np.nan)))
+    found = StepJacobians(singular_values(np.full((2, 3, 3), np.nan)), np.array([1, 2]))
     assert np.isnan([found.mean, found.largest, found.smallest]).all()
 
 

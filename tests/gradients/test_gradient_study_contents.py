@@ -125,8 +125,9 @@ def test_the_ratio_is_of_the_gradients_that_are_given():
 def test_the_split_is_of_four_sequences_at_most():
     found = GradientStudy(lag_split=True)(network_of(), batch_of(last=False), "classes")
     parts = gradient_by_lag(network_of(), batch_of(last=False).sequences(4), "classes")
-    assert set(found.split) == {name for name in parts if not name.startswith("output.")}
-    for name, split in found.split.items():
+    assert set(found.split.norms) == {name for name in parts if not name.startswith("output.")}
+    assert found.split.lags.tolist() == list(range(9))
+    for name, split in found.split.norms.items():
         expected = [np.linalg.norm(part) for part in parts[name]]
         np.testing.assert_allclose(split, expected, rtol=1e-13, atol=1e-300)
 
@@ -160,7 +161,7 @@ def test_sequences_of_one_step(kind, dtype):
     assert found.norms.decay_rate == pytest.approx(found.norms.log10_ratio * np.log(10), rel=1e-12)
     assert found.total_by_time.shape == (2,)
     assert found.jacobians.values.shape == (1, 5)
-    assert {name: split.shape for name, split in found.split.items()} == dict.fromkeys(found.split, (1,))
+    assert {split.shape for split in found.split.norms.values()} == {(1,)}
     assert metrics["gradient/truncation_cosine"] == 1.0
     assert metrics["gradient/truncation_relative_error"] == 0.0
     assert metrics["gradient/seen_by_window"] == pytest.approx(1.0, rel=1e-15)
@@ -245,7 +246,7 @@ def test_no_gradient_leaves_undefined_only_what_would_need_one(dtype, length):
     assert metrics["gradient/truncation_relative_error"] == pytest.approx(0.0, abs=1e-6)
     assert {"gradient/log10_ratio", "gradient/decay_rate", "gradient/beta"} <= undefined
     assert not found.total_by_time.any()
-    assert not np.concatenate(list(found.split.values())).any()
+    assert not np.concatenate(list(found.split.norms.values())).any()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -8,10 +8,23 @@ import numpy as np
 import pytest
 
 from rnnexp.layers import ACTIVATIONS, Recurrent, Stack, TimeGRU, TimeLSTM, TimeRNN
+from rnnexp.layers.base import one_step_sum
 
 D, H = 2, 3
 LEAK = 0.3
 STEP = 1e-20
+
+
+def steps_back(layer, dstates):
+    """`step_back` at all steps of the last window at once, with nothing passed on: dxs, earlier, grads of `params`."""
+    xs, before = layer.layers[0]._xs, layer.state_before(slice(None, -1))
+    dxs, earlier, grads = layer.step_back(xs, before, dstates)
+    own, starts, found = iter(grads), iter(earlier), []
+    for one in layer.layers:
+        found += [one_step_sum(next(own), param) for param in one.params[: one._own]]
+        reached = [next(starts)[0].sum(axis=-2) * one._from_start for _ in one.state_names]
+        found += reached[: len(one._start)]
+    return dxs, earlier, found
 
 
 class Leaky(Recurrent):

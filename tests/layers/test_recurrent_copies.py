@@ -1,6 +1,6 @@
 import numpy as np
 from pairwise import pairwise
-from recurrent_cases import CASES, DTYPES, descend
+from recurrent_cases import CASES, DTYPES, descend, steps_back
 
 from rnnexp.layers import CRITERIA, TimeGRU, TimeLSTM, TimeRNN, build_network
 
@@ -76,7 +76,7 @@ def test_copies_of_a_layer_slide_carry_and_are_looked_into_like_single_ones(case
         stack.drop(drop)
         hs = stack.forward(xs[first:last], first=kept).copy()
         dxs = stack.backward(dhs, norms=True, step_weights=step_weights).copy()
-        _, earlier, parts = stack.steps_back(stack.after_each_step(dhs))
+        _, earlier, parts = steps_back(stack, stack.after_each_step(dhs))
         for copy, layer in alone.items():
             own = pick(dhs, copy)
             layer.drop(drop)
@@ -87,7 +87,7 @@ def test_copies_of_a_layer_slide_carry_and_are_looked_into_like_single_ones(case
                 same_bits(pick(stack.slopes(), copy), layer.slopes())
             for name, gate in layer.gates().items():
                 same_bits(pick(stack.gates()[name], copy), gate)
-            _, own_earlier, own_parts = layer.steps_back(layer.after_each_step(own))
+            _, own_earlier, own_parts = steps_back(layer, layer.after_each_step(own))
             for ours, theirs in zip(parts, own_parts, strict=True):
                 same_bits(ours[copy], theirs)
             for ours, theirs in zip(earlier, own_earlier, strict=True):

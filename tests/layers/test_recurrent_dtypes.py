@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from pairwise import pairwise
-from recurrent_cases import CASES, DTYPES, D, H, descend, every_layer
+from recurrent_cases import CASES, DTYPES, D, H, descend, every_layer, steps_back
 
 
 @pairwise(case=CASES, dtype=DTYPES, as_array={"list": list, "array": np.asarray})
@@ -11,7 +11,7 @@ def test_a_layer_keeps_its_dtype_all_the_way(case, dtype, as_array):
     for steps in (5, 3):
         xs, dhs = rng.standard_normal((steps, 2, D)).astype(dtype), rng.standard_normal((steps, 2, H)).astype(dtype)
         arrays = [layer.forward(xs), layer.backward(dhs, norms=True, step_weights=as_array([0.5] * steps))]
-        dx, earlier, grads = layer.steps_back(layer.after_each_step(dhs))
+        dx, earlier, grads = steps_back(layer, layer.after_each_step(dhs))
         arrays += [*layer.state, *layer.dstate, *layer.grads, layer.states, *layer.state_before(1)]
         arrays += [dx, *earlier, *grads, layer.jacobians(1), *layer.gates().values(), *layer.recurrent_weights()]
         arrays += [layer.slopes()] if layer.slopes().size else []

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from recurrent_cases import CASES, STEP, D, H, descend, every_layer, run_windows
+from recurrent_cases import CASES, STEP, D, H, descend, every_layer, run_windows, steps_back
 
 N = 2
 
@@ -77,7 +77,7 @@ def test_steps_back_are_single_steps_of_the_formulas(case, check_gradients):
             first = [given.pop(name) for name in before]
             return sum((d * s).sum() for d, s in zip(dstates, case.one_step(given, xs, first), strict=True))
 
-        dxs, earlier, grads = layer.steps_back(dstates)
+        dxs, earlier, grads = steps_back(layer, dstates)
         gradients = dict(zip(arrays, grads, strict=True)) | dict(zip(before, earlier, strict=True)) | {"xs": dxs}
         check_gradients(loss, arrays | before | {"xs": xs}, gradients)
 
@@ -90,7 +90,7 @@ def test_steps_back_are_step_back_of_one_step_at_a_time(name, assert_close):
     layer = case.make(arrays)
     for xs, dhs, _ in run_windows(case, layer, arrays, rng):
         dstates = tuple(rng.standard_normal(dhs.shape) for _ in range(case.states))
-        dxs, earlier, grads = layer.steps_back(dstates)
+        dxs, earlier, grads = steps_back(layer, dstates)
         each = [
             layer.step_back(x, layer.state_before(t), tuple(array[t] for array in dstates)) for t, x in enumerate(xs)
         ]
@@ -113,7 +113,7 @@ def test_steps_back_give_learned_starts_what_reaches_them_from_the_first_step(ca
         for from_start in (True, False):
             layer.forward(rng.standard_normal((steps, N, D)))
             dstates = tuple(rng.standard_normal((steps, N, H)) for _ in range(case.states))
-            _, earlier, grads = layer.steps_back(dstates)
+            _, earlier, grads = steps_back(layer, dstates)
             assert len(grads) == len(arrays)
             for at, state in zip(learned, earlier, strict=True):
                 if from_start:

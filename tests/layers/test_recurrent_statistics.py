@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from pairwise import pairwise
-from recurrent_cases import CASES, PHI, STEP, D, H, descend, every_layer, part, run_windows
+from recurrent_cases import CASES, PHI, STEP, D, H, descend, every_layer, part, run_windows, steps_back
 
 N = 2
 
@@ -81,7 +81,7 @@ def test_looking_at_single_steps_leaves_the_window_alone(case, same_bits):
         layer.jacobians(1)
         layer.slopes()
         layer.gates()
-        layer.steps_back(layer.after_each_step(dhs))
+        steps_back(layer, layer.after_each_step(dhs))
         now = (*layer.grads, *layer.dstate, *layer.norms.values(), layer.states, *layer.state)
         for array, before in zip(now, kept, strict=True):
             same_bits(array, before)

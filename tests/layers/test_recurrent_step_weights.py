@@ -1,6 +1,6 @@
 import numpy as np
 from pairwise import pairwise
-from recurrent_cases import CASES, DTYPES, D, H, descend, every_layer
+from recurrent_cases import CASES, DTYPES, D, H, descend, every_layer, steps_back
 
 STEPS, BATCH = 4, 2
 SCALED, SOME_CUT = np.array([0.5, -2.0, 0.1, 1.3]), np.array([0.0, 1.0, 0.0, 0.5])
@@ -55,7 +55,7 @@ def back_step_by_step(layer, dhs, step_weights):
         only = tuple(np.zeros_like(dhs) for _ in after)
         for array, own, later in zip(only, after, dstate, strict=True):
             array[t] = own[t] + later
-        step_dxs, earlier, parts = layer.steps_back(only)
+        step_dxs, earlier, parts = steps_back(layer, only)
         dstate = [step_weights[t] * array[t] for array in earlier]
         dxs.insert(0, step_dxs[t])
         grads = [total + grad for total, grad in zip(grads, parts, strict=True)]
@@ -107,7 +107,7 @@ def test_a_carry_of_zeros_leaves_every_step_to_itself(case, assert_close):
     for steps in (STEPS, 1):
         xs, dhs, start = draw_window(case, rng, steps)
         forward(layer, xs, start)
-        dxs, _, grads = layer.steps_back(layer.after_each_step(dhs))
+        dxs, _, grads = steps_back(layer, layer.after_each_step(dhs))
         assert_close(layer.backward(dhs, step_weights=[0.0] * steps), dxs)
         for ours, theirs in zip(layer.grads, grads, strict=True):
             assert_close(ours, theirs)

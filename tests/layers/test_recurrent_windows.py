@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from pairwise import pairwise
-from recurrent_cases import CASES, D, H, descend, every_layer
+from recurrent_cases import CASES, D, H, descend, every_layer, steps_back
 
 from rnnexp.layers import Stack
 
@@ -200,7 +200,7 @@ def chain_back(layer, dhs, dstate):
         for array, later in zip(after, dstate, strict=True):
             array[t] += later
             array[:t] = array[t + 1 :] = 0.0
-        step_dxs, earlier, parts = layer.steps_back(after)
+        step_dxs, earlier, parts = steps_back(layer, after)
         dstate = [array[t] for array in earlier]
         dxs.insert(0, step_dxs[t])
         grads = [total + grad for total, grad in zip(grads, parts, strict=True)]

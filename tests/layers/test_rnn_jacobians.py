@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from recurrent_cases import steps_back
 
 from rnnexp.layers import ACTIVATIONS, TimeRNN
 
@@ -70,7 +71,7 @@ def test_every_step_on_its_own_has_the_gradients_of_one_step(activation, check_g
         def loss(Wx, Wh, b, before):
             return (dhs * phi(xs @ Wx + before @ Wh + b)).sum()
 
-        _, (dh_prev,), grads = layer.steps_back((dhs,))
+        _, (dh_prev,), grads = steps_back(layer, (dhs,))
         arrays = dict(zip(("Wx", "Wh", "b"), layer.params, strict=True), before=states[:-1])
         check_gradients(loss, arrays, dict(zip(("Wx", "Wh", "b"), grads, strict=True), before=dh_prev))
 
@@ -86,7 +87,7 @@ def test_looking_at_single_steps_leaves_the_gradients_of_the_window_alone(same_b
     kept = [array.copy() for array in (*layer.grads, layer.dh, layer.dh_norms, layer.states)]
     layer.jacobians()
     layer.slopes()
-    layer.steps_back((rng.standard_normal(hs.shape),))
+    steps_back(layer, (rng.standard_normal(hs.shape),))
     for array, before in zip((*layer.grads, layer.dh, layer.dh_norms, layer.states), kept, strict=True):
         same_bits(array, before)
 
@@ -98,11 +99,11 @@ def test_stacked_networks_have_the_jacobians_and_single_steps_of_each(dtype, sam
     stack = TimeRNN(*weights)
     xs, dhs = (rng.standard_normal((T, 3, N, size)).astype(dtype) for size in (D, H))
     stack.forward(xs)
-    _, (dh_prev,), grads = stack.steps_back((dhs,))
+    _, (dh_prev,), grads = steps_back(stack, (dhs,))
     for copy in range(3):
         alone = TimeRNN(*(array[copy].copy() for array in weights))
         alone.forward(xs[:, copy].copy())
-        _, (own_dh_prev,), own_grads = alone.steps_back((dhs[:, copy].copy(),))
+        _, (own_dh_prev,), own_grads = steps_back(alone, (dhs[:, copy].copy(),))
         same_bits(stack.jacobians(1)[:, copy], alone.jacobians(1))
         same_bits(stack.slopes()[:, copy], alone.slopes())
         same_bits(dh_prev[:, copy], own_dh_prev)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from recurrent_cases import steps_back
 
 from rnnexp.layers import RNN, TimeRNN
 
@@ -61,7 +62,7 @@ def test_slopes_are_the_finite_differences_of_the_activation(kind):
 def test_every_step_on_its_own_is_the_cells_backward(kind):
     layer, xs = window(kind)
     cell, dhs = RNN(*weights(), activation=kind), np.random.default_rng(2).standard_normal((T, N, H))
-    _, (dh_prev,), grads = layer.steps_back((dhs,))
+    _, (dh_prev,), grads = steps_back(layer, (dhs,))
     total = [np.zeros_like(grad) for grad in cell.grads]
     for t in range(T):
         cell.forward(xs[t], layer.states[t])
@@ -78,7 +79,7 @@ def test_single_steps_one_after_another_are_the_backward_pass_of_the_window():
     dhs, total = np.zeros((T, N, H)), [np.zeros_like(param) for param in layer.params]
     dhs[-1] = last
     for _ in range(T):
-        _, (earlier,), grads = layer.steps_back((dhs,))
+        _, (earlier,), grads = steps_back(layer, (dhs,))
         for sum_, grad in zip(total, grads, strict=True):
             sum_ += grad
         dhs = np.concatenate([earlier[1:], np.zeros((1, N, H))])

@@ -4,7 +4,7 @@ import pytest
 from rnnexp.gradients import GradientStudy, NormsByLag
 from rnnexp.history import History
 from rnnexp.layers import TimeLSTM, build_network
-from rnnexp.plot.gradient_plots import heat_map, norms_figure, states_figure
+from rnnexp.plot.gradient_plots import heat_map, jacobian_figure, norms_figure, split_figure, states_figure
 from rnnexp.tasks import Recall
 from rnnexp.training import Report
 
@@ -66,3 +66,18 @@ def test_the_heat_map_is_relative_to_lag_0(studied):
 
 def test_the_norm_of_one_state_alone_says_what_it_counts(studied):
     assert list(lines(states_figure(studied(FIRST), "t").axes[0])) == ["h", "c, also through h"]
+
+
+@pytest.mark.parametrize("lag", [30, 399])
+def test_the_figures_of_long_sequences_say_which_lags_and_steps_they_have(lag):
+    task = Recall(lag=lag)
+    network = build_network(hidden_size=3, output_size=4, input_size=7, rng=np.random.default_rng(0), dtype=np.float64)
+    batch, kept = task.sample(2, rng=np.random.default_rng(1)), History(task, 100)
+    kept.add(Report(0, study=GradientStudy(jacobians=True, lag_split=True)(network, batch, "classes")))
+    study, (split, jacobians) = kept.studies[0][1], (split_figure(kept, "t", 5), jacobian_figure(kept, "t"))
+    for line in split.axes[0].lines[:3]:
+        known = study.split.lags[np.array(list(study.split.norms.values())).min(axis=0) > 0]
+        assert set(known) <= set(line.get_xdata()) <= set(study.split.lags)
+    assert jacobians.axes[0].lines[0].get_xdata().tolist() == study.jacobians.steps.tolist()
+    labels = split.axes[0].get_xlabel(), jacobians.axes[0].get_xlabel()
+    assert ("beyond 200 in equal ratios" in labels[0]) == ("(200 of 400)" in labels[1]) == (lag > 300)

@@ -257,6 +257,16 @@ def test_the_logarithms_are_of_the_lags_that_all_sequences_reach():
     assert log10_by_lag(study_of(0.0, 0.0).norms) == []
 
 
+@pytest.mark.parametrize(("lags", "points"), [(200, 200), (201, 200), (5000, 200)])
+def test_a_long_curve_by_lag_has_two_hundred_points(lags, points):
+    norms = study_of(*np.exp(-0.01 * np.arange(lags))).norms
+    curve = log10_by_lag(norms)
+    assert 190 <= len(curve) <= points and (len(curve) == lags) == (lags <= 200)
+    at, values = map(np.array, zip(*curve, strict=True))
+    assert at[:100].tolist() == list(range(100)) and at[-1] == lags - 1
+    np.testing.assert_allclose(values, norms.log10_relative[at], rtol=1e-12)
+
+
 def test_a_small_loss_does_not_look_like_a_gradient_that_vanishes():
     large, small = (log10_by_lag(study_of(size, 0.5 * size, 0.25 * size).norms) for size in (1.0, 1e-9))
     np.testing.assert_allclose(large, small, rtol=1e-12)

@@ -209,7 +209,7 @@ HOSTILE = {
     "records in a list": a_study(others=[NORMS]),
     "a number among records": a_study(others={"c": 1.0}),
     "an array among numbers": a_study(gates={"input": np.ones(1)}),
-    "a number among arrays": a_study(split={"recurrent.Wh": 1.0}),
+    "a number among arrays": a_study(split={"lags": np.arange(1), "norms": {"recurrent.Wh": 1.0}}),
     "no study": {"step": 0, "study": None},
     "no step": {"study": a_study()["study"]},
     "a step that is true": {**a_study(), "step": True},
