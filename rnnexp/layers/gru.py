@@ -161,7 +161,7 @@ class TimeGRU(TimeGated):
         concatenated, times = self._concatenated(back, dh[0])
         each_dh, each_z, each_dhidden = (self._steps.views(*part) for part in (("dh",), ("gates", 1), ("dgates", 0, 3)))
         each_dr, each_dz, each_dreset, each_dn = (self._steps.views("dgates", part) for part in range(4))
-        dh[-1] += dhs[-1]
+        dh[-1] = dhs[-1]
         add, multiply, copy, incoming = np.add, np.multiply, np.copyto, self._each_incoming(dhs)
         for t in range(steps - 1, -1, -1):
             dh_t, dr, dz, dreset, dn = each_dh[t + 1], each_dr[t], each_dz[t], each_dreset[t], each_dn[t]

@@ -162,7 +162,7 @@ class TimeLSTM(TimeGated):
 
         Then the gradients of all steps at once.
         """
-        (hs, cs), dh = self._states, dstates[0]
+        (hs, cs), (dh, dc) = self._states, dstates
         steps, shape = len(hs) - 1, hs.shape[1:]
         gates, tanh_c = self._gates(), self._steps("tanh_c", (steps, *shape), self._dtype)
         # The gradients of o, i, f, g of all steps, and dc/dh; the factors dh_t and dc_t come in the recurrence.
@@ -175,7 +175,7 @@ class TimeLSTM(TimeGated):
         each_dh, each_dc, each_through = (self._steps.views(name) for name in ("dh", "dc", "through"))
         each_dgates, each_f = self._steps.views("dgates"), self._steps.views("gates", 2)
         each_do, each_di, each_df, each_dg = (self._steps.views("dgates", gate) for gate in range(4))
-        dh[-1] += dhs[-1]
+        dh[-1], dc[-1] = dhs[-1], 0.0 if self._later is None else self._later[1]
         add, multiply, copy, incoming = np.add, np.multiply, np.copyto, self._each_incoming(dhs)
         for t in range(steps - 1, -1, -1):
             dh_t, dc_t, do, di, df, dg = each_dh[t + 1], each_dc[t + 1], each_do[t], each_di[t], each_df[t], each_dg[t]

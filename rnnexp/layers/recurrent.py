@@ -210,7 +210,7 @@ class Recurrent(Layer):
         step_weights : sequence of T floats, optional
             Factors for the gradient that step t passes back to the state before it; 1 when not given.
         later : tuple of arrays (..., N, H), optional
-            What later windows pass back to the state after this one: their `dstate`; zero when not given.
+            What later windows pass back to the state after this one, their `dstate`.
         """
         dhs = self._given(dhs)
         if dhs.shape != self._states[0][1:].shape:
@@ -218,9 +218,8 @@ class Recurrent(Layer):
         dtype = self._dtype if dhs.dtype is self._dtype else np.result_type(dhs, self._dtype)
         dstates = [self._steps(f"d{name}", self._states[0].shape, dtype) for name in self.state_names]
         self._dstates, self._step_weights = dstates, () if step_weights is None else step_weights
-        self._later: Sequence[Any] = later or (0.0,) * len(dstates)
-        for dstate, passed in zip(dstates, self._later, strict=True):
-            dstate[-1] = passed
+        self._later = later
+        dhs = dhs if later is None else np.concatenate([dhs[:-1], dhs[-1:] + later[0]])
         dxs = self._backward(dhs, dstates, step_weights)
         for grad, dstate in zip(self.grads[self._own :], dstates, strict=False):
             grad[...] = dstate[0].sum(axis=-2) if self._from_start else 0.0
@@ -247,12 +246,14 @@ class Recurrent(Layer):
     def _backward(self, dhs: Array, dstates: list[Array], step_weights: Sequence[float] | None) -> Array:
         """Fill `dstates`, each (T + 1, ..., N, H), and the gradients of the layer's own parameters; dL/dxs.
 
-        The last step of `dstates` holds what later windows pass back, to which this one adds. Here the ``dstates`` of a
-        further state leave out the part that comes through h of the same step.
+        In `dhs` is what later windows pass back to h; what they pass to a further state is in `self._later`. Here the
+        ``dstates`` of a further state leave out the part that comes through h of the same step.
         """
         dxs = self._steps("dxs", self._xs.shape, dstates[0].dtype)
-        for array in (*(dstate[:-1] for dstate in dstates), *self.grads[: self._own]):
+        for array in (*dstates, *self.grads[: self._own]):
             array[...] = 0.0
+        for array, passed in zip(dstates[1:], (self._later or ())[1:], strict=False):
+            array[-1] = passed
         for t in range(len(self._xs) - 1, -1, -1):
             dstates[0][t + 1] += dhs[t]
             state, dstate = (
@@ -284,8 +285,9 @@ class Recurrent(Layer):
         """The part of these gradients that comes through step t + 1; at t = T, of a later window."""
         through = tuple(np.zeros_like(dstate) for dstate in self._dstates)
         self._through_next_step(through)
-        for part, passed in zip(through, self._later, strict=True):
+        for part, passed in zip(through, self._later or (), strict=False):
             part[-1] = passed
+        for part in through:
             for t, weight in enumerate(self._step_weights):
                 part[t] *= weight
         return through
@@ -296,8 +298,6 @@ class Recurrent(Layer):
             after = tuple(dstate[t + 1] for dstate in self._dstates)
             for part, value in zip(through, self.step_back(x, self.state_before(t), after)[1], strict=True):
                 part[t] = value
-
-    # What the gradient statistics need of the last window, time first whatever `batch_first` says.
 
     @property
     def states(self) -> Array:

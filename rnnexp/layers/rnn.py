@@ -128,7 +128,7 @@ class TimeRNN(TimeCell):
         back = transposed(Wh)
         each_dh, each_dpre = self._steps.views("dh"), self._steps.views("dpre")
         times = self._steps.products("dpre", back, dh[0])
-        dh[-1] += dhs[-1]
+        dh[-1] = dhs[-1]
         add, multiply, incoming = np.add, np.multiply, self._each_incoming(dhs)
         for t in range(len(xs) - 1, -1, -1):
             dpre_t, dh_prev = each_dpre[t], each_dh[t]
