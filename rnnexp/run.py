@@ -220,7 +220,9 @@ def _train(going: Sequence[Job]) -> None:
         assert job.recorder is not None
         job.recorder.log.train_with(len(going))
     ended: bool | None = None
+    complete: list[Job] = []
     seconds, left = 0.0, len(going)
+    waiting = left
     while True:
         began = time.monotonic()
         try:
@@ -230,7 +232,14 @@ def _train(going: Sequence[Job]) -> None:
         seconds += (time.monotonic() - began) / left  # each job's share of what training takes, not recording
         job = going[index]
         ended = _take(job, report, seconds, pace)
-        left = max(1, left - (not job.open))
+        if job.open and _ends(job, report):
+            complete.append(job)
+        waiting -= 1
+        if not waiting:  # all of the update: what is in the folders is whole before closing a record takes its time
+            for job in complete:
+                job.close()
+            complete = []
+            waiting = left = sum(job.open for job in going)
     for job in going:
         if job.open:  # resumed after its last update
             job.close()
@@ -246,12 +255,17 @@ def _take(job: Job, report: Report | Exception, seconds: float, pace: _Pace) -> 
         job.recorder.record(report, seconds)
         if (pace.saving or report.stopped) and not report.diverged:
             job.recorder.save(report)
+        if _ends(job, report):
+            job.recorder.log.write()
     except Exception as error:  # of this job alone
         job.close(error)
         return True
-    if report.diverged or report.stopped or report.step >= job.run.steps:
-        job.close()
     return False
+
+
+def _ends(job: Job, report: Report | Exception) -> bool:
+    """Whether a report is a job's last one."""
+    return isinstance(report, Report) and bool(report.diverged or report.stopped or report.step >= job.run.steps)
 
 
 def _run_one_by_one(jobs: Sequence[Job], error: BaseException) -> None:

@@ -282,14 +282,15 @@ def test_what_hydra_keeps_of_a_sweep_has_no_password(tmp_path):
     assert kept.read_text() == "tracking:\n  uri: http://***@host:5000\nseed: 0\n"
 
 
-def test_the_time_of_a_stacked_job_is_its_share_of_the_training(monkeypatch):
-    now = [0.0]
+def test_the_time_of_a_stacked_job_is_its_share_of_the_training_and_all_is_written_before_one_is_closed(monkeypatch):
+    now, done = [0.0], []
     monkeypatch.setattr(rnnexp.run.time, "monotonic", lambda: now[0])
 
     class Slow:
         """Records, and takes long for it."""
 
         log = saver = final_loss = property(lambda self: self)
+        write = lambda self: done.append("written")  # noqa: E731
         train_with = due = raise_if_diverged = lambda self, *given: False
 
         def record(self, report, seconds):
@@ -298,6 +299,7 @@ def test_the_time_of_a_stacked_job_is_its_share_of_the_training(monkeypatch):
 
         def __exit__(self, *error):
             now[0] += 100.0
+            done.append("closed")
 
     def together(runs, up_to_date):
         for step in range(1, 4):
@@ -313,3 +315,4 @@ def test_the_time_of_a_stacked_job_is_its_share_of_the_training(monkeypatch):
     recorders = [job.recorder for job in jobs]
     rnnexp.run._train(jobs)
     assert [recorder.seconds for recorder in recorders] == [2.0 + 3.0 + 3.0] * 2 + [2.0]
+    assert done == ["written", "closed", "written", "written", "closed", "closed"]

@@ -119,8 +119,9 @@ def _encoded(value: Any, arrays: dict[str, list[Array]], path: tuple[str, ...] |
     type of number.
     """
     if isinstance(value, dict):
-        paths = {key: None if path is None else (*path, quote(key, safe="")) for key in value}
-        return {f"/{key}": _encoded(item, arrays, paths[key]) for key, item in value.items()}
+        if path is None:
+            return {f"/{key}": _encoded(item, arrays, None) for key, item in value.items()}
+        return {f"/{key}": _encoded(item, arrays, (*path, quote(key, safe=""))) for key, item in value.items()}
     if isinstance(value, list):
         return [_encoded(item, arrays, None) for item in value]
     if not isinstance(value, np.ndarray):
