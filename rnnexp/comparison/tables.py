@@ -10,6 +10,7 @@ import pandas as pd
 
 from rnnexp.comparison.effects import CONFIG, SEED, levels
 from rnnexp.run_info import NO_MATTER
+from rnnexp.tracking.searching import points_of
 from rnnexp.tracking.store import Store
 
 #: Columns beside parameters and metrics.
@@ -69,7 +70,7 @@ def compared_table(found: Iterable[Any]) -> pd.DataFrame:
 
 def _parameter(texts: Sequence[str | None]) -> pd.Series:
     """A parameter of all runs as booleans or numbers if all its values are, else as texts; missing where ``null``."""
-    column = pd.Series(texts).replace("null", None)
+    column = pd.Series(list(texts)).replace("null", None)
     distinct = column.dropna().drop_duplicates()
     if set(distinct) <= TRUTH.keys():
         return column.map(TRUTH)
@@ -108,5 +109,5 @@ def deciding(table: pd.DataFrame, differ: Sequence[str]) -> list[str]:
 
 def curve_of(store: Store, run: str, metric: str) -> pd.Series:
     """A metric of one run by MLflow step, in order."""
-    points = sorted((point.step, point.value) for point in store.client.get_metric_history(run, metric))
+    points = points_of(store, run, metric)
     return pd.Series([value for _, value in points], index=[step for step, _ in points], name=metric, dtype=float)

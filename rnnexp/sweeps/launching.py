@@ -151,7 +151,7 @@ def run_units(work: list[list[tuple[RunningJob, RunInfo]]], workers: int, max_co
     folder = work[0][0][0].folder
 
     def launch(units: Sequence[int]) -> None:
-        records = {record.number: record for record in load_jobs(folder)}
+        records = {record.number: record for record in load_jobs(folder, brief=())}
         left = [[pair for pair in work[unit] if is_lost(records.get(pair[0].number))] for unit in units]
         Parallel(n_jobs=workers, backend="loky")(run(jobs, max_copies) for jobs in left)
 

@@ -153,7 +153,7 @@ def recorded_losses(folder: Path) -> dict[int, float]:
     """The result of each job of a sweep for its sweeper, by its record."""
     return {
         record.number: record.metrics.get(LOSS, UNUSABLE_LOSS) if record.usable else UNUSABLE_LOSS
-        for record in load_jobs(folder)
+        for record in load_jobs(folder, brief=())
     }
 
 

@@ -20,6 +20,7 @@ from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.recorder import Recorder, reason
 from rnnexp.tracking.restarts import SCHEDULER_TAG, scheduler_job
 from rnnexp.tracking.run_log import RunLog
+from rnnexp.tracking.searching import last_finished, points_of
 from rnnexp.tracking.store import Store, open_store, store_error
 from rnnexp.training import Run
 
@@ -118,9 +119,9 @@ def finished_before(info: RunInfo) -> float | None:
         process.say(f"{label}: is run: there is no source of {unread} to compare with that of earlier runs")
         return None
     try:
-        run = _last_finished(store, "rnnexp.config_hash", info.config_hash)
+        run = last_finished(store, "rnnexp.config_hash", info.config_hash)
         if run is None and (info.data or info.code.parts):
-            other = _last_finished(store, "rnnexp.settings_hash", info.settings_hash)
+            other = last_finished(store, "rnnexp.settings_hash", info.settings_hash)
             if other is not None:
                 process.say(f"{label}: is run again: {_what_changed(info, other)} since {other.info.run_id}")
     except Exception as error:
@@ -155,21 +156,9 @@ def _plain(text: str) -> Any:
 
 
 def _take_results(job: JobRecord, run: Any, store: Store) -> None:
-    history = store.client.get_metric_history(run.info.run_id, "gradient_by_lag/last")
     groups = ("final/", "best/", "test/", "network/")
     job.metrics = {name: value for name, value in run.data.metrics.items() if name.startswith(groups)}
-    job.curve = sorted((point.step, point.value) for point in history)
-
-
-def _last_finished(store: Store, tag: str, value: str) -> Any:
-    """The latest FINISHED run of an experiment that has a tag of this value; None without one."""
-    found = store.client.search_runs(
-        [store.experiment_id],
-        filter_string=f"tags.`{tag}` = '{value}' and attributes.status = 'FINISHED'",
-        order_by=["attributes.start_time DESC"],
-        max_results=1,
-    )
-    return found[0] if found else None
+    job.curve = points_of(store, run.info.run_id, "gradient_by_lag/last")
 
 
 def _what_changed(info: RunInfo, run: Any) -> str:

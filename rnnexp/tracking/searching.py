@@ -1,12 +1,14 @@
-"""Recorded runs that match a filter, page by page: from a database file by SQL, from any other store by its client.
+"""Reading recorded runs, page by page: from a database file by SQL, from any other store by MLflow's client.
 
 MLflow makes an object of each parameter, tag and metric: that takes forty times as long as reading their rows.
 """
 
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,18 +40,71 @@ def matching_runs(store: Store, clauses: Sequence[str] = (), parts: Sequence[str
     """
     from mlflow.utils.search_utils import SearchUtils
 
+    filters: Any = SearchUtils  # which has no type hints
     query = " and ".join(clauses)
-    parsed = SearchUtils.parse_search_filter(query)
+    parsed = filters.parse_search_filter(query)
     # What a run was trained on lies in tables that are not read here.
     if not is_sqlite(store.uri) or any(clause["type"] == "dataset" for clause in parsed):
         yield from _by_client(store, query)
         return
     asked = {*parts, *(f"{clause['type'].removesuffix('eter')}s" for clause in parsed)}
+    with _reading(store) as database:
+        for page in _pages(database, store.experiment_id, parsed, [name for name in PARTS if name in asked]):
+            yield from filters.filter(page, query)
+
+
+def last_finished(store: Store, tag: str, value: str) -> Any:
+    """The FINISHED run of the experiment that has a tag of this value and began last; None without one."""
+    finished = "attributes.status = 'FINISHED'"
+    if not is_sqlite(store.uri):
+        newest = ["attributes.start_time DESC"]
+        query = f"{finished} and tags.`{tag}` = '{value}'"
+        found = list(store.client.search_runs([store.experiment_id], query, max_results=1, order_by=newest))
+    elif runs := _runs_by(store, tag)(value):
+        named = ", ".join(f"'{run}'" for run in runs)
+        found = list(matching_runs(store, [finished, f"attributes.run_id IN ({named})"]))[-1:]
+    else:
+        return None
+    return found[0] if found else None
+
+
+@cache
+def _runs_by(store: Store, tag: str) -> Callable[[str], list[str]]:
+    """The runs of a database file by a tag's value. A sweep asks often, and no index has it: each row is read once."""
+    runs: defaultdict[str, list[str]] = defaultdict(list)
+    last = 0
+
+    def of(value: str) -> list[str]:
+        nonlocal last
+        with _reading(store) as database:
+            (newest,) = database.execute("select coalesce(max(rowid), 0) from tags").fetchone()
+            # The sign keeps the index of the keys out, which has no rows' numbers.
+            new = "select value, run_uuid from tags where rowid > ? and rowid <= ? and +key = ?"
+            for found, run in database.execute(new, (last, newest, tag)):
+                runs[found].append(run)
+        last = newest
+        return runs.get(value, [])
+
+    return of
+
+
+def points_of(store: Store, run: str, metric: str) -> list[tuple[int, float]]:
+    """The points of a metric of one run, by step."""
+    if not is_sqlite(store.uri):
+        return sorted((point.step, point.value) for point in store.client.get_metric_history(run, metric))
+    points = "select step, case when is_nan then null else value end from metrics where run_uuid = ? and key = ?"
+    with _reading(store) as database:
+        rows = database.execute(points, (run, metric)).fetchall()
+    return sorted((step, math.nan if value is None else value) for step, value in rows)
+
+
+@contextmanager
+def _reading(store: Store) -> Iterator[sqlite3.Connection]:
+    """The database file of a store, open to be read."""
     where = f"{database_file(store.uri).absolute().as_uri()}?mode=ro"
     try:
         with closing(sqlite3.connect(where, uri=True, timeout=PATIENCE)) as database:
-            for page in _pages(database, store.experiment_id, parsed, [name for name in PARTS if name in asked]):
-                yield from SearchUtils.filter(page, query)
+            yield database
     except sqlite3.Error as error:
         raise store_error(error, store.uri) from None
 
@@ -103,8 +158,9 @@ def _conditions(parsed: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[An
             negated = "not " * (clause["comparator"] == "!=")
             conditions.append(f"{ATTRIBUTES[key]} {negated}in ({_marks(several)})")
             values += several
-        elif kind == "tag" and clause["comparator"] == "=":
-            own = "select 1 from tags where tags.run_uuid = runs.run_uuid and key = ? and value = ?"
+        elif kind in ("tag", "parameter") and clause["comparator"] == "=":
+            table = "tags" if kind == "tag" else "params"
+            own = f"select 1 from {table} where run_uuid = runs.run_uuid and key = ? and value = ?"
             conditions.append(f"exists ({own})")
             values += [key, value]
     return conditions, values

@@ -1,7 +1,9 @@
 """Runs are found in a database file as MLflow's client finds them, and only as much is read as is asked for."""
 
 import math
+import re
 import shutil
+import sqlite3
 
 import pytest
 from mlflow.entities import Metric, Param, RunTag
@@ -9,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from rnnexp.checks import UserError
 from rnnexp.tracking import searching
-from rnnexp.tracking.searching import matching_runs
+from rnnexp.tracking.searching import last_finished, matching_runs, points_of
 from rnnexp.tracking.store import Store, open_store
 
 LOSS = "final/eval/loss"
@@ -88,6 +90,58 @@ def test_a_run_is_found_by_its_id_and_only_parts_of_it_are_read(store):
     ids = [run.info.run_id for run in matching_runs(store)]
     named = ", ".join(f"'{run}'" for run in ids[:2])
     assert [run.info.run_id for run in matching_runs(store, [f"attributes.run_id IN ({named})"])] == ids[:2]
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+def test_the_last_finished_run_with_a_tag_is_found_as_soon_as_it_is_there(in_file, migrated, tmp_path, monkeypatch):
+    shutil.copy(migrated, tmp_path / "mlflow.db")
+    store = open_store(f"sqlite:///{tmp_path}/mlflow.db", "rnnexp")
+    if not in_file:
+        monkeypatch.setattr(searching, "is_sqlite", lambda uri: False)
+
+    def begun(start, value="x", experiment=store.experiment_id):
+        return store.client.create_run(experiment, start_time=start, tags={"hash": value}).info.run_id
+
+    first, early, failed, other = begun(5), begun(3), begun(9), begun(9, "y")
+    begun(9, experiment=store.client.create_experiment("other"))
+    assert last_finished(store, "hash", "x") is None
+    for run, status in ((first, "FINISHED"), (early, "FINISHED"), (failed, "FAILED"), (other, "FINISHED")):
+        store.client.set_terminated(run, status)
+    store.client.log_batch(first, [Metric(LOSS, 0.5, 0, 0)])
+    found = last_finished(store, "hash", "x")
+    assert found.info.run_id == first and found.data.metrics == {LOSS: 0.5} and found.data.tags["hash"] == "x"
+    newer = begun(7)
+    assert last_finished(store, "hash", "x").info.run_id == first
+    store.client.set_terminated(newer, "FINISHED")
+    assert last_finished(store, "hash", "x").info.run_id == newer
+    store.client.delete_run(newer)
+    assert last_finished(store, "hash", "x").info.run_id == first
+    assert last_finished(store, "hash", "z") is None
+    points = [Metric("lags", value, place, place % 3) for place, value in enumerate([0.5, math.nan, 2.0, 0.25])]
+    store.client.log_batch(first, points)
+    assert str(points_of(store, first, "lags")) == str([(0, 0.25), (0, 0.5), (1, math.nan), (2, 2.0)])
+    assert points_of(store, first, "none") == []
+
+
+def test_a_tags_rows_are_read_once(store):
+    asked = []
+
+    class Traced(sqlite3.Connection):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            self.set_trace_callback(asked.append)
+
+    def connect(*arguments, of=sqlite3.connect, **options):
+        return of(*arguments, factory=Traced, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", connect)
+        for _ in range(3):
+            last_finished(store, "rnnexp.sweep", "none")
+    first, *others = [
+        re.search(r"rowid > (\d+) and rowid <= (\d+)", text).groups() for text in asked if "rowid >" in text
+    ]
+    assert first[0] == "0" and others == [(first[1], first[1])] * 2
 
 
 def test_a_filter_that_cannot_be_read_and_a_file_that_cannot(store, tmp_path):
