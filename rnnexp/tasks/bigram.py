@@ -10,9 +10,9 @@ Tokens = NDArray[np.integer[Any]]
 Counts = NDArray[np.int64]
 
 #: Tokens that are looked at at once.
-PIECE = 2**20
+PIECE = 2**19
 #: Pairs whose counts are kept at a time.
-PAIRS = 2**22
+PAIRS = 2**21
 
 
 def bigram_scores(training: Tokens, evaluation: Tokens, size: int) -> tuple[float, float]:
