@@ -111,7 +111,7 @@ def _by_key(table: pd.DataFrame, keys: Sequence[str], key: str, metric: str, uni
     of_run = level_combinations(counted, [] if pooled else others)
     lines = sorted(set(of_run), key=by_levels)
     axis, lost = KeyAxis.of(levels(table, key)), without_runs(table, key, metric)
-    figure, axes = axes_with(title, label_text(key), label_text(metric_label(metric, unit), 90))
+    figure, axes = axes_with(title, label_text(key), label_text(metric_label(metric, unit), 90), fitted=True)
     values = usable_values(counted, metric)
     log = values.min() > 0 and values.max() / values.min() > WIDE_METRIC
     lowest = float(values.min()) / 2 if log else -np.inf  # where a bound below zero has no place
@@ -218,7 +218,7 @@ def _by_lag(
     which: str,
 ) -> "Figure":
     """Mean of log10 of the norm by lag over that at lag 0, a curve for each combination of the keys."""
-    figure, axes = axes_with(title, LAG, RELATIVE, integer=True)
+    figure, axes = axes_with(title, LAG, RELATIVE, integer=True, fitted=True)
     own = table.loc[list(curves)]
     settings = [key for key in keys if key != SEED]
     members: dict[tuple[Level, ...], list[str]] = {}
@@ -286,7 +286,7 @@ def _by_rate(
 ) -> "Figure":
     """The metric against the gradient's decay rate, one point a run."""
     label = "gradient's decay rate (slope of ln norm per step back)"
-    figure, axes = axes_with(title, label, label_text(metric_label(metric, unit), 90))
+    figure, axes = axes_with(title, label, label_text(metric_label(metric, unit), 90), fitted=True)
     both = rates.notna() & values.notna()
     without = int((values.notna() & ~both).sum())
     rates, values, lines = rates[both], values[both], usable_values(table, DECAY_FIT)[both] >= LINE

@@ -15,19 +15,39 @@ if TYPE_CHECKING:
 BLACK, ORANGE, BLUE, GREEN = "#000000", "#E69F00", "#0072B2", "#009E73"
 
 
+#: Inches for ticks and labels beside axes, for the colours of a map at their right, and for a line of the title.
+LEFT, RIGHT, COLOURS, BOTTOM, LINE = 0.85, 0.2, 0.35, 0.52, 0.18
+
+
 def axes_with(
-    title: str, xlabel: str, ylabel: str, *, integer: bool = False, log: bool = False, beside: str = ""
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    *,
+    integer: bool = False,
+    log: bool = False,
+    beside: str = "",
+    right: float = RIGHT,
+    fitted: bool = False,
 ) -> tuple["Figure", Any]:
     """A figure with one pair of axes, titled and labelled; x can have integer ticks only, y a log scale.
 
-    With a label `beside`, there is a second pair to the right of it, and both are returned.
+    With a label `beside`, there is a second pair to the right of it, and both are returned. There are `right` inches
+    right of the axes. `fitted` fits the axes to texts of any length around them, which takes as long as drawing them.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10.4 if beside else 6.4, 4.0), dpi=110, layout="constrained")
-    pairs: Any = figure.subplots(1, 2 if beside else 1, squeeze=False)[0]
+    width, height = 10.4 if beside else 6.4, 4.0
+    shown, size = label_text(title, 200, wrap=70), 11 if len(title) < 70 else 9
+    places: dict[str, float] = {}
+    if not fitted:
+        top = 0.12 + LINE * (1 + shown.count("\n"))
+        places = {"left": LEFT / width, "right": 1 - right / width, "bottom": BOTTOM / height, "top": 1 - top / height}
+        places["wspace"] = 2 * (LEFT + 0.1) / (width - 2 * LEFT - 0.1 - right)
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained" if fitted else None)
+    pairs: Any = figure.subplots(1, 2 if beside else 1, squeeze=False, gridspec_kw=places)[0]
     titled = figure.suptitle if beside else pairs[0].set_title
-    titled(label_text(title, 200, wrap=70), fontsize=11 if len(title) < 70 else 9)
+    titled(shown, fontsize=size)
     for axes, label in zip(pairs, (ylabel, beside), strict=False):
         axes.set_xlabel(xlabel)
         axes.set_ylabel(label)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rnnexp.gradients import Study
 from rnnexp.history import History, state_label
-from rnnexp.plot.axes import BLACK, BLUE, GREEN, ORANGE, axes_with, label_text, legend
+from rnnexp.plot.axes import BLACK, BLUE, COLOURS, GREEN, ORANGE, axes_with, label_text, legend
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,7 +109,7 @@ def window_figure(history: History, title: str) -> "Figure":
 
 def heat_map(history: History, title: str) -> "Figure":
     """log10 of the mean norm over that at lag 0, by lag (up) and training step (right)."""
-    figure, axes = axes_with(title, "parameter updates", LAG)
+    figure, axes = axes_with(title, "parameter updates", LAG, right=COLOURS)
     lags = max(len(study.norms.common) for _, study in history.studies)
     image = np.full((lags, len(history.studies)), np.nan)
     for column, (_, study) in enumerate(history.studies):
