@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,6 @@ class Sweep:
         As typed.
     fail_fast : bool
         Whether to start no further job after a failure.
-    figures : bool
-        Whether every job draws its own.
     parent : str or None
         The parent run in MLflow; None without MLflow.
     experiment : str or None
@@ -61,7 +59,6 @@ class Sweep:
     keys: list[str]
     overrides: list[str]
     fail_fast: bool = False
-    figures: bool = True
     parent: str | None = None
     experiment: str | None = None
     folder_given: bool = False
@@ -101,7 +98,8 @@ def load_sweep(folder: Path) -> Sweep | None:
         values = json.loads((folder / SWEEP_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return Sweep(**{**values, "folder": folder})
+    known = {field.name for field in fields(Sweep)}  # earlier versions noted more
+    return Sweep(**{**{name: value for name, value in values.items() if name in known}, "folder": folder})
 
 
 @dataclass

@@ -16,7 +16,7 @@ BLACK, ORANGE, BLUE, GREEN = "#000000", "#E69F00", "#0072B2", "#009E73"
 
 
 #: Inches for ticks and labels beside axes, for the colours of a map at their right, and for a line of the title.
-LEFT, RIGHT, COLOURS, BOTTOM, LINE = 0.85, 0.2, 0.35, 0.52, 0.18
+LEFT, RIGHT, COLOURS, BOTTOM, LINE = 0.95, 0.2, 0.35, 0.52, 0.18
 
 
 def axes_with(

@@ -20,8 +20,6 @@ from rnnexp.sweeps.composition import check_all, check_count, known_jobs, swept_
 from rnnexp.sweeps.watching import Watch, watch
 from rnnexp.tracking.restarts import scheduler_job, started_again
 
-#: Beyond so many jobs their own figures are left out unless asked for: drawing them would take longer than small jobs.
-MOST_WITH_FIGURES = 20
 #: Settings of Hydra's sweepers and launchers that count; below zero, a launcher's means all cores but some.
 COUNTS = {"sweeper": ("max_batch_size", "n_trials", "n_jobs"), "launcher": ("n_jobs", "max_copies")}
 #: What all jobs of a sweep have in common.
@@ -151,7 +149,6 @@ def begin(config: DictConfig) -> None:
             shutil.rmtree(new, ignore_errors=True)
         raise
     process.begin_collection()
-    figures = tracking.get("figures")
     to_hydra: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
     sweep = Sweep(
         id=uuid.uuid4().hex[:12] if earlier is None else earlier.id,
@@ -159,7 +156,6 @@ def begin(config: DictConfig) -> None:
         keys=keys,
         overrides=overrides,
         fail_fast=bool(config.fail_fast),
-        figures=len(jobs) <= MOST_WITH_FIGURES if figures is None else bool(figures),
         folder_given=any("hydra.sweep.dir=" in str(text) for text in to_hydra),
         pid=os.getpid(),
         scheduler_job=scheduler_job(),

@@ -19,8 +19,10 @@ DATABASES = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 #: Seconds that a server may take to answer the first question.
 PATIENCE = 5
-#: What every MLflow server answers to each of its users.
-QUESTION = "/api/2.0/mlflow/experiments/search"
+#: Status of an answer that asks for a login.
+REFUSALS = (401, 403, 407)
+#: Stands for an answer that is no object.
+NOTHING: dict[str, Any] = {}
 ELSEWHERE = "record somewhere else: tracking.uri=sqlite:///other.db"
 HERE = "start it, or record in a file here: tracking.uri=sqlite:///mlflow.db"
 
@@ -68,8 +70,13 @@ def _path_of(uri: str) -> str:
     return uri.removeprefix(SQLITE).removeprefix(QUOTED)
 
 
-def check_address(uri: str) -> None:
+def check_address(uri: str, experiment: str | None = None) -> str | None:
     """Check whether there can be a tracking store at an address that is not a file's, within seconds.
+
+    Returns
+    -------
+    str or None
+        The number of the experiment if it was deleted on a server.
 
     Raises
     ------
@@ -78,22 +85,22 @@ def check_address(uri: str) -> None:
     """
     scheme = uri.partition(":")[0]
     if is_server(uri):
-        check_server(uri)
-    elif scheme.startswith("sqlite"):
+        return check_server(uri, experiment)
+    if scheme.startswith("sqlite"):
         if is_sqlite(uri):
             raise UserError(f"tracking.uri must name a file, got {uri}", ELSEWHERE)
         name = uri.partition(":")[2].lstrip("/") or "mlflow.db"
         problem = f"tracking.uri must have three slashes before the path of a database file, got {uri}"
         raise UserError(problem, f"try tracking.uri={SQLITE}{name}")
-    elif "://" in uri and scheme.partition("+")[0] in DATABASES:
-        _check_database_server(uri)
-    else:
+    if "://" not in uri or scheme.partition("+")[0] not in DATABASES:
         hint = "MLflow no longer writes to plain folders: try tracking.uri=sqlite:///mlflow.db"
         if re.match(r"[\w.-]+:\d+(/|$)", uri):
             hint = f"try tracking.uri=http://{redact(uri)}"
         elif "://" in uri and scheme != "file":
             hint = f"try http, https, sqlite, {', '.join(DATABASES)}, as in tracking.uri=sqlite:///mlflow.db"
         raise UserError(f"tracking.uri must be a database or a server, got {redact(uri)}", hint)
+    _check_database_server(uri)
+    return None
 
 
 def _check_database_server(uri: str) -> None:
@@ -127,8 +134,13 @@ def _check_database_server(uri: str) -> None:
         raise UserError(problem, "check its name, user and password") from None
 
 
-def check_server(uri: str) -> None:
+def check_server(uri: str, experiment: str | None = None) -> str | None:
     """Ask an MLflow server once, over the same way as MLflow will (proxies, certificates, login).
+
+    Returns
+    -------
+    str or None
+        The number of the experiment if it was deleted there.
 
     Raises
     ------
@@ -143,38 +155,65 @@ def check_server(uri: str) -> None:
         raise UserError(form, "the signs / : @ in a password are written as %2F %3A %40") from None
     if not host:
         raise UserError(f"{form}, got {redact(uri)}", HERE)
+    server = f"the tracking server {redact(uri)}"
+    try:
+        # Without MLflow, whose import takes seconds, where it would add nothing to the question.
+        status, reason, found = _ask_through_mlflow(uri, experiment) if _has_login() else _ask(uri, experiment)
+        if status in REFUSALS and not _has_login():
+            status, reason, found = _ask_through_mlflow(uri, experiment)  # which may have a plugin that logs in
+    except Exception as error:
+        raise UserError(f"{server} does not answer: {_root_reason(error, uri)}", HERE) from None
+    if status in REFUSALS:
+        hint = "give MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        raise UserError(f"{server} refuses access ({status} {reason})", hint)
+    if status >= 500:
+        raise UserError(f"{server} does not answer: {status} {reason}", HERE)
+    unknown = experiment is not None and status == 404 and found.get("error_code") == "RESOURCE_DOES_NOT_EXIST"
+    if not unknown and (status != 200 or found is NOTHING):
+        problem = f"{redact(uri)} is not an MLflow server: it answers {status} {reason}"
+        raise UserError(problem, f"check the address, or {ELSEWHERE}")
+    there = found.get("experiment", NOTHING)
+    return str(there["experiment_id"]) if there.get("lifecycle_stage") == "deleted" else None
+
+
+def _has_login() -> bool:
+    """Whether MLflow is given more than an address: a login, certificates, a workspace."""
+    given = (name for name in os.environ if name.startswith(("MLFLOW_TRACKING_", "MLFLOW_WORKSPACE")))
+    return any(name != "MLFLOW_TRACKING_URI" for name in given) or Path("~/.mlflow/credentials").expanduser().exists()
+
+
+def _question(experiment: str | None) -> tuple[str, str, dict[str, Any]]:
+    """Method, path and contents of a question that every MLflow server answers."""
+    path = "/api/2.0/mlflow/experiments/"
+    if experiment is None:  # for each of its users
+        return "POST", f"{path}search", {"json": {"max_results": 1}}
+    return "GET", f"{path}get-by-name", {"params": {"experiment_name": experiment}}
+
+
+def _ask(uri: str, experiment: str | None) -> tuple[int, str, dict[str, Any]]:
+    """Status, its words, and the object that is answered; `NOTHING` if it is none."""
+    import requests
+
+    method, path, contents = _question(experiment)
+    return _read(requests.request(method, uri.rstrip("/") + path, timeout=PATIENCE, **contents))
+
+
+def _ask_through_mlflow(uri: str, experiment: str | None) -> tuple[int, str, dict[str, Any]]:
     from mlflow.utils import credentials, rest_utils
 
     login: Any = credentials.get_default_host_creds
     ask: Any = rest_utils.http_request
-    server = f"the tracking server {redact(uri)}"
-    try:
-        answer = ask(
-            login(uri.rstrip("/")),
-            QUESTION,
-            "POST",
-            json={"max_results": 1},
-            timeout=PATIENCE,
-            max_retries=0,
-            raise_on_status=False,
-        )
-    except Exception as error:
-        raise UserError(f"{server} does not answer: {_root_reason(error, uri)}", HERE) from None
-    if answer.status_code in (401, 403, 407):
-        hint = "give MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-        raise UserError(f"{server} refuses access ({answer.status_code} {answer.reason})", hint)
-    if answer.status_code >= 500:
-        raise UserError(f"{server} does not answer: {answer.status_code} {answer.reason}", HERE)
-    if answer.status_code != 200 or not _is_object(answer):
-        problem = f"{redact(uri)} is not an MLflow server: it answers {answer.status_code} {answer.reason}"
-        raise UserError(problem, f"check the address, or {ELSEWHERE}")
+    method, path, contents = _question(experiment)
+    short = {"timeout": PATIENCE, "max_retries": 0, "raise_on_status": False}
+    return _read(ask(login(uri.rstrip("/")), path, method, **short, **contents))
 
 
-def _is_object(answer: Any) -> bool:
+def _read(answer: Any) -> tuple[int, str, dict[str, Any]]:
     try:
-        return isinstance(answer.json(), dict)
+        found = answer.json()
     except ValueError:
-        return False
+        found = NOTHING
+    return answer.status_code, answer.reason, found if isinstance(found, dict) else NOTHING
 
 
 def _root_reason(error: BaseException, uri: str) -> str:

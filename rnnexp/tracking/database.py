@@ -5,11 +5,14 @@ that is killed; what earlier versions left so is recognised by having neither ex
 """
 
 import os
+import re
 import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import cache
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -178,6 +181,16 @@ def is_half_made(path: Path) -> bool:
     return not rows and (cut_off or version is None or version[0] not in _heads() or lacks_tables(path))
 
 
+def is_current(path: Path) -> bool:
+    """Whether a database is whole, and of the installed MLflow's version; seen without MLflow, whose import is slow."""
+    newest = _newest_version()
+    if newest is None or not path.is_file():
+        return False
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=PATIENCE)) as database:
+        return _any_row(database, "alembic_version") == (newest,) and _any_row(database, "experiments") is not None
+    return False
+
+
 def _any_row(database: sqlite3.Connection, table: str) -> Any:
     return database.execute(f'select * from "{table}" limit 1').fetchone()
 
@@ -189,6 +202,18 @@ def lacks_tables(path: Path) -> bool:
 
     with closing(sqlite3.connect(path, timeout=PATIENCE)) as database:
         return not set(Base.metadata.tables) <= _tables(database)
+
+
+@cache
+def _newest_version() -> str | None:
+    """The version that the installed MLflow gives a database, as its migrations tell; None if that can't be seen."""
+    if (found := find_spec("mlflow")) is None or found.origin is None:
+        return None
+    scripts = Path(found.origin).parent.joinpath("store", "db_migrations", "versions").glob("*.py")
+    text = "\n".join(script.read_text(encoding="utf-8") for script in scripts)
+    made, replaced = (set(re.findall(rf'^{word} = "(\w+)"$', text, re.M)) for word in ("revision", "down_revision"))
+    newest = made - replaced
+    return newest.pop() if len(newest) == 1 else None
 
 
 def _migrations() -> str:

@@ -1,4 +1,4 @@
-"""One run in MLflow: created at the start, uploaded from its run log in batches, and always ended with a true status.
+"""One run in MLflow: created, uploaded from its run log in batches, and always ended with a true status.
 
 A store that fails does not disturb training: what it did not accept is in the run log, and is tried again.
 """
@@ -18,8 +18,9 @@ from typing import Any
 from rnnexp.checks import UserError, one_line
 from rnnexp.process import say
 from rnnexp.redaction import reason_of, redact
+from rnnexp.tracking import run_log
 from rnnexp.tracking.addresses import database_file, is_sqlite
-from rnnexp.tracking.dead_runs import process_tags
+from rnnexp.tracking.dead_runs import end_dead_runs, process_tags
 from rnnexp.tracking.keys import LONGEST_PARAM, LONGEST_TAG, mlflow_key, mlflow_text
 from rnnexp.tracking.run_log import RunLog, milliseconds
 from rnnexp.tracking.same_file import Replaced, check_same, fate
@@ -118,6 +119,7 @@ class MLflowRun(RunLog):
     Parameters
     ----------
     store : Store
+        One that is not open yet is opened, and the run created, some seconds after the start or at the end.
     name : str
         Shown in the UI.
     params : mapping
@@ -157,25 +159,42 @@ class MLflowRun(RunLog):
         self._artifact_repository: Any = None
         self._pause = Pause()
         self._database = database_file(store.uri) if is_sqlite(store.uri) else None
-        where = {"uri": redact(store.uri), "experiment": store.experiment, "experiment_id": store.experiment_id}
+        number = store.experiment_id if store.is_open else None
+        where = {"uri": redact(store.uri), "experiment": store.experiment, "experiment_id": number}
         told = {
             mlflow_key(name): mlflow_text(value, LONGEST_TAG) for name, value in {**run_tags(command), **tags}.items()
         }
         create = {"start_time": milliseconds(), "run_name": mlflow_text(one_line(name), 250), "tags": told}
         self.put(begin={**where, **create})
         began = time.monotonic()
-        if not later:
+        if not later and store.is_open:
             try:
                 self._send()
             except Exception as error:
                 raise store_error(error, store.uri) from None
-        elif pauses[store.uri].over:
+        elif store.is_open and pauses[store.uri].over:
             self._try()
         self._took = time.monotonic() - began
         # They go with the first metrics: a call costs more than what it carries. Those that are there can't change.
         named = {mlflow_key(name): mlflow_text(value, LONGEST_PARAM) for name, value in params.items()}
         if new := {name: value for name, value in named.items() if name not in self.params}:
             self.put(params=new)
+        if not store.is_open:
+            self.write()  # a process that is killed before it is open leaves the run log
+
+    def train_with(self, runs: int) -> None:
+        """Training begins, of so many runs at a time: while one of them sends, all wait."""
+        super().train_with(runs)
+        if not self.store.is_open:  # training first, for some seconds
+            self._rested = time.monotonic() + run_log.PATIENCE
+
+    def flush(self) -> None:
+        """Write and send what waits; the time that MLflow's import takes is no measure of what sending does."""
+        opened = self.store.is_open
+        super().flush()
+        if not opened:
+            self._took = 0.0
+            self._rest()
 
     def _send(self) -> None:
         pause = pauses[self.store.uri]
@@ -184,6 +203,7 @@ class MLflowRun(RunLog):
             check_same(self._database)
         if self._artifact_repository is None:
             again, self._tried = self._tried, True
+            end_dead_runs(self.store)
             self._artifact_repository = open_run(self, self.store, again=again)[1]
         upload_entries(self, self.store.client, self._artifact_repository)
         if self._database is not None:  # in between, too

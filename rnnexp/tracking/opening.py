@@ -15,20 +15,20 @@ from rnnexp.records import JobRecord
 from rnnexp.run_info import RunInfo
 from rnnexp.tracking.addresses import tracking_uri
 from rnnexp.tracking.claims import clear_record
-from rnnexp.tracking.dead_runs import end_dead_runs, process_tags
+from rnnexp.tracking.dead_runs import process_tags
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.recorder import Recorder, reason
 from rnnexp.tracking.restarts import SCHEDULER_TAG, scheduler_job
 from rnnexp.tracking.run_log import RunLog
 from rnnexp.tracking.searching import last_finished, points_of
-from rnnexp.tracking.store import Store, open_store, store_error
+from rnnexp.tracking.store import Store, checked_store, open_store, store_error
 from rnnexp.training import Run
 
 
 def open_recorder(info: RunInfo, experiment: Experiment, training: Run) -> Recorder:
     """A recorder into the store that the settings name; if that can't be used, a `UserError`, and nothing is left.
 
-    A record that this one replaces is cleared once the store is open.
+    A record that this one replaces is cleared once the store is open, or was checked to be opened later.
     """
     if info.settings["tracking"]["backend"] == "mlflow":
         log: RunLog = open_mlflow_run(info)
@@ -64,7 +64,6 @@ def open_mlflow_run(info: RunInfo) -> MLflowRun:
         tags["mlflow.runColor"] = colour(info.job.number)
         if info.sweep.parent:
             tags["mlflow.parentRunId"] = info.sweep.parent
-    end_dead_runs(store)
     if info.replaces:
         clear_record(info.folder)
     # The store of a sweep worked when the sweep began: a job does not fail because it works no longer.
@@ -95,11 +94,11 @@ def colour(number: int) -> str:
 
 
 def store_of(info: RunInfo) -> Store:
-    """The open store that the settings name."""
+    """The store that the settings name: of a new run by itself it may be opened later."""
     where = (tracking_uri(info.uri, info.started_in), str(info.settings["tracking"]["experiment"]))
-    if info.sweep is None:
-        return open_store(*where)
-    return _kept_store(*where)
+    if info.sweep is not None:
+        return _kept_store(*where)
+    return checked_store(*where) if info.resumed is None else open_store(*where)
 
 
 @cache

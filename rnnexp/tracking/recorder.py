@@ -109,7 +109,7 @@ class Recorder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End: write the tables and figures, the status in MLflow, and print the summary."""
+        """End: print the summary; write the tables, the figures and the status in MLflow."""
         with attempt("the end of the progress bar"):
             self._progress.__exit__(kind, error, traceback)
         try:
@@ -141,7 +141,7 @@ class Recorder:
             tags["not_finite_values"] = str(self.history.not_finite)
         if self.history.stopped:
             tags["stopped"] = f"at step {self.history.step} of {self.history.steps}: {self.history.stopped}"
-        if status == "FINISHED":
+        if whole := status == "FINISHED":
             with attempt("the test"):
                 self._test()
         # A run that may be resumed will have other last points, and MLflow keeps every value of a step.
@@ -152,11 +152,22 @@ class Recorder:
             if problem := self.log.write():
                 self._files.missing[RUN_LOG] = problem
             with attempt("what was left of the run's files"):
-                self._write(whole=status == "FINISHED")
+                self._write_tables()
             if error is None and (problem := self._files.problem()):
                 status, tags["error"] = "FAILED", problem
+            findings: list[str] = []
             with attempt("the summary of the run"):
-                tags["mlflow.note.content"] = "```\n" + "\n".join(self._findings()) + "\n```"
+                findings = self._findings()
+                tags["mlflow.note.content"] = "```\n" + "\n".join(findings) + "\n```"
+            if error is None and self.info.job is None and not problem:  # before what takes longer
+                with attempt("the summary on the screen"):
+                    took = f"{self.history.step} updates in {self._seconds:.1f} s"
+                    folder = f"run folder          {self.info.folder}"
+                    process.say(f"{self.info.name}: {took}, {status}", *findings, folder)
+            with attempt("what was left of the run's figures"):
+                self._write_figures()
+            if whole and isinstance(task := self.experiment.task, Text):
+                self._files.save("sample.txt", partial(self._write_sample, task), extra=True)
             with attempt("the list of final values"):
                 self.log.add(p for p in self.history.summary() if not (unfinished and is_last_curve(p.name)))
             for path in self._files.written:
@@ -177,11 +188,15 @@ class Recorder:
             process.say(f"rnnexp: to go on: python -m rnnexp resume={self.info.folder}", error=True)
         if problem := self._files.problem():
             raise UserError(problem, "free some space there, and run it again")
-        if status == "FINISHED" or (status == "FAILED" and error is None and self.info.job is None):
+        if error is None and self.info.job is None and self.run is not None:
+            with attempt("the run's links"):
+                process.say(*self._links(self.run))
+            if lost := self.run.lost():
+                raise lost
+        if self.info.job is not None and status == "FINISHED":
             with attempt("the summary on the screen"):
-                process.say(*self._lines(status))
-        if error is None and self.info.job is None and self.run is not None and (lost := self.run.lost()):
-            raise lost
+                took = f"{self.history.step} updates in {self._seconds:.1f} s"
+                process.say(f"{self.info.job.label}: {took}, {status}, evaluation loss {self.final_loss:.4g}")
 
     def _test(self) -> None:
         """Evaluate the best and the final weights on data that selection never saw."""
@@ -206,26 +221,22 @@ class Recorder:
         }
         job.curve = [(point.step, point.value) for point in summary if point.name == "gradient_by_lag/last"]
 
-    def _lines(self, status: str) -> list[str]:
-        if self.info.job is not None:
-            took = f"{self.history.step} updates in {self._seconds:.1f} s"
-            return [f"{self.info.job.label}: {took}, {status}, evaluation loss {self.final_loss:.4g}"]
-        lines = [f"{self.info.name}: {self.history.step} updates in {self._seconds:.1f} s, {status}", *self._findings()]
-        lines.append(f"run folder          {self.info.folder}")
-        if self.run is not None:
-            store = self.run.store
-            lines.append(f"MLflow run          {self.run.id} in experiment {store.experiment}")
-            if command := store.ui_command():
+    def _links(self, run: MLflowRun) -> list[str]:
+        """Where the run is in MLflow, or how it comes there."""
+        lines = []
+        if run.id is not None:
+            lines.append(f"MLflow run          {run.id} in experiment {run.store.experiment}")
+            if command := run.store.ui_command():
                 lines.append(f"to see it, start    {command}")
-            lines.append(f"and open            {store.link(f'runs/{self.run.id}')}")
+            lines.append(f"and open            {run.store.link(f'runs/{run.id}')}")
             lines += self._model
-            if self.run.undelivered:
-                lines.append(f"not uploaded yet    {self.run.sync_command()}")
+        if run.undelivered:
+            lines.append(f"not uploaded yet    {run.sync_command()}")
         return lines
 
-    def _write(self, whole: bool) -> None:
-        """The run's files; generated text only after a whole run."""
-        files, history = self._files, self.history
+    def _write_tables(self) -> None:
+        """The configuration, the metrics, and the norms by lag."""
+        files, history, experiment = self._files, self.history, self.experiment
         files.save("config.yaml", lambda path: path.write_text(self.info.config_yaml, encoding="utf-8"))
         rows = [
             {"metric": name, "step": step, "value": value}
@@ -235,11 +246,15 @@ class Recorder:
         for name, table in (("metrics.csv", rows), ("gradient_by_lag.csv", history.norm_rows())):
             if table:
                 files.save(name, partial(write_table, table))
-        length = self.experiment.bptt.length
-        experiment, figures = self.experiment, {}
         drawn = history.step * experiment.batch_size
         history.repeated = repeated_share(experiment.task, experiment.held_out, drawn, experiment.batch_size)
-        if self._figures_wanted():
+
+    def _write_figures(self) -> None:
+        """The figures, if they are wanted, and the report that shows them."""
+        files, history, length = self._files, self.history, self.experiment.bptt.length
+        figures: dict[str, Any] = {}
+        wanted = self.info.settings["tracking"].get("figures")
+        if self.info.sweep is None if wanted is None else wanted:
             with attempt("loss.png"):
                 figures = {"loss.png": loss_figure(history, self.info.name)} if history.curves else {}
             with attempt("the figures of the gradient"):
@@ -252,19 +267,10 @@ class Recorder:
         if history.studies and (pictures or self.info.sweep is None):
             report = partial(write_report, history, files.path, self.info.name, pictures, length)
             files.save("gradient_report.html", lambda path: report(), extra=True)
-        task = self.experiment.task
-        if whole and isinstance(task, Text):
-            files.save("sample.txt", lambda path: path.write_text(self._sample(task), encoding="utf-8"), extra=True)
 
-    def _sample(self, task: Text) -> str:
+    def _write_sample(self, task: Text, path: Path) -> None:
         tokens = generate(self.experiment.network, task.start, SAMPLE_LENGTH, rng=self.experiment.sampling)
-        return task.decode(tokens)
-
-    def _figures_wanted(self) -> bool:
-        wanted = self.info.settings["tracking"].get("figures")
-        if wanted is not None:
-            return bool(wanted)
-        return self.info.sweep is None or self.info.sweep.figures
+        path.write_text(task.decode(tokens), encoding="utf-8")
 
     def raise_if_diverged(self) -> None:
         """Raise `Diverged`, which tells how, if the run did."""

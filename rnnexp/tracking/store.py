@@ -5,7 +5,6 @@ import os
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -24,25 +23,41 @@ HTTP = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": 
 OUTDATED = "out-of-date database schema"
 
 
-@dataclass(frozen=True)
 class Store:
-    """An open tracking store.
+    """A tracking store, opened when `client` or `experiment_id` is first asked for: importing MLflow takes seconds.
 
-    Attributes
+    Parameters
     ----------
-    client : mlflow.MlflowClient
+    client : mlflow.MlflowClient or None
+        None for one that is not open yet.
     uri : str
     experiment_id, experiment : str
+        The number is known of an open one.
     """
 
-    client: Any
-    uri: str
-    experiment_id: str
-    experiment: str
+    def __init__(self, client: Any, uri: str, experiment_id: str, experiment: str) -> None:
+        self.uri, self.experiment = uri, experiment
+        self._client, self._experiment_id = client, experiment_id
+        if is_sqlite(uri):
+            remember(database_file(uri))
 
-    def __post_init__(self) -> None:
-        if is_sqlite(self.uri):
-            remember(database_file(self.uri))
+    @property
+    def is_open(self) -> bool:
+        """Whether MLflow has opened it."""
+        return self._client is not None
+
+    @property
+    def client(self) -> Any:
+        """MLflow's; a `UserError` if the store can't be opened."""
+        if self._client is None:
+            opened = open_store(self.uri, self.experiment)
+            self._client, self._experiment_id = opened.client, opened.experiment_id
+        return self._client
+
+    @property
+    def experiment_id(self) -> str:
+        """The experiment's number, as a text; a `UserError` if the store can't be opened."""
+        return self._experiment_id if self.client is not None else ""
 
     def ui_command(self, port: int = 5000) -> str | None:
         """The command that shows this store in the MLflow UI; None if a server shows it already."""
@@ -67,14 +82,15 @@ def check_uri(uri: str, experiment: str | None = None) -> None:
     ------
     UserError
         If it is neither a database nor a server, the server does not answer, the database file can't be used, or the
-        experiment was deleted in it.
+        experiment was deleted there.
     """
     if is_sqlite(uri) and str(database_file(uri)) not in (".", ":memory:"):
         check_file(path := database_file(uri))
-        if experiment is not None and (number := database.deleted_experiment(path, experiment)) is not None:
-            raise _deleted(uri, experiment, number)
+        deleted = None if experiment is None else database.deleted_experiment(path, experiment)
     else:
-        check_address(uri)
+        deleted = check_address(uri, experiment)
+    if experiment is not None and deleted is not None:
+        raise _deleted(uri, experiment, deleted)
 
 
 def open_store(uri: str, experiment: str) -> Store:
@@ -101,6 +117,20 @@ def open_store(uri: str, experiment: str) -> Store:
 
     found: Store = locked(path, open_file)
     return found
+
+
+def checked_store(uri: str, experiment: str) -> Store:
+    """A store that can be opened, as far as that is seen without MLflow: it is open if that takes MLflow.
+
+    Raises
+    ------
+    UserError
+        As `open_store`.
+    """
+    check_uri(uri, experiment)
+    if is_server(uri) or (is_sqlite(uri) and database.is_current(database_file(uri))):
+        return Store(None, uri, "", experiment)
+    return open_store(uri, experiment)
 
 
 def check_now(uri: str, *, failed_before: bool, just_worked: bool = False) -> None:

@@ -6,7 +6,6 @@ from urllib.parse import quote
 from rnnexp.process import say
 from rnnexp.records import Sweep
 from rnnexp.redaction import reason_of
-from rnnexp.tracking.dead_runs import end_dead_runs
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.searching import matching_runs
 from rnnexp.tracking.store import Store
@@ -44,7 +43,6 @@ class SweepRun(MLflowRun):
         tags: Mapping[str, str],
         resumed: bool = False,
     ) -> None:
-        end_dead_runs(store)
         swept = sweep.swept(sweep.overrides) or sweep.overrides
         super().__init__(
             store,

@@ -37,7 +37,11 @@ def open_run(log: RunLog, store: Store, *, again: bool) -> tuple[Any, Any]:
     """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    run = store.client.get_run(log.id) if log.id is not None else create_run(store.client, log.creator, again=again)
+    if log.id is not None:
+        run = store.client.get_run(log.id)
+    else:
+        number = log.creator["experiment_id"] or store.experiment_id  # which was not known before the store was open
+        run = create_run(store.client, {**log.creator, "experiment_id": number}, again=again)
     log.id = run.info.run_id
     # As the client would find it with a call for each file.
     return run, get_artifact_repository(run.info.artifact_uri, tracking_uri=store.uri)

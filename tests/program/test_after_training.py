@@ -43,13 +43,40 @@ def test_everything_after_the_training_of_a_run_may_fail(folder, warm, recorded)
     done = warm.run(folder, *SHORT, "tracking.model=true", before=FAULTY, drawn=True)
     assert done.returncode == 0, done.stderr
     lines = told(done)
-    for what in ("loss.png", "the figures of the gradient", "the summary of the run", "the summary on the screen"):
+    for what in ("loss.png", "the figures of the gradient", "the summary of the run"):
         assert f"rnnexp: {what} is left out: ValueError: no \\x1b[31mfont" in lines
+    assert f"{SHORT[1]}: 6 updates in " in done.stdout and "run folder " in done.stdout
     assert any(line.startswith("rnnexp: the model was not logged: ") for line in lines)
     (run,) = recorded(folder)
     assert run.info.status == "FINISHED" and "final/eval/loss" in run.data.metrics
     (kept,) = folder.glob("outputs/*/*")
     assert {"metrics.csv", "config.yaml", "gradient_by_lag.csv"} <= {path.name for path in kept.iterdir()}
+
+
+#: Notes what comes when.
+NOTED = """
+import mlflow
+from matplotlib.figure import Figure
+savefig, create_run = Figure.savefig, mlflow.MlflowClient.create_run
+Figure.savefig = lambda *given, **named: (print("a figure is drawn"), savefig(*given, **named))[1]
+mlflow.MlflowClient.create_run = lambda *given, **named: (print("the run is created"), create_run(*given, **named))[1]
+"""
+
+
+def test_the_result_is_printed_before_what_takes_longer(folder, warm):
+    done = warm.run(folder, *SHORT, before=NOTED)
+    assert done.returncode == 0, done.stderr
+    order = (
+        "6 updates in",
+        "test loss",
+        "run folder",
+        "a figure is drawn",
+        "the run is created",
+        "MLflow run",
+        "and open",
+    )
+    places = [done.stdout.index(text) for text in order]
+    assert places == sorted(places), done.stdout
 
 
 def test_everything_after_the_last_job_of_a_sweep_may_fail(folder, warm, recorded):
@@ -71,7 +98,7 @@ def test_names_that_mean_something_to_matplotlib_or_to_a_terminal_are_drawn_and_
 ):
     (folder / "$$.txt").write_text("the same words over and over again. " * 40)
     text = ("task=text", 'task.path="$$.txt"', "batch_size=2", "bptt_length=5", *SHORT)
-    done = command(folder, "-m", *text, 'run_name="$$ a\x1b[31m\n$x$"', "seed=0,1", drawn=True)
+    done = command(folder, "-m", *text, 'run_name="$$ a\x1b[31m\n$x$"', "seed=0,1", "tracking.figures=true", drawn=True)
     assert done.returncode == 0 and told(done) == [], done.stderr
     assert "\x1b" not in done.stdout
     assert [row[2] for row in table(done.stdout)[1:]] == ["FINISHED", "FINISHED"]

@@ -77,6 +77,44 @@ def test_nobody_has_to_read_what_is_printed(folder, recorded, sweep):
     assert [record.info.status for record in recorded(folder)] == (["FINISHED"] * 3 if sweep else ["FINISHED"])
 
 
+#: Ctrl-C comes when MLflow is imported, which is noted, in the middle of a run.
+AT_IMPORT = """
+import os, signal, sys
+from rnnexp import __main__ as command
+from rnnexp.tracking import recorder, run_log
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "mlflow.tracking":
+            sys.meta_path.remove(self)
+            print("mlflow is imported", file=sys.stderr)
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+run_log.PATIENCE = 0.0
+record = recorder.Recorder.record
+def noted(self, report, seconds):
+    print(f"update {report.step} is recorded", file=sys.stderr)
+    record(self, report, seconds)
+recorder.Recorder.record = noted
+sys.argv[1:] = ["steps=1000000", "tracking.figures=false", "checkpoint=files"]
+command.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_one_while_mlflow_is_imported_loses_nothing_and_the_run_arrives(folder, recorded):
+    """It is imported after training has begun: it takes longer than training."""
+    run = subprocess.run([sys.executable, "-c", AT_IMPORT], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 130, run.stderr
+    told = run.stderr.splitlines()
+    assert told.index("update 0 is recorded") < told.index("mlflow is imported") and "Traceback" not in run.stderr
+    (record,) = recorded(folder)
+    assert record.info.status == "KILLED" and record.data.tags["error"] == "stopped by Ctrl-C"
+    assert record.data.metrics["eval/loss"] > 0
+    assert any(line.startswith("rnnexp: to go on: python -m rnnexp resume=") for line in told)
+
+
 SWEEP = ("-m", "seed=0,1")
 #: What a clean-up does that finds a half-made object, when Ctrl-C came into what it cleans up.
 BROKEN_OFF = """

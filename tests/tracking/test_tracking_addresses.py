@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from rnnexp.checks import UserError
+from rnnexp.tracking import addresses
 from rnnexp.tracking.addresses import database_file, sqlite_uri, tracking_uri
-from rnnexp.tracking.store import check_uri
+from rnnexp.tracking.store import check_uri, checked_store
 
 LONG = "x" * 300
 REFUSED = [
@@ -124,6 +125,9 @@ class Server(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(self.content)
 
+    def do_GET(self):
+        self.do_POST()
+
     def log_message(self, *given):
         pass
 
@@ -180,11 +184,35 @@ def test_the_login_goes_with_the_question(folder, monkeypatch):
         (503, b"{}", "does not answer: 503"),
     ],
 )
-def test_what_answers_otherwise_is_refused(folder, status, content, problem):
+@pytest.mark.parametrize("experiment", [None, "lab"])
+def test_what_answers_otherwise_is_refused(folder, status, content, problem, experiment):
     with answering(status, content) as (uri, asked):
         with pytest.raises(UserError, match=problem) as refused:
-            check_uri(uri)
-        assert len(asked) == 1 and refused.value.hint
+            check_uri(uri, experiment)
+        # Where a login is asked for, MLflow may have one of a plugin.
+        assert len(asked) == (2 if status in (401, 403) else 1) and refused.value.hint
+
+
+DELETED = b'{"experiment": {"experiment_id": "7", "name": "lab", "lifecycle_stage": "deleted"}}'
+
+
+@pytest.mark.parametrize("login", [False, True])
+def test_a_server_is_asked_for_the_experiment_and_mlflow_only_if_there_is_a_login(folder, monkeypatch, login):
+    """MLflow's import takes seconds."""
+    by_mlflow, ask = [], addresses._ask_through_mlflow
+    monkeypatch.setattr(addresses, "_ask_through_mlflow", lambda *given: by_mlflow.append(given) or ask(*given))
+    monkeypatch.setenv("HOME", str(folder))
+    if login:
+        monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
+    with answering(content=DELETED) as (uri, asked):
+        with pytest.raises(UserError, match="was not deleted, got lab") as refused:
+            check_uri(uri, "lab")
+        assert "--experiment-id 7" in refused.value.hint
+    with answering(404, b'{"error_code": "RESOURCE_DOES_NOT_EXIST"}') as (uri, _):
+        assert not checked_store(uri, "new").is_open
+    assert asked[0][0] == "/api/2.0/mlflow/experiments/get-by-name?experiment_name=lab"
+    assert asked[0][1] == ("Bearer secret" if login else None)
+    assert len(by_mlflow) == (2 if login else 0)
 
 
 def test_a_database_server_that_does_not_answer_is_refused_before_mlflow_tries_for_minutes(folder, monkeypatch):
