@@ -220,7 +220,8 @@ def misfit(group: str, cls: Any) -> str:
     """Why something can't stand in a group; empty if it may."""
     if not inspect.isclass(cls):
         return f"{getattr(cls, '__name__', 'it')} is not a class but a {type(cls).__name__}"
-    return _lack(group, cls)
+    known: Any = cls
+    return _lack(group, known)
 
 
 @cache

@@ -147,7 +147,8 @@ def as_in_job(config: "DictConfig", number: int | None = None) -> Iterator[None]
     if number is not None:
         with open_dict(hydra.job):
             hydra.job.num, hydra.job.id = number, f"{hydra.job.name}_{number}"
-    current.cfg = config  # not by set_config, which copies the whole node, for every job of a sweep
+    # Not by set_config, which copies the whole node, for every job of a sweep.
+    current.cfg = config  # type: ignore[assignment]
     try:
         if number is not None or hydra.mode != RunMode.MULTIRUN:  # a sweep as a whole has none
             folder = Path(hydra.run.dir) if number is None else Path(hydra.sweep.dir, str(hydra.sweep.subdir))

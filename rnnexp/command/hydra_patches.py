@@ -28,7 +28,7 @@ def install() -> None:
     """Replace methods of Hydra's loader and sweepers in this process, and on Python 3.14 a check of its parser's."""
     ConfigLoaderImpl.get_group_options = group_options  # type: ignore[method-assign, assignment]
     ConfigLoaderImpl.load_sweep_config = load_sweep_config  # type: ignore[method-assign, assignment]
-    Sweeper.validate_batch_is_legal = validate_new_jobs  # type: ignore[method-assign]
+    Sweeper.validate_batch_is_legal = validate_new_jobs  # type: ignore[method-assign, assignment]
     if sys.version_info >= (3, 14):
         accept_lazy_help()
 

@@ -238,7 +238,7 @@ def is_model(config: DictConfig, others: Sequence[str], keys: Iterable[str]) -> 
 
     So it is if nothing in it refers to anything, and its `others`, the further overrides, write nothing there.
     """
-    own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     hydras: Any = OmegaConf.to_container(config.hydra.sweep, resolve=False)
     written = [f"{key}." for key in keys_of(others)]
     apart = not any(f"{key}.".startswith(other) or other.startswith(f"{key}.") for key in keys for other in written)
