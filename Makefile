@@ -83,13 +83,10 @@ docs: $(VENV)/docs  ## the API reference, into build/docs; a warning is an error
 notebook: $(VENV)/test  ## run the notebook from top to bottom and keep its outputs
 	$(BIN)/python experiments/vanilla_rnn/execute.py
 
-bench: $(VENV)/bench  ## a training step beside PyTorch and JAX, and what statistics, data and recording cost
+bench: $(VENV)/bench  ## a training step beside PyTorch and JAX, and what a user waits for as the work grows
 	$(BIN)/python experiments/speed/run.py --output experiments/speed
 	$(BIN)/python experiments/speed/stacked.py
-	$(BIN)/python experiments/speed/whole.py
-	$(BIN)/python experiments/gradient_cost/run.py
-	$(BIN)/python experiments/data_cost/run.py
-	$(BIN)/python experiments/tracking_cost/run.py
+	$(BIN)/python experiments/growth/run.py --output experiments/growth
 
 ui: $(VENV)/run  ## the MLflow UI on the runs recorded in this folder
 	$(BIN)/python -m rnnexp.tracking ui

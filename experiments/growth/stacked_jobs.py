@@ -1,14 +1,15 @@
-"""What a job of a stacked sweep costs, beside MLflow alone: ``python experiments/tracking_cost/stacked.py 200 1000``.
+"""What a job of a stacked sweep costs, beside MLflow alone: ``python experiments/growth/stacked_jobs.py 200 1000``.
 
 For each number of jobs, in an empty folder with a database that was used before: CPU time of the whole sweep, of the
 same with `tracking=none`, of its training alone (updates, evaluations, studies of the gradient), and of MLflow's client
-where it is given every run's entries again, in three calls each. In milliseconds a job; and what MLflow adds to a sweep
-in units of what its client takes.
+where it is given every run's entries again, in three calls each; in seconds a job. It prints a line of JSON for each
+number of jobs.
 """
 
 import argparse
 import contextlib
 import io
+import json
 import os
 import sys
 import tempfile
@@ -95,7 +96,7 @@ def cost(jobs: int, *arguments: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print what a job costs."""
+    """Print the costs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("jobs", type=int, nargs="*", default=[200, 1000], help="of each sweep")
     parser.add_argument("--steps", type=int, default=50, help="updates of a job")
@@ -106,13 +107,7 @@ def main() -> None:
         run("-m", "hydra/launcher=stacked", "seed=0,1", "steps=2")  # makes the database, and imports everything
         for jobs in options.jobs:
             found = cost(jobs, f"steps={options.steps}", f"max_jobs={jobs}")
-            added = (found["whole"] - found["without"]) / found["store"]
-            each = ", ".join(f"{name} {1000 * found[name]:.1f}" for name in ("whole", "without", "training", "store"))
-            print(
-                f"{jobs} jobs of {options.steps} updates: CPU ms a job: {each}; MLflow adds {added:.2f} times what its "
-                f"client takes; at most {found['points']:.0f} points a run",
-                flush=True,
-            )
+            print(json.dumps({"jobs": jobs, **found}), flush=True)
         os.chdir("/")
 
 
