@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from measuring import Row, slope
 
 COLUMNS = ["part", "series", "size", "of", "value", "unit"]
@@ -15,6 +16,8 @@ PANELS = {
     "runs": ("Runs in the database", "CPU s, MB"),
     "files": ("Reading a file", "CPU s, MB"),
 }
+#: What a reader of the figure needs to be told.
+LABELS = {"whole": "whole sweep", "without": "with tracking=none", "training": "its training", "store": "MLflow alone"}
 Finding = tuple[str, float, str]
 
 
@@ -120,6 +123,7 @@ def draw(rows: list[Row]) -> Figure:
             if row.part == part and row.of and row.unit and row.value > 0:
                 series.setdefault(row.series, []).append(row)
         for name, found in series.items():
+            name = LABELS.get(name, name)
             label = f"{name} (slope {slope(found):.2f})" if len(found) > 1 else name
             style = "--" if found[0].unit == "MB" else "-"
             ax.loglog(
@@ -127,6 +131,11 @@ def draw(rows: list[Row]) -> Figure:
             )
         title, cost = PANELS[part]
         ax.set(title=title, xlabel=next(row.of for row in rows if row.part == part and row.of), ylabel=cost)
+        ax.margins(y=0.35)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
         ax.grid(alpha=0.3)
         ax.legend(fontsize=7)
     for ax in axes[len(parts) :]:
