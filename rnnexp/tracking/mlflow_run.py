@@ -204,7 +204,11 @@ class MLflowRun(RunLog):
         if self._artifact_repository is None:
             again, self._tried = self._tried, True
             end_dead_runs(self.store)
+            new = self.id is None
             self._artifact_repository = open_run(self, self.store, again=again)[1]
+            if new:  # a process that is killed from here on leaves a log that knows its run
+                self._acknowledge(complete=False)
+                self.write()
         upload_entries(self, self.store.client, self._artifact_repository)
         if self._database is not None:  # in between, too
             check_same(self._database)

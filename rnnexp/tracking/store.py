@@ -57,7 +57,7 @@ class Store:
     @property
     def experiment_id(self) -> str:
         """The experiment's number, as a text; a `UserError` if the store can't be opened."""
-        return self._experiment_id if self.client is not None else ""
+        return self._experiment_id or (self.client and self._experiment_id)
 
     def ui_command(self, port: int = 5000) -> str | None:
         """The command that shows this store in the MLflow UI; None if a server shows it already."""

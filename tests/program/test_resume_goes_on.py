@@ -133,7 +133,7 @@ def test_fewer_steps_than_planned(warm):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_moved_folder_is_resumed_by_its_path(warm, reference, number):
     folder = warm.new_folder()
-    run_folder = stop(warm, folder, number=number)
+    run_folder = stop(warm, folder, number=number, patience=0.0)
     moved = folder / "a new place"
     run_folder.rename(moved)
     assert "a run whose folder is still there" in warm.run(folder, f"resume={only_run(folder)}").stderr
@@ -161,7 +161,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(warm, reference, damag
 
 def test_a_run_killed_without_a_status_is_marked_by_the_next_start_and_then_resumed(warm, reference):
     folder = warm.new_folder()
-    run_folder = stop(warm, folder, number=signal.SIGKILL)
+    run_folder = stop(warm, folder, number=signal.SIGKILL, patience=0.0)
     first = only_run(folder)
     assert Record(folder, first).status == "RUNNING"
     assert warm.run(folder, *SMALL, "steps=3", "seed=9").returncode == 0
@@ -176,7 +176,7 @@ def test_a_run_killed_while_its_record_is_closed(warm, reference):
     """All updates were made: what is left to do is the end."""
     folder = warm.new_folder()
     dies = "import os, signal; from rnnexp.tracking.recorder import Recorder as R; "
-    dies += "R._write = lambda self, whole: os.kill(os.getpid(), signal.SIGKILL)"
+    dies += "R._write_tables = lambda self: os.kill(os.getpid(), signal.SIGKILL)"
     assert warm.run(folder, *SMALL, before=dies).returncode == -9
     run_folder = run_folder_of(folder)
     assert newest(run_folder) == STEPS and not (run_folder / "metrics.csv").exists()
