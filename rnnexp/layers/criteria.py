@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 from ..components import Shown
 from .base import Array, Loss, Steps, mean_over_scored, ones
 
-#: Numbers in a row up to which it is folded; rows from which a product pays; numbers in a matrix up to which OpenBLAS
-#: multiplies it in one thread.
+#: Numbers in a row up to which all rows are compared at once; rows from which a product pays; numbers in a matrix up to
+#: which OpenBLAS multiplies it in one thread.
 SHORT, MANY, UNSHARED = 64, 4, 9000
 
 
@@ -88,13 +88,13 @@ class SoftmaxCrossEntropy(Shown):
 def _largest(outputs: Array) -> Array:
     """Maximum over the last axis, which stays: (..., O) -> (..., 1).
 
-    Short rows are folded, one half onto the other, since NumPy's reduction has a price for each row.
+    Short rows are compared as columns, all rows at once, since NumPy's reduction has a price for each row.
     """
-    if outputs.shape[-1] > SHORT or outputs.size < 2 * SHORT:
+    size = outputs.shape[-1]
+    if size > SHORT or outputs.size < 2 * SHORT:
         return np.asarray(np.maximum.reduce(outputs, axis=-1, keepdims=True))
-    while (size := outputs.shape[-1]) > 1:
-        outputs = np.maximum(outputs[..., : size - size // 2], outputs[..., size // 2 :])
-    return outputs
+    columns = np.ascontiguousarray(outputs.reshape(-1, size).T)
+    return np.asarray(np.maximum.reduce(columns, axis=0)).reshape(*outputs.shape[:-1], 1)
 
 
 def _row_sums(values: Array) -> Array:
