@@ -10,8 +10,10 @@ from rnnexp.machine import available
 
 #: Bytes of a token, a target and a mask of one step, as tasks draw them.
 TOKEN, TARGET, MASK = 8, 8, 1
-#: Steps that an evaluation computes at once (`rnnexp.training.evaluation`).
-EVALUATED = 100
+#: Steps that an evaluation computes at once, at most, and sequences, at least and at most.
+EVALUATED, FEWEST, MOST = 100, 32, 512
+#: Numbers of an evaluation's widest array, of one step and of a window, that stay in the cache.
+OF_STEP, OF_WINDOW = 2**13, 2**17
 #: Arrays as large as the parameters beside vector and gradient: an optimizer's slots and what one step computes.
 SLOTS = {"SGD": 2, "Adagrad": 3, "RMSProp": 3, "Adam": 5, "AdamW": 5}
 #: Float64 arrays as large as a matrix while it is drawn.
@@ -95,6 +97,12 @@ class Sizes:
     kept: int = 0
 
 
+def evaluated_at_once(steps: int, sequences: int, widest: int) -> tuple[int, int]:
+    """Steps and sequences of an evaluation that are computed at once, where a step has arrays `widest` wide."""
+    each = min(sequences, max(FEWEST, min(MOST, OF_STEP // widest)))
+    return max(1, min(steps, EVALUATED, OF_WINDOW // (each * widest))), each
+
+
 def count(sizes: Sizes) -> dict[str, float]:
     """Bytes at the peak of a training run, by what takes them."""
     s, forward, backward = sizes, FORWARD.get(sizes.cell, 4), BACKWARD.get(sizes.cell, 6)
@@ -107,7 +115,9 @@ def count(sizes: Sizes) -> dict[str, float]:
     back = (features + backward * s.hidden * s.layers) * s.itemsize
     if s.tokens and s.embedding and s.inputs <= 64:
         back += s.inputs * s.itemsize  # the gradient of a small table is a product with ones and zeros
-    eval_window, in_place = min(s.steps, EVALUATED), 1 if s.classes else 0
+    in_place = 1 if s.classes else 0
+    window, evaluated = evaluated_at_once(s.steps, s.sequences, max(s.hidden, s.embedding, s.outputs))
+    scored = min(window, s.eval_scored)
     return {
         "data of the file": s.kept,
         "weights": weights * (3 + SLOTS.get(s.optimizer, 4)),  # vector, gradient, and the best vector so far
@@ -116,7 +126,7 @@ def count(sizes: Sizes) -> dict[str, float]:
         "window": s.batch
         * (s.window * (ahead + back) + s.scored * s.outputs * s.itemsize * (OUTPUTS + SLOPES - in_place)),
         "evaluation data": 2 * s.sequences * s.steps * step,  # and as much for the test
-        "evaluation": s.sequences * (eval_window * (ahead + cast) + s.eval_scored * s.outputs * s.itemsize * OUTPUTS),
+        "evaluation": evaluated * (window * (ahead + cast) + scored * s.outputs * s.itemsize * OUTPUTS),
         "statistics": s.studied * s.study_steps * (ahead + back) + s.matrices * s.itemsize + 8 * s.norms,
         "carried state": s.batch * s.recomputed * (ahead + 2 * (TOKEN if s.tokens else s.inputs * s.itemsize)),
     }

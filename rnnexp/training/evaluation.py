@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnexp import memory
 from rnnexp.components import Shown
 from rnnexp.layers import CRITERIA, Network
+from rnnexp.layers.base import mean_over_scored
 from rnnexp.layers.fit import check_batch
 from rnnexp.tasks import Baseline, Batch, Task
 
-#: Steps computed at once, to bound the memory; the state is carried, so the result is the same.
-WINDOW = 100
+#: Numbers that stay in the cache, of the windows of all copies that are computed together.
+OF_COPIES = 2**18
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,59 +83,133 @@ def scored_steps(mask: NDArray[Any]) -> Any:
     return slice(None) if any_scored.all() else np.flatnonzero(any_scored)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """The parts in which a network runs through a batch: bounded in memory, and the same whatever runs beside it.
+
+    Attributes
+    ----------
+    sequences : list of slice
+        Computed at once.
+    window : int
+        Steps computed at once.
+    copies : int
+        Of the network, that are worth to be computed at once.
+    """
+
+    sequences: list[slice]
+    window: int
+    copies: int
+
+    @classmethod
+    def of(cls, network: Network, steps: int, sequences: int) -> "Plan":
+        """For a network, or one of many copies, and a batch (T, N)."""
+        widest = max(shape[-1] for shape in network.parameters.shapes.values())
+        window, each = memory.evaluated_at_once(steps, sequences, widest)
+        parts = [slice(start, min(sequences, start + each)) for start in range(0, sequences, each)]
+        return cls(parts, window, max(1, OF_COPIES // (each * widest * window)))
+
+
+def layout(network: Network, batch: Batch) -> tuple[Any, ...]:
+    """What batches must have in common to be evaluated together: their shapes, and which steps are scored."""
+    parts = Plan.of(network, *batch.mask.shape).sequences
+    scored = [np.logical_or.reduce(batch.mask[:, some], axis=-1) for some in parts]
+    return batch.inputs.shape, batch.targets.shape, np.stack(scored).tobytes()
+
+
 class Score:
-    """Accumulates the scores of a network's outputs, window by window.
+    """Accumulates the scores of outputs, window by window, of one network or of each of K copies.
 
     Parameters
     ----------
-    batch : Batch
-        The whole sequences.
     target_kind : {"classes", "values"}
-    task : Task, optional
-        Provides the rule for wrong outputs.
+    tasks : sequence of Tasks or None
+        One for each network, which provides the rule for its wrong outputs.
     """
 
-    def __init__(self, batch: Batch, target_kind: str, task: Task | None) -> None:
-        self.task, self.classes = task, target_kind == "classes"
-        self.per = None if task is None else task.error_per
+    def __init__(self, target_kind: str, tasks: Sequence[Any]) -> None:
+        self.tasks, self.task, self.classes = tasks, tasks[0], target_kind == "classes"
+        self.per = None if self.task is None else self.task.error_per
         self.criterion = CRITERIA[target_kind]()
-        self.loss, self.off, self.right, self.count, self.wrong_steps = 0.0, 0.0, 0, 0, 0
-        self.any_scored = np.logical_or.reduce(batch.mask, axis=0)
-        self.failed: NDArray[Any] = np.zeros_like(self.any_scored)
+        names = ("loss", "off", "right", "count", "wrong_steps", "wrong_sequences", "sequences")
+        self.sums = {name: np.zeros(len(tasks)) for name in names}
+        self.failed: NDArray[Any] = np.zeros(0, bool)
+
+    def begin(self, mask: NDArray[Any]) -> None:
+        """Begin with the sequences of a mask (T, ..., N)."""
+        scored = np.logical_or.reduce(mask, axis=0)
+        self.sums["sequences"] += scored.sum(axis=-1)
+        self.failed = np.zeros_like(scored)
 
     def add(self, outputs: NDArray[Any], window: Batch) -> None:
-        """Add the outputs (S, N, O) of a window's scored steps, and these steps of the batch."""
-        here = int(window.mask.sum())
-        if not here:
+        """Add the outputs (S, ..., N, O) of a window's scored steps, and these steps of the batch."""
+        mask, sums = window.mask, self.sums
+        here = mask.sum(axis=(0, -1))
+        if not np.any(here):
             return
-        self.loss += here * float(self.criterion.forward(outputs, window.targets, window.mask))
-        self.count += here
-        if self.classes:
-            self.right += int(((outputs.argmax(axis=-1) == window.targets) & window.mask).sum())
-        else:
-            self.off += float(np.abs(outputs - window.targets).mean(axis=-1)[window.mask].sum(dtype=np.float64))
+        sums["loss"] += here * np.asarray(self.criterion.forward(outputs, window.targets, mask), np.float64)
+        sums["count"] += here
+        wrong = None
         if self.task is not None and self.per is not None:
-            wrong = self.task.wrong(outputs, window) & window.mask
-            self.wrong_steps += int(wrong.sum())
+            wrong = self._wrong(outputs, window) & mask
+            sums["wrong_steps"] += wrong.sum(axis=(0, -1))
             self.failed |= wrong.any(axis=0)
+        if not self.classes:
+            off = np.abs(outputs - window.targets).mean(axis=-1)
+            sums["off"] += mean_over_scored(np.where(mask, off, 0.0), 1.0)
+        elif wrong is not None and type(self.task).wrong is Task.wrong and window.allowed is None:
+            sums["right"] += here - wrong.sum(axis=(0, -1))
+        else:
+            sums["right"] += ((outputs.argmax(axis=-1) == window.targets) & mask).sum(axis=(0, -1))
 
-    def result(self) -> Evaluation:
-        """The means over everything added."""
-        if not self.count:
+    def _wrong(self, outputs: NDArray[Any], window: Batch) -> NDArray[Any]:
+        """`Task.wrong`, of each copy by its own task."""
+        if window.mask.ndim == 2:
+            return self.tasks[0].wrong(outputs, window)
+        copies = [(slice(None), copy) for copy in range(len(self.tasks))]
+        own = [task.wrong(outputs[at], window.at(at)) for task, at in zip(self.tasks, copies, strict=True)]
+        return np.stack(own, axis=1)
+
+    def end(self) -> None:
+        """End these sequences."""
+        self.sums["wrong_sequences"] += self.failed.sum(axis=-1)
+
+    def results(self) -> list[Evaluation]:
+        """The means over everything added, for each network."""
+        if not self.sums["count"].all():
             raise ValueError("no step of these sequences is scored")
-        by_sequence = float(self.failed[self.any_scored].mean())
-        error = self.wrong_steps / self.count if self.per == "step" else by_sequence
+        own = [dict(zip(self.sums, numbers, strict=True)) for numbers in np.stack([*self.sums.values()]).T.tolist()]
+        return [self._result(sums, task) for sums, task in zip(own, self.tasks, strict=True)]
+
+    def _result(self, sums: dict[str, float], task: Task | None) -> Evaluation:
+        by_step, by_sequence = sums["wrong_steps"] / sums["count"], sums["wrong_sequences"] / sums["sequences"]
+        error = by_step if self.per == "step" else by_sequence
         return Evaluation(
-            self.loss / self.count,
-            self.right / self.count if self.classes else None,
+            sums["loss"] / sums["count"],
+            sums["right"] / sums["count"] if self.classes else None,
             None if self.per is None else error,
-            None if self.classes else self.off / self.count,
-            self.task,
+            None if self.classes else sums["off"] / sums["count"],
+            task,
         )
+
+
+def joined(arrays: Sequence[NDArray[Any]], network: Network) -> NDArray[Any]:
+    """Arrays (T, ...) of all copies as one (T, K, ...); of a single network its own."""
+    return np.stack(arrays, axis=1) if network.parameters.copies else arrays[0]
+
+
+def together(windows: Sequence[Batch], network: Network) -> Batch:
+    """The same of batches."""
+    if not network.parameters.copies:
+        return windows[0]
+    names = ("inputs", "targets", "mask", *(() if windows[0].allowed is None else ("allowed",)))
+    return Batch(*(np.stack([getattr(window, name) for window in windows], axis=1) for name in names))
 
 
 def evaluate(network: Network, batch: Batch, target_kind: str, task: Task | None = None) -> Evaluation:
     """Run whole sequences through a network, from a zero state, and score them.
+
+    The memory taken is bounded, however many and long they are.
 
     Parameters
     ----------
@@ -146,38 +222,35 @@ def evaluate(network: Network, batch: Batch, target_kind: str, task: Task | None
         Provides the rule for wrong outputs, the baseline, and the rule for a solved task.
     """
     check_batch(network, batch, target_kind)
-    network.reset_state()
-    score = Score(batch, target_kind, task)
-    for start in range(0, len(batch.inputs), WINDOW):
-        window = batch.steps(start, start + WINDOW)
-        scored = scored_steps(window.mask)
-        outputs = network.forward(window.inputs, scored=scored)
-        score.add(outputs, window.at(scored))
-    network.reset_state()
-    return score.result()
+    return evaluate_copies(network, [batch], target_kind, [task])[0]
 
 
 def evaluate_copies(
-    network: Network, batches: Sequence[Batch], target_kind: str, tasks: Sequence[Task]
+    network: Network, batches: Sequence[Batch], target_kind: str, tasks: Sequence[Task | None]
 ) -> list[Evaluation]:
     """`evaluate` for stacked networks, each on its own sequences: the same numbers as one by one.
 
     Parameters
     ----------
     network : Network
-        K copies.
+        K copies, or a single one.
     batches : sequence of K Batches
-        With equal numbers of steps and sequences, and the same scored steps.
+        Of the same `layout`.
     target_kind : {"classes", "values"}
     tasks : sequence of K Tasks
     """
+    score, first = Score(target_kind, tasks), batches[0].mask
+    plan = Plan.of(network, *first.shape)
+    for some in plan.sequences:
+        parts = [batch.at((slice(None), some)) for batch in batches]
+        steps = np.logical_or.reduce(parts[0].mask, axis=-1)
+        network.reset_state()
+        score.begin(joined([part.mask for part in parts], network))
+        for start in range(0, len(steps) - int(steps[::-1].argmax()), plan.window):
+            windows = [part.steps(start, start + plan.window) for part in parts]
+            scored = scored_steps(windows[0].mask)
+            outputs = network.forward(joined([each.inputs for each in windows], network), scored=scored)
+            score.add(outputs, together([each.at(scored) for each in windows], network))
+        score.end()
     network.reset_state()
-    scores = [Score(batch, target_kind, task) for batch, task in zip(batches, tasks, strict=True)]
-    for start in range(0, len(batches[0].inputs), WINDOW):
-        windows = [batch.steps(start, start + WINDOW) for batch in batches]
-        scored = scored_steps(windows[0].mask)
-        outputs = network.forward(np.stack([window.inputs for window in windows], axis=1), scored=scored)
-        for copy, (score, window) in enumerate(zip(scores, windows, strict=True)):
-            score.add(outputs[:, copy], window.at(scored))
-    network.reset_state()
-    return [score.result() for score in scores]
+    return score.results()

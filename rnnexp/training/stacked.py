@@ -1,6 +1,7 @@
 """Many networks trained as one, stacked along an axis: each has its own data, hyperparameters and end."""
 
 import copy
+from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -10,11 +11,12 @@ from numpy.typing import NDArray
 from rnnexp.layers import CRITERIA, Network, Parameters
 from rnnexp.layers.base import row_norms
 from rnnexp.layers.network import recurrent_names
+from rnnexp.tasks import Batch
 from rnnexp.training.drawn import Drawn, extended
-from rnnexp.training.evaluation import Evaluation, evaluate_copies
+from rnnexp.training.evaluation import Evaluation, Plan, evaluate_copies, layout
 from rnnexp.training.loop import Run
 from rnnexp.training.optimizers import update_ratios
-from rnnexp.training.stacked_data import Joined, draw_episodes, fit_together, same_steps
+from rnnexp.training.stacked_data import Joined, draw_episodes, fit_together
 from rnnexp.training.stacked_state import (
     groups_of,
     join_pasts,
@@ -27,9 +29,6 @@ from rnnexp.training.stacked_state import (
 from rnnexp.training.trainer import UNSCORED_WINDOWS, Report, Trainer
 
 Array = NDArray[Any]
-
-#: Numbers of hidden states beyond which networks are evaluated one by one, to bound the memory.
-MOST_EVALUATED = 2**24
 
 
 class StackedTrainer:
@@ -74,9 +73,9 @@ class StackedTrainer:
         parameters = Parameters(first.network.parameters.shapes, copies=(count,), dtype=first.network.dtype)
         np.stack([trainer.network.parameters.vector for trainer in self.trainers], out=parameters.vector)
         self.network = Network(parameters, first.network.design)
-        self.beside = self.network.replica()
+        self.parts: dict[int, Network] = {}
         self.inputs = join_states(self.network, self.trainers)
-        self.past = join_pasts(self.beside, self.trainers)
+        self.past = join_pasts(self.network.replica(), self.trainers)
         self.criterion = CRITERIA[first.data.task.target_kind]()
         self.regularizer: Any = copy.copy(first.regularizer)
         if hasattr(self.regularizer, "strength"):
@@ -142,6 +141,23 @@ class StackedTrainer:
                     report.staleness = own
             self._apply(gradient, reports, due)
             return reports
+
+    def evaluate(self, rows: Sequence[int], batches: Sequence[Batch]) -> list[Evaluation]:
+        """Evaluations of some of the networks, on batches of the same layout; as many at once as is worth it."""
+        tasks = [self.trainers[row].data.task for row in rows]
+        most = Plan.of(self.network, *batches[0].mask.shape).copies
+        found: list[Evaluation] = []
+        for part in (slice(start, start + most) for start in range(0, len(rows), most)):
+            vectors = self.network.parameters.vector[list(rows[part])]
+            if len(vectors) not in self.parts:
+                shapes = self.network.parameters.shapes
+                copies = Parameters(shapes, copies=(len(vectors),), dtype=vectors.dtype)
+                self.parts[len(vectors)] = Network(copies, self.network.design)
+            beside = self.parts[len(vectors)]
+            beside.parameters.vector[...] = vectors
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                found += evaluate_copies(beside, batches[part], tasks[0].target_kind, tasks[part])
+        return found
 
     def _one_by_one(self, measure: Callable[[int], bool]) -> list[Report]:
         reports = []
@@ -291,23 +307,20 @@ def train_together(
 def _look(stack: StackedTrainer, runs: list[Run], reports: list[Report]) -> list[Evaluation | None]:
     """Evaluations that can be made together; and every run's own network is brought up to date where one is due."""
     step, first = reports[0].step, runs[0]
-    nothing: list[Evaluation | None] = [None] * len(runs)
+    found: list[Evaluation | None] = [None] * len(runs)
     evaluate, study = first.evaluation_due(step), first.study_due(step)
     if not stack.together or not (evaluate or study):
-        return nothing
-    for row, run in enumerate(runs):
+        return found
+    alike: defaultdict[Any, list[tuple[int, Batch]]] = defaultdict(list)
+    for row, (run, report) in enumerate(zip(runs, reports, strict=True)):
         run.trainer.network.parameters.vector[...] = stack.network.parameters.vector[row]
-    batches = [run.held_out for run in runs if run.held_out is not None]
-    shapes = {(batch.inputs.shape, batch.targets.shape) for batch in batches}
-    if not evaluate or len(batches) < len(runs) or len(shapes) > 1:
-        return nothing
-    size = len(runs) * batches[0].mask.size * first.trainer.network.recurrent.layers[0].hidden_size
-    if size > MOST_EVALUATED or not same_steps([batch.mask for batch in batches]):
-        return nothing
-    tasks = [run.trainer.data.task for run in runs]
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        if evaluate and run.held_out is not None and not report.diverged:
+            alike[layout(stack.network, run.held_out)].append((row, run.held_out))
+    for rows, batches in (zip(*members, strict=True) for members in alike.values()):
         try:
-            evaluations = evaluate_copies(stack.beside, batches, tasks[0].target_kind, tasks)
+            evaluations = stack.evaluate(rows, batches)
         except Exception:  # of one of them: it will raise it again, when each is evaluated by itself
-            return nothing
-    return [None if report.diverged else one for one, report in zip(evaluations, reports, strict=True)]
+            continue
+        for row, evaluation in zip(rows, evaluations, strict=True):
+            found[row] = evaluation
+    return found

@@ -50,7 +50,7 @@ def test_the_tasks_own_evaluation_sets(task, network_for, reference):
 def test_the_result_does_not_depend_on_the_window(masked, network_for, monkeypatch, window):
     task, batch = masked
     expected = evaluate(network_for(task), batch, "classes")
-    monkeypatch.setattr("rnnexp.training.evaluation.WINDOW", window)
+    monkeypatch.setattr("rnnexp.memory.EVALUATED", window)
     seen = []
     network = network_for(task)
     forward = network.forward

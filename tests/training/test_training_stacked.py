@@ -27,6 +27,7 @@ from rnnexp.training import (
     prepare,
     train_together,
 )
+from rnnexp.training.evaluation import evaluate_copies
 
 COPIES, STEPS = 4, 12
 
@@ -103,6 +104,37 @@ def test_every_task_and_cell(task, length, cell):
     )
     assert_same(*runs)
     assert len({reports[-1].train_loss for reports in runs[1]}) == COPIES, "the copies see different data"
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_evaluations_in_parts_of_bounded_memory(task, monkeypatch):
+    """Three sequences and two steps at once, and two networks: still as a stack, and still what each is alone."""
+
+    def make(seed):
+        own = task()
+        own.eval_streams, own.eval_steps = 5, 20
+        return a_run(seed, own, optimizer=Adam(0.01))
+
+    whole = [[report.evaluation for report in make(seed).reports()] for seed in range(COPIES)]
+    for name, value in {"FEWEST": 3, "OF_STEP": 1, "OF_WINDOW": 36}.items():
+        monkeypatch.setattr(f"rnnexp.memory.{name}", value)
+    monkeypatch.setattr("rnnexp.training.evaluation.OF_COPIES", 72)
+    at_once = []
+
+    def counted(network, batches, *rest):
+        at_once.append(len(batches))
+        return evaluate_copies(network, batches, *rest)
+
+    monkeypatch.setattr("rnnexp.training.stacked.evaluate_copies", counted)
+    runs = both_ways(make)
+    assert_same(*runs)
+    assert set(at_once) <= {1, 2}
+    if not isinstance(task(), Reber):  # whose sequences are as long as they come out
+        assert at_once == [2] * len(at_once) != []
+    for reports, expected in zip(runs[1], whole, strict=True):
+        for report, evaluation in zip(reports, expected, strict=True):
+            if evaluation is not None:
+                assert report.evaluation.metrics() == pytest.approx(evaluation.metrics(), rel=1e-5)
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
