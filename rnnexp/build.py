@@ -90,11 +90,15 @@ def build_experiment(settings: Mapping[str, Any], copies: int = 1) -> Any:
             study.exponents(root["hidden_size"])
         except InvalidValue as error:
             raise under("gradients", error) from None
-    held_out = task.evaluation(rng=streams.evaluation)
+    whole = task.evaluation(rng=streams.evaluation)
+    limit = limit_of(root, network, task, whole)
     return Experiment(
         network=network,
         task=task,
-        held_out=held_out,
+        held_out=limit.of(whole),
+        limit=limit,
+        whole=whole.mask.shape,
+        studied=None if study is None else study.select(task, whole),
         bptt=bptt,
         **{group: construct(group, root[group]) for group in ("optimizer", "schedule", "clipping")},
         regularizer=regularizer,
@@ -106,6 +110,32 @@ def build_experiment(settings: Mapping[str, Any], copies: int = 1) -> Any:
         test=streams.test,
         batches=streams.batches,
     )
+
+
+def limit_of(root: Mapping[str, Any], network: Any, task: Any, whole: Any, *, given: bool = True) -> Any:
+    """What is read of the evaluation set `whole`: by ``task.eval_limit``, or from the work of training.
+
+    Returns
+    -------
+    EvalLimit
+
+    Raises
+    ------
+    InvalidValue
+        If the limit is `given` for this very task, and the set is smaller.
+    """
+    from rnnexp.training.eval_limit import AUTO, EvalLimit, automatic, check_within
+
+    steps = root["task"].get("eval_limit")
+    if steps == AUTO:
+        bptt = construct("bptt", root["bptt"], length=root["bptt_length"], stride=root["bptt_stride"])
+        steps = automatic(network, task, whole, bptt, batch_size=root["batch_size"], updates=root["steps"])
+    try:
+        if given:
+            check_within(steps, whole)
+    except InvalidValue as error:
+        raise under("task", error) from None
+    return EvalLimit(steps, root["seed"], getattr(task, "divisible", False))
 
 
 def hidden_size_for(root: Mapping[str, Any], cell: Any, task: Any) -> int:
@@ -140,7 +170,14 @@ def build_the_task(root: dict[str, Any]) -> Any:
     for key, value in root["task"].items():
         if key.rpartition("_")[2] in COUNTS and isinstance(value, int) and value > MOST:
             raise InvalidValue(f"task.{key}", value, f"a whole number <= {MOST}")
-    task = construct("task", root["task"], output_size=root["output_size"])
+    from rnnexp.training.eval_limit import check_limit
+
+    given = {key: value for key, value in root["task"].items() if key != "eval_limit"}
+    try:
+        check_limit(root["task"].get("eval_limit"))
+    except InvalidValue as error:
+        raise under("task", error) from None
+    task = construct("task", given, output_size=root["output_size"])
     fixed = "output_size" not in parameters_of(task.__class__)
     if fixed and root["output_size"] not in (None, task.output_size):
         allowed = f"{task.output_size} for task {type(task).__name__}"

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from rnnexp.layers import Network
 from rnnexp.tasks import Batch, Task
 from rnnexp.training import Report, Run, prepare
 from rnnexp.training.clipping import Clipping
+from rnnexp.training.eval_limit import EvalLimit
 from rnnexp.training.optimizers import Optimizer
 from rnnexp.training.regularizers import Regularizer
 from rnnexp.training.schedules import Schedule
@@ -27,11 +28,17 @@ class Experiment:
     Attributes
     ----------
     held_out : Batch
-        The evaluation set.
+        The evaluation set, or what is read of it.
     study : GradientStudy or None
         Gradient statistics taken at every evaluation.
     data, sampling, test, batches : numpy Generators
         Draw the training data, generated text, the test set, and batches for the gradient's signal-to-noise ratio.
+    limit : EvalLimit
+        Of what evaluation and test read.
+    whole : (int, int), optional
+        Steps and sequences of the whole evaluation set, if `held_out` is a part of it.
+    studied : Batch, optional
+        The sequences of the gradient statistics; of `held_out` if not given.
     """
 
     network: Network
@@ -51,6 +58,23 @@ class Experiment:
     sampling: Generator
     test: Generator
     batches: Generator
+    limit: EvalLimit = field(default_factory=EvalLimit)
+    whole: tuple[int, ...] = ()
+    studied: Batch | None = None
+
+    def unseen(self) -> Batch | None:
+        """The test set, or what is read of it; None if there is none."""
+        batch = self.task.test(rng=self.test)
+        return None if batch is None else self.limit.of(batch)
+
+    @property
+    def evaluated(self) -> str:
+        """What is read of the evaluation set, in words; empty if that is all of it."""
+        (steps, count), whole = self.held_out.mask.shape, self.whole or self.held_out.mask.shape
+        if (steps, count) == whole:
+            return ""
+        of = "" if steps == whole[0] else f", {steps} of {whole[0]} steps of each"
+        return f"{count} of {whole[1]} held-out sequences{of}"
 
     def reports(self) -> Iterator[Report]:
         """Train from the current weights; one report per update."""
@@ -79,7 +103,7 @@ class Experiment:
 
     def look(self, study: GradientStudy) -> Callable[[Network], Study]:
         """The function that studies the gradient: on fixed sequences, cut as training currently cuts."""
-        batch = study.select(self.task, self.held_out)
+        batch = study.select(self.task, self.held_out) if self.studied is None else self.studied
         kind = self.task.target_kind
 
         count = getattr(study, "snr_batches", 0)  # the user's own class may have none

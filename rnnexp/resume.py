@@ -15,6 +15,7 @@ from rnnexp.run_info import RunInfo, make_run_info
 from rnnexp.settings import flat
 from rnnexp.tracking.claims import claim, release
 from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, Checkpoints, finished_at
+from rnnexp.training.eval_limit import AUTO
 
 if TYPE_CHECKING:
     from rnnexp.tracking.run_log import RunLog
@@ -87,6 +88,8 @@ def resumption_in(folder: Path, settings: dict[str, Any], typed: Iterable[str], 
         elif group in MAY_DIFFER:
             now[group] = settings[group]
     now["resume"] = None
+    if now["steps"] != before["steps"] and now["task"].get("eval_limit") == AUTO:
+        now["task"] = {**now["task"], "eval_limit": saved["eval_limit"]}  # as before: it may depend on the steps
     if now["stopping"] != before["stopping"]:
         state["stopping"] = None  # another rule begins from its start
     check_steps(now["steps"], before["steps"], state, finished_at(folder / CHECKPOINTS_FOLDER))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from rnnexp.build import build_experiment, build_the_task, parameters_of
+from rnnexp.build import build_experiment, build_the_task, limit_of, parameters_of
 from rnnexp.checks import InvalidValue, UserError, check_known, integer, out_of_memory, show
 from rnnexp.gradients import GradientStudy, Study
 from rnnexp.layers import Network
@@ -91,7 +91,7 @@ class Trained:
     @property
     def settings(self) -> list[str]:
         """The names of the task's settings."""
-        return [key for key in parameters_of(type(self.task)) if key != "output_size"]
+        return [*(key for key in parameters_of(type(self.task)) if key != "output_size"), "eval_limit"]
 
     def elsewhere(self, **settings: Any) -> Task:
         """The task with other settings, such as ``lag=40``.
@@ -134,7 +134,11 @@ class Trained:
             As for `elsewhere`.
         """
         task = self.elsewhere(**settings)
-        held_out = task.evaluation(rng=Streams(self.config["seed"]).evaluation).cast(self.network.dtype)
+        whole = task.evaluation(rng=Streams(self.config["seed"]).evaluation)
+        root = {**self.config, "task": {**self.config["task"], **settings}}
+        held_out = (
+            limit_of(root, self.network, task, whole, given="eval_limit" in settings).of(whole).cast(self.network.dtype)
+        )
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return evaluate(self.network.replica(), held_out, task.target_kind, task)
 
@@ -148,7 +152,8 @@ class Trained:
         """
         self.elsewhere(**settings)
         try:
-            experiment = build_experiment({**self.config, "task": {**self.config["task"], **settings}})
+            task = {**self.config["task"], "eval_limit": None, **settings}
+            experiment = build_experiment({**self.config, "task": task})
         except MemoryError as error:
             raise out_of_memory(error) from None
         study: Study = experiment.look(experiment.study or GradientStudy())(self.network.replica())

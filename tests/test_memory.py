@@ -44,7 +44,7 @@ GRID = [
             f"cell={cell} hidden_size=60 gradients=full task.lag=150 {FEW}",
             f"cell={cell} hidden_size=20 gradients=off batch_size=5000",
             f"cell={cell} hidden_size=100 gradients=light task.lag=200 {FEW}",
-            f"cell={cell} gradients=off task.eval_sequences=20000",
+            f"cell={cell} gradients=off task.eval_sequences=60000",
             f"cell={cell} hidden_size=100 gradients=off task=echo bptt_length=100 batch_size=100 task.eval_streams=2",
         )
     ),
@@ -52,7 +52,7 @@ GRID = [
         f"optimizer={name} cell=lstm hidden_size=400 gradients=off {FEW}"
         for name in ("sgd", "rmsprop", "adagrad", "adamw")
     ),
-    "output_size=2000 hidden_size=50 gradients=off",
+    "output_size=3000 hidden_size=50 gradients=off",
     "output_size=2000 hidden_size=50 gradients=off embedding_dim=null batch_size=50",
     "task=adding batch_size=500 task.length=200 bptt_length=null gradients=off",
     "task=copying batch_size=100 bptt_length=null gradients=off hidden_size=64",

@@ -93,7 +93,7 @@ def explain_task(given: argparse.Namespace) -> None:
     say(*(inspect.getdoc(cls) or "").split("\n"), "", "Settings here")
     for key, value in chosen.items():
         text = f"task.{key}={show(value)}"
-        say(f"    {text:32}{comment(path, key)}".rstrip())
+        say(f"    {text:32}{comment(path, key) or comment(conf_dir() / 'config.yaml', key)}".rstrip())
     say("")
     task = build_the_task(root)
     say(*(f"{name:12}{text}" for name, text in facts(task) if text))

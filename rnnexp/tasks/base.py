@@ -139,6 +139,8 @@ class Task(Component, ABC):
         elsewhere. A network can then continue the series by itself.
     horizon : int
         Steps from an input to the output that predicts it, with `fed_back`.
+    divisible : bool
+        Whether the first steps of a sequence are worth evaluating without the others, as those of a stream are.
     baseline : Baseline
     """
 
@@ -158,6 +160,7 @@ class Task(Component, ABC):
     output_names: Sequence[str] | None = None
     fed_back: Mapping[int, int] = MappingProxyType({})
     horizon: int = 1
+    divisible: bool = False
 
     def __str__(self) -> str:
         """The configuration, what goes in and out, which steps are scored, and the trivial predictor's loss."""
@@ -261,6 +264,7 @@ class EpisodeTask(Task):
 class StreamTask(Task):
     """Endless sequences; the hidden state is carried from one window to the next."""
 
+    divisible = True
     #: Streams in the evaluation set, and steps in each.
     eval_streams: int = 20
     eval_steps: int = 500

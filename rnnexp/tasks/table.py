@@ -81,6 +81,7 @@ class Table(EpisodeTask):
     target_kind = "values"
     scored = "every step"
     paper = "your own data"
+    divisible = True
 
     def __init__(
         self,

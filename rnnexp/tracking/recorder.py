@@ -96,6 +96,7 @@ class Recorder:
             "data": self.info.data,
             "code": self.info.code.tag,
             "log": self.log.word,
+            "eval_limit": self.experiment.limit.steps,
         }
         loss = None if report.evaluation is None else report.evaluation.loss
         if self.saver.files is not None:
@@ -200,12 +201,15 @@ class Recorder:
 
     def _test(self) -> None:
         """Evaluate the best and the final weights on data that selection never saw."""
-        if (unseen := self.experiment.task.test(rng=self.experiment.test)) is not None:
+        if (unseen := self.experiment.unseen()) is not None:
             self.history.tested = self.training.evaluate_best(unseen)
             self.history.test_is_evaluation = unseen.same_as(self.experiment.held_out)
 
     def _findings(self) -> list[str]:
-        lines = [*summary.losses(self.history), *summary.gradient(self.history)]
+        lines = summary.losses(self.history)
+        if part := self.experiment.evaluated:
+            lines.append(f"evaluated on        {part}; task.eval_limit=null reads all")
+        lines += summary.gradient(self.history)
         if (wanted := self.info.settings["parameters"]) is not None:
             size = f"{self.parameters.value} with hidden_size={self.info.settings['hidden_size']}"
             lines.append(f"parameters          {size} (asked for: {wanted})")

@@ -7,10 +7,11 @@ from rnnexp.components import Component
 
 
 class Streams(Component):
-    """Independent generators: initialisation, training data, evaluation data, sampling, test data, batches to measure.
+    """Independent generators, one for each purpose.
 
-    The draws of one do not depend on those of another, so that a change of the hidden size leaves the data
-    unchanged.
+    In this order: initialisation, training data, evaluation data, sampling, test data, batches to measure, and the part
+    of the held-out data that is read. The draws of one do not depend on those of another, so that a change of the
+    hidden size leaves the data unchanged.
 
     Parameters
     ----------
@@ -21,5 +22,5 @@ class Streams(Component):
     def __init__(self, seed: int) -> None:
         self.seed = integer("seed", seed, at_least=0)
         # A further stream is a further child: those before it draw what they drew without it.
-        children = (np.random.default_rng(child) for child in np.random.SeedSequence(self.seed).spawn(6))
-        self.init, self.data, self.evaluation, self.sampling, self.test, self.batches = children
+        children = (np.random.default_rng(child) for child in np.random.SeedSequence(self.seed).spawn(7))
+        self.init, self.data, self.evaluation, self.sampling, self.test, self.batches, self.part = children
