@@ -15,7 +15,7 @@ from rnnexp.run_info import RunInfo, make_run_info
 from rnnexp.settings import flat
 from rnnexp.tracking.claims import claim, release
 from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, Checkpoints, finished_at
-from rnnexp.training.eval_limit import AUTO
+from rnnexp.training.eval_limit import AUTO, UPDATES
 
 if TYPE_CHECKING:
     from rnnexp.tracking.run_log import RunLog
@@ -88,8 +88,9 @@ def resumption_in(folder: Path, settings: dict[str, Any], typed: Iterable[str], 
         elif group in MAY_DIFFER:
             now[group] = settings[group]
     now["resume"] = None
-    if now["steps"] != before["steps"] and now["task"].get("eval_limit") == AUTO:
-        now["task"] = {**now["task"], "eval_limit": saved["eval_limit"]}  # as before: it may depend on the steps
+    counted = {max(UPDATES, each["steps"]) for each in (now, before)}
+    if len(counted) > 1 and now["task"].get("eval_limit") == AUTO:
+        now["task"] = {**now["task"], "eval_limit": saved["eval_limit"]}  # as it was: it follows from the steps
     if now["stopping"] != before["stopping"]:
         state["stopping"] = None  # another rule begins from its start
     check_steps(now["steps"], before["steps"], state, finished_at(folder / CHECKPOINTS_FOLDER))

@@ -122,6 +122,17 @@ def test_more_steps_are_those_of_a_longer_run(warm):
     check_latest(Record(folder), Record(long))
 
 
+def test_more_steps_are_evaluated_on_what_was_read_before(warm):
+    """More would be read of a longer run: the resumed one compares its weights on the same sequences."""
+    folder = warm.new_folder()
+    few = ("task=parity", "hidden_size=2", "batch_size=2", "gradients=off", "tracking=none", "eval_every=600")
+    first = warm.run(folder, *few, "steps=1200", "hydra.run.dir=a")
+    more = warm.run(folder, "resume=a", "steps=2400")
+    lines = [next(line for line in done.stdout.splitlines() if "evaluated on" in line) for done in (first, more)]
+    assert lines[0] == lines[1]
+    assert "eval_limit: auto" not in (folder / "a" / "config.yaml").read_text()
+
+
 def test_fewer_steps_than_planned(warm):
     folder = warm.new_folder()
     run_folder = stop(warm, folder, "steps=1000000")
