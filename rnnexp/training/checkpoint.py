@@ -22,7 +22,7 @@ from rnnexp.state import State, copied
 
 Array = NDArray[Any]
 
-VERSION = 3
+VERSION = 4
 #: Bytes that the plain values of a state may take, written out.
 PLAIN_BYTES = 2**26
 

@@ -53,7 +53,7 @@ class EvalLimit(Shown):
         longest, count = batch.mask.shape
         if self.steps is None or self.steps >= longest * count:
             return batch
-        scored = batch.mask.any(axis=0)
+        scored = np.logical_or.reduce(batch.mask, axis=0)
         read = self.steps // longest
         if self.divisible:
             first = int(batch.mask.argmax(axis=0).max())

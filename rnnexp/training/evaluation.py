@@ -165,7 +165,8 @@ class Score:
     def _wrong(self, outputs: NDArray[Any], window: Batch) -> NDArray[Any]:
         """`Task.wrong`, of each copy by its own task."""
         if window.mask.ndim == 2:
-            return self.tasks[0].wrong(outputs, window)
+            wrong: NDArray[Any] = self.tasks[0].wrong(outputs, window)
+            return wrong
         copies = [(slice(None), copy) for copy in range(len(self.tasks))]
         own = [task.wrong(outputs[at], window.at(at)) for task, at in zip(self.tasks, copies, strict=True)]
         return np.stack(own, axis=1)
