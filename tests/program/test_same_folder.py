@@ -135,8 +135,9 @@ def test_a_requeued_job_continues_its_run_and_no_other(warm):
 def test_a_requeued_sweep_continues_where_it_was(warm):
     folder = warm.new_folder()
     given = ("-m", *SMALL[1:], "steps=9", "seed=0,1,2", "hydra.sweep.dir=swept")
-    dies = "; import signal; from rnnexp.tracking.recorder import Recorder as R; r = R.record; R.record = lambda s, p: "
-    dies += "os.kill(os.getpid(), signal.SIGKILL) if s.info.job.number == 1 and p.step == 7 else r(s, p)"
+    dies = "; import signal; from rnnexp.tracking.recorder import Recorder as R; r = R.record; "
+    dies += "R.record = lambda s, p, *more: "
+    dies += "os.kill(os.getpid(), signal.SIGKILL) if s.info.job.number == 1 and p.step == 7 else r(s, p, *more)"
     assert warm.run(folder, *given, before=SLURM.format(7, 0) + dies).returncode == -9
     refused(warm.run(folder, *given), "holds the jobs of another sweep", "overwrite=true")
     done = warm.run(folder, *given, before=SLURM.format(7, 1))
