@@ -116,6 +116,9 @@ def count(sizes: Sizes) -> dict[str, float]:
     if s.tokens and s.embedding and s.inputs <= 64:
         back += s.inputs * s.itemsize  # the gradient of a small table is a product with ones and zeros
     in_place = 1 if s.classes else 0
+    evaluation = 2 * s.sequences * s.steps * step  # and as much for the test
+    if s.kept:  # views of the data of the file, but for what is read of them in another type
+        evaluation = s.sequences * s.steps * (MASK + (0 if s.tokens else (s.inputs + s.outputs) * s.itemsize))
     window, evaluated = evaluated_at_once(s.steps, s.sequences, max(s.hidden, s.embedding, s.outputs))
     scored = min(window, s.eval_scored)
     return {
@@ -125,7 +128,7 @@ def count(sizes: Sizes) -> dict[str, float]:
         "training data": s.batch * s.episode * (step + cast),
         "window": s.batch
         * (s.window * (ahead + back) + s.scored * s.outputs * s.itemsize * (OUTPUTS + SLOPES - in_place)),
-        "evaluation data": 2 * s.sequences * s.steps * step,  # and as much for the test
+        "evaluation data": evaluation,
         "evaluation": evaluated * (window * (ahead + cast) + scored * s.outputs * s.itemsize * OUTPUTS),
         "statistics": s.studied * s.study_steps * (ahead + back) + s.matrices * s.itemsize + 8 * s.norms,
         "carried state": s.batch * s.recomputed * (ahead + 2 * (TOKEN if s.tokens else s.inputs * s.itemsize)),

@@ -108,7 +108,7 @@ def test_the_data_of_a_file_count(kind, tmp_path):
 HOSTILE = [
     "task=echo bptt_length=10000000",
     "output_size=100000000",
-    "task.eval_sequences=10000000",
+    "task.eval_sequences=100000000",
     "batch_size=10000000",
     "hidden_size=30000",
     "task.lag=100000000",

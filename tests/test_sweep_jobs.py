@@ -23,7 +23,7 @@ def a_sweep(folder, keys=("hidden_size", "seed"), **named):
 
 
 def test_a_sweep_comes_back_as_it_was_saved(tmp_path):
-    sweep = a_sweep(tmp_path, fail_fast=True, figures=False, parent="p")
+    sweep = a_sweep(tmp_path, fail_fast=True, parent="p")
     sweep.save()
     assert load_sweep(tmp_path) == sweep
 

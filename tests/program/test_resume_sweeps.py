@@ -91,9 +91,11 @@ def test_without_mlflow(warm, plan):
     assert runs_in(folder) == []
 
 
-def test_a_job_of_a_sweep_without_mlflow(warm, reference):
-    folder = warm.new_folder()
-    child = warm.start(folder, "-m", "hydra/launcher=stacked", *ARGUMENTS, "tracking=none")
+def test_a_job_of_a_sweep_without_mlflow(warm):
+    sweep = ("-m", "hydra/launcher=stacked", *ARGUMENTS, "tracking=none")
+    reference, folder = warm.new_folder(), warm.new_folder()
+    assert warm.run(reference, *sweep).returncode == 0
+    child = warm.start(folder, *sweep)
     assert child.when(lambda: (at := job_folder(folder, 1)) is not None and newest(at) >= STEPS // 2)
     child.kill(signal.SIGINT)
     assert child.wait().returncode == 130
