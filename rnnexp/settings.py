@@ -201,6 +201,10 @@ def check_root(config: "DictConfig") -> dict[str, Any]:
     return root
 
 
+#: What `task` holds whichever is chosen.
+OF_EVERY_TASK = {"eval_limit"}
+
+
 def check_settings(root: Mapping[str, Any], typed: Collection[str]) -> None:
     """Refuse plain settings whose root keys are out of range, or don't go together; `typed` are the keys given."""
     for key in root:
@@ -213,8 +217,9 @@ def check_settings(root: Mapping[str, Any], typed: Collection[str]) -> None:
                 integer(item.name, value, at_least=item.metadata["at_least"])
         elif item.type is bool and not isinstance(value, bool):
             raise InvalidValue(item.name, value, root_rule(item.name))
-        elif item.name in GROUPS and (not isinstance(value, dict) or not value):
-            raise InvalidValue(item.name, value or None, f"one of {', '.join(options(item.name))}")
+        elif item.name in GROUPS and not (isinstance(value, dict) and value.keys() - OF_EVERY_TASK):
+            chosen = None if isinstance(value, dict) else value
+            raise InvalidValue(item.name, chosen, f"one of {', '.join(options(item.name))}")
     if root["parameters"] is not None and "hidden_size" in typed:
         hint = "give one of them: parameters picks the hidden_size"
         raise InvalidValue("parameters", root["parameters"], f"null with hidden_size={root['hidden_size']}", hint)

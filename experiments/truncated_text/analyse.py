@@ -45,7 +45,8 @@ def counted(task: Text, longest: int = 6) -> pd.DataFrame:
 
 def spelled(tokens: np.ndarray, length: int, size: int) -> np.ndarray:
     """Each stretch of so many tokens as one number, the newest token last."""
-    return sum(tokens[i : len(tokens) - length + 1 + i] * size ** (length - 1 - i) for i in range(length))
+    wide = tokens.astype(np.int64)
+    return sum(wide[i : len(wide) - length + 1 + i] * size ** (length - 1 - i) for i in range(length))
 
 
 def looked_up(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:

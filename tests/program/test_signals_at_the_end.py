@@ -86,7 +86,7 @@ def test_so_it_is_of_a_stack(folder, warm, recorded, place, name):
 @pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("place", "name", "when"),
-    [("Recorder", "_close", "before"), ("Recorder", "_write", "after"), ("Job", "close", "after")],
+    [("Recorder", "_close", "before"), ("Recorder", "_write_figures", "after"), ("Job", "close", "after")],
 )
 def test_a_single_run_that_has_made_its_updates_is_finished(folder, warm, recorded, place, name, when):
     before = SIGNAL.format(place=place, name=name, nth=1, when=when, number=int(signal.SIGTERM))
