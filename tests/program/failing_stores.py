@@ -84,6 +84,16 @@ def as_it_came(points):
     return Counter({point: n for point, n in points.items() if not point[0].startswith(summaries)})
 
 
+def fewer(points, whole):
+    """Whether points are some of all, with the first and the last one of each curve: so it is in a sweep."""
+    return points <= whole and ends(points) == ends(whole)
+
+
+def ends(points):
+    steps = [(name, step) for name, step, _ in points]
+    return {name: (min(s for n, s in steps if n == name), max(s for n, s in steps if n == name)) for name, _ in steps}
+
+
 def logged(run_folder):
     """How often every (metric, step, value) is in a run's log."""
     entries = read_lines(run_folder / RUN_LOG)

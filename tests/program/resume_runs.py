@@ -182,7 +182,7 @@ class Kills:
                     break
                 made.append(name)
                 way = by or (["folder"] if run_of is None else ["folder", "run"])
-                target = find(folder) if self.rng.choice(way) == "folder" else run_of(folder)
+                target = find(folder) if self.rng.choice(way) == "folder" else run_of(folder) or find(folder)
                 command = (f"resume={target}", *resumed)
             else:
                 child = self.warm.run(folder, *command)
@@ -218,7 +218,8 @@ class Kills:
                 assert (record.status, record.tags["pid"]) == ("RUNNING", str(child.pid))
         child.kill(getattr(signal, f"SIG{name}"))
         child.wait()
-        record = None if run_of is None else Record(folder, run_of(folder))
+        run = None if run_of is None else run_of(folder)
+        record = None if run is None else Record(folder, run)
         if child.returncode == 0 or (record is not None and record.status == "FINISHED"):
             return False
         told = (name, child.returncode, child.stdout, child.stderr)
@@ -245,6 +246,7 @@ def check_case(warm, case, arguments, plan):
 
 
 def only_run(folder):
-    """The id of the only run."""
-    (run,) = runs_in(folder)
-    return run
+    """The id of the only run; None if it was killed before there was one in MLflow."""
+    runs = runs_in(folder)
+    assert len(runs) <= 1
+    return runs[0] if runs else None
