@@ -101,18 +101,30 @@ def despite_kills(
                 "again, one by one, after the others",
                 error=True,
             )
-    for unit in lost:
+    if lost:
+        end_workers()
         os.environ[RESTARTED] = "1"
-        try:
-            launch([unit])
-        except BrokenProcessPool as error:
-            for record in left_behind(folder, error).values():
-                if record.number in jobs(unit) and is_lost(record):
-                    record.status, record.reason = "KILLED", "its worker process was killed twice"
-                    record.save(folder)
-                    process.say(*record.line.split("\n"), error=True)
-        finally:
+    try:
+        for unit in lost:
+            try:
+                launch([unit])
+            except BrokenProcessPool as error:
+                for record in left_behind(folder, error).values():
+                    if record.number in jobs(unit) and is_lost(record):
+                        record.status, record.reason = "KILLED", "its worker process was killed twice"
+                        record.save(folder)
+                        process.say(*record.line.split("\n"), error=True)
+    finally:
+        if lost:
             del os.environ[RESTARTED]
+            end_workers()
+
+
+def end_workers() -> None:
+    """End the pool's idle workers, which have the environment of when they began and would be used again."""
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor().shutdown(wait=True)
 
 
 def left_behind(folder: Path, error: BrokenProcessPool) -> dict[int, JobRecord]:
