@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -43,6 +44,14 @@ def handle_signals() -> None:
         signal.signal(signal.SIGTERM, _interrupt)
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
             signal.signal(signal.SIGHUP, _interrupt)
+        if getattr(sys.unraisablehook, "func", None) is not _report_swallowed:
+            sys.unraisablehook = partial(_report_swallowed, sys.unraisablehook)
+
+
+def _report_swallowed(report: Callable[[Any], object], swallowed: Any) -> None:
+    """Report an error of a finaliser, unless it is an interruption, which `raise_pending` raises again."""
+    if not (_raised is not None and is_interruption(swallowed.exc_value)):
+        report(swallowed)
 
 
 def before_raising(call: Callable[[str], object] | None) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 
 import pytest
@@ -25,6 +26,7 @@ def clock(monkeypatch):
     }
     for name, value in start.items():
         monkeypatch.setattr(process, name, value)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     process.handle_signals()
     yield now
     for number, handler in before.items():
@@ -49,6 +51,26 @@ def test_the_first_one_is_raised_and_the_next_ones_are_not(clock, number, error)
     clock[0] += 2
     with pytest.raises(error):
         send(number)
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_one_that_a_finaliser_swallows_is_raised_later_and_not_reported(monkeypatch, number, error):
+    class Finalised:
+        def __init__(self, call):
+            self.call = call
+
+        def __del__(self):
+            self.call()
+
+    reported = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda swallowed: reported.append(swallowed.exc_type))
+    process.handle_signals()
+    del [Finalised(lambda: 1 / 0)][0]
+    assert reported == [ZeroDivisionError]
+    del [Finalised(lambda: send(number))][0]
+    assert reported == [ZeroDivisionError]
+    with pytest.raises(error):
+        process.raise_pending()
 
 
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
