@@ -18,7 +18,7 @@ from rnnexp.layers import TimeLSTM, build_network
 from rnnexp.npz import digest
 from rnnexp.tasks import Echo, Recall, Sine
 from rnnexp.training import Adam, prepare
-from rnnexp.training.checkpoint import load, save
+from rnnexp.training.checkpoint import VERSION, load, save
 
 #: Damaged copies of each file.
 every_count = pytest.mark.parametrize("cases", [40, pytest.param(300, marks=pytest.mark.thorough)])
@@ -149,7 +149,7 @@ def array(name="x", shape=(2, 3), axes=(0, 1)):
     return {"array": [name, shape, axes]}
 
 
-GOOD = {"version": 3, "state": {}}
+GOOD = {"version": VERSION, "state": {}}
 HOLDS_X = GOOD | {"state": {"/x": array()}}
 x = {"x": np.arange(6.0).reshape(2, 3)}
 STRUCTURES = {
@@ -186,12 +186,12 @@ FORGED = {
     "a list": forged([1]),
     "no json": forged(b"{"),
     "no text": forged(b"\xff\xfe\xff"),
-    "deep": forged(b'{"version":3,"state":' + b"[" * 200_000),
-    "deep and closed": forged(b'{"version":3,"state":{"/a":' + b"[" * 800 + b"]" * 800 + b"}}", x),
+    "deep": forged(b'{"version":%d,"state":' % VERSION + b"[" * 200_000),
+    "deep and closed": forged(b'{"version":%d,"state":{"/a":' % VERSION + b"[" * 800 + b"]" * 800 + b"}}", x),
     "many lists": forged(b"[" + b"[]," * 300_000 + b"1]"),
     "many dicts": forged(b"[" + b"{}," * 300_000 + b"1]"),
-    "many lists in a state": forged(b'{"version":3,"state":[' + b"[]," * 300_000 + b"1]}"),
-    "many dicts in a state": forged(b'{"version":3,"state":[' + b"{}," * 300_000 + b"1]}"),
+    "many lists in a state": forged(b'{"version":%d,"state":[' % VERSION + b"[]," * 300_000 + b"1]}"),
+    "many dicts in a state": forged(b'{"version":%d,"state":[' % VERSION + b"{}," * 300_000 + b"1]}"),
     "long number": forged(b'{"version":' + b"9" * 100_000 + b"}"),
     "state is a number": forged(GOOD | {"state": 1}),
     "array without a place": forged(GOOD, {"a/b": np.ones(2)}),
