@@ -101,9 +101,10 @@ def despite_kills(
                 "again, one by one, after the others",
                 error=True,
             )
-    if lost:
-        end_workers()
-        os.environ[RESTARTED] = "1"
+    if not lost:
+        return
+    end_workers()
+    os.environ[RESTARTED] = "1"
     try:
         for unit in lost:
             try:
@@ -115,9 +116,8 @@ def despite_kills(
                         record.save(folder)
                         process.say(*record.line.split("\n"), error=True)
     finally:
-        if lost:
-            del os.environ[RESTARTED]
-            end_workers()
+        del os.environ[RESTARTED]
+        end_workers()
 
 
 def end_workers() -> None:
