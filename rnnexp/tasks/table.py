@@ -11,7 +11,8 @@ from rnnexp import npz
 from rnnexp.checks import InvalidValue, boolean, integer, number
 from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask
 from rnnexp.tasks.files import digest, refused
-from rnnexp.tasks.table_files import numbers_of, read_columns
+from rnnexp.tasks.table_cells import numbers_of
+from rnnexp.tasks.table_files import read_columns
 from rnnexp.tasks.table_roles import choose, one_column, row_order, sequences_of
 
 

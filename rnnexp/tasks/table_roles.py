@@ -7,7 +7,8 @@ import numpy as np
 from rnnexp.checks import InvalidValue, nearest, show
 from rnnexp.tasks.base import Array
 from rnnexp.tasks.files import refused
-from rnnexp.tasks.table_files import Columns, check_filled, meant_as_numbers, times_of
+from rnnexp.tasks.table_cells import check_filled, meant_as_numbers, times_of
+from rnnexp.tasks.table_columns import Columns
 
 
 def one_column(key: str, value: Any, known: list[str]) -> str:
