@@ -6,6 +6,9 @@ import numbers
 from collections.abc import Collection, Iterable
 from typing import Any
 
+#: Of figures: those of matplotlib that show transparent bands as they are.
+FORMATS = ("png", "pdf", "svg", "jpg", "tif", "webp")
+
 
 class UserError(Exception):
     """A mistake that the user can correct: `problem` and `hint`, a line each, reported without a traceback."""
@@ -153,6 +156,19 @@ def one_of(key: str, value: Any, choices: Collection[str]) -> str:
     if not isinstance(value, str) or value not in choices:
         raise InvalidValue(key, value, f"one of {', '.join(choices)}", nearest(str(value), choices))
     return value
+
+
+def check_formats(key: str, formats: Any, example: str = "'tracking.formats=[png,pdf]'") -> None:
+    """Refuse formats in which no figure can be saved, before any is drawn."""
+    allowed = f"a list of formats among {', '.join(FORMATS)}"
+    if formats is None:
+        return
+    if not isinstance(formats, list) or not formats:
+        raise InvalidValue(key, formats, allowed, f"for example {example}")
+    for name in formats:
+        if name not in FORMATS:
+            hint = nearest(str(name).lower(), FORMATS) or "pdf is for print, svg for the web"
+            raise InvalidValue(key, name, allowed, hint)
 
 
 def check_rng(rng: Any) -> None:

@@ -46,6 +46,8 @@ class Sweep:
         The parent run in MLflow; None without MLflow.
     experiment : str or None
         The MLflow experiment of the parent and all jobs, regardless of a job's recipe.
+    formats : list of str
+        Of the figures that compare the jobs.
     folder_given : bool
         Whether the user named the folder.
     scheduler_job : str
@@ -61,6 +63,7 @@ class Sweep:
     fail_fast: bool = False
     parent: str | None = None
     experiment: str | None = None
+    formats: list[str] = field(default_factory=lambda: ["png"])
     folder_given: bool = False
     host: str = field(default_factory=socket.gethostname)
     pid: int | None = None

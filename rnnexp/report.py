@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rnnexp import process
 from rnnexp.arguments import FILTER, STATUSES, Parser, command_frame
-from rnnexp.checks import InvalidValue, UserError, nearest, printable
+from rnnexp.checks import FORMATS, InvalidValue, UserError, check_formats, nearest, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,6 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--uri", help="tracking store; as for python -m rnnexp when not given")
     parser.add_argument("--out", type=Path, default=Path("report"), help="folder for the files (default: ./report)")
+    parser.add_argument(
+        "--formats", nargs="+", default=["png"], metavar="FORMAT", help=f"of the figures: {', '.join(FORMATS)} "
+        "(default: png)"
+    )  # fmt: skip
     with command_frame():
         _compare(parser.parse_args(arguments))
 
@@ -126,6 +130,8 @@ def _compare(given: argparse.Namespace) -> None:
         allowed, near = f"one of {', '.join((*STATUSES, 'all'))}", nearest(word, STATUSES)
         raise InvalidValue("--status", given.status, allowed, near or "the default is FINISHED")
     given.status = "all" if word == "ALL" else word
+    given.formats = [name for text in given.formats for name in text.split(",") if name]
+    check_formats("--formats", given.formats, "--formats png pdf")
     given.by = [key for text in given.by or [] for key in text.split(",") if key]
     status = None if given.status == "all" else given.status
     store = reading(given.uri, given.experiment, status)
@@ -147,7 +153,9 @@ def _compare(given: argparse.Namespace) -> None:
     title += f" with {given.filter}" if given.filter else ""
     swept = [*keys, *(["seed"] if "seed" in differ else [])]
     try:
-        paths = write_comparison(table, curves, given.out, title=title, keys=swept, metric=given.metric)
+        paths = write_comparison(
+            table, curves, given.out, title=title, keys=swept, metric=given.metric, formats=given.formats
+        )
     except OSError as error:
         why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         raise InvalidValue("--out", str(given.out), "a writable folder", why) from None

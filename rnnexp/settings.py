@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnexp.checks import InvalidValue, UserError, check_known, integer, one_of, show, unknown
+from rnnexp.checks import InvalidValue, UserError, check_formats, check_known, integer, one_of, show, unknown
 from rnnexp.usual_names import usual
 
 if TYPE_CHECKING:
@@ -237,7 +237,8 @@ def check_settings(root: Mapping[str, Any], typed: Collection[str]) -> None:
         raise InvalidValue("skip_finished", True, "false with tracking=none", "finished runs are found in MLflow")
     if root["overwrite"] and root["resume"] is not None:
         raise InvalidValue("overwrite", True, "false with resume", "a resumed run continues its record")
-    check_known("tracking", tracking, ("backend", "experiment", "uri", "figures", "model", "tags"))
+    check_known("tracking", tracking, ("backend", "experiment", "uri", "figures", "formats", "model", "tags"))
+    check_formats("tracking.formats", tracking.get("formats"))
     check_tags(tracking.get("tags"))
     for key in ("figures", "model"):
         if not (tracking.get(key) is None or isinstance(tracking[key], bool)):
@@ -250,6 +251,11 @@ def check_settings(root: Mapping[str, Any], typed: Collection[str]) -> None:
     if len(tracking["experiment"]) > LONGEST_EXPERIMENT:
         allowed = f"a string of at most {LONGEST_EXPERIMENT} characters"
         raise InvalidValue("tracking.experiment", tracking["experiment"], allowed, "MLflow takes no longer name")
+
+
+def formats_of(tracking: Mapping[str, Any]) -> list[str]:
+    """The formats of the figures, each once; earlier versions had PNG only."""
+    return list(dict.fromkeys(tracking.get("formats") or ["png"]))
 
 
 def check_tags(tags: Any) -> None:

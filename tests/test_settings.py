@@ -2,9 +2,9 @@
 
 import pytest
 
-from rnnexp.checks import InvalidValue
+from rnnexp.checks import FORMATS, InvalidValue, check_formats
 from rnnexp.run_info import own_tags
-from rnnexp.settings import check_tags
+from rnnexp.settings import check_tags, formats_of
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,31 @@ def test_other_tags_are_refused_in_two_lines(tags, problem):
         check_tags(tags)
     first, hint = str(caught.value).splitlines()
     assert first.startswith(problem) and hint
+
+
+def test_formats_are_taken_once_each_and_are_png_where_none_are_given():
+    check_formats("tracking.formats", list(FORMATS))
+    check_formats("tracking.formats", None)
+    assert formats_of({"formats": ["pdf", "png", "pdf"]}) == ["pdf", "png"]
+    assert formats_of({"formats": None}) == formats_of({}) == ["png"]
+
+
+@pytest.mark.parametrize(
+    ("formats", "got", "hint"),
+    [
+        (["png", "eps"], "eps", "pdf is for print"),
+        (["PNG"], "PNG", "did you mean 'png'"),
+        (["gif"], "gif", "'tif'"),
+        (["docx"], "docx", "pdf is for print"),
+        ("pdf", "pdf", "for example 'tracking.formats=[png,pdf]'"),
+        ([], "[]", "for example 'tracking.formats=[png,pdf]'"),
+        ([["png"]], "['png']", "did you mean 'png'?"),
+        ({"png": True}, "{'png': True}", "for example"),
+    ],
+)
+def test_other_formats_are_refused_in_two_lines(formats, got, hint):
+    with pytest.raises(InvalidValue) as caught:
+        check_formats("tracking.formats", formats)
+    first, second = str(caught.value).splitlines()
+    assert first == f"tracking.formats must be a list of formats among png, pdf, svg, jpg, tif, webp, got {got}"
+    assert hint in second

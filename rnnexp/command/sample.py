@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from rnnexp.arguments import Parser, command_frame
-from rnnexp.checks import InvalidValue, integer
+from rnnexp.checks import FORMATS, InvalidValue, integer
 from rnnexp.command.of_runs import LOAD_OPTIONS, add_run, load_run
 from rnnexp.tasks import Text
 from rnnexp.trained import Trained
 from rnnexp.training import Continuation
 
-FIGURES = (".png", ".svg", ".pdf")
+FIGURES = tuple(f".{name}" for name in FORMATS)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--temperature", type=float, help="of a text: 1 if not given, 0 takes the likeliest character")
     parser.add_argument("--seed", type=int, help="of what is drawn (default: always the same draw)")
     parser.add_argument(
-        "--out", type=Path, action="append", default=[], metavar="FILE", help="of a series: a figure (.png, .svg, "
-        ".pdf), or the numbers (.csv) in place of stdout; both if given twice"
+        "--out", type=Path, action="append", default=[], metavar="FILE", help="of a series: a figure "
+        f"({', '.join(FIGURES)}), or the numbers (.csv) in place of stdout; both if given twice"
     )  # fmt: skip
     with command_frame(LOAD_OPTIONS):
         try:
@@ -91,6 +91,7 @@ def _write(continued: Continuation, file: Path, trained: Trained) -> None:
         continued.table.to_csv(file, index=False)
         return
     from rnnexp import plot
+    from rnnexp.plot.axes import save_figure
 
     title = f"task={trained.name}: {len(continued.generated)} steps by the network after {continued.prompt} read"
-    plot.continuation(continued, title=title).savefig(file)
+    save_figure(plot.continuation(continued, title=title), file)

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from rnnexp.arguments import Parser, command_frame
 from rnnexp.build import build_the_task, component
-from rnnexp.checks import InvalidValue, UserError, integer, one_of, show
+from rnnexp.checks import FORMATS, InvalidValue, UserError, integer, one_of, show
 from rnnexp.command.check_first import register
 from rnnexp.command.hydra_errors import explain
 from rnnexp.command.quoting import all_readable
@@ -36,7 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("settings", nargs="*", help="settings as for python -m rnnexp: task.length=20 seed=3")
     parser.add_argument("--steps", type=int, help="steps to show (default: the whole sequence, or 40 of a stream)")
     parser.add_argument(
-        "--figure", nargs="?", const="", metavar="FILE", help="also draw it as PNG (default: <name>.png)"
+        "--figure",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="also draw it, in the format that its name ends in (default: <name>.png)",
     )
     parser.add_argument("--config-dir", help="a config folder of your own, with task/<name>.yaml in it")
     register()
@@ -44,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given = parser.parse_intermixed_args(arguments)
         if given.steps is not None:
             integer("--steps", given.steps, at_least=1)
+        if given.figure and Path(given.figure).suffix.lower().removeprefix(".") not in FORMATS:
+            allowed = f"a file that ends in {', '.join(FORMATS)}"
+            raise InvalidValue("--figure", given.figure, allowed, f"for example --figure {given.name or 'trial'}.png")
         if given.config_dir and not Path(given.config_dir).is_dir():
             raise InvalidValue("--config-dir", given.config_dir, "a folder", f"looked in {Path.cwd()}")
         if given.name is None:

@@ -21,8 +21,8 @@ from rnnexp.comparison.effects import (
 from rnnexp.comparison.influence import findings, what_mattered
 from rnnexp.comparison.shown import best_rows
 from rnnexp.comparison.sweep_figures import comparison_figures
-from rnnexp.pages import render
-from rnnexp.plot.axes import save_figure
+from rnnexp.pages import browser_file, render
+from rnnexp.plot.axes import in_formats, save_figure
 from rnnexp.process import interruption_pending
 from rnnexp.records import RESULTS
 from rnnexp.tracking.failures import attempt
@@ -44,6 +44,7 @@ def write_comparison(
     keys: Sequence[str],
     metric: str = LOSS,
     unit: str = "",
+    formats: Sequence[str] = ("png",),
 ) -> list[Path]:
     """Write ``sweep.csv``, the figures (none if no run counts) and ``sweep.html``, which has them all; their paths.
 
@@ -60,6 +61,8 @@ def write_comparison(
         What differs between the runs; ``seed`` is averaged over.
     unit : str
         Unit of `metric`; that of a loss is inferred from the other metrics when not given.
+    formats : sequence of str
+        Of the figures (`rnnexp.checks.FORMATS`): each is written in all of them.
     """
     keys = list(dict.fromkeys(keys))
     unit = unit or unit_of(table, metric)
@@ -73,9 +76,11 @@ def write_comparison(
     for name, (figure, caption) in comparison_figures(table, curves, title, keys, metric, unit).items():
         with attempt(name, passing=(OSError,)):
             if not interruption_pending():
-                save_figure(figure, folder / name)
-                pictures.append((folder / name, caption))
-    files += [path for path, _ in pictures]
+                paths = [folder / each for each in in_formats(name, formats)]
+                for path in paths:
+                    save_figure(figure, path)
+                files += paths
+                pictures.append((browser_file(paths), caption))
     with attempt("sweep.html", passing=(OSError,)):
         files.append(_write_page(table, pictures, folder, title, keys, metric, unit))
     return files

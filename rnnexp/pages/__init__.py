@@ -1,6 +1,7 @@
 """Self-contained HTML pages: Python gives the values, ``templates`` holds the markup and the styles."""
 
 import base64
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,19 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
+#: Pictures that browsers show, the best one first.
+PICTURES = {".png": "image/png", ".svg": "image/svg+xml", ".webp": "image/webp", ".jpg": "image/jpeg"}
+
+
+def browser_file(files: Sequence[Path]) -> Path:
+    """Of one figure's files the one that a page shows; of those that no browser shows the first, which it names."""
+    return next((file for kind in PICTURES for file in files if file.suffix == kind), files[0])
+
+
 def data_uri(path: Path) -> str:
-    """A PNG file as a data URI."""
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    """A picture as a data URI; empty if no browser shows such a file."""
+    kind = PICTURES.get(path.suffix)
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}" if kind else ""
 
 
 @cache
@@ -34,6 +45,6 @@ def _environment() -> "Environment":
 def render(template: str, /, **values: Any) -> str:
     """A page from a file in ``templates``; all values are escaped, and a missing one is a `jinja2.UndefinedError`.
 
-    Every page needs `title`, `sentences` and `figures`, pairs of a PNG's path and its caption.
+    Every page needs `title`, `sentences` and `figures`, pairs of a picture's path and its caption.
     """
     return _environment().get_template(template).render(values)

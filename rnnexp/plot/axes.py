@@ -2,6 +2,7 @@
 
 import textwrap
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,12 +72,21 @@ def legend(axes: Any, **options: Any) -> None:
     axes.legend(frameon=False, fontsize=9, **options)
 
 
+def in_formats(name: str, formats: Iterable[str]) -> list[str]:
+    """The names of a figure's files by format: ``loss.png`` in pdf and svg is ``loss.pdf`` and ``loss.svg``."""
+    return [f"{name.rpartition('.')[0]}.{one}" for one in formats]
+
+
 def save_figure(figure: "Figure", path: Path) -> None:
-    """Write it as PNG."""
-    with warnings.catch_warnings():
+    """Write it in the format that the end of the name says; the same figure gives the same bytes."""
+    from matplotlib import rc_context
+
+    # When it was made is left out, and letters are kept as text that other programs can edit.
+    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())
+    with warnings.catch_warnings(), rc_context({"svg.hashsalt": "rnnexp", "pdf.fonttype": 42}):
         # A letter that the font lacks is drawn as a box; nothing can be done about it here.
         warnings.filterwarnings("ignore", message=r"Glyph \d+")
-        figure.savefig(path, format="png")
+        figure.savefig(path, metadata=undated)
 
 
 def loss_figure(history: History, title: str) -> "Figure":

@@ -15,7 +15,7 @@ MOST_NAMES = 20
 
 
 def save_trial(task: Task, batch: Batch, path: Path, *, title: str) -> None:
-    """Draw the first sequence of `batch` into a PNG file.
+    """Draw the first sequence of `batch` into a file of the format that its name ends in.
 
     Raises
     ------

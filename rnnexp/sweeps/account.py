@@ -160,7 +160,7 @@ def comparison_files(sweep: Sweep, records: list[JobRecord], table: "pd.DataFram
 
     curves = Curves(numbers, curve)
     title = "sweep: " + ", ".join(sweep.swept(sweep.overrides))
-    return write_comparison(table, curves, sweep.folder, title=title, keys=sweep.keys)
+    return write_comparison(table, curves, sweep.folder, title=title, keys=sweep.keys, formats=sweep.formats)
 
 
 def cells(sweep: Sweep, record: JobRecord) -> list[str]:

@@ -15,7 +15,7 @@ from rnnexp import process
 from rnnexp.checks import InvalidValue, UserError, integer
 from rnnexp.records import JOBS_FOLDER, STOP_FILE, JobRecord, Sweep, load_jobs, load_sweep, typed
 from rnnexp.redaction import redact_setting, redact_text
-from rnnexp.settings import flat, plain, typed_overrides
+from rnnexp.settings import flat, formats_of, plain, typed_overrides
 from rnnexp.sweeps.composition import check_all, check_count, known_jobs, swept_keys, trials
 from rnnexp.sweeps.watching import Watch, watch
 from rnnexp.tracking.restarts import scheduler_job, started_again
@@ -156,6 +156,7 @@ def begin(config: DictConfig) -> None:
         keys=keys,
         overrides=overrides,
         fail_fast=bool(config.fail_fast),
+        formats=formats_of(plain(tracking)),
         folder_given=any("hydra.sweep.dir=" in str(text) for text in to_hydra),
         pid=os.getpid(),
         scheduler_job=scheduler_job(),

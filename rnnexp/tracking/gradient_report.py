@@ -1,12 +1,12 @@
 """The HTML report of a run: its figures, its numbers, and what they mean, a sentence each."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rnnexp.gradients import Study
 from rnnexp.history import History
-from rnnexp.pages import render
+from rnnexp.pages import browser_file, render
 
 #: A smaller rate is printed as 0.000, so its sign is not interpreted.
 ROUNDING = 5e-4
@@ -116,8 +116,10 @@ def _noise(study: Study) -> list[str]:
     return [f"Over {study.snr.batches} batches, the signal-to-noise ratio of the gradient is {ratio:.2g}: {meaning}."]
 
 
-def write_report(history: History, folder: Path, title: str, figures: Sequence[Path], bptt_length: int | None) -> Path:
-    """Write ``gradient_report.html``, which needs no other file; its path."""
+def write_report(
+    history: History, folder: Path, title: str, figures: Mapping[str, Sequence[Path]], bptt_length: int | None
+) -> Path:
+    """Write ``gradient_report.html`` with the figures, whose files are given by name; its path."""
     step, study = history.studies[-1]
     staleness = history.last("state/staleness")
     numbers = sorted(study.metrics().items())
@@ -129,7 +131,7 @@ def write_report(history: History, folder: Path, title: str, figures: Sequence[P
         step=step,
         sequences=study.norms.per_sequence.shape[1],
         sentences=readings(study, bptt_length, staleness),
-        figures=[(path, CAPTIONS[path.name]) for path in figures],
+        figures=[(browser_file(paths), CAPTIONS[name]) for name, paths in figures.items()],
         numbers=[(name, value) for name, value in numbers if math.isfinite(value)],
         undefined=[name for name, value in numbers if not math.isfinite(value)],
     )

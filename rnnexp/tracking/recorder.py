@@ -11,11 +11,12 @@ from rnnexp import own_code, process
 from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
 from rnnexp.history import History, Point, is_last_curve
-from rnnexp.plot.axes import loss_figure, save_figure
+from rnnexp.plot.axes import in_formats, loss_figure, save_figure
 from rnnexp.plot.gradient_plots import gradient_figures
 from rnnexp.records import Diverged, JobRecord
 from rnnexp.redaction import redact_text
 from rnnexp.run_info import RunInfo
+from rnnexp.settings import formats_of
 from rnnexp.tasks import Text
 from rnnexp.tasks.repeats import repeated_share
 from rnnexp.tracking import summary
@@ -263,11 +264,16 @@ class Recorder:
                 figures = {"loss.png": loss_figure(history, self.info.name)} if history.curves else {}
             with attempt("the figures of the gradient"):
                 figures.update(gradient_figures(history, self.info.name, length))
-        pictures = [
-            files.path / name
+        formats = formats_of(self.info.settings["tracking"])
+        saved = {
+            name: [
+                files.path / each
+                for each in in_formats(name, formats)
+                if files.save(each, partial(save_figure, figure), extra=True)
+            ]
             for name, figure in figures.items()
-            if files.save(name, partial(save_figure, figure), extra=True)
-        ]
+        }
+        pictures = {name: paths for name, paths in saved.items() if paths}
         if history.studies and (pictures or self.info.sweep is None):
             report = partial(write_report, history, files.path, self.info.name, pictures, length)
             files.save("gradient_report.html", lambda path: report(), extra=True)

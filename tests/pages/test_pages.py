@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 from jinja2 import UndefinedError
 
-from rnnexp.pages import data_uri, render
+from rnnexp.pages import browser_file, data_uri, render
 
 HOSTILE = ["<script>alert('x')</script> & \"q\"", "{{ 7 * 7 }}", "{% raw %}", "{# gone #}", '" onerror="x']
 EMPTY = {"title": "t", "sentences": [], "figures": []}
@@ -43,6 +43,13 @@ def picture(tmp_path):
 def test_a_picture_is_embedded_whole(picture):
     kind, _, data = data_uri(picture).partition(",")
     assert kind == "data:image/png;base64" and base64.b64decode(data) == picture.read_bytes()
+
+
+def test_of_a_figures_files_the_page_shows_one_that_browsers_know_or_names_the_first(tmp_path):
+    pdf, svg, png = (tmp_path / f"loss.{end}" for end in ("pdf", "svg", "png"))
+    assert browser_file([pdf, svg, png]) == png and browser_file([pdf, svg]) == svg and browser_file([pdf]) == pdf
+    page = Reader(render("gradient_report.html", **{**EMPTY, "figures": [(pdf, "the loss")]}, **GRADIENT))
+    assert "img" not in dict(page.tags) and {"loss.pdf", "the loss"} <= set(page.texts)
 
 
 @pytest.mark.parametrize(("template", "values"), PAGES)

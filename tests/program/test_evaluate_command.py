@@ -141,7 +141,12 @@ MISTAKES = [
     (sample, ["text", "--seed", "-1"], "--seed must be a whole number >= 0", "--seed 1"),
     (sample, ["sine", "--prompt", "def"], "--prompt must be a number of steps", "--prompt 100"),
     (sample, ["sine", "--temperature", "1"], "--temperature must be left out for a series", "it is for text"),
-    (sample, ["sine", "--out", "x.gif"], "--out must be a file .png, .svg, .pdf or .csv", "--out next.png"),
+    (
+        sample,
+        ["sine", "--out", "x.gif"],
+        "--out must be a file .png, .pdf, .svg, .jpg, .tif, .webp or .csv",
+        "--out next.png",
+    ),
     (sample, ["sine", "--out", "nowhere/x.png"], "--out must be a file that can be written", "No such file"),
 ]
 

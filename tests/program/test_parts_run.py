@@ -52,12 +52,14 @@ def test_the_settings_of_all_parts_are_parameters(lstm_run):
 
 def test_adaptive_truncation_logs_its_window_over_time(folder, command, recorded, curve, artifacts):
     arguments = ["task=echo", "bptt=adaptive", "bptt_length=4", "bptt.every=20", "steps=200", "bptt.max_length=40"]
+    arguments.append("tracking.formats=[png,pdf]")
     assert command(folder, *arguments).returncode == 0
     (run,) = recorded(folder)
     lengths = [value for _, value in curve(folder, run, "train/bptt_length")]
     assert len(set(lengths)) > 1
     assert all(1 <= value <= 40 for value in lengths)
     assert (artifacts(run) / "bptt_length.png").exists()
+    assert (artifacts(run) / "bptt_length.pdf").exists()
 
 
 def test_randomized_truncation_with_omega_and_a_schedule(folder, command, recorded, curve):

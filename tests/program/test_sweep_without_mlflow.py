@@ -51,9 +51,13 @@ def test_jobs_have_no_pictures_of_their_own(sweep_of_four):
 
 
 def test_they_are_drawn_if_asked_for(tmp_path, command):
-    done = command(tmp_path, "-m", *SMALL, "seed=0,1", "tracking.figures=true")
+    done = command(tmp_path, "-m", *SMALL, "seed=0,1", "tracking.figures=true", "tracking.formats=[pdf,svg]")
     assert done.returncode == 0, done.stderr
-    assert pictures(last_sweep(tmp_path)) == {"0", "1"}
+    sweep = last_sweep(tmp_path)
+    assert {path.suffix for path in sweep.rglob("*loss*.*")} == {".pdf", ".svg"}
+    assert {path.parent.name for path in sweep.glob("*/loss.pdf")} == {"0", "1"}
+    assert {path.stem for path in sweep.glob("*.svg")} == {path.stem for path in sweep.glob("*.pdf")} != set()
+    assert "data:image/svg+xml;base64," in (sweep / "sweep.html").read_text(encoding="utf-8")
 
 
 def test_whatever_differs_is_in_the_comparison(tmp_path, command):

@@ -104,6 +104,7 @@ def test_a_persons_own_table_is_drawn(tasks, tmp_path):
         (["adding", "output_size=3"], ["output_size must be 1"]),
         (["table"], ["task.path", "null"]),
         (["recall", "--figure", "no/such/folder.png"], ["--figure", "folder.png", "No such file"]),
+        (["recall", "--figure", "trial.eps"], ["--figure must be a file that ends in png, pdf", "recall.png"]),
         (["recall", "--steps", "0"], ["--steps", "0", ">= 1"]),
         (["recall", "--config-dir", "nowhere"], ["--config-dir", "nowhere"]),
     ],
