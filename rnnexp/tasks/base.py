@@ -139,6 +139,9 @@ class Task(Component, ABC):
         elsewhere. A network can then continue the series by itself.
     horizon : int
         Steps from an input to the output that predicts it, with `fed_back`.
+    asked : sequence of (int, int)
+        The inputs that the last target of a sequence asks for: of each the smallest and the largest lag at which it
+        lies, in steps back from the last scored step. Empty where a target asks for the whole past.
     divisible : bool
         Whether the first steps of a sequence are worth evaluating without the others, as those of a stream are.
     baseline : Baseline
@@ -160,6 +163,7 @@ class Task(Component, ABC):
     output_names: Sequence[str] | None = None
     fed_back: Mapping[int, int] = MappingProxyType({})
     horizon: int = 1
+    asked: Sequence[tuple[int, int]] = ()
     divisible: bool = False
 
     def __str__(self) -> str:

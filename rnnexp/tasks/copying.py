@@ -57,6 +57,7 @@ class CopyingMemory(EpisodeTask):
         self.variant = one_of("variant", variant, PAPERS)
         self.paper = PAPERS[self.variant]
         self.length = integer("length", length, at_least=1)
+        self.asked = [(self.length + PLACES, self.length + PLACES)]
         self.solved_below = (("loss", 0.1 * self.baseline.loss),)
 
     @property

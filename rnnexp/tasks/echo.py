@@ -37,6 +37,7 @@ class Echo(BitStream):
 
     def __init__(self, *, lag: int = 3, eval_streams: int = 20, eval_steps: int = 500) -> None:
         self.lag = integer("lag", lag, at_least=1)
+        self.asked = [(self.lag, self.lag)]
         hint = "fewer leave no step to score: it is lag + 1"
         super().__init__(self.lag, eval_streams, eval_steps, hint=hint)
 

@@ -93,6 +93,8 @@ class Latch(EpisodeTask):
         self.solved_below = [("error", WRONG_IN_3B if self.variant == "3b" else NONE)]
         if self.variant in MEAN_ERROR:
             self.solved_below.append(("absolute_error", MEAN_ERROR[self.variant]))
+        self.longest = self.length + (0 if self.variant == "bengio" else self.length // 10)
+        self.asked = [(self.length - self.informative, self.longest - 1)]
         self.noise = INPUT_NOISE if noise is None else number("noise", noise, at_least=0)
 
     @property
@@ -125,8 +127,7 @@ class Latch(EpisodeTask):
 
     def _draw(self, count: int, rng: Generator, target_noise: float) -> Batch:
         """Fresh sequences, padded to the longest."""
-        further = 0 if self.variant == "bengio" else self.length // 10
-        lengths = self.length + rng.integers(further + 1, size=count)
+        lengths = self.length + rng.integers(self.longest - self.length + 1, size=count)
         classes = rng.integers(2, size=count)
         steps = int(lengths.max())
         inputs = self.noise * rng.standard_normal((steps, count, 1))

@@ -50,6 +50,7 @@ class LongLag(EpisodeTask):
         self.variant = one_of("variant", variant, SUCCESS)
         self.success = SUCCESS[self.variant]
         self.lag = integer("lag", lag, at_least=2, hint="at least one symbol separates the first from its return")
+        self.asked = [(self.lag - 1, self.lag - 1)]
         self.input_names = self.output_names = [*(f"a{index}" for index in range(1, self.lag)), "x", "y"]
         self.input_size = self.output_size = self.lag + 1
         # The a's of variant 2b can't be predicted: each costs ln(p - 1).

@@ -49,6 +49,23 @@ class MarkedNumbers(EpisodeTask):
         self.input_names = ("marker", "value") if self.variant == "pascanu" else ("value", "marker")
         self.error_per = "sequence" if self.variant in ("hochreiter", "pascanu") else None
 
+    @property
+    def asked(self) -> list[tuple[int, int]]:  # type: ignore[override]
+        """Of the two marked numbers, over all lengths of a sequence."""
+        shortest, longest = self.length, self._longest
+        if self.variant == "arjovsky":
+            return [(shortest - shortest // 2, shortest - 1), (0, shortest - shortest // 2 - 1)]
+        if self.variant == "hochreiter":
+            return [(shortest - 10, longest - 1), (shortest - shortest // 2, longest - 1)]
+        if self.variant == "uniform":
+            return [(0, shortest - 1)] * 2
+        lengths = np.arange(shortest, longest + 1)
+        tenth, last = lengths // 10, lengths // 10 + 4 * lengths // 10 - 1
+        return [
+            (int((lengths - tenth).min()), longest - 1),
+            (int((lengths - 1 - last).min()), int((lengths - 1 - tenth).max())),
+        ]
+
     def answers(self, x: Array, y: Array) -> Array:
         """The targets for the marked numbers x and y of each sequence (N,)."""
         raise NotImplementedError
@@ -71,11 +88,17 @@ class MarkedNumbers(EpisodeTask):
         missed: Array = off >= 0.04 if self.variant == "hochreiter" else off**2 > 0.04
         return missed
 
+    @property
+    def _longest(self) -> int:
+        """Steps of the longest sequence."""
+        further = {"hochreiter": self.length // 10, "pascanu": self.length // 10 - 1}
+        return self.length + further.get(self.variant, 0)
+
     def _lengths(self, count: int, rng: Generator) -> Array:
         """Steps of `count` sequences (N,)."""
         if self.error_per is None:
             return np.full(count, self.length)
-        return rng.integers(self.length, self.length + self.length // 10 + (self.variant == "hochreiter"), size=count)
+        return rng.integers(self.length, self._longest + 1, size=count)
 
     def _places(self, lengths: Array, rng: Generator) -> tuple[Array, Array]:
         """The two marked steps of sequences of the given lengths (N,)."""

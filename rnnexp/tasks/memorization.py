@@ -51,6 +51,7 @@ class NoiselessMemorization(EpisodeTask):
             raise InvalidValue("bits", bits, "5 or 20", "5: five places of 2 values; 20: ten places of 5 values")
         self.values, self.places = PATTERNS[int(bits)]
         self.bits, self.length = int(bits), integer("length", length, at_least=1)
+        self.asked = [(self.length + self.places, self.length + self.places)]
         self.input_size, self.output_size = self.values + 2, self.values + 1
         self.input_names = [*map(str, range(self.values)), "-", "!"]
         self.output_names = self.input_names[:-1]

@@ -44,6 +44,7 @@ class RandomPermutation(EpisodeTask):
     def __init__(self, *, length: int = 50, alphabet: int = 100, eval_sequences: int = 500) -> None:
         super().__init__(eval_sequences=eval_sequences)
         self.length = integer("length", length, at_least=1)
+        self.asked = [(self.length - 1, self.length - 1)]
         hint = "two symbols are to be remembered, the others are distractors"
         self.alphabet = self.input_size = self.output_size = integer("alphabet", alphabet, at_least=3, hint=hint)
 

@@ -50,6 +50,7 @@ class Recall(EpisodeTask):
         super().__init__(eval_sequences=eval_sequences)
         self.output_size = integer("output_size", 4 if output_size is None else output_size, at_least=2)
         self.lag = integer("lag", lag, at_least=1)
+        self.asked = [(self.lag, self.lag)]
         self.distractors = integer("distractors", distractors, at_least=1)
         self.input_size = self.output_size + self.distractors + 1
         # For each step: the number of symbols to choose from, and the first of them; at the question there is only one.

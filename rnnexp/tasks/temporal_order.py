@@ -136,6 +136,17 @@ class TemporalOrder(EpisodeTask):
             return missed
         return super().wrong(outputs, batch)
 
+    @property
+    def asked(self) -> list[tuple[int, int]]:  # type: ignore[override]
+        """Of each relevant symbol, over all lengths of a sequence."""
+        lengths, found = np.arange(self.length, self.most_steps + 1), []
+        for low, high in PLACES[self.variant, self.symbols]:
+            first, last = low * lengths // 100, low * lengths // 100 + lengths // 10 - 1
+            if self.variant == "hochreiter":
+                first, last = (np.full(len(lengths), bound * self.length // 100 - 1) for bound in (low, high))
+            found.append((int((lengths - 1 - last).min()), int((lengths - 1 - first).max())))
+        return found
+
     def _lengths(self, count: int, rng: Generator) -> Array:
         """Steps of `count` sequences (N,)."""
         if self.most_steps == self.length:  # nothing is drawn

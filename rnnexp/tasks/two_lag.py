@@ -58,6 +58,7 @@ class TwoLag(BitStream):
         self.second_lag = integer(
             "second_lag", second_lag, at_least=self.first_lag + 1, hint="it is the longer one: above first_lag"
         )
+        self.asked = [(lag, lag) for lag in (self.first_lag, self.second_lag)]
         self.first_weight = _weight("first_weight", first_weight, 0.0)
         self.second_weight = _weight("second_weight", second_weight, self.first_weight)
         hint = "fewer than second_lag + 1 steps leave nothing to score"

@@ -36,6 +36,7 @@ class Xor(BitStream):
 
     def __init__(self, *, lag: int = 3, eval_streams: int = 20, eval_steps: int = 500) -> None:
         self.lag = integer("lag", lag, at_least=1)
+        self.asked = [(self.lag, self.lag), (2 * self.lag, 2 * self.lag)]
         hint = "fewer leave no step to score: it is 2 * lag + 1"
         super().__init__(2 * self.lag, eval_streams, eval_steps, hint=hint)
 
