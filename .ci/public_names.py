@@ -32,15 +32,15 @@ def look(network: rnnexp.Network) -> rnnexp.Study:
 
 
 reports: list[rnnexp.Report] = []
-for optimizer, bptt in zip(optimizers, [*cuts, *cuts], strict=False):
+for optimizer, algorithm in zip(optimizers, [*cuts, *cuts], strict=False):
     reports += rnnexp.train(
         network,
         task,
         optimizer=optimizer,
-        bptt=bptt,
+        algorithm=algorithm,
         steps=2,
         rng=streams.data,
-        clipping=rnnexp.NormClipping(1.0) if bptt.length else rnnexp.ValueClipping(),
+        clipping=rnnexp.NormClipping(1.0) if algorithm.length else rnnexp.ValueClipping(),
         schedule=training.Cosine(),
         regularizer=training.WeightDecay(),
         evaluate_on=held_out,

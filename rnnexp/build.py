@@ -15,7 +15,7 @@ from rnnexp.settings import ROOT_KEYS
 NEEDED = {
     "task": ("baseline", "evaluation"),
     "cell": ("parameter_shapes", "step", "step_back"),
-    "bptt": ("segment", "windows"),
+    "algorithm": ("segment", "windows"),
     "init": ("__call__",),
     "optimizer": ("update",),
     "schedule": ("factor",),
@@ -28,7 +28,7 @@ NEEDED = {
 HOMES = {
     "task": "rnnexp.tasks",
     "cell": "rnnexp.layers",
-    "bptt": "rnnexp.algorithms",
+    "algorithm": "rnnexp.algorithms",
     "init": "rnnexp.layers.init",
     "optimizer": "rnnexp.training.optimizers",
     "schedule": "rnnexp.training.schedules",
@@ -74,8 +74,8 @@ def build_experiment(settings: Mapping[str, Any], copies: int = 1) -> Any:
     if root["bptt_length"] is not None and root["bptt_length"] > MOST:
         allowed = f"a whole number <= {MOST}, or null"
         raise InvalidValue("bptt_length", root["bptt_length"], allowed, "null is the whole sequence")
-    bptt = construct("bptt", root["bptt"], length=root["bptt_length"], stride=root["bptt_stride"])
-    if bptt.length is None and isinstance(task, StreamTask):
+    algorithm = construct("algorithm", root["algorithm"], length=root["bptt_length"], stride=root["bptt_stride"])
+    if algorithm.length is None and isinstance(task, StreamTask):
         allowed = f"a whole number >= 1 for task {type(task).__name__}"
         raise InvalidValue("bptt_length", None, allowed, "the task is an endless stream: try bptt_length=20")
     streams = Streams(root["seed"])
@@ -99,7 +99,7 @@ def build_experiment(settings: Mapping[str, Any], copies: int = 1) -> Any:
         limit=limit,
         whole=whole.mask.shape,
         studied=None if study is None else study.select(task, whole),
-        bptt=bptt,
+        algorithm=algorithm,
         **{group: construct(group, root[group]) for group in ("optimizer", "schedule", "clipping")},
         regularizer=regularizer,
         stopping=construct("stopping", root["stopping"], task=task),
@@ -128,8 +128,8 @@ def limit_of(root: Mapping[str, Any], network: Any, task: Any, whole: Any, *, gi
 
     steps = root["task"].get("eval_limit")
     if steps == AUTO:
-        bptt = construct("bptt", root["bptt"], length=root["bptt_length"], stride=root["bptt_stride"])
-        steps = automatic(network, task, whole, bptt, batch_size=root["batch_size"], updates=root["steps"])
+        algorithm = construct("algorithm", root["algorithm"], length=root["bptt_length"], stride=root["bptt_stride"])
+        steps = automatic(network, task, whole, algorithm, batch_size=root["batch_size"], updates=root["steps"])
     try:
         if given:
             check_within(steps, whole)

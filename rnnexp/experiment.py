@@ -44,7 +44,7 @@ class Experiment:
     network: Network
     task: Task
     held_out: Batch
-    bptt: Truncation
+    algorithm: Truncation
     optimizer: Optimizer
     schedule: Schedule
     clipping: Clipping
@@ -88,7 +88,7 @@ class Experiment:
             optimizer=self.optimizer,
             steps=self.steps,
             rng=self.data,
-            bptt=self.bptt,
+            algorithm=self.algorithm,
             clipping=self.clipping,
             regularizer=self.regularizer,
             schedule=self.schedule,
@@ -110,13 +110,13 @@ class Experiment:
 
         def look(network: Network) -> Study:
             # Random cuts are drawn from a fixed seed: a study must not change the draws of training.
-            windows = self.bptt.windows(len(batch.inputs), rng=np.random.default_rng(0))
-            settings: dict[str, Any] = {"length": self.bptt.length, "windows": windows}
+            windows = self.algorithm.windows(len(batch.inputs), rng=np.random.default_rng(0))
+            settings: dict[str, Any] = {"length": self.algorithm.length, "windows": windows}
             if count:
                 settings["gradients"] = training_gradients(
                     network,
                     copy.deepcopy(self.task) if hasattr(self.task, "state") else self.task,
-                    self.bptt,
+                    self.algorithm,
                     batch_size=self.batch_size,
                     count=count,
                     run_in=len(batch.inputs),

@@ -16,6 +16,7 @@ from rnnexp.settings import flat
 from rnnexp.tracking.claims import claim, release
 from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, Checkpoints, finished_at
 from rnnexp.training.eval_limit import AUTO, UPDATES
+from rnnexp.usual_names import FORMER_GROUP, renamed
 
 if TYPE_CHECKING:
     from rnnexp.tracking.run_log import RunLog
@@ -78,6 +79,10 @@ def resumption_in(folder: Path, settings: dict[str, Any], typed: Iterable[str], 
 
     state, saved = load_state(folder, lambda warning: say(f"rnnexp: {warning}", error=True))
     before: dict[str, Any] = saved["settings"]
+    if FORMER_GROUP in before:
+        problem = f"the run in {folder} began when the group algorithm was called {FORMER_GROUP}: it can't be resumed"
+        again = [renamed(text) for text in saved["overrides"]]
+        raise UserError(problem, f"begin a new run: {shlex.join(['python', '-m', 'rnnexp', *again])}")
     keys = list(by_key(typed))
     check_unchanged(before, settings, keys)
     now = {**settings, **before, "resume": None, "overwrite": False, "quiet": settings["quiet"]}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnexp.checks import InvalidValue, UserError, check_formats, check_known, integer, one_of, show, unknown
-from rnnexp.usual_names import usual
+from rnnexp.usual_names import FORMER_GROUP, former_group, usual
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -63,7 +63,7 @@ class Config:
     quiet: bool = False
     task: dict[str, Any] = field(default_factory=dict)
     cell: dict[str, Any] = field(default_factory=dict)
-    bptt: dict[str, Any] = field(default_factory=dict)
+    algorithm: dict[str, Any] = field(default_factory=dict)
     init: dict[str, Any] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
     schedule: dict[str, Any] = field(default_factory=dict)
@@ -81,6 +81,9 @@ GROUPS = tuple(item.name for item in fields(Config) if item.default is MISSING)
 
 def unknown_key(key: str, value: Any, present: Mapping[str, Any]) -> UserError:
     """The error for a key that there is not, among those that are `present`: by the name that it has elsewhere, too."""
+    if key.partition(".")[0] == FORMER_GROUP:
+        inside = flat({key: value}) if isinstance(value, Mapping) else {key: value}
+        return former_group([f"{name}={show(each)}" for name, each in inside.items()], options("algorithm"))
     told = unknown(key, list(present) or ROOT_KEYS, value)
     tail = key.rpartition(".")[2]
     if key.startswith("tracking.tags."):

@@ -2,8 +2,10 @@
 
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from rnnexp.checks import UserError
 
 #: What there is here, as it is typed, and its usual names elsewhere; ``{}`` is the value that was typed.
 HERE = {
@@ -41,7 +43,7 @@ HERE = {
     ),
     "optimizer=sgd optimizer.momentum={}": "momentum",
     "optimizer=sgd optimizer.momentum=0.9 optimizer.nesterov=true": "nesterov",
-    "optimizer={}": "optim opt solver optimiser algorithm",
+    "optimizer={}": "optim opt solver optimiser",
     "schedule={}": "scheduler lr_scheduler lr_schedule lr_decay lr_scheduler_type learning_rate_schedule",
     "schedule=warmup schedule.warmup={}": "warmup warmup_steps warm_up lr_warmup num_warmup_steps",
     "clipping.threshold={}": (
@@ -175,9 +177,10 @@ CHOICES = {
         "none": "false off no null wandb tensorboard disabled offline",
         "mlflow": "true on yes",
     },
-    "bptt": {
-        "windows": "truncated fixed tbptt window full true",
-        "randomized": "random artbp",
+    "algorithm": {
+        "bptt": "windows truncated fixed tbptt window full true truncatedbptt backprop",
+        "artbp": "randomized random randomizedbptt",
+        "adaptive_bptt": "adaptive",
     },
 }
 VALUES = {
@@ -186,7 +189,7 @@ VALUES = {
 }
 #: Keys for which a group stands where it is given a number.
 NUMBERS = {
-    "bptt": "bptt_length={}",
+    "algorithm": "bptt_length={}",
     "clipping": "clipping.threshold={}",
     "optimizer": "optimizer.learning_rate={}",
     "regularizer": "regularizer=weight_decay regularizer.strength={}",
@@ -194,6 +197,37 @@ NUMBERS = {
     "checkpoint": "checkpoint.every={}",
     "gradients": "gradients.every={}",
 }
+
+#: The group `algorithm` as it was called, and the choices it had then.
+FORMER_GROUP = "bptt"
+FORMER = {"windows": "bptt", "randomized": "artbp", "adaptive": "adaptive_bptt"}
+
+
+def renamed(override: str) -> str:
+    """An override of the former group ``bptt`` as it is typed now; any other one as it is."""
+    found = re.fullmatch(rf"\+*(~?){FORMER_GROUP}(\.[^=]+)?(=.*)?", override, re.DOTALL)
+    if not found:
+        return override
+    sign, key, value = found[1], found[2] or "", found[3] or ""
+    if not key:
+        if re.fullmatch(r"=\d+(,\d+)*", value):
+            return f"bptt_length{value}"
+        value = "=" + ",".join(FORMER.get(name, name) for name in value[1:].split(",")) if value else ""
+    return f"{sign}algorithm{key}{value}"
+
+
+def former_group(overrides: Sequence[str], choices: Sequence[str], where: str = "") -> UserError:
+    """The error for the group `algorithm` under its former name, in overrides or, without any, in a YAML file."""
+    if not overrides:
+        names = ", ".join(f"{new} (was {old})" for old, new in FORMER.items())
+        hint = f"write algorithm in its place: override /algorithm: {names}"
+        return UserError(f"the group {FORMER_GROUP} is called algorithm now, {where}", hint)
+    now = [renamed(text) for text in overrides]
+    chosen = [name for text in now if text.startswith("algorithm=") for name in text[10:].split(",")]
+    own = [name for name in chosen if name and name not in choices]
+    moved = f" (your {FORMER_GROUP}/{own[0]}.yaml belongs into a folder algorithm)" if own else ""
+    problem = f"the group {FORMER_GROUP} is called algorithm now, got {' '.join(overrides)}"
+    return UserError(problem, f"type {' '.join(now)}{moved}")
 
 
 def usual(key: str, value: object, present: Mapping[str, Any], options: Callable[[str], list[str]]) -> str:

@@ -70,7 +70,7 @@ streams, task = Streams(seed=0), tasks.Recall(lag=2)
 network = build_network(task, hidden_size=4, rng=streams.init)
 held_out = task.evaluation(rng=streams.evaluation)
 study = GradientStudy(jacobians=True, lag_split=True, lyapunov_exponents=2)
-reports = list(train(network, task, optimizer=Adam(), steps=3, rng=streams.data, bptt=TruncatedBPTT(),
+reports = list(train(network, task, optimizer=Adam(), steps=3, rng=streams.data, algorithm=TruncatedBPTT(),
     clipping=NormClipping(), evaluate_on=held_out, study=lambda network: study(network, held_out, task.target_kind)))
 evaluate(network, held_out, task.target_kind)
 norms = norms_by_lag(network, held_out, task.target_kind)
@@ -180,7 +180,7 @@ def test_train_shows_its_arguments():
     parameters, needed = inspect.signature(rnnexp.train).parameters, {"network", "task", "optimizer", "steps", "rng"}
     assert {key for key, item in parameters.items() if item.default is item.empty} == needed
     assert set(parameters) - needed == {
-        *("bptt", "clipping", "regularizer", "schedule", "batch_size", "evaluate_on", "eval_every", "study"),
+        *("algorithm", "clipping", "regularizer", "schedule", "batch_size", "evaluate_on", "eval_every", "study"),
         *("study_every", "stopping", "staleness_steps"),
     }
     of_prepare = inspect.signature(rnnexp.training.prepare).parameters

@@ -62,9 +62,9 @@ def test_the_figures_of_a_run_are_drawn_with_any_name(tmp_path, text):
     task.text = text
     network = rnnexp.build_network(hidden_size=3, input_size=task.input_size, output_size=4, rng=streams.init)
     held_out = task.evaluation(rng=streams.evaluation)
-    bptt, optimizer = rnnexp.TruncatedBPTT(length=3), rnnexp.SGD(0.1)
+    algorithm, optimizer = rnnexp.TruncatedBPTT(length=3), rnnexp.SGD(0.1)
     study = rnnexp.GradientStudy(every=1, jacobians=True, lag_split=True, lyapunov_exponents=1)
-    how = {"bptt": bptt, "optimizer": optimizer, "steps": 2, "rng": streams.data}
+    how = {"algorithm": algorithm, "optimizer": optimizer, "steps": 2, "rng": streams.data}
     how["study"] = lambda network: study(network, held_out, task.target_kind)
     reports = list(rnnexp.train(network, task, evaluate_on=held_out, **how))
     figures = rnnexp.plot.figures(reports, task, bptt_length=3, title=text)

@@ -73,7 +73,7 @@ def test_every_name_is_built_or_refused_in_two_lines(base, group):
     [
         ("cell", "rnnexp.layers.Recurrent", "Recurrent is abstract"),
         ("task", "rnnexp.tasks.Task", "Task is abstract"),
-        ("bptt", "rnnexp.algorithms.Truncation", "Truncation is abstract"),
+        ("algorithm", "rnnexp.algorithms.Truncation", "Truncation is abstract"),
         ("clipping", "rnnexp.training.WeightDecay", "WeightDecay is for something else"),
         ("init.recurrent", "rnnexp.training.NoClipping", "NoClipping is for something else"),
         ("optimizer", "os.system", "system is not a class but a builtin_function_or_method"),

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from rnnexp.build import build_experiment
 from rnnexp.command.check_first import register
 from rnnexp.settings import GROUPS, check_root, conf_dir, flat, options
-from rnnexp.usual_names import ABSENT, NUMBERS, USUAL, VALUES, choice, named, usual
+from rnnexp.usual_names import ABSENT, NUMBERS, USUAL, VALUES, choice, named, renamed, usual
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,6 +47,20 @@ def test_every_key_that_a_usual_name_stands_for_is_one(name, present, tmp_path, 
         if "freeze" in hint:
             continue  # any text, which may name no layer
         check_root(compose("config", overrides=overrides))
+
+
+def test_overrides_of_the_former_group_are_translated():
+    now = {
+        "bptt=windows": "algorithm=bptt",
+        "+bptt=adaptive,mine": "algorithm=adaptive_bptt,mine",
+        "bptt.alpha=3": "algorithm.alpha=3",
+        "bptt._target_=mine.Windows": "algorithm._target_=mine.Windows",
+        "bptt=5,10": "bptt_length=5,10",
+        "~bptt": "~algorithm",
+        "bptt_length=5": "bptt_length=5",
+        "task=text": "task=text",
+    }
+    assert {old: renamed(old) for old in now} == now
 
 
 def test_a_value_of_another_kind_is_replaced(present):

@@ -23,7 +23,7 @@ LOOKS = {
 def label(run: pd.Series) -> str:
     """What a run's truncation is called in the figure."""
     length = int(run["bptt_length"])
-    return f"ARTBP, mean {length}" if run["bptt"] == "randomized" else f"windows of {length}"
+    return f"ARTBP, mean {length}" if run["algorithm"] == "artbp" else f"windows of {length}"
 
 
 def first_gradient(study: RecipeRuns, run: str) -> float:

@@ -164,7 +164,7 @@ def stream(count: int) -> Readings:
     reports = train(
         network,
         task,
-        bptt=TruncatedBPTT(length=10, stride=stride),
+        algorithm=TruncatedBPTT(length=10, stride=stride),
         optimizer=Adam(0.01),
         steps=updates,
         batch_size=2,

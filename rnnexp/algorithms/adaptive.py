@@ -56,7 +56,7 @@ class AdaptiveBPTT(Truncation):
         max_length: int = 100,
         sequences: int = 20,
     ) -> None:
-        hint = "it is the first window of bptt=adaptive; only bptt=windows takes null"
+        hint = "it is the first window of algorithm=adaptive_bptt; only algorithm=bptt takes null"
         self.length: int = integer("bptt_length", length, at_least=1, hint=hint)
         self.fixed_stride = None if stride is None else integer("bptt_stride", stride, at_least=1)
         self.tolerance = number("tolerance", tolerance, above=0)
@@ -110,9 +110,9 @@ class AdaptiveBPTT(Truncation):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue with that window and position; `UserError` if they do not fit."""
-        fit = matching({"length": 0, "estimate": Maybe(AdaptiveWindow), "data": None}, state, "bptt")
+        fit = matching({"length": 0, "estimate": Maybe(AdaptiveWindow), "data": None}, state, "algorithm")
         length, estimate = fit["length"], fit["estimate"]
         if not (self.fixed_stride or 1) <= length <= self.max_length:
-            raise unfit(f"bptt/length is {length}, here it is from {self.fixed_stride or 1} to {self.max_length}")
-        self._data.restore(fit["data"], "bptt/data")
+            raise unfit(f"algorithm/length is {length}, here it is from {self.fixed_stride or 1} to {self.max_length}")
+        self._data.restore(fit["data"], "algorithm/data")
         self.length, self.estimate = length, estimate

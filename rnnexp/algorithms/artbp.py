@@ -33,11 +33,11 @@ class RandomizedBPTT(Truncation):
     varies = True
 
     def __init__(self, length: int | None = 20, stride: int | None = None, *, alpha: float = 6.0) -> None:
-        hint = "it is the mean window of bptt=randomized; only bptt=windows takes 1 and null"
+        hint = "it is the mean window of algorithm=artbp; only algorithm=bptt takes 1 and null"
         self.length: int = integer("bptt_length", length, at_least=2, hint=hint)
         if stride is not None:
             hint = "an update follows every cut, wherever it falls"
-            raise InvalidValue("bptt_stride", stride, "null with bptt=randomized", hint)
+            raise InvalidValue("bptt_stride", stride, "null with algorithm=artbp", hint)
         self.stride = None
         self.alpha = number("alpha", alpha, above=2)
 

@@ -80,7 +80,7 @@ class Truncation(Component, ABC):
         UserError
             If it does not fit; then nothing is changed.
         """
-        matching({}, state, "bptt")
+        matching({}, state, "algorithm")
 
     def windows(self, steps: int, *, rng: Generator) -> list[Window]:
         """The current cuts of a sequence of `steps` steps."""

@@ -18,11 +18,11 @@ WINDOWS = 100
 
 @checked
 def training_gradients(
-    network: Network, task: Task, bptt: Truncation, *, batch_size: int, count: int, run_in: int, rng: Generator
+    network: Network, task: Task, algorithm: Truncation, *, batch_size: int, count: int, run_in: int, rng: Generator
 ) -> Iterator[Array]:
     """Gradients (P,) as training takes them, before regularizer and clipping.
 
-    Of episodes, of the mean loss of a whole batch, cut into windows by `bptt`; of streams, of one update's losses,
+    Of episodes, of the mean loss of a whole batch, cut into windows by `algorithm`; of streams, of one update's losses,
     after the state has run in.
 
     Parameters
@@ -30,7 +30,7 @@ def training_gradients(
     network
         Its state and gradient are overwritten.
     task : Task
-    bptt : Truncation
+    algorithm : Truncation
     batch_size, count : int
         Sequences of a batch, and batches.
     run_in : int
@@ -48,20 +48,20 @@ def training_gradients(
         if isinstance(task, EpisodeTask):
             batch, _ = data.next(None)
             if batch.mask.any():
-                windows = bptt.windows(len(batch.inputs), rng=rng)
+                windows = algorithm.windows(len(batch.inputs), rng=rng)
                 yield truncated_gradient(network, batch, task.target_kind, windows)
         else:
-            batch, window = _one_update(data, bptt, run_in, rng)
+            batch, window = _one_update(data, algorithm, run_in, rng)
             if batch.mask.any():
                 gradient = windowed_gradient(network, batch, task.target_kind, [window])
-                yield gradient * bptt.scale(int(batch.mask.sum()), data)
+                yield gradient * algorithm.scale(int(batch.mask.sum()), data)
 
 
-def _one_update(data: DataIterator, bptt: Truncation, run_in: int, rng: Generator) -> tuple[Batch, Window]:
+def _one_update(data: DataIterator, algorithm: Truncation, run_in: int, rng: Generator) -> tuple[Batch, Window]:
     """Steps of streams whose newest, the only scored ones, make an update; and how far back their losses go."""
-    inputs = data.next(max(run_in, bptt.length or 0))[0].inputs
+    inputs = data.next(max(run_in, algorithm.length or 0))[0].inputs
     for _ in range(WINDOWS):
-        segment = bptt.segment(rng=rng)
+        segment = algorithm.segment(rng=rng)
         new, _ = data.next(segment.new)
         newest, inputs = len(inputs), np.concatenate([inputs, new.inputs])
         if new.mask.any():

@@ -17,7 +17,7 @@ from rnnexp.checks import InvalidValue, UserError, nearest, out_of_memory, show
 from rnnexp.command import quoting
 from rnnexp.command.flags import may_sweep, take_apart
 from rnnexp.settings import GROUPS, ROOT_KEYS, conf_dir, options, plain, root_rule, unknown_key
-from rnnexp.usual_names import choice
+from rnnexp.usual_names import FORMER_GROUP, choice, former_group
 
 #: Choices of Hydra's own groups that need an extra of this package.
 EXTRAS = {
@@ -33,6 +33,10 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
     text = str(error)
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override, arguments)
+    if re.search(rf"'{FORMER_GROUP}['=.@]|full_key: {FORMER_GROUP}\b", text):
+        typed = [one for one in arguments if re.match(rf"[+~]*{FORMER_GROUP}(?=[=.]|$)", one)]
+        file = re.match(r"In '([^']+)'", text)
+        return former_group(typed, options("algorithm"), f"in {file[1]}.yaml" if file else text.splitlines()[0])
     if isinstance(error, MissingConfigException):
         return _no_such_choice(error)
     if found := re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
@@ -146,5 +150,7 @@ def _no_such_choice(error: MissingConfigException) -> UserError:
         hint = f"it needs an extra; in the clone: pip install --constraint constraints.txt --editable '.[{extra}]'"
     else:
         own = "for a choice of your own, pass --config-dir with its folder"
-        hint = choice(group, name, choices) or nearest(name, choices) or own
+        others = [other for other in GROUPS if other != group and name in options(other)]
+        elsewhere = f"it is a choice of another group: {others[0]}={name}" if others else ""
+        hint = choice(group, name, choices) or nearest(name, choices) or elsewhere or own
     return InvalidValue(group, name, f"one of {', '.join(choices)}", hint)

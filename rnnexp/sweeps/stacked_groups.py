@@ -43,8 +43,10 @@ def what_differs(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def obstacle(settings: Mapping[str, Any]) -> str | None:
     """The setting that keeps a job from being stacked with any other; None if there is none."""
-    if settings["bptt"]["_target_"] != WINDOWS:
-        return f"bptt={settings['bptt']['_target_'].rpartition('.')[2]}, whose windows are each network's own"
+    if settings["algorithm"]["_target_"] != WINDOWS:
+        return (
+            f"algorithm={settings['algorithm']['_target_'].rpartition('.')[2]}, which goes its own way in each network"
+        )
     for group in ON_THE_STACK:
         target = settings[group]["_target_"]
         if not target.startswith("rnnexp."):

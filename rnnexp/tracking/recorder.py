@@ -256,7 +256,7 @@ class Recorder:
 
     def _write_figures(self) -> None:
         """The figures, if they are wanted, and the report that shows them."""
-        files, history, length = self._files, self.history, self.experiment.bptt.length
+        files, history, length = self._files, self.history, self.experiment.algorithm.length
         figures: dict[str, Any] = {}
         wanted = self.info.settings["tracking"].get("figures")
         if self.info.sweep is None if wanted is None else wanted:

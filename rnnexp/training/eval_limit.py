@@ -82,7 +82,7 @@ def check_within(value: Any, whole: Batch) -> None:
 
 
 def automatic(
-    network: Network, task: Task, whole: Batch, bptt: Truncation, *, batch_size: int, updates: int
+    network: Network, task: Task, whole: Batch, algorithm: Truncation, *, batch_size: int, updates: int
 ) -> int | None:
     """The limit that follows from the work of training; None if the whole set is within it.
 
@@ -92,12 +92,12 @@ def automatic(
     task : Task
     whole : Batch
         The evaluation set.
-    bptt : Truncation
+    algorithm : Truncation
         Before the first update.
     batch_size, updates : int
     """
     count = whole.mask.shape[1]
-    update = 3 * batch_size * steps_of_update(bptt, whole, isinstance(task, StreamTask)) + BESIDE / forward_work(
+    update = 3 * batch_size * steps_of_update(algorithm, whole, isinstance(task, StreamTask)) + BESIDE / forward_work(
         network
     )
     most = SHARE * max(UPDATES, updates) * update / EVALUATIONS / (1 + SCORING * float(whole.mask.mean()))
@@ -116,10 +116,10 @@ def forward_work(network: Network) -> int:
     )
 
 
-def steps_of_update(bptt: Truncation, whole: Batch, stream: bool) -> float:
+def steps_of_update(algorithm: Truncation, whole: Batch, stream: bool) -> float:
     """Steps of each sequence that an update computes: forward once, and back as much as two steps forward."""
     longest = len(whole.mask)
-    new, back = bptt.stride or bptt.length, bptt.length
+    new, back = algorithm.stride or algorithm.length, algorithm.length
     if stream:
         return ((new or 1) + 2 * max(new or 1, back or 1)) / 3
     ends = longest - whole.mask[::-1].argmax(axis=0)

@@ -181,7 +181,7 @@ def prepare(
     optimizer: Optimizer,
     steps: int,
     rng: Generator,
-    bptt: Truncation | None = None,
+    algorithm: Truncation | None = None,
     clipping: Clipping | None = None,
     regularizer: Regularizer | None = None,
     schedule: Schedule | None = None,
@@ -199,8 +199,8 @@ def prepare(
     batch_size = integer("batch_size", batch_size, at_least=1)
     every = max(5, steps // 20) if eval_every is None else integer("eval_every", eval_every, at_least=1)
     look = max(100, steps // 10) if study_every is None else integer("study_every", study_every, at_least=1)
-    bptt = bptt or TruncatedBPTT(None)
-    if bptt.length is None and not isinstance(task, EpisodeTask):
+    algorithm = algorithm or TruncatedBPTT(None)
+    if algorithm.length is None and not isinstance(task, EpisodeTask):
         raise InvalidValue(
             "bptt_length", None, "a whole number >= 1 for this task", "the task is an endless stream: try 20"
         )
@@ -212,7 +212,7 @@ def prepare(
         optimizer=optimizer,
         steps=steps,
         rng=rng,
-        bptt=bptt,
+        algorithm=algorithm,
         clipping=clipping or NoClipping(),
         regularizer=regularizer,
         schedule=schedule or Constant(),
@@ -233,7 +233,7 @@ def train(
     optimizer: Optimizer,
     steps: int,
     rng: Generator,
-    bptt: Truncation | None = None,
+    algorithm: Truncation | None = None,
     clipping: Clipping | None = None,
     regularizer: Regularizer | None = None,
     schedule: Schedule | None = None,
@@ -257,7 +257,7 @@ def train(
         Parameter updates, >= 1. A window without a scored step makes none.
     rng : numpy Generator
         Draws the training data.
-    bptt : Truncation, optional
+    algorithm : Truncation, optional
         The whole sequence when not given.
     clipping : Clipping, optional
     regularizer : Regularizer, optional
@@ -296,7 +296,7 @@ def train(
         optimizer=optimizer,
         steps=steps,
         rng=rng,
-        bptt=bptt,
+        algorithm=algorithm,
         clipping=clipping,
         regularizer=regularizer,
         schedule=schedule,

@@ -242,7 +242,7 @@ def bytes_per_copy(run: Run) -> int:
     """About how much memory an update of a network works on: weights, gradients, slots, and a window's arrays."""
     trainer = run.trainer
     network, batch = trainer.network, trainer.data.batch_size
-    steps = trainer.bptt.length or (0 if run.held_out is None else len(run.held_out.inputs)) or 1
+    steps = trainer.algorithm.length or (0 if run.held_out is None else len(run.held_out.inputs)) or 1
     layer = network.recurrent.layers[0]
     gates = (
         network.parameters.values[f"{recurrent_names(network.design.num_layers)[0]}.Wh"].size // layer.hidden_size**2

@@ -54,7 +54,7 @@ def draw_episodes(trainers: Sequence[Trainer]) -> Joined | None:
 
     Each trainer's generator advances as if it had drawn alone.
     """
-    data, segment = trainers[0].data, trainers[0].bptt.segment(rng=trainers[0].truncation)
+    data, segment = trainers[0].data, trainers[0].algorithm.segment(rng=trainers[0].truncation)
     task = data.task
     if not (isinstance(task, EpisodeTask) and data.fresh and _draws_copies(type(task))):
         return None

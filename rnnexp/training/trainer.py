@@ -95,7 +95,7 @@ class Trainer:
         Updates that are planned; a schedule may depend on it.
     rng : numpy Generator
         Draws the training data; what a truncation draws comes from a stream spawned from it.
-    bptt : Truncation
+    algorithm : Truncation
     clipping : Clipping
     regularizer : Regularizer
     schedule : Schedule
@@ -112,32 +112,32 @@ class Trainer:
         optimizer: Optimizer,
         steps: int,
         rng: Generator,
-        bptt: Truncation,
+        algorithm: Truncation,
         clipping: Clipping,
         regularizer: Regularizer,
         schedule: Schedule,
         batch_size: int,
         staleness_steps: int = 0,
     ) -> None:
-        self.network, self.optimizer, self.bptt, self.clipping = network, optimizer, bptt, clipping
+        self.network, self.optimizer, self.algorithm, self.clipping = network, optimizer, algorithm, clipping
         self.regularizer, self.schedule, self.steps = regularizer, schedule, steps
         self.truncation, measured = rng.spawn(2)
         self.data = DataIterator(task, batch_size, rng=rng, dtype=network.dtype)
-        bptt.begin(network, task, rng=measured)
+        algorithm.begin(network, task, rng=measured)
         self.criterion = CRITERIA[task.target_kind]()
         self.inputs: Array = np.empty(0)
         kept = None if isinstance(task, EpisodeTask) else staleness_steps
         self.past = Past(network.replica(), kept) if staleness_steps else None
         self.step = 0
         self.unregularized = isinstance(regularizer, NoRegularizer)
-        self.rescaled = type(bptt).scale is not Truncation.scale
+        self.rescaled = type(algorithm).scale is not Truncation.scale
         self.scheduled = not isinstance(schedule, Constant) or schedule.warmup > 0
         parameters = network.parameters
         self.frozen = {name: parameters.values[name].copy() for name in network.design.frozen}
 
     def draw(self) -> Drawn:
         """The next steps of the data, as long as the truncation asks for."""
-        segment = self.bptt.segment(rng=self.truncation)
+        segment = self.algorithm.segment(rng=self.truncation)
         chunk, fresh = self.data.next(segment.new)
         return Drawn(chunk, fresh, segment)
 
@@ -146,7 +146,7 @@ class Trainer:
 
         Where ``measure(step)`` is true the report has the update ratios. `drawn` is a first window drawn already.
         """
-        self.bptt.adapt(self.step + 1)
+        self.algorithm.adapt(self.step + 1)
         due, stale = measure(self.step + 1), None
         # Overflow is no accident to warn of here: it is what divergence looks like, and it is reported.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -167,7 +167,7 @@ class Trainer:
                 raise ValueError(f"the task scored no step in {UNSCORED_WINDOWS} windows")
             loss = float(self.criterion.forward(outputs, chunk.targets[scored], mask, overwrite=True))
             slope = self.criterion.backward()
-            if self.rescaled and (scale := self.bptt.scale(int(chunk.mask.sum()), self.data)) != 1.0:
+            if self.rescaled and (scale := self.algorithm.scale(int(chunk.mask.sum()), self.data)) != 1.0:
                 slope *= scale
             gradient = self.network.backward(slope, step_weights=segment.step_weights)
             penalty = None if self.unregularized else float(self.regularizer(self.network))
@@ -179,7 +179,7 @@ class Trainer:
             else:
                 report.clipped_norm = report.grad_norm
             report.penalty, report.staleness = penalty, None if stale is None else float(stale)
-            if self.bptt.varies:
+            if self.algorithm.varies:
                 report.window = len(self.inputs)
             if math.isfinite(loss) and math.isfinite(norm):
                 self._apply(gradient, report, due)
@@ -303,7 +303,7 @@ class Trainer:
         """The components that keep something of their own, by name."""
         parts = {
             "data": self.data,
-            "bptt": self.bptt,
+            "algorithm": self.algorithm,
             "task": self.data.task,
             "clipping": self.clipping,
             "regularizer": self.regularizer,

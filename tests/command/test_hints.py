@@ -80,6 +80,8 @@ def obeyed(arguments, error):
     if "cannot parse the argument" in error.problem or "is not a flag" in error.problem:  # what is no key=value goes
         arguments = [word for word in arguments if re.match(r"(-m$|[^-=]+=.)", word)]
     key = getattr(error, "key", None) or re.sub(r"^unknown key '([^']*)'.*", r"\1", error.problem)
+    if "is called algorithm now" in error.problem:
+        arguments = [word for word in arguments if not re.match(r"[+~]*bptt[=.]", word)]
     if hint.startswith("did you mean"):
         (word,) = re.findall(r"did you mean '(.*)'\?", hint)
         group = isinstance(error, InvalidValue)
@@ -171,13 +173,21 @@ CASES = [
     "~optimizer=adam",
     "optimizer=0.1",
     "clipping=5",
+    "algorithm=25",
+    "algorithm=windows",
+    "algorithm=randomized",
+    "algorithm=adam",
     "bptt=25",
+    "bptt=windows",
+    "+bptt=randomized",
+    "bptt=adaptive bptt.every=20 bptt_length=5",
+    "-m bptt=windows,randomized seed=0,1",
     "gradients=true",
     "hydra.job.env_set.A=1",
     "cell._target_=rnnexp.layers.TimeRNN cell.activation=rel",
-    "bptt=adaptive bptt_length=null task=adding",
-    "bptt=randomized bptt_length=1",
-    "bptt=randomized bptt_stride=2",
+    "algorithm=adaptive_bptt bptt_length=null task=adding",
+    "algorithm=artbp bptt_length=1",
+    "algorithm=artbp bptt_stride=2",
     "task=echo bptt_length=null",
     "cell=gru cell.activation=relu",
     "tie=true",

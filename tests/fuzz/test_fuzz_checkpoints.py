@@ -26,7 +26,7 @@ every_count = pytest.mark.parametrize("cases", [40, pytest.param(300, marks=pyte
 SPREAD, READING = 40, 2**18
 
 
-def a_trainer(task, bptt):
+def a_trainer(task, algorithm):
     network = build_network(
         hidden_size=3,
         embedding_dim=2,
@@ -37,7 +37,9 @@ def a_trainer(task, bptt):
         rng=np.random.default_rng(0),
     )
     rng = np.random.default_rng(1)
-    run = prepare(network, task, optimizer=Adam(0.01), steps=9, rng=rng, bptt=bptt, batch_size=2, staleness_steps=3)
+    run = prepare(
+        network, task, optimizer=Adam(0.01), steps=9, rng=rng, algorithm=algorithm, batch_size=2, staleness_steps=3
+    )
     for _ in range(4):
         run.trainer.update()
     return run.trainer

@@ -198,7 +198,7 @@ DATA = {"csv": b"a,b\n1,2\n3,4\n", "npz": b"PK\x03\x04cut off", "txt": b"\xff\xf
 #: Command lines of all kinds, with how they must end: 0 trains, 1 refuses.
 COMMANDS = [
     (0, ["hidden_size=3", "optimizer=sgd", "cell=gru"]),
-    (0, ["task=sine", "bptt=randomized", "gradients=full", "task.eval_steps=60"]),
+    (0, ["task=sine", "algorithm=artbp", "gradients=full", "task.eval_steps=60"]),
     (0, ["task=text", "task.path=good.txt", "embedding_dim=null", "dtype=float64"]),
     (1, ["hidden_size=1000000000"]),
     (1, ["num_layers=1000000000"]),

@@ -140,14 +140,14 @@ def test_adaptive_truncation_measures_the_whole_state(cell):
         rng=np.random.default_rng(0),
         dtype=np.float64,
     )
-    bptt = AdaptiveBPTT(2, every=1, max_length=STEPS, sequences=5, tolerance=0.5)
-    bptt.begin(network, task, rng=np.random.default_rng(1))
-    bptt.adapt(2)
+    algorithm = AdaptiveBPTT(2, every=1, max_length=STEPS, sequences=5, tolerance=0.5)
+    algorithm.begin(network, task, rng=np.random.default_rng(1))
+    algorithm.adapt(2)
     again = AdaptiveBPTT(2, every=1, max_length=STEPS, sequences=5)
     again.begin(network, task, rng=np.random.default_rng(1))
     batch, _ = again._data.next(None)
     whole = norms_by_lag(network, batch, task.target_kind, whole_state=True)
-    assert bptt.estimate.beta == adaptive_window(whole.common, 0.5).beta
+    assert algorithm.estimate.beta == adaptive_window(whole.common, 0.5).beta
 
 
 def exceeding(whole_state):

@@ -46,7 +46,12 @@ UNSCORED = ("lyapunov", "saturation", "step_jacobians")
 @pytest.mark.parametrize("made_for", TASKS)
 @pytest.mark.parametrize("task", TASKS)
 def test_training_says_which_task_a_network_is_not_for(task, made_for):
-    start = {"optimizer": rnnexp.SGD(), "steps": 1, "bptt": rnnexp.TruncatedBPTT(2), "rng": np.random.default_rng(0)}
+    start = {
+        "optimizer": rnnexp.SGD(),
+        "steps": 1,
+        "algorithm": rnnexp.TruncatedBPTT(2),
+        "rng": np.random.default_rng(0),
+    }
     network = network_for(TASKS[made_for])
     before = network.parameters.vector.copy()
     if task == made_for:

@@ -55,7 +55,7 @@ class Recorder:
 def train_ours(network, task, optimizer, steps, *, length, stride=None, **options):
     """The report of each update."""
     options |= {"optimizer": optimizer, "steps": steps, "batch_size": SIZES.batch, "rng": np.random.default_rng(0)}
-    return list(train(network, task, bptt=TruncatedBPTT(length, stride), **options))[1:]
+    return list(train(network, task, algorithm=TruncatedBPTT(length, stride), **options))[1:]
 
 
 def torch_windows(twin, whole, length, optimizer, *, before=lambda twin: None, scheduler=None):

@@ -51,8 +51,15 @@ def test_the_settings_of_all_parts_are_parameters(lstm_run):
 
 
 def test_adaptive_truncation_logs_its_window_over_time(folder, command, recorded, curve, artifacts):
-    arguments = ["task=echo", "bptt=adaptive", "bptt_length=4", "bptt.every=20", "steps=200", "bptt.max_length=40"]
-    arguments.append("tracking.formats=[png,pdf]")
+    arguments = [
+        "task=echo",
+        "algorithm=adaptive_bptt",
+        "bptt_length=4",
+        "algorithm.every=20",
+        "steps=200",
+        "algorithm.max_length=40",
+        "tracking.formats=[png,pdf]",
+    ]
     assert command(folder, *arguments).returncode == 0
     (run,) = recorded(folder)
     lengths = [value for _, value in curve(folder, run, "train/bptt_length")]
@@ -63,7 +70,7 @@ def test_adaptive_truncation_logs_its_window_over_time(folder, command, recorded
 
 
 def test_randomized_truncation_with_omega_and_a_schedule(folder, command, recorded, curve):
-    arguments = ["task=echo", "bptt=randomized", "bptt_length=8", "regularizer=omega", "schedule=cosine", "steps=200"]
+    arguments = ["task=echo", "algorithm=artbp", "bptt_length=8", "regularizer=omega", "schedule=cosine", "steps=200"]
     assert command(folder, *arguments).returncode == 0
     (run,) = recorded(folder)
     metrics = run.data.metrics
@@ -103,7 +110,7 @@ def test_the_threshold_of_the_echo_does_not_depend_on_the_seed(folder, command, 
 
 @pytest.mark.parametrize(
     ("truncation", "wrong_way"),
-    [(["bptt_length=1"], True), (["bptt_length=10"], True), (["bptt=randomized", "bptt_length=16"], False)],
+    [(["bptt_length=1"], True), (["bptt_length=10"], True), (["algorithm=artbp", "bptt_length=16"], False)],
 )
 def test_short_windows_push_the_chain_the_wrong_way_and_random_ones_do_not(
     folder, command, recorded, truncation, wrong_way

@@ -10,8 +10,11 @@ CASES = {
         ("task=text", "task.path=TEXT", "cell=gru", "bptt_length=10", "regularizer=weight_decay"),
         ["KILL", "INT"],
     ),
-    "randomized": (("task=echo", "bptt=randomized", "bptt_length=6", "optimizer=adamw"), ["TERM", "KILL"]),
-    "adaptive": (("task=echo", "bptt=adaptive", "task.lag=3", "learn_initial_state=true"), ["KILL", "TERM", "KILL"]),
+    "randomized": (("task=echo", "algorithm=artbp", "bptt_length=6", "optimizer=adamw"), ["TERM", "KILL"]),
+    "adaptive": (
+        ("task=echo", "algorithm=adaptive_bptt", "task.lag=3", "learn_initial_state=true"),
+        ["KILL", "TERM", "KILL"],
+    ),
 }
 
 

@@ -9,6 +9,8 @@ import pytest
 from resume_runs import SMALL, Record, newest, only_run, run_folder_of, runs_in
 from sweep_helpers import refused
 
+from rnnexp.training.checkpoint import load, save
+
 STEPS = 60
 ENDLESS = "steps=1000000"
 
@@ -98,6 +100,21 @@ def test_a_finished_run_whose_last_checkpoint_is_damaged(warm, finished):
     done = warm.run(folder, f"resume={copy}")
     assert done.returncode == 1 and "can't be used" in done.stderr
     assert f"steps must be more than the {STEPS} that the run has made" in done.stderr
+    shutil.rmtree(copy)
+
+
+def test_a_run_from_when_the_algorithm_was_called_bptt(warm, finished):
+    folder, run_folder, _ = finished
+    copy = folder / "copy"
+    shutil.copytree(run_folder, copy)
+    path = copy / "checkpoints" / f"step-{STEPS:09d}.npz"
+    state = load(path)
+    settings = state["run"]["settings"]
+    settings["bptt"] = settings.pop("algorithm")
+    state["run"]["overrides"] += ["bptt=adaptive", "bptt.every=5"]
+    save(path, state)
+    words = ["the group algorithm was called bptt", "begin a new run", "algorithm=adaptive_bptt algorithm.every=5"]
+    check_refused(warm, folder, f"resume={copy}", "steps=1000", words=words)
     shutil.rmtree(copy)
 
 

@@ -84,11 +84,11 @@ def test_every_number_and_figure_is_the_same(command, new_folder, sweep):
 
 
 def test_what_can_not_be_stacked_is_told_and_runs(command, new_folder):
-    arguments = (*SHORT, "tracking=none", "seed=0,1", "bptt=windows,adaptive", "batch_size=3,4")
+    arguments = (*SHORT, "tracking=none", "seed=0,1", "algorithm=bptt,adaptive_bptt", "batch_size=3,4")
     (_, one_by_one, _), (_, together, ended) = both(command, new_folder, *arguments)
     assert ended.returncode == 0, ended.stderr
     assert "stacked: 4 jobs in 2 stacks, one for each batch_size, which can't differ in a stack" in ended.stdout
-    assert "stacked: 4 jobs one by one, because of bptt=AdaptiveBPTT" in ended.stdout
+    assert "stacked: 4 jobs one by one, because of algorithm=AdaptiveBPTT" in ended.stdout
     assert [j["metrics"] for j in job_records(together)] == [j["metrics"] for j in job_records(one_by_one)]
 
 

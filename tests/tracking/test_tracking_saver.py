@@ -36,7 +36,7 @@ def training(steps=20):
     return prepare(
         network,
         task,
-        bptt=TruncatedBPTT(5),
+        algorithm=TruncatedBPTT(5),
         optimizer=Adam(0.01),
         steps=steps,
         rng=streams.data,

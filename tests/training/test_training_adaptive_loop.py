@@ -38,8 +38,8 @@ def linear(network_for):
 def test_the_window_reported_follows_the_weights_of_a_stream(linear):
     task = Echo(lag=1)
     network = linear(task, 0.5)
-    bptt = AdaptiveBPTT(20, every=4, max_length=40)
-    reports = trained(network, task, Retuning(network, [0.8, 0.5, 1.0, 0.8], 4), 20, bptt=bptt)
+    algorithm = AdaptiveBPTT(20, every=4, max_length=40)
+    reports = trained(network, task, Retuning(network, [0.8, 0.5, 1.0, 0.8], 4), 20, algorithm=algorithm)
     # From test_training_adaptive_bptt.py: 4 steps at a decay of 0.5, 12 at 0.8, and the longest without any.
     assert [report.window for report in reports] == [20] * 4 + [12] * 4 + [4] * 4 + [40] * 4 + [12] * 4
 
@@ -47,25 +47,25 @@ def test_the_window_reported_follows_the_weights_of_a_stream(linear):
 def test_with_a_stride_of_its_own_a_longer_window_fills_step_by_step(linear):
     task = Echo(lag=1)
     network = linear(task, 0.5)
-    bptt = AdaptiveBPTT(20, 2, every=6, max_length=40)
-    reports = trained(network, task, Retuning(network, [0.8, 0.5], 6), 18, bptt=bptt)
+    algorithm = AdaptiveBPTT(20, 2, every=6, max_length=40)
+    reports = trained(network, task, Retuning(network, [0.8, 0.5], 6), 18, algorithm=algorithm)
     expected = [2, 4, 6, 8, 10, 12] + [12] * 6 + [4] * 6
     assert [report.window for report in reports] == expected
 
 
 def test_the_windows_of_an_episode_do_not_reach_beyond_its_start(every_step, linear, frozen):
     task = every_step(length=10)
-    reports = trained(linear(task, 0.5), task, frozen(), 10, bptt=AdaptiveBPTT(10, 2, every=1))
+    reports = trained(linear(task, 0.5), task, frozen(), 10, algorithm=AdaptiveBPTT(10, 2, every=1))
     assert [report.window for report in reports] == [2, 4, 4, 4, 4] * 2
-    reports = trained(linear(task, 1.0), task, frozen(), 10, bptt=AdaptiveBPTT(10, 2, every=1))
+    reports = trained(linear(task, 1.0), task, frozen(), 10, algorithm=AdaptiveBPTT(10, 2, every=1))
     assert [report.window for report in reports] == [2, 4, 6, 8, 10] * 2
 
 
 @pytest.mark.parametrize("every", [1, 4])
 def test_the_data_for_measuring_are_drawn_when_it_is_due(every_step, network_for, frozen, every):
     task = every_step(length=8)
-    bptt = AdaptiveBPTT(8, 8, max_length=8, every=every, sequences=7)
-    trained(network_for(task), task, frozen(), 9, batch_size=2, bptt=bptt)
+    algorithm = AdaptiveBPTT(8, 8, max_length=8, every=every, sequences=7)
+    trained(network_for(task), task, frozen(), 9, batch_size=2, algorithm=algorithm)
     sizes = [batch.inputs.shape[1] for batch in task.drawn]
     assert sizes.count(2) == 9
     assert sizes.count(7) == len(range(1 + every, 10, every))
@@ -80,10 +80,10 @@ def test_measuring_disturbs_neither_the_weights_nor_the_state_nor_the_data(netwo
     # The window can be nothing but `length` where the tolerance can't be met.
     adaptive = AdaptiveBPTT(length, stride, tolerance=1e-300, max_length=length, every=1, sequences=5)
     runs = []
-    for bptt in (TruncatedBPTT(length, stride), adaptive):
+    for algorithm in (TruncatedBPTT(length, stride), adaptive):
         task, drawn = recording(make())
         network = network_for(task, dtype=np.float32, **cell)
-        reports = trained(network, task, Adam(0.05), 12, bptt=bptt)
+        reports = trained(network, task, Adam(0.05), 12, algorithm=algorithm)
         data = [batch.inputs.tobytes() for batch in drawn if batch.inputs.shape[1] == 3]
         losses = [(report.train_loss, report.grad_norm) for report in reports]
         runs.append((losses, network.parameters.vector.tobytes(), network.parameters.gradient.tobytes(), data))
@@ -94,17 +94,17 @@ def test_measuring_disturbs_neither_the_weights_nor_the_state_nor_the_data(netwo
 class Watching:
     """An optimizer that changes nothing and notes the window's length."""
 
-    def __init__(self, bptt):
-        self.bptt, self.slots, self.lengths = bptt, {}, []
+    def __init__(self, algorithm):
+        self.algorithm, self.slots, self.lengths = algorithm, {}, []
 
     def update(self, vector, gradient):
-        self.lengths.append(self.bptt.length)
+        self.lengths.append(self.algorithm.length)
 
 
 def test_the_losses_are_those_of_the_newest_steps_whatever_the_window(every_step, network_for):
-    task, bptt = every_step(length=12), AdaptiveBPTT(12, every=1, tolerance=0.5, max_length=12)
-    network, optimizer = network_for(task, **CELLS["lstm"]), Watching(bptt)
-    reports = trained(network, task, optimizer, 12, bptt=bptt)
+    task, algorithm = every_step(length=12), AdaptiveBPTT(12, every=1, tolerance=0.5, max_length=12)
+    network, optimizer = network_for(task, **CELLS["lstm"]), Watching(algorithm)
+    reports = trained(network, task, optimizer, 12, algorithm=algorithm)
     drawn = [batch for batch in task.drawn if batch.inputs.shape[1] == 3]
     losses, position = [loss for batch in drawn for loss in step_losses(network, batch, "classes")], 0
     for report, length in zip(reports, optimizer.lengths, strict=True):
@@ -121,7 +121,7 @@ def test_the_same_seed_gives_the_same_windows_and_weights(network_for, make):
     for _ in range(2):
         task = make()
         network = network_for(task, scale=1.0)
-        reports = trained(network, task, SGD(0.5), 30, bptt=AdaptiveBPTT(5, every=3, max_length=30))
+        reports = trained(network, task, SGD(0.5), 30, algorithm=AdaptiveBPTT(5, every=3, max_length=30))
         runs.append(([report.window for report in reports], network.parameters.vector.tobytes()))
     assert runs[0] == runs[1]
 
@@ -129,7 +129,7 @@ def test_the_same_seed_gives_the_same_windows_and_weights(network_for, make):
 def test_a_memory_of_one_step_is_learned_and_the_window_stays_short(network_for):
     task = Echo(lag=1)
     network = network_for(task, hidden_size=8, scale=1.0, **CELLS["lstm"])
-    bptt = AdaptiveBPTT(20, every=25, max_length=30, tolerance=0.3)
-    reports = trained(network, task, Adam(0.02), 150, batch_size=10, bptt=bptt)
+    algorithm = AdaptiveBPTT(20, every=25, max_length=30, tolerance=0.3)
+    reports = trained(network, task, Adam(0.02), 150, batch_size=10, algorithm=algorithm)
     assert np.mean([report.train_loss for report in reports[-20:]]) < 0.1
-    assert 2 <= bptt.length < 30
+    assert 2 <= algorithm.length < 30

@@ -57,7 +57,7 @@ def kept(split, mask, start, first, end):
 def test_the_whole_sequence_gives_the_full_gradient(every_step, network_for, frozen, cell, mask):
     task, optimizer = every_step(length=STEPS, mask=mask), frozen()
     network = network_for(task, **cell)
-    trained(network, task, optimizer, 2, bptt=TruncatedBPTT(STEPS, STEPS))
+    trained(network, task, optimizer, 2, algorithm=TruncatedBPTT(STEPS, STEPS))
     for gradient, batch in zip(optimizer.gradients, task.drawn, strict=True):
         assert_close(gradient, complex_step_gradient(network, batch, "classes"))
         assert_close(gradient, full_gradient(network.replica(), batch, "classes"))
@@ -67,7 +67,7 @@ def test_the_whole_sequence_gives_the_full_gradient(every_step, network_for, fro
 def test_the_whole_sequence_of_real_values_gives_the_full_gradient(network_for, frozen, recording, cell):
     task, drawn = recording(Adding(length=6))
     network, optimizer = network_for(task, **cell), frozen()
-    trained(network, task, optimizer, 1, bptt=TruncatedBPTT(None))
+    trained(network, task, optimizer, 1, algorithm=TruncatedBPTT(None))
     assert_close(optimizer.gradients[0], complex_step_gradient(network, drawn[0], "values"))
 
 
@@ -78,7 +78,7 @@ def test_with_a_stride_of_one_the_updates_add_up_to_the_paths_that_fit_into_a_wi
 ):
     task, optimizer = every_step(length=STEPS), frozen()
     network = network_for(task, **cell)
-    trained(network, task, optimizer, STEPS, bptt=TruncatedBPTT(length, 1))
+    trained(network, task, optimizer, STEPS, algorithm=TruncatedBPTT(length, 1))
     total, split = np.sum(optimizer.gradients, axis=0), split_by_loss(network, task.drawn[0], "classes")
     assert_close(total, sum(rows[:length].sum(axis=0) for rows in split.values()))
     full = STEPS * full_gradient(network.replica(), task.drawn[0], "classes")
@@ -95,7 +95,7 @@ def test_each_window_keeps_the_lags_that_fit_into_it(every_step, network_for, fr
     task, optimizer = every_step(length=STEPS, mask=mask), frozen()
     network = network_for(task, **cell)
     parts = [part for part in edges(STEPS, length, stride) if mask[part[1] : part[2]].any()]
-    reports = trained(network, task, optimizer, 2 * len(parts), bptt=TruncatedBPTT(length, stride))
+    reports = trained(network, task, optimizer, 2 * len(parts), algorithm=TruncatedBPTT(length, stride))
     assert len(reports) == len(optimizer.gradients) == 2 * len(parts)
     assert len(task.drawn) == 2
     splits = [split_by_loss(network, batch, "classes") for batch in task.drawn]
@@ -109,7 +109,7 @@ def test_each_window_keeps_the_lags_that_fit_into_it(every_step, network_for, fr
 def test_each_window_of_a_stream_does_too(network_for, frozen, recording, cell, length, stride):
     task, read = recording(Echo(lag=2))
     network, optimizer = network_for(task, **cell), frozen()
-    trained(network, task, optimizer, 5, bptt=TruncatedBPTT(length, stride))
+    trained(network, task, optimizer, 5, algorithm=TruncatedBPTT(length, stride))
     stream = Batch(*(np.concatenate([getattr(b, name) for b in read]) for name in ("inputs", "targets", "mask")))
     split, steps = split_by_loss(network, stream, "classes"), len(stream.inputs)
     parts = [part for part in edges(steps, length, stride) if stream.mask[part[1] : part[2]].any()]
@@ -124,7 +124,7 @@ def test_stretches_without_a_scored_step_make_no_update_and_yet_are_in_reach(
 ):
     task, drawn = recording(Recall(3, lag=6))
     network, optimizer = network_for(task, **cell), frozen()
-    reports = trained(network, task, optimizer, 4, bptt=TruncatedBPTT(length, 1))
+    reports = trained(network, task, optimizer, 4, algorithm=TruncatedBPTT(length, 1))
     assert [report.step for report in reports] == [1, 2, 3, 4]
     assert len(optimizer.gradients) == len(drawn) == 4, "one update an episode"
     for gradient, batch in zip(optimizer.gradients, drawn, strict=True):
@@ -137,7 +137,7 @@ def test_the_losses_of_episodes_do_not_depend_on_the_windows(every_step, network
     task = every_step(length=STEPS)
     network = network_for(task, **cell)
     parts = list(edges(STEPS, length, stride))
-    reports = trained(network, task, frozen(), 2 * len(parts), bptt=TruncatedBPTT(length, stride))
+    reports = trained(network, task, frozen(), 2 * len(parts), algorithm=TruncatedBPTT(length, stride))
     losses = [step_losses(network, batch, "classes") for batch in task.drawn]
     expected = [np.mean(of_one[first:end]) for of_one in losses for _, first, end in parts]
     np.testing.assert_allclose([report.train_loss for report in reports], expected, rtol=1e-12)
@@ -151,7 +151,7 @@ def test_the_losses_of_a_stream_do_not_depend_on_the_windows(network_for, frozen
     stream = task.read(task.begin(BATCH, rng=rng), 24, rng=rng)
     network = network_for(task, **cell)
     parts = [(max(2, first), end) for _, first, end in edges(24, length, stride) if end > 2]
-    reports = trained(network, task, frozen(), len(parts), bptt=TruncatedBPTT(length, stride))
+    reports = trained(network, task, frozen(), len(parts), algorithm=TruncatedBPTT(length, stride))
     losses = step_losses(network, stream, "classes")
     expected = [np.mean(losses[first:end]) for first, end in parts]
     np.testing.assert_allclose([report.train_loss for report in reports], expected, rtol=1e-12)
@@ -160,10 +160,10 @@ def test_the_losses_of_a_stream_do_not_depend_on_the_windows(network_for, frozen
 @every_cell
 def test_one_window_for_a_sequence_is_the_plain_step_of_its_gradient(every_step, network_for, cell):
     weights = []
-    for bptt in (TruncatedBPTT(None), TruncatedBPTT(STEPS), TruncatedBPTT(100), TruncatedBPTT(None, STEPS)):
+    for algorithm in (TruncatedBPTT(None), TruncatedBPTT(STEPS), TruncatedBPTT(100), TruncatedBPTT(None, STEPS)):
         task = every_step(length=STEPS)
         network, before = network_for(task, **cell), network_for(task, **cell)
-        trained(network, task, SGD(0.5), 1, bptt=bptt)
+        trained(network, task, SGD(0.5), 1, algorithm=algorithm)
         weights.append(network.parameters.vector)
     step = 0.5 * full_gradient(before.replica(), task.drawn[0], "classes")
     assert_close(weights[0] - before.parameters.vector, -step)
@@ -174,7 +174,7 @@ def test_one_window_for_a_sequence_is_the_plain_step_of_its_gradient(every_step,
 def test_a_learned_initial_state_has_a_gradient_while_it_is_in_reach(every_step, network_for, frozen, length, initial):
     task, optimizer = every_step(length=6), frozen()
     network = network_for(task, **CELLS["two layers"])
-    trained(network, task, optimizer, 4, bptt=TruncatedBPTT(length, 3))
+    trained(network, task, optimizer, 4, algorithm=TruncatedBPTT(length, 3))
     for layer in (1, 2):
         given = [by_name(network, gradient)[f"recurrent.{layer}.h0"].any() for gradient in optimizer.gradients]
         assert given == initial * 2

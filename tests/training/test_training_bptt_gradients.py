@@ -14,7 +14,7 @@ BATCH = 3
 def gradients_of(frozen):
     """The gradient of every update while the weights stay as they are."""
 
-    def captured(network, task, bptt, updates, seed=1):
+    def captured(network, task, algorithm, updates, seed=1):
         optimizer, before = frozen(), network.parameters.vector.copy()
         list(
             train(
@@ -23,7 +23,7 @@ def gradients_of(frozen):
                 optimizer=optimizer,
                 steps=updates,
                 rng=np.random.default_rng(seed),
-                bptt=bptt,
+                algorithm=algorithm,
                 batch_size=BATCH,
             )
         )

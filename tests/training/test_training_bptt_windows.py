@@ -13,14 +13,14 @@ from rnnexp.training import train
 def losses_of(frozen, network_for):
     """The training losses of a network that stays as it is."""
 
-    def measured(task, bptt, updates, *, batch_size=3, seed=1, **settings):
+    def measured(task, algorithm, updates, *, batch_size=3, seed=1, **settings):
         reports = train(
             network_for(task, **settings),
             task,
             optimizer=frozen(),
             steps=updates,
             rng=np.random.default_rng(seed),
-            bptt=bptt,
+            algorithm=algorithm,
             batch_size=batch_size,
         )
         first, *others = reports
@@ -132,7 +132,7 @@ def test_a_window_without_a_scored_step_makes_no_update_and_no_report(frozen, ne
             optimizer=optimizer,
             steps=4,
             rng=np.random.default_rng(0),
-            bptt=TruncatedBPTT(2),
+            algorithm=TruncatedBPTT(2),
             batch_size=5,
         )
     )
@@ -151,7 +151,7 @@ def test_a_stream_is_read_on_until_a_step_is_scored(frozen, network_for, recordi
             optimizer=optimizer,
             steps=2,
             rng=np.random.default_rng(0),
-            bptt=TruncatedBPTT(3),
+            algorithm=TruncatedBPTT(3),
         )
     )
     assert [batch.mask.any() for batch in read] == [False, False, True, True]
@@ -168,7 +168,7 @@ def test_every_window_with_a_scored_step_makes_one_update(every_step, frozen, ne
         optimizer=optimizer,
         steps=6,
         rng=np.random.default_rng(0),
-        bptt=TruncatedBPTT(2),
+        algorithm=TruncatedBPTT(2),
         batch_size=2,
     )
     assert len(list(reports)) == 7

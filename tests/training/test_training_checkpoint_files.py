@@ -18,7 +18,9 @@ from rnnexp.training.checkpoint import load, save
 from rnnexp.training.checkpoint_folder import Checkpoints
 
 
-def a_trainer(task=None, *, seed=0, updates=3, optimizer=None, bptt=None, batch_size=3, dtype=np.float32, **settings):
+def a_trainer(
+    task=None, *, seed=0, updates=3, optimizer=None, algorithm=None, batch_size=3, dtype=np.float32, **settings
+):
     task = Echo(lag=2) if task is None else task
     network = build_network(
         **{"hidden_size": 4, "embedding_dim": 3, "cell": TimeGRU} | settings,
@@ -34,7 +36,7 @@ def a_trainer(task=None, *, seed=0, updates=3, optimizer=None, bptt=None, batch_
         optimizer=optimizer or Adam(0.01),
         steps=20,
         rng=np.random.default_rng(seed),
-        bptt=bptt or TruncatedBPTT(5, 2),
+        algorithm=algorithm or TruncatedBPTT(5, 2),
         batch_size=batch_size,
         staleness_steps=4,
     )
@@ -333,7 +335,7 @@ OTHERS = {
     "lag": lambda: a_trainer(Echo(lag=3)),
     "episodes": lambda: a_trainer(Recall(2, lag=4, distractors=1)),
     "values": lambda: a_trainer(Sine()),
-    "truncation": lambda: a_trainer(bptt=AdaptiveBPTT(5)),
+    "truncation": lambda: a_trainer(algorithm=AdaptiveBPTT(5)),
 }
 
 
@@ -363,7 +365,9 @@ WRONG = ["text", -1, 1.5, True, None, [], {}, np.zeros(2), np.full((3, 3), np.na
 @pytest.mark.parametrize("task", [lambda: Echo(lag=2), lambda: Recall(3, lag=8), lambda: Sine()])
 def test_whatever_is_missing_or_wrong_is_refused_and_changes_nothing(task):
     def trainer(seed):
-        return a_trainer(task(), seed=seed, bptt=AdaptiveBPTT(3, 2, every=2, max_length=6), cell=TimeLSTM, updates=4)
+        return a_trainer(
+            task(), seed=seed, algorithm=AdaptiveBPTT(3, 2, every=2, max_length=6), cell=TimeLSTM, updates=4
+        )
 
     good, other = trainer(1), trainer(2)
     before = other.state()
@@ -459,13 +463,13 @@ def test_a_component_that_refuses_leaves_the_others_as_they_were():
                 raise UserError("not me")
             self.seen = state["seen"]
 
-    trainer = a_trainer(bptt=AdaptiveBPTT(3, 2, every=2, max_length=6), optimizer=RMSProp(), updates=0)
+    trainer = a_trainer(algorithm=AdaptiveBPTT(3, 2, every=2, max_length=6), optimizer=RMSProp(), updates=0)
     trainer.clipping = Clipping()
     first = trainer.state()
     for _ in range(5):
         trainer.update()
     later = trainer.state()
-    assert not same(first["parts"]["bptt"], later["parts"]["bptt"])
+    assert not same(first["parts"]["algorithm"], later["parts"]["algorithm"])
     trainer.clipping.refuses = True
     with pytest.raises(UserError, match="not me"):
         trainer.restore(first)

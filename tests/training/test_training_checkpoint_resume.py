@@ -83,7 +83,7 @@ OPTIMIZERS = {
 }
 
 
-def a_run(task, seed, *, bptt=TRUNCATIONS["windows"], optimizer=OPTIMIZERS["adam"], dtype=np.float32, **settings):
+def a_run(task, seed, *, algorithm=TRUNCATIONS["windows"], optimizer=OPTIMIZERS["adam"], dtype=np.float32, **settings):
     """A fresh run; weights and data come from `seed`."""
     network_settings = {"cell": TimeLSTM, "embedding_dim": 3}
     network_settings |= {key: settings.pop(key) for key in list(settings) if key in NETWORK}
@@ -103,7 +103,7 @@ def a_run(task, seed, *, bptt=TRUNCATIONS["windows"], optimizer=OPTIMIZERS["adam
         task,
         optimizer=optimizer(),
         rng=np.random.default_rng(seed + 100),
-        bptt=bptt(),
+        algorithm=algorithm(),
         evaluate_on=held_out,
         study=lambda network: float(network.parameters.vector.sum()),
         study_every=5,
@@ -176,9 +176,9 @@ FOUR = ["windows", "overlapping", "randomized", "adaptive"]
 TASK_ROWS = [(task, FOUR[(number + more) % 4]) for more in (0, 2) for number, task in enumerate(SMALL)]
 
 
-@pytest.mark.parametrize(("task", "bptt"), thorough_after_first(TASK_ROWS))
-def test_every_task_goes_on_bit_for_bit(maker, task, bptt, tmp_path):
-    assert_continues(task + bptt, maker(task), tmp_path, bptt=TRUNCATIONS[bptt], cell=TimeGRU)
+@pytest.mark.parametrize(("task", "algorithm"), thorough_after_first(TASK_ROWS))
+def test_every_task_goes_on_bit_for_bit(maker, task, algorithm, tmp_path):
+    assert_continues(task + algorithm, maker(task), tmp_path, algorithm=TRUNCATIONS[algorithm], cell=TimeGRU)
 
 
 THREE = {
@@ -188,23 +188,25 @@ THREE = {
 }
 
 
-def has_an_end(task, bptt, cell=None):
+def has_an_end(task, algorithm, cell=None):
     """Whether a task can be given whole: a stream has no end to go to."""
-    return task == "episodes" or bptt != "whole in steps"
+    return task == "episodes" or algorithm != "whole in steps"
 
 
 #: Every truncation with every kind of task.
 PAIRS = thorough_after_first(pairs(list(THREE), list(TRUNCATIONS), allowed=has_an_end))
-every_pair = pytest.mark.parametrize(("task", "bptt"), PAIRS)
+every_pair = pytest.mark.parametrize(("task", "algorithm"), PAIRS)
 TRIPLES = thorough_after_first(pairs(list(THREE), list(TRUNCATIONS), list(CELLS), allowed=has_an_end))
 
 
-@pytest.mark.parametrize(("task", "bptt", "cell"), TRIPLES)
-def test_every_cell_and_truncation_goes_on_bit_for_bit(task, cell, bptt, tmp_path):
+@pytest.mark.parametrize(("task", "algorithm", "cell"), TRIPLES)
+def test_every_cell_and_truncation_goes_on_bit_for_bit(task, cell, algorithm, tmp_path):
     settings = CELLS[cell]
     # Each cell and each truncation meets both.
-    dtype = [np.float32, np.float64][(list(CELLS).index(cell) + list(TRUNCATIONS).index(bptt)) % 2]
-    assert_continues(task + cell + bptt, THREE[task], tmp_path, bptt=TRUNCATIONS[bptt], dtype=dtype, **settings)
+    dtype = [np.float32, np.float64][(list(CELLS).index(cell) + list(TRUNCATIONS).index(algorithm)) % 2]
+    assert_continues(
+        task + cell + algorithm, THREE[task], tmp_path, algorithm=TRUNCATIONS[algorithm], dtype=dtype, **settings
+    )
 
 
 PARTS = {
@@ -225,8 +227,8 @@ def test_every_optimizer_goes_on_bit_for_bit(optimizer, parts, dtype, tmp_path):
 
 
 @every_pair
-def test_saving_at_every_update_changes_nothing(task, bptt, tmp_path):
-    plain, saving = (a_run(THREE[task](), 1, bptt=TRUNCATIONS[bptt]) for _ in range(2))
+def test_saving_at_every_update_changes_nothing(task, algorithm, tmp_path):
+    plain, saving = (a_run(THREE[task](), 1, algorithm=TRUNCATIONS[algorithm]) for _ in range(2))
     expected, reports = numbers(plain.reports()), []
     for report in saving.reports():
         save(tmp_path / "state.npz", saving.trainer.state())
@@ -235,8 +237,8 @@ def test_saving_at_every_update_changes_nothing(task, bptt, tmp_path):
 
 
 @every_pair
-def test_one_object_goes_back_as_often_as_it_is_asked_to(task, bptt):
-    run = a_run(THREE[task](), 1, bptt=TRUNCATIONS[bptt])
+def test_one_object_goes_back_as_often_as_it_is_asked_to(task, algorithm):
+    run = a_run(THREE[task](), 1, algorithm=TRUNCATIONS[algorithm])
     trainer, states, expected = run.trainer, [], []
     for _ in range(UPDATES):
         states.append(trainer.state())
@@ -247,7 +249,7 @@ def test_one_object_goes_back_as_often_as_it_is_asked_to(task, bptt):
 
 
 def test_a_state_is_a_copy_and_stays_as_it_is(tmp_path):
-    trainer = a_run(THREE["stream of values"](), 1, bptt=TRUNCATIONS["overlapping"]).trainer
+    trainer = a_run(THREE["stream of values"](), 1, algorithm=TRUNCATIONS["overlapping"]).trainer
     trainer.update()
     state = trainer.state()
     save(tmp_path / "before.npz", state)
@@ -321,10 +323,10 @@ class SwappedEpisodes(EpisodeTask):
         return Batch(inputs, targets, rng.random((11, batch_size)) < 0.7, allowed)
 
 
-@pytest.mark.parametrize("bptt", ["windows", "overlapping", "randomized", "adaptive"])
+@pytest.mark.parametrize("algorithm", ["windows", "overlapping", "randomized", "adaptive"])
 @pytest.mark.parametrize("task", [Wandering, SwappedEpisodes])
-def test_a_task_with_other_things_in_its_place_and_state_of_its_own_goes_on(task, bptt, tmp_path):
-    assert_continues(bptt, task, tmp_path, bptt=TRUNCATIONS[bptt], embedding_dim=None, cell=TimeRNN)
+def test_a_task_with_other_things_in_its_place_and_state_of_its_own_goes_on(task, algorithm, tmp_path):
+    assert_continues(algorithm, task, tmp_path, algorithm=TRUNCATIONS[algorithm], embedding_dim=None, cell=TimeRNN)
 
 
 @pytest.mark.parametrize("bits", [np.random.MT19937, np.random.Philox, np.random.SFC64, np.random.PCG64DXSM])
@@ -395,7 +397,9 @@ class Tightening(NormClipping):
 
 def test_components_of_a_persons_own_go_on(tmp_path):
     def run(seed):
-        return a_run(THREE["episodes"](), seed, bptt=lambda: Growing(2), optimizer=Momentary, clipping=Tightening(0.1))
+        return a_run(
+            THREE["episodes"](), seed, algorithm=lambda: Growing(2), optimizer=Momentary, clipping=Tightening(0.1)
+        )
 
     whole = run(1)
     expected = numbers(whole.reports())
@@ -421,10 +425,10 @@ def test_no_task_keeps_anything_that_training_changes_on_itself(task):
 
 
 def test_whole_episodes_are_saved_without_their_window():
-    trainer = a_run(THREE["episodes"](), 1, bptt=lambda: TruncatedBPTT(None)).trainer
+    trainer = a_run(THREE["episodes"](), 1, algorithm=lambda: TruncatedBPTT(None)).trainer
     trainer.update()
     state = trainer.state()
     assert state["window"] is None and state["parts"]["data"]["batch"] is None
-    stream = a_run(InfluenceBalancing(eval_steps=20), 1, bptt=TRUNCATIONS["overlapping"]).trainer
+    stream = a_run(InfluenceBalancing(eval_steps=20), 1, algorithm=TRUNCATIONS["overlapping"]).trainer
     stream.update()
     assert stream.state()["window"] is not None

@@ -22,7 +22,7 @@ TASKS = {
 def run(recording):
     """A short run from a seed: losses, final weights, training batches, and the evaluation set."""
 
-    def made(name, *, seed=0, hidden_size=4, bptt=(4, 2), dtype=np.float32, updates=8, **settings):
+    def made(name, *, seed=0, hidden_size=4, algorithm=(4, 2), dtype=np.float32, updates=8, **settings):
         streams = Streams(seed)
         task, drawn = recording(TASKS[name]())
         network = build_network(
@@ -42,7 +42,7 @@ def run(recording):
             optimizer=Adam(0.01),
             steps=updates,
             rng=streams.data,
-            bptt=TruncatedBPTT(*bptt),
+            algorithm=TruncatedBPTT(*algorithm),
             evaluate_on=held_out,
             **{"batch_size": 4, **settings},
         )
@@ -81,7 +81,9 @@ def test_another_seed_gives_other_losses_and_weights(run, name):
 
 
 @pytest.mark.parametrize("name", TASKS)
-@pytest.mark.parametrize("change", [{"hidden_size": 9}, {"bptt": (7, 3)}, {"dtype": np.float64}, {"eval_every": 1}])
+@pytest.mark.parametrize(
+    "change", [{"hidden_size": 9}, {"algorithm": (7, 3)}, {"dtype": np.float64}, {"eval_every": 1}]
+)
 def test_the_data_do_not_depend_on_the_network_or_the_windows(run, name, change):
     _, _, drawn, held_out = run(name, updates=16)
     _, _, drawn_after, held_out_after = run(name, updates=16, **change)
@@ -140,7 +142,7 @@ def test_a_trainer_counts_its_updates(network_for, frozen):
         optimizer=frozen(),
         steps=3,
         rng=np.random.default_rng(0),
-        bptt=TruncatedBPTT(2),
+        algorithm=TruncatedBPTT(2),
         clipping=NoClipping(),
         regularizer=NoRegularizer(),
         schedule=Constant(),

@@ -100,7 +100,7 @@ RANDOMIZED = {"_target_": "rnnexp.algorithms.RandomizedBPTT"}
         ("echo", {"bptt_length": 5}),
         ("echo", {"bptt_stride": 10}),
         ("recall", {"settings": {"lag": 100}}),
-        ("parity", {"bptt": RANDOMIZED, "steps": 10}),
+        ("parity", {"algorithm": RANDOMIZED, "steps": 10}),
     ],
 )
 def test_other_sizes(built, task, changes, monkeypatch):

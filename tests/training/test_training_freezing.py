@@ -39,7 +39,7 @@ def test_frozen_parameters_keep_their_bits_through_updates_with_decay(
     task = every_step(length=6)
     network = network_for(task, freeze=freeze, dtype=dtype, **settings)
     before = kept(network)
-    trained(network, task, AdamW(0.05, weight_decay=0.3), 8, bptt=TruncatedBPTT(3), regularizer=regularizer)
+    trained(network, task, AdamW(0.05, weight_decay=0.3), 8, algorithm=TruncatedBPTT(3), regularizer=regularizer)
     wanted = [freeze] if isinstance(freeze, str) else freeze
     frozen = {name for name in before if any(name == entry or name.startswith(f"{entry}.") for entry in wanted)}
     assert same_bits(before, network) == frozen
@@ -47,12 +47,12 @@ def test_frozen_parameters_keep_their_bits_through_updates_with_decay(
     assert names is None or set(names) == frozen
 
 
-@pytest.mark.parametrize("bptt", [RandomizedBPTT(3), TruncatedBPTT(4, 2)], ids=["randomized", "overlapping"])
-def test_they_do_whatever_the_windows_and_with_omega(every_step, network_for, bptt):
+@pytest.mark.parametrize("algorithm", [RandomizedBPTT(3), TruncatedBPTT(4, 2)], ids=["randomized", "overlapping"])
+def test_they_do_whatever_the_windows_and_with_omega(every_step, network_for, algorithm):
     task = every_step(length=8)
     network = network_for(task, freeze=["recurrent.Wh", "output"])
     before = kept(network)
-    trained(network, task, AdamW(0.05, weight_decay=0.3), 8, bptt=bptt, regularizer=Omega())
+    trained(network, task, AdamW(0.05, weight_decay=0.3), 8, algorithm=algorithm, regularizer=Omega())
     assert same_bits(before, network) == {"recurrent.Wh", "output.W", "output.b"}
 
 
@@ -71,7 +71,7 @@ def test_the_gradient_of_what_is_frozen_is_zero_and_the_rest_as_without(every_st
     for freeze in ([], ["output.W", "embedding"]):
         task, optimizer = every_step(length=6), frozen()
         network = network_for(task, freeze=freeze, **cell)
-        trained(network, task, optimizer, 3, bptt=TruncatedBPTT(4, 2))
+        trained(network, task, optimizer, 3, algorithm=TruncatedBPTT(4, 2))
         gradients.append([by_name(network, gradient) for gradient in optimizer.gradients])
     for free, partly in zip(*gradients, strict=True):
         for name, gradient in partly.items():
@@ -92,15 +92,15 @@ def test_a_studied_update_did_not_move_what_is_frozen(every_step, network_for):
 
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize(
-    "bptt", [TruncatedBPTT(None), TruncatedBPTT(3), RandomizedBPTT(3)], ids=["whole", "3", "random"]
+    "algorithm", [TruncatedBPTT(None), TruncatedBPTT(3), RandomizedBPTT(3)], ids=["whole", "3", "random"]
 )
-def test_a_learned_initial_state_is_trained_from_the_start_of_episodes(every_step, network_for, name, bptt):
+def test_a_learned_initial_state_is_trained_from_the_start_of_episodes(every_step, network_for, name, algorithm):
     task = every_step(length=6)
     network = network_for(task, **{**CELLS[name], "learn_initial_state": True})
     before = kept(network)
     starts = {parameter for parameter in before if parameter[-1] == "0"}
     assert len(starts) == (1 if name in ("rnn", "gru") else 2)
-    trained(network, task, SGD(0.1), 6, bptt=bptt)
+    trained(network, task, SGD(0.1), 6, algorithm=algorithm)
     assert not starts & same_bits(before, network)
 
 
@@ -115,7 +115,7 @@ def test_a_streams_initial_state_is_trained_once(network_for, name):
             path.append({key: value.copy() for key, value in network.parameters.values.items() if key[-1] == "0"})
 
     start = kept(network)
-    trained(network, task, Noting(0.1), 4, bptt=TruncatedBPTT(4))
+    trained(network, task, Noting(0.1), 4, algorithm=TruncatedBPTT(4))
     for key, value in path[0].items():
         assert not np.array_equal(value, start[key])
         assert all(np.array_equal(later[key], value) for later in path[1:])
@@ -126,7 +126,7 @@ def test_an_episode_whose_start_is_out_of_reach_does_not_train_the_initial_state
     network = network_for(task, learn_initial_state=True)
     network.parameters.values["recurrent.h0"][...] = 0.3
     before = kept(network)
-    trained(network, task, SGD(0.1), 3, bptt=TruncatedBPTT(5, 1))
+    trained(network, task, SGD(0.1), 3, algorithm=TruncatedBPTT(5, 1))
     assert same_bits(before, network) == {"recurrent.h0"}
-    trained(network, task, SGD(0.1), 3, bptt=TruncatedBPTT(6, 1))
+    trained(network, task, SGD(0.1), 3, algorithm=TruncatedBPTT(6, 1))
     assert same_bits(before, network) == set()

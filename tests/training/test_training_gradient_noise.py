@@ -39,11 +39,11 @@ def network_for(task, seed=0):
     )
 
 
-def gradients_of(task, bptt, *, network=None, count=4, seed=3, run_in=20, batch_size=4):
+def gradients_of(task, algorithm, *, network=None, count=4, seed=3, run_in=20, batch_size=4):
     rng = np.random.default_rng(seed)
     network = network or network_for(task)
     size = {"batch_size": batch_size, "count": count, "run_in": run_in}
-    return list(training_gradients(network, task, bptt, rng=rng, **size))
+    return list(training_gradients(network, task, algorithm, rng=rng, **size))
 
 
 @pytest.mark.parametrize("batch_size", [1, 16])
@@ -66,13 +66,13 @@ class SameCuts(RandomizedBPTT):
         return Segment(4, 4, [1.0, 1.2, 1.3, 1.1])
 
 
-@pytest.mark.parametrize("bptt", [TruncatedBPTT(4), TruncatedBPTT(7, 2), TruncatedBPTT(30, 5), SameCuts(3)])
+@pytest.mark.parametrize("algorithm", [TruncatedBPTT(4), TruncatedBPTT(7, 2), TruncatedBPTT(30, 5), SameCuts(3)])
 @pytest.mark.parametrize("task", [Echo(lag=3), Sine()], ids=["bits", "values"])
-def test_of_a_stream_it_is_the_gradient_that_an_update_takes(bptt, task):
+def test_of_a_stream_it_is_the_gradient_that_an_update_takes(algorithm, task):
     run_in = 40
-    (found,) = gradients_of(task, bptt, count=1, run_in=run_in)
+    (found,) = gradients_of(task, algorithm, count=1, run_in=run_in)
     network = network_for(task)
-    settings = {"optimizer": SGD(1e-300), "steps": 99, "batch_size": 4, "bptt": bptt}
+    settings = {"optimizer": SGD(1e-300), "steps": 99, "batch_size": 4, "algorithm": algorithm}
     trainer = prepare(network, task, rng=np.random.default_rng(3), **settings).trainer
     while trainer.data.position <= run_in:
         trainer.update()
@@ -80,12 +80,12 @@ def test_of_a_stream_it_is_the_gradient_that_an_update_takes(bptt, task):
     assert np.abs(found).max() > 1e-3
 
 
-@pytest.mark.parametrize("bptt", [TruncatedBPTT(None), TruncatedBPTT(4, 3), SameCuts(3)])
-def test_of_episodes_it_is_that_of_the_whole_batch_in_windows(bptt):
+@pytest.mark.parametrize("algorithm", [TruncatedBPTT(None), TruncatedBPTT(4, 3), SameCuts(3)])
+def test_of_episodes_it_is_that_of_the_whole_batch_in_windows(algorithm):
     task, rng = Recall(lag=6), np.random.default_rng(3)
-    for found in gradients_of(task, bptt):
+    for found in gradients_of(task, algorithm):
         batch = task.sample(4, rng=rng)
-        windows = bptt.windows(len(batch.inputs), rng=rng)
+        windows = algorithm.windows(len(batch.inputs), rng=rng)
         expected = windowed_gradient(network_for(task), batch, "classes", windows)
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
 
@@ -120,7 +120,7 @@ def an_experiment(task, **study):
         network=network_for(task),
         task=task,
         held_out=task.evaluation(rng=streams.evaluation),
-        bptt=RandomizedBPTT(4),
+        algorithm=RandomizedBPTT(4),
         optimizer=SGD(0.1),
         schedule=Constant(),
         clipping=NormClipping(1.0),

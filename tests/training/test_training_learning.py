@@ -12,7 +12,7 @@ from rnnexp.training import Adam, NormClipping, Streams, train
 def learn():
     """The first and the last evaluation of a training."""
 
-    def trained(task, bptt, steps, *, seed=0, hidden_size=10, learning_rate=0.01):
+    def trained(task, algorithm, steps, *, seed=0, hidden_size=10, learning_rate=0.01):
         streams = Streams(seed)
         network = build_network(
             hidden_size=hidden_size,
@@ -29,7 +29,7 @@ def learn():
                 optimizer=Adam(learning_rate),
                 steps=steps,
                 rng=streams.data,
-                bptt=bptt,
+                algorithm=algorithm,
                 clipping=NormClipping(1.0),
                 evaluate_on=task.evaluation(rng=streams.evaluation),
                 eval_every=steps,
@@ -41,9 +41,9 @@ def learn():
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("bptt", [(10, 5), (8, 1), (10, 10)])
-def test_echo_is_learnt_when_the_gradient_reaches_the_bit(learn, bptt, seed):
-    before, after = learn(Echo(lag=3), TruncatedBPTT(*bptt), 500, seed=seed)
+@pytest.mark.parametrize("algorithm", [(10, 5), (8, 1), (10, 10)])
+def test_echo_is_learnt_when_the_gradient_reaches_the_bit(learn, algorithm, seed):
+    before, after = learn(Echo(lag=3), TruncatedBPTT(*algorithm), 500, seed=seed)
     assert before.loss > 0.6
     assert after.loss < 0.1
     assert after.accuracy > 0.97

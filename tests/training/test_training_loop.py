@@ -155,7 +155,7 @@ def test_evaluations_and_studies_do_not_touch_the_training(network_for, started,
     for settings in ({}, {"evaluate_on": held_out(Echo()), "eval_every": 1, "study": study, "study_every": 1}):
         task = Echo(lag=2)
         network = network_for(task)
-        reports = list(started(task, network=network, bptt=TruncatedBPTT(5, 2), optimizer=Adam(0.01), **settings))
+        reports = list(started(task, network=network, algorithm=TruncatedBPTT(5, 2), optimizer=Adam(0.01), **settings))
         runs.append(([(report.train_loss, report.grad_norm) for report in reports], network.parameters.vector))
     assert runs[0][0] == runs[1][0]
     assert np.array_equal(runs[0][1], runs[1][1])
@@ -231,7 +231,7 @@ def test_the_network_is_given_real_values_in_its_own_dtype(network_for, started,
         return outputs
 
     network.forward = watched
-    list(started(task, network=network, bptt=TruncatedBPTT(4, 2)))
+    list(started(task, network=network, algorithm=TruncatedBPTT(4, 2)))
     assert seen == {np.dtype(dtype)}
 
 
@@ -296,6 +296,6 @@ def test_a_value_that_cannot_be_is_refused_at_the_call(task, started, key, value
 
 
 def test_a_stream_without_a_window_is_refused_at_the_call(started):
-    for settings in ({}, {"bptt": TruncatedBPTT(None)}, {"bptt": TruncatedBPTT(None, 5)}):
+    for settings in ({}, {"algorithm": TruncatedBPTT(None)}, {"algorithm": TruncatedBPTT(None, 5)}):
         with pytest.raises(InvalidValue, match=r"^bptt_length must be a whole number >= 1 for this task, got null"):
             started(Echo(), **settings)

@@ -171,13 +171,13 @@ def test_training_adds_the_gradient_of_the_formula_to_the_recurrent_weights(
 
 @either
 @pytest.mark.parametrize("name", ["rnn", "two layers"])
-@pytest.mark.parametrize("bptt", [TruncatedBPTT(None), TruncatedBPTT(4, 2)], ids=["whole", "windows"])
-def test_exactly_that_and_to_nothing_else(every_step, network_for, frozen, squared, name, bptt):
+@pytest.mark.parametrize("algorithm", [TruncatedBPTT(None), TruncatedBPTT(4, 2)], ids=["whole", "windows"])
+def test_exactly_that_and_to_nothing_else(every_step, network_for, frozen, squared, name, algorithm):
     task = every_step(length=7)
     network = network_for(task, **CELLS[name])
-    plain, reports = gradients_with(frozen, network, task, None, 3, bptt=bptt)
+    plain, reports = gradients_with(frozen, network, task, None, 3, algorithm=algorithm)
     assert {report.penalty for report in reports} == {None}
-    gradients, reports = gradients_with(frozen, network, task, Omega(2.5, squared=squared), 3, bptt=bptt)
+    gradients, reports = gradients_with(frozen, network, task, Omega(2.5, squared=squared), 3, algorithm=algorithm)
     penalty, expected = 0.0, plain[-1].copy()
     layers = ["recurrent"] if name == "rnn" else ["recurrent.1", "recurrent.2"]
     for at, layer in zip(layers, network.recurrent.layers, strict=True):

@@ -25,8 +25,8 @@ class Numbers(np.random.Generator):
 
 
 def drawn_lengths(length, alpha, count, seed=0):
-    bptt, rng = RandomizedBPTT(length, alpha=alpha), np.random.default_rng(seed)
-    return np.array([bptt.segment(rng=rng).new for _ in range(count)])
+    algorithm, rng = RandomizedBPTT(length, alpha=alpha), np.random.default_rng(seed)
+    return np.array([algorithm.segment(rng=rng).new for _ in range(count)])
 
 
 def uncut(length, alpha, steps):
@@ -111,8 +111,8 @@ def test_the_factors_of_a_long_lag_grow_as_a_power_of_it(alpha):
 
 
 def test_the_defaults():
-    bptt = RandomizedBPTT()
-    assert (bptt.length, bptt.stride, bptt.alpha, bptt.varies) == (20, None, 6.0, True)
+    algorithm = RandomizedBPTT()
+    assert (algorithm.length, algorithm.stride, algorithm.alpha, algorithm.varies) == (20, None, 6.0, True)
 
 
 @pytest.mark.parametrize("value", [1, 0, -3, None, 2.0, "20", True])
@@ -124,7 +124,7 @@ def test_a_length_under_two_or_none_is_refused(value):
 
 @pytest.mark.parametrize("value", [1, 5, 20, 0, "x"])
 def test_a_stride_is_refused(value):
-    with pytest.raises(InvalidValue, match=r"^bptt_stride must be null with bptt=randomized, got .*\n.*every cut"):
+    with pytest.raises(InvalidValue, match=r"^bptt_stride must be null with algorithm=artbp, got .*\n.*every cut"):
         RandomizedBPTT(20, value)
 
 

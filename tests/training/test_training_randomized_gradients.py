@@ -86,7 +86,7 @@ def test_over_all_cuts_the_updates_of_an_episode_add_up_to_the_full_gradient(
             optimizer=optimizer,
             steps=4,
             rng=np.random.default_rng(0),
-            bptt=RandomizedBPTT(length),
+            algorithm=RandomizedBPTT(length),
             clipping=NoClipping(),
             regularizer=NoRegularizer(),
             schedule=Constant(),
@@ -148,9 +148,9 @@ def test_a_windowed_gradient_is_the_sum_over_its_windows(long_episode, cell):
 @pytest.mark.parametrize("scored", ["every step", "last step"])
 def test_over_drawn_cuts_the_mean_is_the_full_gradient_within_its_error(long_episode, cell, scored):
     network, _, episode = long_episode(cell, scored)
-    bptt, rng, gradient = RandomizedBPTT(LENGTH), np.random.default_rng(7), by_window(network, episode.batch)
+    algorithm, rng, gradient = RandomizedBPTT(LENGTH), np.random.default_rng(7), by_window(network, episode.batch)
     full = full_gradient(network, episode.batch, "classes")
-    cuts = [bptt.windows(STEPS, rng=rng) for _ in range(4000)]
+    cuts = [algorithm.windows(STEPS, rng=rng) for _ in range(4000)]
     draws = np.array([gradient(windows) for windows in cuts])
     # Few numbers decide what is drawn, such as where the last cut falls: the scores of all elements move together.
     assert 0.2 < rms(z_scores(draws.mean(axis=0), full, draws)) < 1.6
@@ -167,7 +167,7 @@ def test_over_drawn_cuts_the_mean_is_the_full_gradient_within_its_error(long_epi
 def test_the_drawn_updates_of_an_episode_add_up_to_the_full_gradient_on_average(long_episode, name, scored):
     network, task, episode = long_episode(CELLS[name], scored, steps=10)
     optimizer = ByEpisode(episode)
-    trained(network, task, optimizer, 1200, batch_size=COUNT, bptt=RandomizedBPTT(LENGTH))
+    trained(network, task, optimizer, 1200, batch_size=COUNT, algorithm=RandomizedBPTT(LENGTH))
     full = full_gradient(network, episode.batch, "classes")
     with_a_loss = int(task.mask.any(axis=1).sum())
     updates = max(1.0, min(with_a_loss, 10 / LENGTH))  # that an episode has on average, by the count
@@ -186,7 +186,7 @@ def test_the_scored_steps_of_an_update_are_counted_by_the_mask(every_step, netwo
         optimizer=frozen(),
         steps=1,
         rng=np.random.default_rng(0),
-        bptt=RandomizedBPTT(LENGTH),
+        algorithm=RandomizedBPTT(LENGTH),
         clipping=NoClipping(),
         regularizer=NoRegularizer(),
         schedule=Constant(),

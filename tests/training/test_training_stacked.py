@@ -32,7 +32,9 @@ from rnnexp.training.evaluation import evaluate_copies
 COPIES, STEPS = 4, 12
 
 
-def a_run(seed, task, *, optimizer, steps=STEPS, batch_size=3, bptt=None, cell=None, study=None, length=20, **settings):
+def a_run(
+    seed, task, *, optimizer, steps=STEPS, batch_size=3, algorithm=None, cell=None, study=None, length=20, **settings
+):
     streams = Streams(seed)
     cell = {"dtype": np.float32, **(cell or {})}
     network = build_network(
@@ -54,7 +56,7 @@ def a_run(seed, task, *, optimizer, steps=STEPS, batch_size=3, bptt=None, cell=N
         optimizer=optimizer,
         steps=steps,
         rng=streams.data,
-        bptt=bptt or TruncatedBPTT(length),
+        algorithm=algorithm or TruncatedBPTT(length),
         batch_size=batch_size,
         evaluate_on=task.evaluation(rng=streams.evaluation),
         eval_every=5,
@@ -142,7 +144,7 @@ def test_evaluations_in_parts_of_bounded_memory(task, monkeypatch):
 def test_windows_that_overlap(task, cell):
     def make(seed):
         rate = 1e25 if seed == 1 else 0.01
-        return a_run(seed, task(), optimizer=SGD(rate), cell=cell, bptt=TruncatedBPTT(5, 2), length=5)
+        return a_run(seed, task(), optimizer=SGD(rate), cell=cell, algorithm=TruncatedBPTT(5, 2), length=5)
 
     runs = both_ways(make)
     assert_same(*runs)

@@ -49,7 +49,7 @@ def trained(task, *, length=3, stride=None, steps=9, rate=0.01, staleness_steps=
         optimizer=SGD(rate),
         steps=steps,
         rng=np.random.default_rng(0),
-        bptt=TruncatedBPTT(length, stride),
+        algorithm=TruncatedBPTT(length, stride),
         batch_size=1,
         study=lambda network: None,
         study_every=1,
@@ -125,8 +125,8 @@ TASKS = {"stream": lambda: Echo(lag=2), "episodes": Reber, "one update an episod
 
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
-@pytest.mark.parametrize("bptt", [TruncatedBPTT(5), TruncatedBPTT(5, 2), RandomizedBPTT(4)])
-def test_weights_that_do_not_change_leave_nothing_stale(cell, task, bptt):
+@pytest.mark.parametrize("algorithm", [TruncatedBPTT(5), TruncatedBPTT(5, 2), RandomizedBPTT(4)])
+def test_weights_that_do_not_change_leave_nothing_stale(cell, task, algorithm):
     task = task()
     sizes = {name: getattr(task, name) for name in ("input_size", "input_kind", "output_size")}
     for rate in (1e-300, 0.5):
@@ -137,7 +137,7 @@ def test_weights_that_do_not_change_leave_nothing_stale(cell, task, bptt):
             optimizer=SGD(rate),
             steps=12,
             rng=np.random.default_rng(1),
-            bptt=bptt,
+            algorithm=algorithm,
             batch_size=3,
             study=lambda network: None,
             study_every=1,
@@ -152,7 +152,7 @@ def test_weights_that_do_not_change_leave_nothing_stale(cell, task, bptt):
 
 def test_a_past_that_was_not_kept_is_unknown():
     def run(staleness_steps):
-        rng, settings = np.random.default_rng(0), {"steps": 9, "bptt": TruncatedBPTT(3), "batch_size": 1}
+        rng, settings = np.random.default_rng(0), {"steps": 9, "algorithm": TruncatedBPTT(3), "batch_size": 1}
         return prepare(learning_one(), Ones(), optimizer=SGD(0.1), rng=rng, staleness_steps=staleness_steps, **settings)
 
     before, after = run(0).trainer, run(50).trainer
@@ -166,5 +166,5 @@ def test_a_past_that_was_not_kept_is_unknown():
 def test_without_steps_or_a_study_it_is_not_measured():
     for settings in ({}, {"staleness_steps": 5}, {"study": lambda network: None}):
         run = prepare(learning_one(), Ones(), optimizer=SGD(0.1), steps=3, rng=np.random.default_rng(0),
-                      bptt=TruncatedBPTT(3), **settings)  # fmt: skip
+                      algorithm=TruncatedBPTT(3), **settings)  # fmt: skip
         assert all(report.staleness is None for report in run.reports())

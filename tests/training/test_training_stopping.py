@@ -96,7 +96,7 @@ def a_run(seed=0, *, stopping=None, steps=60, rate=0.3, task=None, cut=4, **sett
         optimizer=Adam(rate),
         steps=steps,
         rng=streams.data,
-        bptt=TruncatedBPTT(cut),
+        algorithm=TruncatedBPTT(cut),
         batch_size=4,
         evaluate_on=task.evaluation(rng=streams.evaluation),
         eval_every=5,

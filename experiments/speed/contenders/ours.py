@@ -62,7 +62,7 @@ def make(cell: str, shape: Shape, weights: dict[str, np.ndarray]) -> Callable[[]
         optimizer=SGD(LEARNING_RATE),
         steps=1_000_000,
         rng=np.random.default_rng(2),
-        bptt=TruncatedBPTT(None),
+        algorithm=TruncatedBPTT(None),
         clipping=NoClipping(),
         regularizer=NoRegularizer(),
         schedule=Constant(),
