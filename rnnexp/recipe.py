@@ -1,6 +1,7 @@
 """What the analyses in ``experiments`` share: arguments, recorded runs, and the folder of the figure and the table."""
 
 import argparse
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,10 +9,15 @@ from typing import TYPE_CHECKING
 from rnnexp.checks import UserError
 from rnnexp.process import outlive_readers, say
 from rnnexp.report import curve, runs
+from rnnexp.settings import conf_dir
+from rnnexp.sweeps.composition import every_job
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+#: What a recipe's file begins with: the commands of the study, then those that show it in seconds.
+COMMAND, QUICK = "#   python -m rnnexp -m ", "# In seconds, to see it work:"
 
 
 @dataclass
@@ -54,8 +60,17 @@ def first_below(curve: "pd.Series", level: float) -> float:
     return float(below[0]) if len(below) else float("nan")
 
 
+def planned(name: str) -> list[list[str]]:
+    """The overrides of every run of a recipe's study, by the commands at the head of its file."""
+    head = (conf_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8").partition(QUICK)[0]
+    commands = [line.removeprefix(COMMAND) for line in head.splitlines() if line.startswith(COMMAND)]
+    return [job for command in commands for job in every_job(shlex.split(command))]
+
+
 def recipe_runs(name: str, *, folder: Path, description: str | None = None) -> RecipeRuns:
     """The finished runs of the recipe `name`, which is its MLflow experiment; SystemExit with a message if none.
+
+    If its study has more, their number is printed: the figure and the tables are then of the runs that there are.
 
     The command line names the store (``--uri``) and a folder for figure and table (``--out``, by default `folder`).
     """
@@ -68,4 +83,6 @@ def recipe_runs(name: str, *, folder: Path, description: str | None = None) -> R
         table = runs(name, uri=options.uri)
     except UserError as error:
         raise SystemExit(error.message()) from None
+    if len(table) < (whole := len(planned(name))):
+        say(f"{whole - len(table)} of the {whole} runs of this study are missing; what follows is of {len(table)}")
     return RecipeRuns(name, table, options.uri, options.out)

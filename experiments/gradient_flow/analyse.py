@@ -33,6 +33,12 @@ def book_norms(scale: float) -> np.ndarray:
     return whole[:-1][::-1]
 
 
+def book_table() -> pd.DataFrame:
+    """The book's norms for both matrices, one row a step."""
+    columns = {"scale": np.repeat([1.0, 0.5], 20), "step": np.tile(np.arange(1, 21), 2)}
+    return pd.DataFrame({**columns, "norm": np.concatenate([book_norms(1.0), book_norms(0.5)])})
+
+
 FIRST = {
     "decay_rate": "gradient/decay_rate",
     "decay_fit": "gradient/decay_fit",
@@ -91,7 +97,7 @@ def draw(table: pd.DataFrame, curves: dict[str, list[float]]) -> Figure:
 
 
 def main() -> None:
-    """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
+    """Write figure.png, the tables and the book's norms beside this file (or into ``--out``) and print the table."""
     study = recipe_runs("gradient_flow", folder=HERE, description=__doc__)
     table, curves = recorded(study)
     numbers = ["decay_rate", "lyapunov_1", "spectral_radius", "log10_ratio", "saturated_fraction"]
@@ -99,6 +105,7 @@ def main() -> None:
     means["smallest_fit"] = table.groupby(["init", "gain"])["decay_fit"].min().round(4)
     means["seeds"] = table.groupby(["init", "gain"]).size()
     study.save(draw(table, curves), means, table.drop(columns="run"))
+    book_table().to_csv(study.out / "book.csv", index=False, float_format="%.6g")
     agree = np.sign(table["decay_rate"]) == np.sign(table["lyapunov_1"])
     clear = table["lyapunov_1"].abs() > EDGE
     print(

@@ -52,6 +52,12 @@ def known_jobs(config: DictConfig) -> tuple[int, Iterator[list[str]]] | None:
     return math.prod(map(len, axes)), (list(job) for job in itertools.product(*axes))
 
 
+def every_job(overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of each job of a command whose keys have values to enumerate, without composing anything."""
+    given = OverridesParser.create().parse_overrides(list(overrides))
+    return [list(job) for job in itertools.product(*map(assignments, given))]
+
+
 def trials(config: DictConfig) -> list[list[str]]:
     """Jobs such as a sweeper that chooses the values itself may make: the ends of each range, every choice.
 

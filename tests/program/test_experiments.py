@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from compositions import composing, master
+
+from rnnexp.recipe import planned
+from rnnexp.sweeps.composition import Composer
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
@@ -55,7 +59,7 @@ def test_a_study_goes_from_its_recipe_to_its_figure_and_table(recipe, folder, co
     shown = ROOT / "experiments" / recipe / "runs.csv"
     if shown.exists():
         assert (out / "runs.csv").read_text().splitlines()[0] == shown.read_text().splitlines()[0]
-    assert done.stdout.strip()
+    assert f"of the {len(planned(recipe))} runs of this study are missing" in done.stdout.splitlines()[0]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -72,7 +76,7 @@ def test_a_study_has_a_readme_with_its_commands_its_figure_and_its_cost(recipe):
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_study_has_a_row_for_each_run(recipe):
+def test_a_study_has_a_row_for_each_run_of_its_commands(recipe):
     folder = ROOT / "experiments" / recipe
     readme = (folder / "README.md").read_text(encoding="utf-8")
     assert "`runs.csv`" in readme
@@ -80,7 +84,16 @@ def test_a_study_has_a_row_for_each_run(recipe):
         rows = len(list(csv.DictReader(file)))
     # An LSTM of `initial_gradients` has two rows; `influence_balancing` has those of one step in a table of their own.
     aside = {"initial_gradients": -5, "influence_balancing": 17}.get(recipe, 0)
+    assert rows + aside == len(planned(recipe))
     assert f"\n{rows + aside} runs, " in readme
+
+
+def test_the_commands_of_every_study_still_compose():
+    with composing():
+        composer = Composer(master("hydra.sweep.dir=here"))
+        for recipe in RECIPES:
+            for number, job in enumerate(planned(recipe)):
+                assert composer.job([each for each in job if not each.startswith("hydra/")], number).settings
 
 
 def test_every_folder_with_an_analysis_has_a_recipe():

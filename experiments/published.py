@@ -1,0 +1,179 @@
+"""From the committed tables to all published numbers beside ours: ``python experiments/published.py``.
+
+It reads ``claims.yaml`` and the tables of the studies, and writes ``README.md`` beside this file and the short tables
+in the README and its translation. A claim holds for a run or not; the verdict follows from how many it holds for.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+HERE = Path(__file__).parent
+VERDICTS = {"reproduced": "재현됨", "partly": "일부", "not": "재현 안 됨"}
+SHORT = {  # the tables in the README and its translation: heads, and the sentence above
+    "README.md": (
+        "| published | their number | ours | holds for | verdict |",
+        "Of {all} published numbers, {reproduced} are reproduced, {partly} partly and {not} not. All of them,\n"
+        "with their sources, what ours cost, and the reasons: [experiments](experiments/README.md). Some:",
+    ),
+    "README.ko.md": (
+        "| 발표된 주장 | 발표된 값 | 우리 값 | 성립하는 실행 | 판정 |",
+        "발표된 수치 {all}개 가운데 {reproduced}개는 재현되고, {partly}개는 일부만, {not}개는 재현되지 않았습니다.\n"
+        "출처, 비용, 까닭까지 모두 [experiments](experiments/README.md)에 있습니다. 그중 몇 가지:",
+    ),
+}
+BEGIN, END = "<!-- made by experiments/published.py -->", "<!-- end of what it made -->"
+
+
+@dataclass
+class Row:
+    """A claim beside what the study's rows show."""
+
+    claim: dict[str, Any]
+    ours: str
+    holds: int
+    runs: int
+    verdict: str
+
+    @property
+    def share(self) -> str:
+        """For how many runs the claim holds."""
+        return f"{self.holds} of {self.runs}"
+
+
+def interval(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
+    """Bounds of a share, at 95 % (Wilson 1927)."""
+    share, scale = successes / trials, 1 + z * z / trials
+    middle = (share + z * z / (2 * trials)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    return middle - half, middle + half
+
+
+def verdict(claim: dict[str, Any], holds: int, runs: int) -> str:
+    """Reproduced if it holds for all runs (a share: if the published one is within ours), not if for none.
+
+    With ``limit``, what keeps the comparison from being a fair one, at most partly.
+    """
+    if "share" in claim:
+        low, high = interval(holds, runs)
+        found = "reproduced" if low <= claim["share"] <= high else "not"
+    else:
+        found = "reproduced" if holds == runs else "partly" if holds else "not"
+    return "partly" if "limit" in claim and found == "reproduced" else found
+
+
+def spread(values: "pd.Series[float]", form: str) -> str:
+    """Median, smallest and largest of those that are numbers."""
+    values = values.dropna()
+    if values.empty:
+        return "never"
+    low, middle, high = (form.format(value) for value in (values.min(), values.median(), values.max()))
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def judged(claim: dict[str, Any], folder: Path = HERE) -> Row:
+    """A claim beside its study's rows; ValueError if it selects none, or fails without a reason."""
+    rows = pd.read_csv(folder / claim["study"] / claim.get("file", "runs.csv"))
+    if "rows" in claim:
+        rows = rows.query(claim["rows"], engine="python")
+    if rows.empty:
+        raise ValueError(f"no rows of {claim['study']} for: {claim['claim']}")
+    holds = int(rows.eval(claim["holds"], engine="python").sum())
+    found = verdict(claim, holds, len(rows))
+    if found != "reproduced" and not (claim.get("limit") or claim.get("why")):
+        raise ValueError(f"{found}, and no reason is given: {claim['claim']}")
+    if "shows" in claim:
+        ours = spread(rows.eval(claim["shows"], engine="python"), claim.get("form", "{:.3g}"))
+    else:
+        ours = f"{100 * holds / len(rows):.0f} %"
+    return Row(claim, ours, holds, len(rows), found)
+
+
+def cost(study: str, folder: Path = HERE) -> str:
+    """Runs and minutes, as the study's README says."""
+    text = (folder / study / "README.md").read_text(encoding="utf-8")
+    said = re.search(r"^(\d+) runs, about ([\w ]+? minutes)", text, flags=re.MULTILINE)
+    if said is None:
+        raise ValueError(f"the README of {study} does not say what it costs")
+    return f"{said[1]} runs, {said[2]}"
+
+
+def cells(*texts: object) -> str:
+    """A row of a Markdown table."""
+    return "| " + " | ".join(str(text).replace("|", "\\|") for text in texts) + " |"
+
+
+def page(data: dict[str, Any], rows: list[Row]) -> str:
+    """The text of ``experiments/README.md``."""
+    counts = ", ".join(f"{sum(row.verdict == name for row in rows)} {name}" for name in VERDICTS)
+    lines = [
+        "# Published numbers, and ours",
+        "",
+        "Made by `python experiments/published.py` from `claims.yaml` and the tables of the studies; don't edit.",
+        "",
+        data["reading"].strip(),
+        "",
+        f"{len(rows)} numbers: {counts}.",
+        "",
+        "| study | published | source, how it is known | their number | ours | holds for | cost of the study | verdict "
+        "| why |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        claim = row.claim
+        source = f"{data['sources'][claim['source']]}, {claim['known']}"
+        why = " ".join(claim[key] for key in ("limit", "why") if key in claim)
+        name = claim["study"]
+        told = (f"[{name}]({name})", claim["claim"], source, claim["published"], row.ours, row.share)
+        lines.append(cells(*told, cost(name), f"**{row.verdict}**", why))
+    return "\n".join([*lines, "", "## Still open", "", *(f"- {text}" for text in data["open"]), ""])
+
+
+def short(rows: list[Row], readme: str) -> str:
+    """The part of the README, or of its translation, that is cut from the table."""
+    head, sentence = SHORT[readme]
+    numbers: dict[str, int] = {name: sum(row.verdict == name for row in rows) for name in VERDICTS}
+    lines = [BEGIN, sentence.format(all=len(rows), **numbers), "", head, "|---|---|---|---|---|"]
+    for row in rows:
+        if "front" not in row.claim:
+            continue
+        korean = readme != "README.md"
+        link = f"[{row.claim['study']}](experiments/{row.claim['study']})"
+        claim = row.claim["front"] if korean else row.claim["claim"]
+        lines.append(
+            cells(
+                f"{link}: {claim}",
+                row.claim["published"],
+                row.ours.replace(" to ", "~") if korean else row.ours,
+                f"{row.holds}/{row.runs}" if korean else row.share,
+                VERDICTS[row.verdict] if korean else row.verdict,
+            )
+        )
+    return "\n".join([*lines, "", END])
+
+
+def texts() -> dict[Path, str]:
+    """Every file that is written, and its text."""
+    data = yaml.safe_load((HERE / "claims.yaml").read_text(encoding="utf-8"))
+    rows = [judged(claim) for claim in data["claims"]]
+    made = {HERE / "README.md": page(data, rows)}
+    for readme in SHORT:
+        path = HERE.parent / readme
+        before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+        made[path] = before + short(rows, readme) + rest.partition(END)[2]
+    return made
+
+
+def main() -> None:
+    """Write them."""
+    for path, text in texts().items():
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
