@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import rnnexp
 from rnnexp import analysis, checks, gradients, layers, plot, report, tasks, training
-from rnnexp.algorithms import Truncation
+from rnnexp.algorithms import Algorithm
 from rnnexp.training.optimizers import Optimizer
 
 Array = NDArray[Any]
@@ -22,7 +22,7 @@ held_out: tasks.Batch = task.evaluation(rng=streams.evaluation)
 print(network, task, network.recurrent, sep="\n")
 
 optimizers: list[Optimizer] = [rnnexp.SGD(0.1), rnnexp.Adagrad(), rnnexp.RMSProp(), rnnexp.Adam(), rnnexp.AdamW()]
-cuts: list[Truncation] = [rnnexp.TruncatedBPTT(length=2), rnnexp.RandomizedBPTT(), rnnexp.AdaptiveBPTT()]
+cuts: list[Algorithm] = [rnnexp.TruncatedBPTT(length=2), rnnexp.RandomizedBPTT(), rnnexp.AdaptiveBPTT()]
 study = rnnexp.GradientStudy(jacobians=True, lyapunov_exponents=2)
 
 

@@ -15,7 +15,7 @@ from rnnexp.settings import ROOT_KEYS
 NEEDED = {
     "task": ("baseline", "evaluation"),
     "cell": ("parameter_shapes", "step", "step_back"),
-    "algorithm": ("segment", "windows"),
+    "algorithm": ("segment", "gradient"),
     "init": ("__call__",),
     "optimizer": ("update",),
     "schedule": ("factor",),
@@ -75,7 +75,7 @@ def build_experiment(settings: Mapping[str, Any], copies: int = 1) -> Any:
         allowed = f"a whole number <= {MOST}, or null"
         raise InvalidValue("bptt_length", root["bptt_length"], allowed, "null is the whole sequence")
     algorithm = construct("algorithm", root["algorithm"], length=root["bptt_length"], stride=root["bptt_stride"])
-    if algorithm.length is None and isinstance(task, StreamTask):
+    if algorithm.windowed and algorithm.length is None and isinstance(task, StreamTask):
         allowed = f"a whole number >= 1 for task {type(task).__name__}"
         raise InvalidValue("bptt_length", None, allowed, "the task is an endless stream: try bptt_length=20")
     streams = Streams(root["seed"])

@@ -3,12 +3,13 @@
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 
-from rnnexp.algorithms import Truncation, training_gradients
+from rnnexp.algorithms import Algorithm, Truncation, training_gradients
 from rnnexp.gradients import GradientStudy, Study
 from rnnexp.layers import Network
 from rnnexp.tasks import Batch, Task
@@ -44,7 +45,7 @@ class Experiment:
     network: Network
     task: Task
     held_out: Batch
-    algorithm: Truncation
+    algorithm: Algorithm
     optimizer: Optimizer
     schedule: Schedule
     clipping: Clipping
@@ -109,9 +110,13 @@ class Experiment:
         count = getattr(study, "snr_batches", 0)  # the user's own class may have none
 
         def look(network: Network) -> Study:
-            # Random cuts are drawn from a fixed seed: a study must not change the draws of training.
-            windows = self.algorithm.windows(len(batch.inputs), rng=np.random.default_rng(0))
-            settings: dict[str, Any] = {"length": self.algorithm.length, "windows": windows}
+            # Random parts are drawn from a fixed seed: a study must not change the draws of training.
+            algorithm, rng = self.algorithm, np.random.default_rng(0)
+            settings: dict[str, Any] = {"length": algorithm.length}
+            if isinstance(algorithm, Truncation):
+                settings["windows"] = algorithm.windows(len(batch.inputs), rng=rng)
+            else:
+                settings["own"] = partial(algorithm.gradient, rng=rng)
             if count:
                 settings["gradients"] = training_gradients(
                     network,

@@ -19,12 +19,12 @@ SLOTS = {"SGD": 2, "Adagrad": 3, "RMSProp": 3, "Adam": 5, "AdamW": 5}
 #: Float64 arrays as large as a matrix while it is drawn.
 DRAWN = {"Orthogonal": 5, "Sparse": 2}
 #: Arrays (T, N, H) that a layer keeps of a window: forward, and backward in addition.
-FORWARD = {"TimeRNN": 2, "TimeGRU": 5, "TimeLSTM": 7}
-BACKWARD = {"TimeRNN": 3, "TimeGRU": 6, "TimeLSTM": 8}
+FORWARD = {"TimeRNN": 2, "TimeLeaky": 3, "TimeGRU": 5, "TimeLSTM": 7}
+BACKWARD = {"TimeRNN": 3, "TimeLeaky": 4, "TimeGRU": 6, "TimeLSTM": 8}
 #: Steps that a study of the gradient computes at once (`rnnexp.gradients.passes`).
 STUDIED = 200
 #: Arrays (B, H, H) that the Jacobians of B steps take; a study has so many numbers at once, or one step's.
-JACOBIANS = {"TimeRNN": 3, "TimeGRU": 20, "TimeLSTM": 36}
+JACOBIANS = {"TimeRNN": 3, "TimeLeaky": 4, "TimeGRU": 20, "TimeLSTM": 36}
 JACOBIAN_NUMBERS = 2**18
 #: Arrays (N, H) of the state of a layer.
 STATES = {"TimeLSTM": 2}

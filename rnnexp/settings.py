@@ -27,7 +27,7 @@ LONGEST_TAG_NAME, LONGEST_TAG_VALUE = 250, 5000
 TAG_NAME = re.compile(r"(?![/ .])[\w\-.: /]{1,250}", re.ASCII)
 RESERVED = ("mlflow.", "rnnexp.")
 OWN_TAGS = ("diverged", "error", "git.dirty", "host", "not_finite_values", "pid", "process_start", "refused", "stopped")
-PORTABLE_CELLS = ("TimeRNN", "TimeGRU", "TimeLSTM")
+PORTABLE_CELLS = ("TimeRNN", "TimeGRU", "TimeLSTM", "TimeLeaky")
 
 
 def whole_number(default: int | None, at_least: int) -> Any:
@@ -292,7 +292,9 @@ def check_model(tracking: Mapping[str, Any], cell: Mapping[str, Any]) -> None:
     target = str(cell.get("_target_"))
     if not target.startswith("rnnexp.layers.") or target.rpartition(".")[2] not in PORTABLE_CELLS:
         allowed = f"false with cell._target_={target}"
-        raise InvalidValue("tracking.model", True, allowed, "a model runs without your code; cell=rnn, gru or lstm can")
+        raise InvalidValue(
+            "tracking.model", True, allowed, "a model runs without your code; cell=rnn, gru, lstm or leaky can"
+        )
 
 
 def quoted(text: str) -> str:

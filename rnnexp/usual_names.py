@@ -124,6 +124,7 @@ ABSENT = {name: what for what, names in NOT_HERE.items() for name in names.split
 #: Choices here, and their usual names, in lower case and without other signs than letters and digits.
 CHOICES = {
     "cell": {
+        "leaky": "ctrnn leakyrnn timeleaky continuoustime",
         "rnn": "vanilla vanillarnn elman simplernn rnncell rnntanh tanh timernn",
         "lstm": "lstmcell timelstm longshorttermmemory",
         "gru": "grucell timegru gatedrecurrentunit",

@@ -75,7 +75,7 @@ def test_every_choice_builds_trains_and_is_reproducible(choice, composed):
         assert np.isfinite(losses[0]).all()
 
 
-CELLS = ["lstm", "rnn", "gru"]
+CELLS = ["lstm", "rnn", "gru", "leaky"]
 PARTS = [
     "gradients=full num_layers=2",
     "num_layers=2",
@@ -88,7 +88,7 @@ PARTS = [
     "embedding_dim=null",
 ]
 #: Every part with one cell after the other; and then, thorough, with the others.
-CELLS_AND_PARTS = [(CELLS[(at + more) % 3], part) for more in range(3) for at, part in enumerate(PARTS)]
+CELLS_AND_PARTS = [(CELLS[(at + more) % 4], part) for more in range(4) for at, part in enumerate(PARTS)]
 
 
 @pytest.mark.parametrize(("cell", "extra"), thorough_after_first(CELLS_AND_PARTS))

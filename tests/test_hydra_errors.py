@@ -21,4 +21,4 @@ def test_a_launcher_or_sweeper_of_an_extra_names_it(choice):
 
 def test_other_choices_are_near_or_a_persons_own():
     assert "'lstm'" in missing("cell", "lsmt", ["gru", "lstm", "rnn"]).hint
-    assert "--config-dir" in missing("cell", "leaky", ["gru", "lstm", "rnn"]).hint
+    assert "--config-dir" in missing("cell", "mine", ["gru", "lstm", "rnn"]).hint

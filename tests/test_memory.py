@@ -38,7 +38,7 @@ FEW = "batch_size=2 task.eval_sequences=20"
 GRID = [
     *(
         line
-        for cell in ("rnn", "gru", "lstm")
+        for cell in ("rnn", "gru", "lstm", "leaky")
         for line in (
             f"cell={cell} hidden_size=500 gradients=off {FEW}",
             f"cell={cell} hidden_size=60 gradients=full task.lag=150 {FEW}",

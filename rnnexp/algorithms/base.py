@@ -1,16 +1,17 @@
-"""The interface of all algorithms: the next steps of a sequence, and how far back their gradient goes."""
+"""The interface of all algorithms: which steps come next, and the gradient of their losses."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.random import Generator
 
 from rnnexp.components import Component
-from rnnexp.gradients import Window
+from rnnexp.gradients import Window, truncated_gradient
 from rnnexp.layers import Network
+from rnnexp.layers.base import Array
 from rnnexp.state import matching
-from rnnexp.tasks import DataIterator, Task
+from rnnexp.tasks import Batch, DataIterator, Task
 
 
 @dataclass(frozen=True)
@@ -39,20 +40,26 @@ class Segment:
         return None if self.length is None else max(0, self.length - new)
 
 
-class Truncation(Component, ABC):
-    """How a sequence is cut into segments, which `train` requests one by one.
+class Algorithm(Component, ABC):
+    """How the gradient is had: `train` asks for one segment of the sequence after the other, and for its gradient.
+
+    After the forward pass through the segment, and the older steps of its window, `train` calls `backward` if a step
+    was scored, and `advance` if none was.
 
     Attributes
     ----------
     length, stride : int or None
-        The current h (k2) and h' (k1); None is the whole sequence, and `length`, respectively.
+        The current window (k2), None being the whole sequence, and steps between updates (k1).
     varies : bool
         Whether the length changes between updates.
+    windowed : bool
+        Whether there is a window, beyond which the past has no influence on the gradient.
     """
 
     length: int | None
     stride: int | None
     varies = False
+    windowed: ClassVar[bool] = True
 
     @abstractmethod
     def segment(self, *, rng: Generator) -> Segment:
@@ -64,9 +71,34 @@ class Truncation(Component, ABC):
     def adapt(self, step: int) -> None:
         """Adapt to the network before update `step`, if needed."""
 
+    def advance(self, network: Network, *, rng: Generator) -> None:
+        """Take in the steps of the network's last window, none of which was scored."""
+
+    def backward(self, network: Network, slope: Array, segment: Segment, *, rng: Generator) -> Array:
+        """The gradient of the last window's loss; the network's gradient vector (..., P), which it is written into.
+
+        Parameters
+        ----------
+        network : Network
+            It has just computed the window, and its outputs at the scored steps.
+        slope : array (S, ..., N, O)
+            The loss's gradient in these outputs.
+        segment : Segment
+        rng : numpy Generator
+            For random parts.
+        """
+        return network.backward(slope, step_weights=segment.step_weights)
+
     def scale(self, scored: int, data: DataIterator) -> float:
         """A factor for the mean loss over `scored` steps of the last segment."""
         return 1.0
+
+    @abstractmethod
+    def gradient(self, network: Network, batch: Batch, target_kind: str, *, rng: Generator) -> Array:
+        """The gradient (P,) of the mean loss over all scored steps of whole sequences, the weights unchanged.
+
+        Training is not affected; the network's state and gradient are overwritten.
+        """
 
     def state(self) -> dict[str, Any]:
         """Everything that has changed since `begin`, as arrays and plain values; empty unless overridden."""
@@ -82,6 +114,10 @@ class Truncation(Component, ABC):
         """
         matching({}, state, "algorithm")
 
+
+class Truncation(Algorithm):
+    """Backpropagation through time in windows: only `segment` says how far back."""
+
     def windows(self, steps: int, *, rng: Generator) -> list[Window]:
         """The current cuts of a sequence of `steps` steps."""
         cut: list[Window] = []
@@ -94,3 +130,7 @@ class Truncation(Component, ABC):
             cut.append(Window(start, newest, end, segment.step_weights and segment.step_weights[: end - newest]))
             newest = end
         return cut
+
+    def gradient(self, network: Network, batch: Batch, target_kind: str, *, rng: Generator) -> Array:
+        """Each window's newest losses, sent back through it only."""
+        return truncated_gradient(network, batch, target_kind, self.windows(len(batch.inputs), rng=rng))

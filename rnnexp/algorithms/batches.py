@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.random import Generator
 
-from rnnexp.algorithms.base import Truncation
+from rnnexp.algorithms.base import Algorithm, Truncation
 from rnnexp.components import checked
-from rnnexp.gradients import Window, truncated_gradient, windowed_gradient
+from rnnexp.gradients import Window, windowed_gradient
 from rnnexp.layers import Network
 from rnnexp.layers.base import Array
 from rnnexp.tasks import Batch, DataIterator, EpisodeTask, Task
@@ -18,7 +18,7 @@ WINDOWS = 100
 
 @checked
 def training_gradients(
-    network: Network, task: Task, algorithm: Truncation, *, batch_size: int, count: int, run_in: int, rng: Generator
+    network: Network, task: Task, algorithm: Algorithm, *, batch_size: int, count: int, run_in: int, rng: Generator
 ) -> Iterator[Array]:
     """Gradients (P,) as training takes them, before regularizer and clipping.
 
@@ -30,7 +30,7 @@ def training_gradients(
     network
         Its state and gradient are overwritten.
     task : Task
-    algorithm : Truncation
+    algorithm : Algorithm
     batch_size, count : int
         Sequences of a batch, and batches.
     run_in : int
@@ -48,16 +48,18 @@ def training_gradients(
         if isinstance(task, EpisodeTask):
             batch, _ = data.next(None)
             if batch.mask.any():
-                windows = algorithm.windows(len(batch.inputs), rng=rng)
-                yield truncated_gradient(network, batch, task.target_kind, windows)
+                yield algorithm.gradient(network, batch, task.target_kind, rng=rng)
         else:
             batch, window = _one_update(data, algorithm, run_in, rng)
             if batch.mask.any():
-                gradient = windowed_gradient(network, batch, task.target_kind, [window])
+                if isinstance(algorithm, Truncation):
+                    gradient = windowed_gradient(network, batch, task.target_kind, [window])
+                else:
+                    gradient = algorithm.gradient(network, batch, task.target_kind, rng=rng)
                 yield gradient * algorithm.scale(int(batch.mask.sum()), data)
 
 
-def _one_update(data: DataIterator, algorithm: Truncation, run_in: int, rng: Generator) -> tuple[Batch, Window]:
+def _one_update(data: DataIterator, algorithm: Algorithm, run_in: int, rng: Generator) -> tuple[Batch, Window]:
     """Steps of streams whose newest, the only scored ones, make an update; and how far back their losses go."""
     inputs = data.next(max(run_in, algorithm.length or 0))[0].inputs
     for _ in range(WINDOWS):

@@ -1,6 +1,6 @@
 """The gradient statistics of a run: which, and how often."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -220,12 +220,13 @@ class GradientStudy(Component):
         length: int | None = None,
         stride: int | None = None,
         windows: Sequence[Window] | None = None,
+        own: Callable[[Network, Batch, str], Array] | None = None,
         gradients: Iterable[Array] | None = None,
     ) -> Study:
         """Study `network` (its state is overwritten) on all of `batch`.
 
-        Training uses BPTT(length; stride), or cuts a sequence of this length into `windows`. `gradients` are those of
-        training on independent batches, whose signal-to-noise ratio is wanted.
+        Training uses BPTT(length; stride), cuts a sequence of this length into `windows`, or has a gradient of its
+        `own`. `gradients` are those of training on independent batches, whose signal-to-noise ratio is wanted.
         """
         batch, layer = batch.cast(network.dtype), network.recurrent
         passes, count = Passes(network, batch, target_kind), self.exponents(layer.layers[0].hidden_size)
@@ -251,7 +252,10 @@ class GradientStudy(Component):
         compared, total_by_time = None, None
         if self.truncation or self.lag_split:
             full, total_by_time = from_all_losses(passes, norms=self.lag_split)
-            compared = both_gradients(network, batch, target_kind, cut, full) if self.truncation else None
+            if self.truncation and own is not None:
+                compared = own(network, batch, target_kind).copy(), full
+            elif self.truncation:
+                compared = both_gradients(network, batch, target_kind, cut, full)
         return Study(
             norms=norms,
             others=found,

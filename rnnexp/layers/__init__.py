@@ -13,6 +13,7 @@ from .criteria import CRITERIA, MeanSquaredError, SoftmaxCrossEntropy
 from .gru import GRU, TimeGRU
 from .init import Bands, Gaussian, Glorot, Identity, LeCun, Normal, Orthogonal, Sparse, Uniform, Values
 from .inputs import TimeEmbedding, TimeOneHot
+from .leaky import Leaky, TimeLeaky
 from .linear import TimeLinear
 from .lstm import LSTM, TimeLSTM
 from .network import Design, Network
@@ -36,6 +37,7 @@ __all__ = [
     "Identity",
     "Initializers",
     "LeCun",
+    "Leaky",
     "MeanSquaredError",
     "Network",
     "Normal",
@@ -48,6 +50,7 @@ __all__ = [
     "TimeEmbedding",
     "TimeGRU",
     "TimeLSTM",
+    "TimeLeaky",
     "TimeLinear",
     "TimeOneHot",
     "TimeRNN",

@@ -15,6 +15,7 @@ from .base import Array
 from .fit import TaskSizes, check_sizes
 from .gru import TimeGRU
 from .init import Glorot, Initializer, Normal, Orthogonal, Values
+from .leaky import TimeLeaky
 from .lstm import TimeLSTM
 from .network import INPUT_KINDS, Design, Network, recurrent_names
 from .parameters import Parameters
@@ -22,7 +23,7 @@ from .recurrent import Recurrent
 from .rnn import TimeRNN
 
 #: The cells by their names in the group `cell`.
-CELLS: dict[str, type[Recurrent]] = {"rnn": TimeRNN, "gru": TimeGRU, "lstm": TimeLSTM}
+CELLS: dict[str, type[Recurrent]] = {"rnn": TimeRNN, "gru": TimeGRU, "lstm": TimeLSTM, "leaky": TimeLeaky}
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def build_network(
     learn_initial_state: bool = False,
     tie: bool = False,
     freeze: str | Sequence[str] = (),
+    keep_zeros: str | Sequence[str] = (),
     init: Initializers | None = None,
     dtype: DTypeLike = np.float32,
 ) -> Network:
@@ -84,8 +86,8 @@ def build_network(
     output_size : int, optional
         O: the task's; must be given without a task.
     cell : str, or class
-        ``"rnn"``, ``"gru"``, ``"lstm"``, or a `Recurrent`: a layer over a window, such as `TimeRNN`, not the one step
-        `RNN`.
+        ``"rnn"``, ``"gru"``, ``"lstm"``, ``"leaky"``, or a `Recurrent`: a layer over a window, such as `TimeRNN`, not
+        the one step `RNN`.
     cell_options : mapping, optional
         Further keyword arguments for the cell: ``{"activation": "relu"}``.
     num_layers : int
@@ -97,6 +99,9 @@ def build_network(
         ``embedding_dim == hidden_size`` (Press & Wolf 2017; Inan, Khosravi & Socher 2017).
     freeze : str, or sequence of str
         Parameters, or layers with all of theirs, that are not trained: ``"recurrent.Wh"``, ``"embedding"``.
+    keep_zeros : str, or sequence of str
+        Parameters, or layers, whose weights that are drawn as zero stay zero, as of a sparse initialiser:
+        ``"recurrent.Wh"``.
     init : Initializers
     dtype : float32 or float64
 
@@ -140,7 +145,9 @@ def build_network(
 
     copies = () if isinstance(rng, Generator) else (len(generators),)
     parameters = Parameters(shapes, copies=copies, dtype=dtype)
-    design = Design(input_kind, input_size, cell, cell_options or {}, num_layers, frozen_names(freeze, list(shapes)))
+    names = list(shapes)
+    fixed = {"frozen": frozen_names(freeze, names), "keep_zeros": chosen_names("keep_zeros", keep_zeros, names)}
+    design = Design(input_kind, input_size, cell, cell_options or {}, num_layers, **fixed)
     network = Network(parameters, design)
     for name, layer in zip(recurrent_names(num_layers), network.recurrent.layers, strict=True):
         for parameter, value in layer.initial_values().items():
@@ -211,13 +218,19 @@ def _check_tie(embedding_dim: int | None, hidden_size: int, input_kind: str, inp
 
 
 def frozen_names(freeze: str | Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """The parameters among `names` that `freeze` gives by their own name or their layer's."""
-    wanted = [freeze] if isinstance(freeze, str) else list(freeze)
+    """The parameters among `names` that are not trained; all of them are too many."""
+    frozen = chosen_names("freeze", freeze, names)
+    if len(frozen) == len(names):
+        wanted = [freeze] if isinstance(freeze, str) else list(freeze)
+        raise InvalidValue("freeze", ", ".join(wanted), "less than the whole network", "nothing would be trained")
+    return frozen
+
+
+def chosen_names(key: str, chosen: str | Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The parameters among `names` that are chosen by their own name or their layer's."""
+    wanted = [chosen] if isinstance(chosen, str) else list(chosen)
     known = sorted({name.rpartition(".")[0] for name in names} | {name.partition(".")[0] for name in names})
     for entry in wanted:
         if entry not in names:
-            one_of("freeze", entry, [*known, *names])
-    frozen = tuple(name for name in names if any(name == entry or name.startswith(f"{entry}.") for entry in wanted))
-    if len(frozen) == len(names):
-        raise InvalidValue("freeze", ", ".join(wanted), "less than the whole network", "nothing would be trained")
-    return frozen
+            one_of(key, entry, [*known, *names])
+    return tuple(name for name in names if any(name == entry or name.startswith(f"{entry}.") for entry in wanted))

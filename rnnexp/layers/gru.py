@@ -74,7 +74,8 @@ class GRU(ShownArrays):
         dz = dh * (h_prev - n) * z * (1.0 - z)
         dinputs, dhidden = np.stack([dr, dz, dn], axis=-3), np.stack([dr, dz, dreset], axis=-3)
         dWx, dWh = x[..., np.newaxis, :, :].mT @ dinputs, h_prev[..., np.newaxis, :, :].mT @ dhidden
-        overwrite(self.grads, (dWx, dWh, dinputs.sum(axis=-2), dreset.sum(axis=-2)))
+        self.unsummed = (dWx, dWh, dinputs.sum(axis=-2), dreset.sum(axis=-2))
+        overwrite(self.grads, self.unsummed)
         return (dinputs @ Wx.mT).sum(axis=-3), dh * z + (dhidden @ Wh.mT).sum(axis=-3)
 
 

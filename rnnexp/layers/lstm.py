@@ -73,7 +73,8 @@ class LSTM(ShownArrays):
         do, di, df = dh * tanh_c * o * (1.0 - o), dc * g * i * (1.0 - i), dc * c_prev * f * (1.0 - f)
         dpre = np.stack([do, di, df, dc * i * (1.0 - g * g)], axis=-3)
         dWx, dWh = x[..., np.newaxis, :, :].mT @ dpre, h_prev[..., np.newaxis, :, :].mT @ dpre
-        overwrite(self.grads, (dWx, dWh, dpre.sum(axis=-2)))
+        self.unsummed = (dWx, dWh, dpre.sum(axis=-2))
+        overwrite(self.grads, self.unsummed)
         return (dpre @ Wx.mT).sum(axis=-3), (dpre @ Wh.mT).sum(axis=-3), dc * f
 
 

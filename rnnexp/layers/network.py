@@ -30,6 +30,8 @@ class Design(Shown):
         As for `build_network`.
     frozen : sequence of str
         Parameters that are not trained.
+    keep_zeros : sequence of str
+        Parameters whose zeros are not trained.
     """
 
     input_kind: str
@@ -38,6 +40,7 @@ class Design(Shown):
     cell_options: Mapping[str, Any] = field(default_factory=dict)
     num_layers: int = 1
     frozen: Sequence[str] = ()
+    keep_zeros: Sequence[str] = ()
 
 
 class Network:
@@ -54,6 +57,8 @@ class Network:
     ----------
     embedding, recurrent, output : layers
         ``embedding`` is None when real-valued input goes straight into the cell.
+    inputs : array
+        Of the last window.
     """
 
     def __init__(self, parameters: Parameters, design: Design) -> None:
@@ -75,6 +80,7 @@ class Network:
             table = parameters.values["embedding.W"].mT
             arrays = {**arrays, "W": table, "grads": [np.zeros_like(table), *arrays["grads"]]}
         self.output = TimeLinear(**arrays)
+        self.inputs: Array = np.empty(0)
         self._scored: Any = slice(None)
         self._steps = Steps()
 
@@ -153,6 +159,7 @@ class Network:
         -------
         array (S, ..., N, O)
         """
+        self.inputs = inputs
         xs = inputs if self.embedding is None else self.embedding.forward(inputs, first)
         hs = self.recurrent.forward(xs, first)
         self._scored = slice(first, None) if scored is None else scored
@@ -165,6 +172,13 @@ class Network:
         With ``norms=True``, ||dL/dh_t|| stays in ``recurrent.norms["h"]`` (T + 1, ..., N); this and the other options,
         `step_weights` and `later`, are those of `Recurrent.backward`. Frozen parameters have no gradient.
         """
+        dxs = self.recurrent.backward(self.back_to_states(doutputs), **options)
+        if self.embedding is not None:
+            self.embedding.backward(dxs)
+        return self.finish_backward()
+
+    def back_to_states(self, doutputs: Array) -> Array:
+        """The first part of `backward`: the output layer's gradient, and dL/dhs (T, ..., N, H) of the top layer."""
         dhs = self.output.backward(doutputs)
         steps, scored = self._shape[0], self._scored
         if not (isinstance(scored, slice) and scored.indices(steps) == (0, steps, 1)):
@@ -175,15 +189,23 @@ class Network:
             else:
                 np.add.at(spread, scored, dhs)
             dhs = spread
-        dxs = self.recurrent.backward(dhs, **options)
-        if self.embedding is not None:
-            self.embedding.backward(dxs)
+        return dhs
+
+    def finish_backward(self) -> Array:
+        """The last part, once the layers have their gradients: what is tied is added up, what is frozen has none."""
         grads = self.parameters.grads
         if self.tied:
             grads["embedding.W"] += self.output.grads[0].mT
+        self.hold()
+        return self.parameters.gradient
+
+    def hold(self) -> None:
+        """Leave no gradient where nothing is trained: in frozen parameters, and in zeros that stay."""
+        grads, values = self.parameters.grads, self.parameters.values
         for name in self.design.frozen:
             grads[name][...] = 0.0
-        return self.parameters.gradient
+        for name in self.design.keep_zeros:
+            grads[name] *= values[name] != 0
 
 
 def amount(size: int, kind: str) -> str:

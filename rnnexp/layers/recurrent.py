@@ -38,7 +38,7 @@ class Recurrent(Layer):
     params, grads : lists of arrays
         The parameters, the learned initial states last, and their gradients, which `backward` overwrites.
     state : tuple of arrays (..., N, H), or None
-        After the last window.
+        After the last window, which began at the initial state if `from_start`.
     dstate : tuple of arrays (..., N, H), or None
         dL/dstate for the state before the window's first step, left by `backward`.
     norms : dict of str to array (T + 1, ..., N), or None
@@ -65,20 +65,20 @@ class Recurrent(Layer):
         starts = [initial.pop(f"{name}0", None) for name in self.state_names]
         if initial:
             raise TypeError(f"{type(self).__name__} takes no argument {', '.join(initial)}")
-        self._start = [as_parameter(start) for start in starts if start is not None]
-        if len(self._start) not in (0, len(starts)):
+        self.initial_states = [as_parameter(start) for start in starts if start is not None]
+        if len(self.initial_states) not in (0, len(starts)):
             raise TypeError(f"give all of the initial states {', '.join(self.state_names)}, or none")
-        super().__init__([*params, *self._start], grads=grads, batch_first=batch_first, reuse=reuse)
+        super().__init__([*params, *self.initial_states], grads=grads, batch_first=batch_first, reuse=reuse)
         self.hidden_size = hidden_size
         self.stateful = stateful
         self.state: State | None = None
         self.dstate: State | None = None
         self.norms: dict[str, Array] | None = None
-        self._own = len(params)
+        self.own_params = self.params[: len(params)]
         rank = len(next(iter(self.parameter_shapes(1, 1).values())))
         self._incoming: tuple[Array, list[Array]] = (np.empty(0), [])
         self._copies = self.params[0].shape[: self.params[0].ndim - rank]
-        self._from_start = True
+        self.from_start = True
 
     @staticmethod
     def parameter_shapes(input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
@@ -114,7 +114,7 @@ class Recurrent(Layer):
         dstate : tuple of arrays (..., N, H)
             For the state before the step.
         grads : list of arrays
-            Of the parameters, initial states left out. Where x has a time axis in front, they may have it too.
+            Of the parameters, initial states left out; summed over N. Axes of x in front of the layer's they may have.
         """
         raise NotImplementedError
 
@@ -182,8 +182,8 @@ class Recurrent(Layer):
         self._xs = xs
         self._states = [self._steps(name, (steps + 1, *shape), self._dtype) for name in self.state_names]
         if first == 0:
-            self._from_start = carried is None
-            starts: Sequence[Any] = carried or [start[..., np.newaxis, :] for start in self._start]
+            self.from_start = carried is None
+            starts: Sequence[Any] = carried or [start[..., np.newaxis, :] for start in self.initial_states]
             starts = starts or [0.0] * len(self._states)
             for states, start in zip(self._states, starts, strict=True):
                 states[0] = start
@@ -221,8 +221,8 @@ class Recurrent(Layer):
         self._later = later
         dhs = dhs if later is None else np.concatenate([dhs[:-1], dhs[-1:] + later[0]])
         dxs = self._backward(dhs, dstates, step_weights)
-        for grad, dstate in zip(self.grads[self._own :], dstates, strict=False):
-            grad[...] = dstate[0].sum(axis=-2) if self._from_start else 0.0
+        for grad, dstate in zip(self.grads[len(self.own_params) :], dstates, strict=False):
+            grad[...] = dstate[0].sum(axis=-2) if self.from_start else 0.0
         self.dstate = tuple(dstate[0].copy() for dstate in dstates)
         self.norms = {n: row_norms(d) for n, d in zip(self.state_names, dstates, strict=True)} if norms else None
         return self._returned(dxs)
@@ -250,7 +250,7 @@ class Recurrent(Layer):
         ``dstates`` of a further state leave out the part that comes through h of the same step.
         """
         dxs = self._steps("dxs", self._xs.shape, dstates[0].dtype)
-        for array in (*dstates, *self.grads[: self._own]):
+        for array in (*dstates, *self.grads[: len(self.own_params)]):
             array[...] = 0.0
         for array, passed in zip(dstates[1:], (self._later or ())[1:], strict=False):
             array[-1] = passed
@@ -270,7 +270,7 @@ class Recurrent(Layer):
         """Forget the oldest `steps` steps of the window; the later ones become its first."""
         super().drop(steps)
         if steps:
-            self._from_start = False
+            self.from_start = False
         for name in self.state_names:
             self._steps.drop(name, steps)
 

@@ -57,7 +57,8 @@ class RNN(ShownArrays, textbook.RNN):
         """dL/dh (..., N, H) -> dL/dx (..., N, D), dL/dh_prev (..., N, H)."""
         grads = self.grads
         dx, dh_prev = super().backward(np.asarray(dh_next))
-        self.grads = overwrite(grads, self.grads)
+        self.unsummed = self.grads
+        self.grads = overwrite(grads, self.unsummed)
         return dx, dh_prev
 
 

@@ -41,6 +41,11 @@ class Stack(Layer):
         return _together([layer.state for layer in self.layers])
 
     @property
+    def from_start(self) -> bool:
+        """Whether the last window began at the initial state."""
+        return self.layers[0].from_start
+
+    @property
     def h(self) -> Array | None:
         """The top layer's output state after the last window (..., N, H)."""
         return self.layers[-1].h

@@ -46,7 +46,7 @@ class TimeCell(Recurrent):
         cell = self._cell()
         cell.forward(x, *state)
         dx, *earlier = cell.backward(*dstate)
-        return dx, tuple(earlier), cell.grads
+        return dx, tuple(earlier), list(getattr(cell, "unsummed", cell.grads))
 
     def _check_input(self, xs: Array) -> None:
         if xs.shape[-1] != self.params[0].shape[-2]:

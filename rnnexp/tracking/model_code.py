@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 # Relative: a model ships this file and the layers under another package name, so no installed rnnexp can shadow them.
 from ..layers.gru import TimeGRU
+from ..layers.leaky import TimeLeaky
 from ..layers.lstm import TimeLSTM
 from ..layers.network import Design, Network
 from ..layers.parameters import Parameters
@@ -26,7 +27,7 @@ from ..layers.recurrent import Recurrent
 from ..layers.rnn import TimeRNN
 
 Array = NDArray[Any]
-CELLS: dict[str, type[Recurrent]] = {"rnn": TimeRNN, "gru": TimeGRU, "lstm": TimeLSTM}
+CELLS: dict[str, type[Recurrent]] = {"rnn": TimeRNN, "gru": TimeGRU, "lstm": TimeLSTM, "leaky": TimeLeaky}
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 #: Parameters of a text model's `predict`.
 DEFAULTS = {"length": 200, "temperature": 1.0, "seed": 0}

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnexp.algorithms import Truncation
+from rnnexp.algorithms import Algorithm
 from rnnexp.checks import InvalidValue
 from rnnexp.components import Shown
 from rnnexp.layers import Network
@@ -82,7 +82,7 @@ def check_within(value: Any, whole: Batch) -> None:
 
 
 def automatic(
-    network: Network, task: Task, whole: Batch, algorithm: Truncation, *, batch_size: int, updates: int
+    network: Network, task: Task, whole: Batch, algorithm: Algorithm, *, batch_size: int, updates: int
 ) -> int | None:
     """The limit that follows from the work of training; None if the whole set is within it.
 
@@ -92,7 +92,7 @@ def automatic(
     task : Task
     whole : Batch
         The evaluation set.
-    algorithm : Truncation
+    algorithm : Algorithm
         Before the first update.
     batch_size, updates : int
     """
@@ -116,7 +116,7 @@ def forward_work(network: Network) -> int:
     )
 
 
-def steps_of_update(algorithm: Truncation, whole: Batch, stream: bool) -> float:
+def steps_of_update(algorithm: Algorithm, whole: Batch, stream: bool) -> float:
     """Steps of each sequence that an update computes: forward once, and back as much as two steps forward."""
     longest = len(whole.mask)
     new, back = algorithm.stride or algorithm.length, algorithm.length

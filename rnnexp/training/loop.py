@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from rnnexp.algorithms import TruncatedBPTT, Truncation
+from rnnexp.algorithms import Algorithm, TruncatedBPTT
 from rnnexp.checks import InvalidValue, integer
 from rnnexp.components import checked
 from rnnexp.layers import Network
@@ -181,7 +181,7 @@ def prepare(
     optimizer: Optimizer,
     steps: int,
     rng: Generator,
-    algorithm: Truncation | None = None,
+    algorithm: Algorithm | None = None,
     clipping: Clipping | None = None,
     regularizer: Regularizer | None = None,
     schedule: Schedule | None = None,
@@ -200,7 +200,7 @@ def prepare(
     every = max(5, steps // 20) if eval_every is None else integer("eval_every", eval_every, at_least=1)
     look = max(100, steps // 10) if study_every is None else integer("study_every", study_every, at_least=1)
     algorithm = algorithm or TruncatedBPTT(None)
-    if algorithm.length is None and not isinstance(task, EpisodeTask):
+    if algorithm.windowed and algorithm.length is None and not isinstance(task, EpisodeTask):
         raise InvalidValue(
             "bptt_length", None, "a whole number >= 1 for this task", "the task is an endless stream: try 20"
         )
@@ -233,7 +233,7 @@ def train(
     optimizer: Optimizer,
     steps: int,
     rng: Generator,
-    algorithm: Truncation | None = None,
+    algorithm: Algorithm | None = None,
     clipping: Clipping | None = None,
     regularizer: Regularizer | None = None,
     schedule: Schedule | None = None,
@@ -257,8 +257,8 @@ def train(
         Parameter updates, >= 1. A window without a scored step makes none.
     rng : numpy Generator
         Draws the training data.
-    algorithm : Truncation, optional
-        The whole sequence when not given.
+    algorithm : Algorithm, optional
+        BPTT over the whole sequence when not given.
     clipping : Clipping, optional
     regularizer : Regularizer, optional
     schedule : Schedule, optional

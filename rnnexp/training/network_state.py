@@ -63,7 +63,7 @@ def hidden_template(network: Network, batch_size: int) -> State:
 
 def starts_of(network: Network) -> dict[str, bool]:
     """Whether the last window of each recurrent layer began with a sequence."""
-    return {name: layer._from_start for name, layer in layers_of(network).items() if isinstance(layer, Recurrent)}
+    return {name: layer.from_start for name, layer in layers_of(network).items() if isinstance(layer, Recurrent)}
 
 
 def window_state(network: Network, inputs: Array) -> State:
@@ -105,4 +105,4 @@ def put_back_window(network: Network, inputs: Array, saved: State) -> None:
         for key, kept in kept_buffers(own).items():
             kept[...] = saved["layers"][name][key]
         if isinstance(own, Recurrent):
-            own._from_start = saved["from_start"][name]
+            own.from_start = saved["from_start"][name]

@@ -105,8 +105,7 @@ class Omega(Component):
             penalty, gradient = omega(*layer.flow(), layer.params[1], squared=self.squared)
             layer.grads[1] += each_copy(self.strength, gradient) * gradient
             total = total + self.strength * penalty
-        for name in network.design.frozen:
-            network.parameters.grads[name][...] = 0.0
+        network.hold()
         return total
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from rnnexp.algorithms import Truncation
+from rnnexp.algorithms import Algorithm
 from rnnexp.components import Shown
 from rnnexp.layers import CRITERIA, Network
 from rnnexp.layers.base import row_norms
@@ -94,8 +94,8 @@ class Trainer:
     steps : int
         Updates that are planned; a schedule may depend on it.
     rng : numpy Generator
-        Draws the training data; what a truncation draws comes from a stream spawned from it.
-    algorithm : Truncation
+        Draws the training data; what the algorithm draws comes from a stream spawned from it.
+    algorithm : Algorithm
     clipping : Clipping
     regularizer : Regularizer
     schedule : Schedule
@@ -112,7 +112,7 @@ class Trainer:
         optimizer: Optimizer,
         steps: int,
         rng: Generator,
-        algorithm: Truncation,
+        algorithm: Algorithm,
         clipping: Clipping,
         regularizer: Regularizer,
         schedule: Schedule,
@@ -130,13 +130,13 @@ class Trainer:
         self.past = Past(network.replica(), kept) if staleness_steps else None
         self.step = 0
         self.unregularized = isinstance(regularizer, NoRegularizer)
-        self.rescaled = type(algorithm).scale is not Truncation.scale
+        self.rescaled = type(algorithm).scale is not Algorithm.scale
         self.scheduled = not isinstance(schedule, Constant) or schedule.warmup > 0
         parameters = network.parameters
         self.frozen = {name: parameters.values[name].copy() for name in network.design.frozen}
 
     def draw(self) -> Drawn:
-        """The next steps of the data, as long as the truncation asks for."""
+        """The next steps of the data, as long as the algorithm asks for."""
         segment = self.algorithm.segment(rng=self.truncation)
         chunk, fresh = self.data.next(segment.new)
         return Drawn(chunk, fresh, segment)
@@ -162,6 +162,7 @@ class Trainer:
                 outputs = self.network.forward(self.inputs, scored=within, first=old)
                 if len(outputs):
                     break
+                self.algorithm.advance(self.network, rng=self.truncation)
                 drawn = None
             else:
                 raise ValueError(f"the task scored no step in {UNSCORED_WINDOWS} windows")
@@ -169,7 +170,7 @@ class Trainer:
             slope = self.criterion.backward()
             if self.rescaled and (scale := self.algorithm.scale(int(chunk.mask.sum()), self.data)) != 1.0:
                 slope *= scale
-            gradient = self.network.backward(slope, step_weights=segment.step_weights)
+            gradient = self.algorithm.backward(self.network, slope, segment, rng=self.truncation)
             penalty = None if self.unregularized else float(self.regularizer(self.network))
             norm, clipped = self.clipping(gradient)
             self.step += 1
@@ -209,7 +210,7 @@ class Trainer:
         """A copy of everything that changes while training: a nested dict of arrays and plain values.
 
         The optimizer's part are its `slots`. A task, clipping, regularizer or schedule that changes has methods
-        ``state()`` and ``restore(state)`` of its own; so may a truncation. To be called between two updates.
+        ``state()`` and ``restore(state)`` of its own; so has an algorithm. To be called between two updates.
 
         Raises
         ------

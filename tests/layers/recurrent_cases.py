@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnnexp.layers import ACTIVATIONS, Recurrent, Stack, TimeGRU, TimeLSTM, TimeRNN
+from rnnexp.layers import ACTIVATIONS, Recurrent, Stack, TimeGRU, TimeLeaky, TimeLSTM, TimeRNN
 from rnnexp.layers.base import one_step_sum
 
 D, H = 2, 3
@@ -21,9 +21,9 @@ def steps_back(layer, dstates):
     dxs, earlier, grads = layer.step_back(xs, before, dstates)
     own, starts, found = iter(grads), iter(earlier), []
     for one in layer.layers:
-        found += [one_step_sum(next(own), param) for param in one.params[: one._own]]
-        reached = [next(starts)[0].sum(axis=-2) * one._from_start for _ in one.state_names]
-        found += reached[: len(one._start)]
+        found += [one_step_sum(next(own), param) for param in one.own_params]
+        reached = [next(starts)[0].sum(axis=-2) * one.from_start for _ in one.state_names]
+        found += reached[: len(one.initial_states)]
     return dxs, earlier, found
 
 
@@ -212,6 +212,8 @@ def run_windows(case, layer, arrays, rng, windows=((4, 3), (2, 2))):
 CASES = {name: Case(TimeRNN, rnn_formula(name), {"activation": name}) for name in ACTIVATIONS}
 CASES |= {
     "leaky": Case(Leaky, leaky_formula),
+    "leaky cell": Case(TimeLeaky, leaky_formula, {"leak": LEAK}),
+    "two leaky": Case(TimeLeaky, leaky_formula, {"leak": LEAK}, layers=2),
     "gru": Case(TimeGRU, gru_formula, gates=gru_gates),
     "lstm": Case(TimeLSTM, lstm_formula, gates=lstm_gates),
     "two rnn": Case(TimeRNN, rnn_formula("tanh"), layers=2),

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from rnnexp.checks import InvalidValue
-from rnnexp.layers import Initializers, TimeGRU, TimeLSTM, TimeRNN, build_network
+from rnnexp.layers import Initializers, TimeGRU, TimeLeaky, TimeLSTM, TimeRNN, build_network
 
-CELLS = {"rnn": TimeRNN, "gru": TimeGRU, "lstm": TimeLSTM}
-OWN = {"rnn": ["Wx", "Wh", "b"], "gru": ["Wx", "Wh", "b", "bn"], "lstm": ["Wx", "Wh", "b"]}
-STARTS = {"rnn": ["h0"], "gru": ["h0"], "lstm": ["h0", "c0"]}
-GATES = {"rnn": (), "gru": (3,), "lstm": (4,)}
+CELLS = {"rnn": TimeRNN, "leaky": TimeLeaky, "gru": TimeGRU, "lstm": TimeLSTM}
+OWN = {"leaky": ["Wx", "Wh", "b"], "rnn": ["Wx", "Wh", "b"], "gru": ["Wx", "Wh", "b", "bn"], "lstm": ["Wx", "Wh", "b"]}
+STARTS = {"leaky": ["h0"], "rnn": ["h0"], "gru": ["h0"], "lstm": ["h0", "c0"]}
+GATES = {"leaky": (), "rnn": (), "gru": (3,), "lstm": (4,)}
 H, V, D = 4, 3, 2
 
 every_cell = pytest.mark.parametrize("name", CELLS)

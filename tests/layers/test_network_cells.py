@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from pairwise import pairwise
 
-from rnnexp.layers import CRITERIA, Network, Parameters, Stack, TimeGRU, TimeLSTM, TimeRNN, build_network
+from rnnexp.layers import CRITERIA, Network, Parameters, Stack, TimeGRU, TimeLeaky, TimeLSTM, TimeRNN, build_network
 
 H, V, STEPS, BATCH = 3, 4, 4, 2
-CELLS = {"rnn": TimeRNN, "gru": TimeGRU, "lstm": TimeLSTM}
+CELLS = {"rnn": TimeRNN, "leaky": TimeLeaky, "gru": TimeGRU, "lstm": TimeLSTM}
 KINDS = {
     "one-hot": {},
     "learned start": {"embedding_dim": 2, "learn_initial_state": True},

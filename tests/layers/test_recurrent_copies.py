@@ -2,7 +2,7 @@ import numpy as np
 from pairwise import pairwise
 from recurrent_cases import CASES, DTYPES, descend, steps_back
 
-from rnnexp.layers import CRITERIA, TimeGRU, TimeLSTM, TimeRNN, build_network
+from rnnexp.layers import CRITERIA, TimeGRU, TimeLeaky, TimeLSTM, TimeRNN, build_network
 
 # (steps, batch, features, hidden)
 SHAPES = [(7, 3, 2, 5), (1, 3, 5, 4), (12, 1, 5, 10), (1, 1, 3, 4), (6, 1, 3, 16), (5, 20, 4, 10), (4, 2, 16, 16)]
@@ -116,7 +116,12 @@ KINDS = {
 }
 
 
-@pairwise(kind=list(KINDS), cell={"rnn": TimeRNN, "gru": TimeGRU, "lstm": TimeLSTM}, layers=[1, 2], dtype=DTYPES)
+@pairwise(
+    kind=list(KINDS),
+    cell={"rnn": TimeRNN, "gru": TimeGRU, "lstm": TimeLSTM, "leaky": TimeLeaky},
+    layers=[1, 2],
+    dtype=DTYPES,
+)
 def test_networks_from_a_list_of_generators_train_like_single_ones_bit_for_bit(cell, layers, kind, dtype, same_bits):
     rng, seeds, size = np.random.default_rng(3), (4, 2, 9), 6
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from recurrent_cases import CASES, D, H, descend, every_layer, generic, part
 
-from rnnexp.layers import GRU, LSTM, RNN, Recurrent, TimeGRU, TimeLSTM, TimeRNN
+from rnnexp.layers import GRU, LSTM, RNN, Leaky, Recurrent, TimeGRU, TimeLeaky, TimeLSTM, TimeRNN
 
-ONE_STEP = {TimeRNN: RNN, TimeGRU: GRU, TimeLSTM: LSTM}
+ONE_STEP = {TimeRNN: RNN, TimeGRU: GRU, TimeLSTM: LSTM, TimeLeaky: Leaky}
 BUILT_IN = [name for name, case in CASES.items() if case.cell in ONE_STEP]
 every_built_in = pytest.mark.parametrize("case", [CASES[name] for name in BUILT_IN], ids=BUILT_IN)
 

@@ -13,7 +13,7 @@ def own_folder(folder, pytestconfig):
     """A folder with every file that the README writes out."""
     readme = (pytestconfig.rootpath / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```(?:python|yaml)\n# ([a-z_/]+\.(?:py|yaml))\n(.*?)^```$", readme, flags=re.M | re.S)
-    assert {name for name, _ in blocks} >= {"mine.py", "conf/cell/leaky.yaml", "conf/optimizer/sign.yaml"}
+    assert {name for name, _ in blocks} >= {"mine.py", "conf/cell/residual.yaml", "conf/optimizer/sign.yaml"}
     for name, text in blocks:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -22,12 +22,12 @@ def own_folder(folder, pytestconfig):
 
 
 def test_an_own_cell_and_optimizer_join_by_yaml_files(own_folder, command, recorded):
-    arguments = ["--config-dir", "conf", "cell=leaky", "cell.rate=0.3", "optimizer=sign", "steps=200"]
+    arguments = ["--config-dir", "conf", "cell=residual", "cell.rate=0.3", "optimizer=sign", "steps=200"]
     done = command(own_folder, *arguments, "num_layers=2")
     assert done.returncode == 0, done.stderr
     (run,) = recorded(own_folder)
     params, metrics = run.data.params, run.data.metrics
-    assert (params["cell"], params["cell.rate"], params["optimizer"]) == ("leaky", "0.3", "sign")
+    assert (params["cell"], params["cell.rate"], params["optimizer"]) == ("residual", "0.3", "sign")
     assert metrics["final/eval/loss"] < metrics["eval/loss"] + 1e-9
     assert metrics["best/eval/loss"] < 1.3863
     assert np.isfinite(metrics["final/gradient/decay_rate"])
@@ -90,7 +90,7 @@ def test_the_readmes_task_has_less_than_thirty_lines(own_folder):
 
 
 def test_own_settings_are_checked_like_ours(own_folder, command, recorded):
-    done = command(own_folder, "--config-dir", "conf", "cell=leaky", "cell.rat=0.3")
+    done = command(own_folder, "--config-dir", "conf", "cell=residual", "cell.rat=0.3")
     assert done.returncode == 1
     assert "did you mean 'cell.rate'" in done.stderr
     assert "Traceback" not in done.stderr
@@ -99,12 +99,12 @@ def test_own_settings_are_checked_like_ours(own_folder, command, recorded):
 
 def test_the_own_cells_formulas_pass_the_gradient_check_and_a_wrong_one_does_not(own_folder):
     check = "import numpy as np, mine; from rnnexp.layers import check_cell; " + (
-        "check_cell(mine.Leaky, rng=np.random.default_rng(0), rate=0.3)"
+        "check_cell(mine.Residual, rng=np.random.default_rng(0), rate=0.3)"
     )
     done = subprocess.run([sys.executable, "-c", check], cwd=own_folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    wrong = (own_folder / "mine.py").read_text().replace("(1 - self.rate) * dh +", "dh +")
+    wrong = (own_folder / "mine.py").read_text().replace("(dh + dpre @ Wh.T,)", "(2 * dh + dpre @ Wh.T,)")
     (own_folder / "mine.py").write_text(wrong)
     done = subprocess.run([sys.executable, "-c", check], cwd=own_folder, capture_output=True, text=True)
     assert done.returncode != 0
-    assert "Leaky: the gradient in" in done.stderr
+    assert "Residual: the gradient in" in done.stderr

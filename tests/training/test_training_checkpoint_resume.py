@@ -9,7 +9,7 @@ import pytest
 from pairwise import pairs, thorough_after_first
 
 from rnnexp.algorithms import AdaptiveBPTT, RandomizedBPTT, TruncatedBPTT
-from rnnexp.layers import Initializers, Normal, TimeGRU, TimeLSTM, TimeRNN, build_network
+from rnnexp.layers import Initializers, Normal, TimeGRU, TimeLeaky, TimeLSTM, TimeRNN, build_network
 from rnnexp.layers.recurrent import Recurrent
 from rnnexp.tasks import Echo, EpisodeTask, InfluenceBalancing, Place, Recall, Sine, StreamTask, Table, Text
 from rnnexp.training import (
@@ -55,6 +55,7 @@ class PlainStep(Recurrent):
 CELLS = {
     "rnn": {"cell": TimeRNN},
     "gru": {"cell": TimeGRU},
+    "leaky": {"cell": TimeLeaky},
     "lstm": {"cell": TimeLSTM},
     "own": {"cell": PlainStep},
     "rnn, no embedding": {"cell": TimeRNN, "embedding_dim": None},
