@@ -9,6 +9,7 @@ from typing import Any
 from rnnexp.checks import InvalidValue, check_known
 from rnnexp.counting import nearest_size, parameter_count
 from rnnexp.memory import check_sizes
+from rnnexp.process import say
 from rnnexp.settings import ROOT_KEYS
 
 #: Methods that a class of each group must have.
@@ -233,6 +234,14 @@ def named(prefix: str, settings: Any, dtype: str) -> Any:
         return drawn
 
     return draw
+
+
+def tell_of_data(task: Any) -> None:
+    """Print what was made of a task's file, and what speaks against it."""
+    if reading := getattr(task, "reading", ""):
+        say(reading)
+    if caution := getattr(task, "caution", ""):
+        say(f"rnnexp: {caution}", error=True)
 
 
 def component(prefix: str, settings: Any) -> tuple[type, dict[str, Any]]:

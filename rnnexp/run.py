@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnexp import process
-from rnnexp.build import build_experiment
+from rnnexp.build import build_experiment, tell_of_data
 from rnnexp.entering import FolderTaken, enter_folder, started_again_as
 from rnnexp.experiment import Experiment
 from rnnexp.redaction import describe_error
@@ -119,6 +119,8 @@ class Job:
         """Begin the record."""
         assert self.experiment is not None
         try:
+            if self.joined.job is None:
+                tell_of_data(self.experiment.task)
             self.recorder = open_recorder(self.joined, self.experiment, self.run)
             self.recorder.__enter__()
         except BaseException as error:

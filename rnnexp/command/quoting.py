@@ -21,7 +21,7 @@ ENDS = {"(": ")", "[": "]", "{": "}"}
 #: Functions whose values make jobs.
 SWEEPS = ("choice", "sort", "shuffle", "tag")
 #: Keys that take a list and are null by default.
-LISTS = ("freeze", "task.inputs", "task.targets")
+LISTS = ("freeze", "task.inputs", "task.targets", "task.ignore")
 #: What a backslash takes its meaning from, outside quotes.
 ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")
 INTERPOLATION = re.compile(r"\$\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")

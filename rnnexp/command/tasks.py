@@ -169,6 +169,8 @@ def facts(task: Any) -> list[tuple[str, str]]:
     source = "in closed form" if baseline.exact else "computed from data"
     return [
         ("sizes", sizes(task)),
+        ("data", getattr(task, "reading", "")),
+        ("caution", getattr(task, "caution", "")),
         ("scored", f"{task.scored}, by {loss}"),
         ("baseline", f"{', '.join(numbers)}: {baseline.predictor} ({source})"),
         ("best loss", "" if task.floor is None else f"{task.floor:.5g}"),

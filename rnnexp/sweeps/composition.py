@@ -102,9 +102,9 @@ def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> list[dict[str, A
     UserError
         The first job's that is refused, with its overrides.
     """
-    from rnnexp.build import build_experiment  # late: refusals of Hydra's need not wait for NumPy
+    from rnnexp.build import build_experiment, tell_of_data  # late: refusals of Hydra's need not wait for NumPy
 
-    composer, seen, faults, every = composer_of(config), set(), [], []
+    composer, seen, told, faults, every = composer_of(config), set(), {("", "")}, [], []
     jobs = list(jobs)
     at_a_time = jobs_at_a_time(config, len(jobs))
     for number, job in enumerate(jobs):
@@ -114,7 +114,10 @@ def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> list[dict[str, A
             key = json.dumps({**settings, "seed": 0, "run_name": None}, sort_keys=True, default=str)
             if key not in seen:
                 seen.add(key)
-                build_experiment(settings, at_a_time)
+                task = build_experiment(settings, at_a_time).task
+                if (said := (getattr(task, "reading", ""), getattr(task, "caution", ""))) not in told:
+                    told.add(said)
+                    tell_of_data(task)
         except InvalidValue as error:
             where = f"in the job {' '.join(job)}"
             hint = f"{error.hint}; {where}" if error.hint else where

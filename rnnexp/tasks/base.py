@@ -144,6 +144,9 @@ class Task(Component, ABC):
         lies, in steps back from the last scored step. Empty where a target asks for the whole past.
     divisible : bool
         Whether the first steps of a sequence are worth evaluating without the others, as those of a stream are.
+    reading, caution : str
+        What was made of the data of a file, and what speaks against it, in a line each that is told when training
+        begins; empty where there is nothing to say.
     baseline : Baseline
     """
 
@@ -165,6 +168,8 @@ class Task(Component, ABC):
     horizon: int = 1
     asked: Sequence[tuple[int, int]] = ()
     divisible: bool = False
+    reading: str = ""
+    caution: str = ""
 
     def __str__(self) -> str:
         """The configuration, what goes in and out, which steps are scored, and the trivial predictor's loss."""

@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 from rnnexp import npz
 from rnnexp.checks import InvalidValue
 from rnnexp.npz import Array, check_file, check_size, read_arrays
+from rnnexp.tasks.encodings import advice, binary, encoding_of
 
 Opener = Callable[[], IO[bytes]]
 #: Bytes that are decoded at once.
@@ -105,25 +106,35 @@ def read_npz(file: Path, path: str, allowed: str, names: Collection[str] | None 
         raise refused(path, allowed, f"{file.name}: {reason(error)}") from None
 
 
-def decoded(stream: IO[bytes], path: str, what: str) -> Iterator[str]:
-    """The text of a UTF-8 stream, piece by piece, without its byte order mark.
+def decoded(stream: IO[bytes], path: str, what: str, encoding: str | None = None) -> Iterator[str]:
+    """The text of a stream, piece by piece, without its byte order mark.
 
-    With other bytes or NUL characters in it, it is not `what` it should be, and is refused.
+    In `encoding`; if that is not given, as a byte order mark says, else in UTF-8. With other bytes or NUL characters in
+    it, it is not `what` it should be, and is refused.
     """
-    decoder, done, piece, mark = codecs.getincrementaldecoder("utf-8")(), 0, b"", "\ufeff"
+    piece = stream.read(PIECE)
+    encoding = encoding_of(piece, encoding)
+    if why := binary(piece, encoding):
+        raise refused(path, what, why)
+    decoder, done, lines, mark, text = codecs.getincrementaldecoder(encoding)(), 0, 1, "\ufeff", ""
     while True:
-        done += len(piece)
-        piece = stream.read(PIECE)
+        before = text
         try:
             text = decoder.decode(piece, not piece)
         except UnicodeDecodeError as error:
             byte = done + len(piece) - len(error.object) + error.start
-            hint = f"byte {byte} is not UTF-8; convert it, for example with iconv -t UTF-8"
-            raise refused(path, "a UTF-8 text file", hint) from None
+            good, sample = error.object[: error.start], error.object + stream.read(PIECE)
+            line = lines + good.count(b"\n")
+            known = before + good.decode(encoding, "ignore")
+            name = "UTF-8" if encoding == "utf-8-sig" else encoding
+            hint = f"byte {byte} is not {name}, in line {line}; {advice(known, sample, error.start, encoding)}"
+            raise refused(path, f"a text file in {name}", hint) from None
         if "\0" in text:
-            raise refused(path, what, "it holds NUL characters: a binary file, or UTF-16")
+            raise refused(path, what, "it holds NUL characters: it is a binary file")
         if text:
             yield text.removeprefix(mark)
             mark = ""
         if not piece:
             return
+        done, lines = done + len(piece), lines + piece.count(b"\n")
+        piece = stream.read(PIECE)

@@ -2,25 +2,24 @@
 
 from collections.abc import Collection
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 
 from rnnexp import npz
-from rnnexp.checks import InvalidValue, boolean, integer, number
+from rnnexp.checks import InvalidValue, boolean, integer, number, one_of
 from rnnexp.tasks.base import Array, Baseline, Batch, EpisodeTask
 from rnnexp.tasks.files import digest, refused
 from rnnexp.tasks.table_cells import numbers_of
+from rnnexp.tasks.table_columns import Columns
 from rnnexp.tasks.table_files import read_columns
-from rnnexp.tasks.table_roles import choose, one_column, row_order, sequences_of
+from rnnexp.tasks.table_missing import MISSING, interpolate, without_gaps
+from rnnexp.tasks.table_reading import Reading
+from rnnexp.tasks.table_roles import Roles, choose, row_order, sequences_of
+from rnnexp.tasks.table_split import MANY, Pieces, Split, along_time, by_sequences
+from rnnexp.tasks.table_text import form_of
 
-
-class Pieces(NamedTuple):
-    """Sequences as contiguous rows: the first row of each, and its steps."""
-
-    starts: Array
-    steps: Array
+Names = Collection[str] | str | None
 
 
 class Table(EpisodeTask):
@@ -35,39 +34,61 @@ class Table(EpisodeTask):
         input   3.0  3.5  4.1  3.9
         target  3.5  4.1  3.9  3.2
 
-    A row is a step. With a column `sequence`, rows with the same value form a sequence, and the sequences, in order of
-    first appearance, are split in three: for training, for evaluation, and the last ones for the test. Without one all
-    rows form one sequence, which is split in three by position, in the same order; then each part is cut into
-    consecutive pieces of `length` steps, the last one shorter; targets never cross a boundary between the parts.
-    Training sequences, or pieces, are drawn uniformly with replacement, and shorter ones are padded at the end. Every
-    step is scored, by the squared error, averaged over the targets; with `normalize` in units of the standard deviation
-    of the training part. The task is this project's own.
+    A row is a step. Without a column `sequence` all rows form one sequence, which is split in three by position: for
+    training, for evaluation, and the end for the test. With one, rows with the same value form a sequence; `split`
+    says whether each of them is split so, or whole ones are held out. Each part of a sequence that is split is cut
+    into consecutive pieces of `length` steps, the last one shorter; neither pieces nor targets cross the boundary of a
+    part or of a sequence. Training sequences, or pieces, are drawn uniformly with replacement, and shorter ones are
+    padded at the end. Every step is scored, by the squared error, averaged over the targets; with `normalize` in units
+    of the standard deviation of the training part. The task is this project's own.
+
+    Numbers are read as people write them: 1,234.5, 12 %, $5. All of a column must be written in one way; what is not a
+    number is refused with its line.
 
     Parameters
     ----------
     path : str
-        A file .csv, .tsv (UTF-8, also with .gz), .parquet or .npz. The first line of a CSV names the columns; columns
-        without a name are left out. Arrays (rows,) of an npz are columns; arrays (N, T) or (N, T, D) are N sequences of
-        T steps, and their columns are called ``name``, or ``name.0``, ``name.1``, ...
+        A file .csv, .tsv (also with .gz), .parquet or .npz, or with a `separator` any text file. Columns without a name
+        are left out. Arrays (rows,) of an npz are columns; arrays (N, T) or (N, T, D) are N sequences of T steps, and
+        their columns are called ``name``, or ``name.0``, ``name.1``, ...
     inputs : list of str, optional
-        Input columns. Null: every column of numbers (or of true and false) that is not named elsewhere here.
+        Input columns. Null: every column of numbers (or of true and false) that is not named elsewhere here, and the
+        targets unless `horizon` is 0; refused if one of these looks like an id or a time.
     targets : list of str, optional
         Columns to predict. Null: the inputs.
     sequence : str, optional
         Column that identifies the sequence of each row.
     time : str, optional
         Column of numbers or dates (ISO 8601) that the rows of a sequence are sorted by. Null: the file's order.
+    ignore : list of str, optional
+        Columns that are left out.
     horizon : int
         Number of rows from an input to its target, >= 0.
     length : int, optional
-        Steps of the pieces that a single sequence is cut into, >= 1. Null: each part is one piece.
+        Steps of the pieces that a sequence is cut into if it is split along time, >= 1. Null: each part is one piece.
     eval_fraction : float
-        Share of the sequences, or of the rows of a single one, that is held out for evaluation, in (0, 1).
+        Share of the sequences, or of the rows of each, that is held out for evaluation, in (0, 1).
     test_fraction : float
         The same for the test, in [0, 1); 0 for none.
+    split : {"time", "sequences"}, optional
+        ``time``: the rows of each sequence are split, in order. ``sequences``: whole ones are held out, the last in
+        order of first appearance. Null: ``time`` if a column tells fewer than ten sequences apart, all of them long
+        enough to be split, ``sequences`` otherwise.
     normalize : bool
         Subtract from each column the mean of its training part and divide by the standard deviation there; columns
         that are constant there are only centred.
+    missing : {"refuse", "drop", "interpolate"}
+        Of rows without a value in a column that is used. ``drop`` leaves them out and cuts the sequence there, so that
+        no piece crosses the gap. ``interpolate`` fills them on a line between the neighbouring rows of the same part
+        (training, evaluation or test) of the same sequence, at its ends with the nearest; filled values are inputs and
+        targets like others.
+    separator, decimal, encoding : str, optional
+        Of a text file: ``comma``, ``semicolon``, ``tab``, ``space``, ``pipe`` or another single sign (null: by the end
+        of the name); ``point`` or ``comma`` before fractions (null: point); null is UTF-8, or what a byte order mark
+        says.
+    header : int, optional
+        The line of a text file, from 1, that names the columns; 0 if none does: they are then ``column_1`` and so on.
+        Null: the first, refused if it looks like a row.
 
     Attributes
     ----------
@@ -88,53 +109,80 @@ class Table(EpisodeTask):
         self,
         *,
         path: str | None = None,
-        inputs: Collection[str] | str | None = None,
-        targets: Collection[str] | str | None = None,
+        inputs: Names = None,
+        targets: Names = None,
         sequence: str | None = None,
         time: str | None = None,
+        ignore: Names = None,
         horizon: int = 1,
         length: int | None = 100,
         eval_fraction: float = 0.2,
         test_fraction: float = 0.2,
+        split: str | None = None,
         normalize: bool = True,
+        missing: str = "refuse",
+        separator: str | None = None,
+        decimal: str | None = None,
+        encoding: str | None = None,
+        header: int | None = None,
     ) -> None:
         self.horizon = integer("horizon", horizon, at_least=0)
         self.length = None if length is None else integer("length", length, at_least=1)
-        self.eval_fraction = fraction = number("eval_fraction", eval_fraction, above=0, below=1)
-        self.test_fraction = unseen = number("test_fraction", test_fraction, at_least=0, below=1)
-        self.normalize = boolean("normalize", normalize)
+        self.eval_fraction = number("eval_fraction", eval_fraction, above=0, below=1)
+        self.test_fraction = number("test_fraction", test_fraction, at_least=0, below=1)
+        self.split = split if split is None else one_of("split", split, ("time", "sequences"))
+        self.normalize, self.missing = boolean("normalize", normalize), one_of("missing", missing, MISSING)
+        form = form_of(separator, decimal, encoding, header)
         self.path, self.sequence, self.time = path, sequence, time
-        columns = read_columns(path, None if sequence is None else str(sequence))
-        path, known = str(path), list(columns.frame.columns)
-        roles = {
-            key: None if value is None else one_column(key, value, known)
-            for key, value in (("sequence", sequence), ("time", time))
-        }
-        self.inputs, self.targets = choose(columns, path, inputs, targets, {name for name in roles.values() if name})
-        self.input_names, self.output_names = self.inputs, self.targets
+        columns = read_columns(path, form, None if sequence is None else str(sequence))
+        chosen = {"inputs": inputs, "targets": targets, "sequence": sequence, "time": time, "ignore": ignore}
+        roles = choose(columns, path := str(path), **chosen, horizon=self.horizon)
+        self.inputs, self.targets = self.input_names, self.output_names = roles.inputs, roles.targets
         self.input_size, self.output_size = len(self.inputs), len(self.targets)
-        names = list(dict.fromkeys([*self.inputs, *self.targets]))
-        values = np.empty((len(columns.frame), len(names)))
-        for at, name in enumerate(names):
+        values = np.empty((len(columns.frame), len(roles.used)))
+        for at, name in enumerate(roles.used):
             key, given = ("inputs", inputs) if name in self.inputs else ("targets", targets)
-            values[:, at] = numbers_of(columns, name, path, *(("path", path) if given is None else (key, given)))
-        codes, labels = sequences_of(columns, roles["sequence"], path)
-        order = row_order(columns, codes, labels, roles["time"], path)
-        counts, place, sequences = np.bincount(codes), columns.place, columns.sequences
-        del columns, codes
-        self.whole = roles["sequence"] is None and sequences is None
-        if self.whole:
-            parts = self._split_rows(len(values), path, fraction, unseen)
-        else:
-            parts = self._split_sequences(counts, labels, path, fraction, unseen)
-        self.training, self.held_out, self.tested = parts
-        cut = int(self.held_out.starts[0])
+            named = ("path", path) if given is None else (key, given)
+            values[:, at] = numbers_of(columns, name, path, *named, gaps=missing != "refuse")
+        self._arrange(values, columns, roles, path)
+
+    def _arrange(self, values: Array, columns: Columns, roles: Roles, path: str) -> None:
+        """Put rows in order, split them, and scale the columns, in place."""
+        codes, labels = sequences_of(columns, roles.sequence, path)
+        order = row_order(columns, codes, labels, roles.time, path)
+        reading, place = Reading(path, len(values), columns.unnamed, columns.written), columns.place
+        self.whole = roles.sequence is None and columns.sequences is None
+        by_column = columns.sequences is None
+        columns.frame = None  # the values are there
+        counts, edges = np.bincount(codes), np.zeros(0, np.int64)
+        if self.missing == "drop":
+            order, counts, labels, edges = without_gaps(values, order, codes, labels)
+            if not len(order):
+                raise refused(path, "a table with rows", "no row has a value in every column that is used")
+        rows = len(values) if order is None else len(order)
+        del codes
+        split = self._split(counts, labels, path, by_column)
+        cut = self.length if split.along_time else None
+        self.training, self.held_out, self.tested = (split.pieces(part, edges, self.horizon, cut) for part in range(3))
+        for part, pieces in enumerate((self.training, self.held_out, self.tested)):
+            if len(split.spans[part]) and not len(pieces.starts):
+                hint = "task.missing=interpolate fills the gaps, and a lower horizon needs shorter runs"
+                allowed = f"a table with horizon + 1 = {self.horizon + 1} rows without a gap in every part"
+                raise refused(path, allowed, hint)
+        self._held_out = split.pieces(1, edges, self.horizon, None)
         self._check_padding(path)
         super().__init__(eval_sequences=len(self.held_out.starts))
+        trained, filled = split.rows(0), dict[str, int]()
         self.means, self.stds = {}, {}
-        for at, name in enumerate(names):
+        for at, name in enumerate(roles.used):
             column = values[:, at].copy() if order is None else values[order, at]
-            self.means[name], self.stds[name] = scale_of(column[:cut]) if self.normalize else (0.0, 1.0)
+            if self.missing == "interpolate" and (count := interpolate(column, split, name, path)):
+                filled[name] = count
+            self.means[name], std = scale_of(column[trained])
+            reading.note_scale(name, std)
+            self.stds[name] = std or 1.0
+            if not self.normalize:
+                self.means[name], self.stds[name] = 0.0, 1.0
             column -= self.means[name]
             column /= self.stds[name]
             if max(column.max(), -column.min()) > np.finfo(np.float32).max:
@@ -142,64 +190,31 @@ class Table(EpisodeTask):
                 cell = column[large] * self.stds[name] + self.means[name]
                 where = f"column {name!r}, {place(large if order is None else int(order[large]))}: {cell:g}"
                 raise refused(path, "a table of numbers that float32 can hold, once they are normalized", where)
-            values[:, at] = column
+            values[:rows, at] = column
+        values = values[:rows]
         self._inputs, self._targets = (
-            beside([names.index(name) for name in those], values) for those in (self.inputs, self.targets)
+            beside([roles.used.index(name) for name in those], values) for those in (self.inputs, self.targets)
         )
         if self.horizon:
             self.fed_back = {
                 self.inputs.index(name): index for index, name in enumerate(self.targets) if name in self.inputs
             }
         self.kept = values.nbytes
-        self.digest = digest(inputs=self._inputs, targets=self._targets, counts=counts)
-        self._training_mean = self._targets[:cut].mean(axis=0)
+        more = {"edges": edges} if len(edges) else {}
+        self.digest = digest(inputs=self._inputs, targets=self._targets, counts=counts, **more)
+        self._training_mean = self._targets[trained].mean(axis=0)
+        self.reading = reading.line(roles, split, self.horizon, dropped=reading.rows - rows, filled=filled)
 
-    def _split_rows(self, rows: int, path: str, fraction: float, unseen: float) -> tuple[Pieces, Pieces, Pieces]:
-        """The pieces of the parts of a single sequence."""
-        least = self.horizon + 1
-        needed = (3 if unseen else 2) * least
-        if rows < needed:
-            each = "to evaluate and to test" if unseen else "to evaluate"
-            allowed = f"a table of at least {needed} rows (horizon + 1 to train on, as many {each})"
-            raise refused(path, allowed, f"it has {rows}; give more rows, or lower horizon")
-        end = rows - (max(least, round(unseen * rows)) if unseen else 0)
-        cut = end - max(least, round(fraction * rows))
-        if cut < least:
-            key, value = max(("eval_fraction", fraction), ("test_fraction", unseen), key=lambda pair: pair[1])
-            allowed = f"a number that leaves horizon + 1 = {least} of the {rows} rows to train on"
-            raise InvalidValue(key, value, allowed, "try 0.2")
-        return self._pieces(0, cut), self._pieces(cut, end), self._pieces(end, rows)
-
-    def _pieces(self, start: int, stop: int) -> Pieces:
-        """Rows from `start` up to `stop`, cut into pieces; the last `horizon` rows are targets only."""
-        end = max(start, stop - self.horizon)
-        starts = np.arange(start, end, self.length or max(1, end - start))
-        return Pieces(starts, np.diff(starts, append=end))
-
-    def _split_sequences(
-        self, counts: Array, labels: Array, path: str, fraction: float, unseen: float
-    ) -> tuple[Pieces, Pieces, Pieces]:
-        """The sequences for training, evaluation and test."""
-        if len(counts) < 2:
-            allowed = "a table of at least 2 sequences, one of them to evaluate"
-            hint = f"all rows belong to sequence {str(labels[0])!r}; leave sequence out to split them by position"
-            raise refused(path, allowed, hint)
-        if len(counts) == 2 and unseen:
-            hint = "one is to train on, the other to evaluate"
-            raise InvalidValue("test_fraction", unseen, "0 for a table of 2 sequences", hint)
-        short = np.flatnonzero(counts <= self.horizon)
-        if len(short):
-            first, rows = str(labels[short[0]]), int(counts[short[0]])
-            allowed = f"a table whose sequences have at least horizon + 1 = {self.horizon + 1} rows"
-            more = f", and {len(short) - 1} others are too short as well" if len(short) > 1 else ""
-            hint = f"sequence {first!r} has {rows}{more}; leave it out, or lower horizon"
-            raise refused(path, allowed, hint)
-        starts = np.cumsum(counts) - counts
-        end = len(counts) - (min(max(1, round(unseen * len(counts))), len(counts) - 2) if unseen else 0)
-        cut = end - min(max(1, round(fraction * len(counts))), end - 1)
-        steps = counts - self.horizon
-        parts = [Pieces(starts[a:b], steps[a:b]) for a, b in ((0, cut), (cut, end), (end, len(counts)))]
-        return parts[0], parts[1], parts[2]
+    def _split(self, counts: Array, labels: Array, path: str, by_column: bool) -> Split:
+        """The parts of the rows, series by series."""
+        if self.whole and self.split == "sequences":
+            allowed = "null or time, as all rows are one sequence"
+            raise InvalidValue("split", self.split, allowed, "task.sequence names the column that tells several apart")
+        few = by_column and len(counts) < MANY and counts.min() >= 3 * (self.horizon + 1)
+        asked = self.split or ("time" if self.whole or few else "sequences")
+        return (along_time if asked == "time" else by_sequences)(
+            counts, labels, path, self.horizon + 1, self.eval_fraction, self.test_fraction
+        )
 
     def _check_padding(self, path: str) -> None:
         """Refuse held-out sequences whose padding would take far more memory than the file."""
@@ -233,13 +248,10 @@ class Table(EpisodeTask):
         return self._batch(self.held_out, np.arange(len(self.held_out.starts)))
 
     def series(self, steps: int, *, rng: Generator) -> Array:
-        """The inputs of a held-out sequence that is drawn, or of the whole held-out part of a single sequence."""
-        starts, lengths = self.held_out
-        if self.whole:
-            first, stop = starts[0], starts[-1] + lengths[-1] + self.horizon
-        else:
-            drawn = rng.integers(len(starts))
-            first, stop = starts[drawn], starts[drawn] + lengths[drawn] + self.horizon
+        """The inputs of a held-out sequence, or of the held-out part of one, drawn if there are several."""
+        starts, lengths = self._held_out
+        drawn = rng.integers(len(starts)) if len(starts) > 1 else 0
+        first, stop = starts[drawn], starts[drawn] + lengths[drawn] + self.horizon
         return self._inputs[first : min(stop, first + steps)]
 
     def test(self, *, rng: Generator) -> Batch | None:
@@ -267,7 +279,7 @@ def beside(at: list[int], values: Array) -> Array:
 
 
 def scale_of(column: Array) -> tuple[float, float]:
-    """Mean and standard deviation; the latter is 1 for a constant column, where it could be a rounding error."""
+    """Mean and standard deviation; the latter is 0 for a constant column, where it could be a rounding error."""
     if column.min() == column.max():
-        return float(column[0]), 1.0
+        return float(column[0]), 0.0
     return float(column.mean()), float(column.std())

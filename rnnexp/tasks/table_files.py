@@ -1,24 +1,26 @@
 """The user's tables: CSV, TSV, Parquet and npz files as columns; every error names its location."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rnnexp.checks import UserError
+from rnnexp.checks import InvalidValue, UserError
 from rnnexp.npz import check_file, check_size
 from rnnexp.tasks.base import Array
 from rnnexp.tasks.files import find, read_npz, reason, refused
 from rnnexp.tasks.table_columns import Columns, check_names, finish
-from rnnexp.tasks.table_text import read_separated
+from rnnexp.tasks.table_text import Form, read_separated
 
-SEPARATORS = {".csv": ",", ".tsv": "\t"}
+#: Separators by the end of the name.
+SUFFIXES = {".csv": ",", ".tsv": "\t"}
 ALLOWED = "the name of a .csv, .tsv (also .csv.gz, .tsv.gz), .parquet or .npz file"
 #: Rows of a Parquet file that are unpacked between checks of their size.
 PARQUET_ROWS = 1000
 
 
-def read_columns(path: Any, text_column: str | None = None) -> Columns:
+def read_columns(path: Any, form: Form, text_column: str | None = None) -> Columns:
     """The columns of a file; `text_column` is kept as text, so that 01 and 1 differ."""
     hint = "for example task.path=data.csv: its first line names the columns, each further line is a step"
     file = find(path, ALLOWED, hint)
@@ -26,11 +28,17 @@ def read_columns(path: Any, text_column: str | None = None) -> Columns:
         raise refused(path, ALLOWED, f"{file.name} is a folder")
     suffixes = [suffix.lower() for suffix in file.suffixes]
     kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else "".join(suffixes[-1:])
-    if kind not in SEPARATORS and suffixes[-1:] not in ([".parquet"], [".npz"]):
-        raise refused(path, ALLOWED, "save the table as one of these, for example as CSV from a spreadsheet")
-    if kind in SEPARATORS:
-        return read_separated(file, path, SEPARATORS[kind], text_column)
-    return read_parquet(file, path) if kind == ".parquet" else read_arrays(file, path)
+    if suffixes[-1:] in ([".parquet"], [".npz"]):
+        for key in ("separator", "encoding", "header"):
+            if getattr(form, key) is not None:
+                raise InvalidValue(key, getattr(form, key), f"null for a {kind} file", "it is for tables as text")
+        found = read_parquet(file, path) if kind == ".parquet" else read_arrays(file, path)
+        return replace(found, decimal=form.decimal or ".")
+    separator = form.separator or SUFFIXES.get(kind)
+    if separator is None:
+        hint = "save the table as one of these, for example as CSV from a spreadsheet"
+        raise refused(path, ALLOWED, f"{hint}; a text file is read with its task.separator, as task.separator=tab")
+    return read_separated(file, path, separator, form, text_column)
 
 
 def read_parquet(file: Path, path: str) -> Columns:

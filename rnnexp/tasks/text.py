@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from rnnexp.checks import InvalidValue, integer, number
 from rnnexp.tasks.base import Baseline, Batch, Place, StreamTask
 from rnnexp.tasks.bigram import bigram_scores
+from rnnexp.tasks.encodings import text_encoding
 from rnnexp.tasks.files import decoded, digest, find, read_bytes, refused
 
 Tokens = NDArray[np.integer[Any]]
 Codes = NDArray[np.uint32]
 ALLOWED = "a readable UTF-8 text file"
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+#: Characters below which a text is too short for its held-out parts to say much.
+FEW = 1000
 
 
 class Text(StreamTask):
@@ -40,12 +43,14 @@ class Text(StreamTask):
     output_size : int, optional
         Cap on the vocabulary, >= 2: the rarest characters of the training part become one unknown symbol.
     path : str, optional
-        A UTF-8 text file, also gzipped (.gz). Without one, the reference text of the Python language that CPython ships
+        A text file, also gzipped (.gz). Without one, the reference text of the Python language that CPython ships
         (`pydoc_data.topics`).
     eval_fraction : float
         Share of the text, before the part for the test, that is kept for evaluation, in (0, 1).
     test_fraction : float
         Share of the text, from its end, that is kept for the test, in [0, 1); 0 for none.
+    encoding : str, optional
+        Of the file. Null: UTF-8, or what a byte order mark at its beginning says.
     """
 
     input_kind = "tokens"
@@ -60,13 +65,19 @@ class Text(StreamTask):
         path: str | None = None,
         eval_fraction: float = 0.1,
         test_fraction: float = 0.1,
+        encoding: str | None = None,
     ) -> None:
         cap = None if output_size is None else integer("output_size", output_size, at_least=2)
         self.path, self.eval_fraction = path, number("eval_fraction", eval_fraction, above=0, below=1)
         self.test_fraction = number("test_fraction", test_fraction, at_least=0, below=1)
         fraction, unseen = self.eval_fraction, self.test_fraction
         content = python_reference().encode() if path is None else read_text(path)
-        counts = counted(code_points(content, path))
+        given = text_encoding(encoding)
+
+        def pieces() -> Iterator[Codes]:
+            return code_points(content, path, given)
+
+        counts = counted(pieces())
         length = int(counts.sum())
         if not length:
             raise refused(path, "a text file with characters in it", "this file is empty")
@@ -81,14 +92,20 @@ class Text(StreamTask):
         if cap is None or np.count_nonzero(counts) <= cap:
             self.characters = [chr(code) for code in np.flatnonzero(counts)]
         else:
-            self.characters = most_frequent(counted(first(cut, code_points(content, path))), cap)
+            self.characters = most_frequent(counted(first(cut, pieces())), cap)
         self.input_size = self.output_size = len(self.characters)
         self.input_names = self.output_names = [printable(character) for character in self.characters]
         codes = np.array([ord(character) for character in self.characters])
-        tokens = tokenized(code_points(content, path), length, codes)
+        tokens = tokenized(pieces(), length, codes)
         self.digest = digest(integers=np.int64, tokens=tokens, characters=codes)
         self.kept = tokens.nbytes
         self.training_tokens, self.evaluation_tokens, self.test_tokens = tokens[:cut], tokens[cut:end], tokens[end:]
+        if length < FEW:
+            tested = f" and {length - end} to test" if unseen else ""
+            self.caution = (
+                f"the text has {length} characters, of which {end - cut} are to evaluate{tested}: "
+                "losses on so few say little, and differ much between runs; give a text of at least 1,000 characters"
+            )
 
     @cached_property
     def baseline(self) -> Baseline:
@@ -166,10 +183,10 @@ def read_text(path: str) -> bytes:
     return read_bytes(find(path, ALLOWED), path, ALLOWED)
 
 
-def code_points(content: bytes, path: str | None) -> Iterator[Codes]:
-    """The characters of a UTF-8 text as numbers, piece by piece, with one kind of line break."""
+def code_points(content: bytes, path: str | None, encoding: str | None = None) -> Iterator[Codes]:
+    """The characters of a text as numbers, piece by piece, with one kind of line break."""
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
-    for piece in decoded(io.BytesIO(content), str(path), "a UTF-8 text file"):
+    for piece in decoded(io.BytesIO(content), str(path), "a text file", encoding):
         yield np.frombuffer(newlines.decode(piece).encode("utf-32-le"), np.uint32)
     yield np.frombuffer(newlines.decode("", True).encode("utf-32-le"), np.uint32)  # a line break at the end
 

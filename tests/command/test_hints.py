@@ -33,7 +33,9 @@ def hydra():
 def folder(tmp_path, monkeypatch):
     """Data files of every kind."""
     (tmp_path / "data.txt").write_text("the cat sat on the mat\n" * 40)
-    (tmp_path / "data.csv").write_text("load (kW),größe,b\n" + "\n".join(f"{row},{row % 5},1" for row in range(80)))
+    (tmp_path / "data.csv").write_text(
+        "load (kW),größe,b\n" + "\n".join(f"{row * row},{row % 5},1" for row in range(80))
+    )
     (tmp_path / "two.csv").write_text("who,a\n" + "\n".join(f"{row % 2},{row}" for row in range(20)))
     (tmp_path / "a (b, c).txt").write_text("the cat sat on the mat\n" * 40)
     monkeypatch.chdir(tmp_path)
@@ -218,7 +220,7 @@ CASES = [
     "task=text task.path=data.txt stopping=solved",
     "task=text task.path=data.txt task.test_fraction=0.9999",
     "task=table task.path=data.csv task.test_fraction=0.999",
-    "task=table task.path=two.csv task.sequence=who",
+    "task=table task.path=two.csv task.sequence=who task.split=sequences",
     "stopping=early_stopping",
     "patience=3",
     "tracking.tags=rnn101",
@@ -264,6 +266,8 @@ ELSEWHERE = {
     "tasks/digits.py": "tests/tasks/test_task_digits.py: a folder of the user's",
     "analysis/": "tests/analysis: Python, no command",
     "entering.py": "tests/program/test_same_folder.py",
+    "tasks/table": "tests/tasks/test_task_table_forms.py: files of many kinds",
+    "tasks/encodings.py": "tests/tasks/test_task_table_forms.py",
     "layers/fit.py": "tests/layers: Python, no command",
     "try rng=numpy": "tests/test_components.py: Python, no command",
     "or give a task: build_network": "tests/layers: Python, no command",
