@@ -15,6 +15,8 @@ from rnnexp.json_lines import LineFile, read_lines
 
 #: Groups of metrics that are what a run came to.
 RESULTS = ("final/", "test/", "network/")
+#: Parameters that the figures of a sweep mark, swept or not.
+MARKED = ("algorithm", "bptt_length", "task", "task.lag")
 #: Returned to a minimising sweeper by a job without a usable loss: finite, and worse than any real loss.
 UNUSABLE_LOSS = 1e9
 #: Statuses of jobs with a result; SKIPPED refers to an earlier run that finished.

@@ -14,6 +14,8 @@ from rnnexp.checks import FORMATS, InvalidValue, UserError, check_formats, neare
 if TYPE_CHECKING:
     import pandas as pd
 
+    from rnnexp.comparison.effects import Average
+
 LOSS = "final/eval/loss"
 #: Rows of the printed table.
 MOST_ROWS = 50
@@ -119,9 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _compare(given: argparse.Namespace) -> None:
-    from rnnexp.comparison import tables
+    from rnnexp.comparison import effects, tables
+    from rnnexp.comparison.conclusions import findings
     from rnnexp.comparison.files import write_comparison
-    from rnnexp.comparison.influence import findings
     from rnnexp.comparison.recorded_runs import count_others, found_runs, reading
     from rnnexp.comparison.shown import Curves
 
@@ -154,14 +156,22 @@ def _compare(given: argparse.Namespace) -> None:
     swept = [*keys, *(["seed"] if "seed" in differ else [])]
     try:
         paths = write_comparison(
-            table, curves, given.out, title=title, keys=swept, metric=given.metric, formats=given.formats
+            table,
+            curves,
+            given.out,
+            title=title,
+            keys=swept,
+            metric=given.metric,
+            formats=given.formats,
+            link=lambda run: store.link(f"runs/{run}"),
         )
     except OSError as error:
         why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         raise InvalidValue("--out", str(given.out), "a writable folder", why) from None
-    _print_table(grouped(table, keys, given.metric))
+    average = effects.average_of(effects.usable_values(table, given.metric).dropna(), given.metric)
+    _print_table(grouped(table, keys, given.metric), average, largest=effects.larger_is_better(given.metric))
     rest = [key for key in differ if key not in keys and not tables.follows(table, key, keys)]
-    process.say(f"{given.metric}: " + (f"means over {', '.join(rest)}" if rest else "one run each"))
+    process.say(f"{given.metric}: " + (f"{average.centre}s over {', '.join(rest)}" if rest else "one run each"))
     sentences = findings(table, swept, given.metric)
     if status is not None and (others := count_others(store, status=status, sweep=given.sweep, query=given.filter)):
         sentences.append(f"{others} more are not {status}: --status all includes them")
@@ -179,32 +189,27 @@ def _check_metric(table: "pd.DataFrame", metric: str) -> None:
     raise UserError(f"none of these runs ({counts}) has the metric {metric}", near or others)
 
 
-def _print_table(means: "pd.DataFrame") -> None:
+def _print_table(means: "pd.DataFrame", average: "Average", *, largest: bool) -> None:
     """The grouped table, the best rows if it is long; without colour when piped."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from rnnexp.comparison.effects import level, show_level
+    from rnnexp.comparison.shown import averages
 
-    shown = means
-    if len(means) > MOST_ROWS:
-        shown = means.sort_values("mean", kind="stable").head(MOST_ROWS)
-    keys = [str(name) for name in means.columns[: -len(("n", "mean", "low", "high", "best", "left_out"))]]
-    heads = [*keys, "n", "mean", "95 % interval", "best", "left out"]
+    best = means.sort_values(average.centre, ascending=not largest, kind="stable").head(MOST_ROWS)
+    heads, rows = averages(best if len(means) > MOST_ROWS else means, average)
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in heads:
-        table.add_column(Text(printable(head)), justify="left" if head in keys else "right", overflow="fold")
-    for row in shown.to_dict("records"):
-        known = row["low"] == row["low"]
-        cells = [show_level(level(row[key])) for key in keys]
-        cells += [str(row["n"]), f"{row['mean']:.6g}" if row["n"] else ""]
-        cells += [f"{row['low']:.5g} to {row['high']:.5g}" if known else "", f"{row['best']:.6g}" if row["n"] else ""]
-        table.add_row(*(Text(printable(cell)) for cell in [*cells, str(row["left_out"]) if row["left_out"] else ""]))
+    for place, head in enumerate(heads):
+        left = place < heads.index("n")
+        table.add_column(Text(printable(head)), justify="left" if left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console.print(table)
     if len(means) > MOST_ROWS:
-        print(f"... the {MOST_ROWS} with the smallest mean of {len(means)}; sweep.csv has every run")
+        which = f"the {MOST_ROWS} with the {'largest' if largest else 'smallest'} {average.centre}"
+        print(f"... {which} of {len(means)}; sweep.csv has every run")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import math
 import numbers
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,12 @@ CONFIG = "config"
 #: What is averaged over.
 SEED = "seed"
 NULL = "null"
+#: Columns of `grouped` after the keys.
+STATISTICS = ("n", "mean", "low", "high", "median", "lower", "upper", "best", "left_out")
+#: Runs from which on there is an interval.
+FEWEST = 3
+#: Losses spread widely if the largest is so many times the smallest.
+DECADE = 10
 #: A value of a parameter: a number if it is one, else text.
 Level = int | float | str
 
@@ -114,16 +121,31 @@ def larger_is_better(metric: str) -> bool:
     return metric.rpartition("/")[2] in ("accuracy", "solved")
 
 
-def interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """Mean, and half the width of its 95 % interval by Student's t; NaN where there are too few values."""
-    # The package has no type hints of its own.
-    from scipy.special import stdtrit  # type: ignore[import-untyped]
+@dataclass(frozen=True)
+class Average:
+    """Which average of a setting's runs is shown, its interval (columns of `grouped`), and both in words."""
 
-    array = np.asarray(values, float)
-    if len(array) < 2:
-        return (float(array[0]) if len(array) else math.nan), math.nan
-    quantile = float(stdtrit(len(array) - 1, 0.975))
-    return float(array.mean()), quantile * float(array.std(ddof=1)) / math.sqrt(len(array))
+    centre: str
+    low: str
+    high: str
+    interval: str
+    in_words: str
+
+
+MEAN = Average("mean", "low", "high", "95 % interval", "mean, and its 95 % confidence interval by Student's t")
+MEDIAN = Average(
+    "median", "lower", "upper", "middle half", "median, and the quartiles, between which half the runs lie"
+)
+
+
+def average_of(values: pd.Series, metric: str) -> Average:
+    """The median where losses spread over more than a decade, else the mean.
+
+    Such losses come as clusters, of runs that learnt and of runs that did not, and hardly a run is near their mean.
+    """
+    above = values[values > 0]
+    spread = len(above) > 1 and not larger_is_better(metric) and not (values < 0).any()
+    return MEDIAN if spread and above.max() / above.min() > DECADE else MEAN
 
 
 def grouped(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> pd.DataFrame:
@@ -140,24 +162,44 @@ def grouped(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> pd.
     -------
     DataFrame
         The keys (``null`` for a missing value); `n`, the runs that count; `mean`; `low` and `high`, the 95 % interval
-        of the mean by Student's t over the runs, NaN for fewer than two; `best`, the smallest value, or the largest of
-        an accuracy; `left_out`, the runs that did not finish or have no finite value.
+        of the mean by Student's t over the runs; `median`; `lower` and `upper`, the quartiles; `best`, the smallest
+        value, or the largest of an accuracy; `left_out`, the runs that did not finish or have no finite value. Of
+        fewer than three runs there is no interval and there are no quartiles: they are NaN.
     """
     keys = [key for key in dict.fromkeys(keys) if key != SEED]
     members: dict[tuple[Level, ...], list[int]] = {}
     for position, combination in enumerate(level_combinations(table, keys)):
         members.setdefault(combination, []).append(position)
-    values = usable_values(table, metric).to_numpy()
-    best = np.max if larger_is_better(metric) else np.min
+    values, largest = usable_values(table, metric).to_numpy(), larger_is_better(metric)
     rows = []
     for combination in sorted(members, key=by_levels):
         every = values[members[combination]]
         counted = every[~np.isnan(every)]
-        mean, half = interval(counted)
-        smallest = float(best(counted)) if len(counted) else math.nan
-        rows.append([*combination, len(counted), mean, mean - half, mean + half, smallest, len(every) - len(counted)])
-    columns = [*keys, "n", "mean", "low", "high", "best", "left_out"]
-    return pd.DataFrame(rows, columns=columns, dtype=object).infer_objects()
+        rows.append([*combination, len(counted), *_statistics(counted, largest), len(every) - len(counted)])
+    return pd.DataFrame(rows, columns=[*keys, *STATISTICS], dtype=object).infer_objects()
+
+
+def _statistics(values: np.ndarray, largest: bool) -> list[float]:
+    """What `STATISTICS` lists between the two counts; NaN where there are too few values."""
+    # The package has no type hints of its own.
+    from scipy.special import stdtrit  # type: ignore[import-untyped]
+
+    if not len(values):
+        return [math.nan] * (len(STATISTICS) - 2)
+    mean, median, half, quartiles = float(values.mean()), float(np.median(values)), math.nan, [math.nan, math.nan]
+    if len(values) >= FEWEST:
+        half = float(stdtrit(len(values) - 1, 0.975)) * float(values.std(ddof=1)) / math.sqrt(len(values))
+        quartiles = [float(one) for one in np.quantile(values, (0.25, 0.75))]
+    best = float(values.max() if largest else values.min())
+    return [mean, mean - half, mean + half, median, *quartiles, best]
+
+
+def significant(value: float) -> str:
+    """A measured number with three significant digits; a whole one, such as a count, as it is."""
+    if not math.isfinite(value):
+        return ""
+    whole = float(value).is_integer() and abs(value) < 10**10
+    return str(int(value)) if whole else f"{value:#.3g}".rstrip(".")
 
 
 def metric_label(metric: str, unit: str = "") -> str:

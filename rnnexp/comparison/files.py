@@ -1,25 +1,28 @@
 """The files that compare many runs: the table, the figures, and a page with both."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from rnnexp.checks import one_line
+from rnnexp.comparison.conclusions import findings, written_p
 from rnnexp.comparison.effects import (
     DECAY_FIT,
     DECAY_RATE,
     LOSS,
-    NULL,
+    average_of,
     grouped,
     larger_is_better,
     level,
     metric_label,
     show_level,
+    significant,
     unit_of,
     usable_values,
 )
-from rnnexp.comparison.influence import findings, what_mattered
-from rnnexp.comparison.shown import best_rows
+from rnnexp.comparison.influence import what_mattered
+from rnnexp.comparison.shown import averages, best_rows
 from rnnexp.comparison.sweep_figures import comparison_figures
 from rnnexp.pages import browser_file, render
 from rnnexp.plot.axes import in_formats, save_figure
@@ -45,6 +48,7 @@ def write_comparison(
     metric: str = LOSS,
     unit: str = "",
     formats: Sequence[str] = ("png",),
+    link: Callable[[str], str] = lambda run: "",
 ) -> list[Path]:
     """Write ``sweep.csv``, the figures (none if no run counts) and ``sweep.html``, which has them all; their paths.
 
@@ -63,6 +67,8 @@ def write_comparison(
         Unit of `metric`; that of a loss is inferred from the other metrics when not given.
     formats : sequence of str
         Of the figures (`rnnexp.checks.FORMATS`): each is written in all of them.
+    link : callable
+        Where a run is to be seen, by its id; empty if nowhere.
     """
     keys = list(dict.fromkeys(keys))
     unit = unit or unit_of(table, metric)
@@ -82,7 +88,7 @@ def write_comparison(
                 files += paths
                 pictures.append((browser_file(paths), caption))
     with attempt("sweep.html", passing=(OSError,)):
-        files.append(_write_page(table, pictures, folder, title, keys, metric, unit))
+        files.append(_write_page(table, pictures, folder, title, keys, metric, unit, link))
     return files
 
 
@@ -94,24 +100,42 @@ def _write_page(
     keys: Sequence[str],
     metric: str,
     unit: str,
+    link: Callable[[str], str],
 ) -> Path:
     path = folder / "sweep.html"
     values = usable_values(table, metric)
-    shown = [name for name in dict.fromkeys(["name", "status", *keys, metric, *SHOWN]) if name in table]
-    means, largest = grouped(table, keys, metric), larger_is_better(metric)
-    (best_means, told_means), (best_runs, told_runs) = (best_rows(v, largest=largest) for v in (means["mean"], values))
+    means, largest, average = (
+        grouped(table, keys, metric),
+        larger_is_better(metric),
+        average_of(values.dropna(), metric),
+    )
+    best_means, told_means = best_rows(means[average.centre], largest=largest)
+    best_runs, told_runs = best_rows(values, largest=largest)
+    parameters = [key for key in keys if key in table]
+    shown = table.iloc[best_runs]
+    numbers = [name for name in dict.fromkeys([metric, *SHOWN]) if name in table and name not in parameters]
+    columns = [
+        *([show_level(level(value)) for value in shown[name]] for name in ["status", *parameters] if name in shown),
+        *(list(map(significant, pd.to_numeric(shown[name], errors="coerce"))) for name in numbers),
+    ]
     page = render(
         "sweep.html",
-        title=title,
+        title=f"Comparison of {len(table)} run{'' if len(table) == 1 else 's'}",
+        of=title,
         sentences=findings(table, keys, metric),
         figures=pictures,
         influence=_influence(table, keys, metric),
         scale=f"the logarithm of {metric}" if values.min() > 0 else metric,
         metric=metric_label(metric, unit),
+        average=average.in_words,
         count=int(values.notna().sum()),
-        means=_cells(means.iloc[best_means]),
+        means=averages(means.iloc[best_means], average),
         told_means=told_means,
-        runs=_cells(table[shown].iloc[best_runs].reset_index(names="run")),
+        runs=(
+            ["run", *(["status"] if "status" in shown else []), *parameters, *numbers],
+            list(zip(*columns, strict=True)),
+        ),
+        names=[(_run_name(run, row), str(run), link(str(run))) for run, row in shown.iterrows()],
         told_runs=told_runs,
         included=values.notna().iloc[best_runs].to_list(),
     )
@@ -119,29 +143,19 @@ def _write_page(
     return path
 
 
+def _run_name(run: object, row: pd.Series) -> str:
+    """A run in few characters: its job's number, or its name; the id if it has neither."""
+    return f"job {row['job']}" if "job" in row else one_line(str(row.get("name", run)), 40)
+
+
 def _influence(table: pd.DataFrame, keys: Sequence[str], metric: str) -> tuple[list[str], list[list[str]]] | None:
     """The variance that keys and pairs account for, where it exceeds that of shuffled runs; None if none does."""
     found = what_mattered(table, keys, metric)
-    if found.empty:
-        return None
-    rows = found[["share", "by_chance", "p", "best", "worst"]].reset_index()
-    for name in ("share", "by_chance", "p"):
-        rows[name] = [f"{value:.1%}" for value in rows[name]]
-    for name in ("best", "worst"):
-        rows[name] = [", ".join(map(show_level, v)) if isinstance(v, tuple) else v for v in rows[name]]
-    heads = ["key", "share of the variance", "if shuffled", "shuffles with as much", "best value", "worst value"]
-    rows.columns = pd.Index(heads)
-    return _cells(rows)
-
-
-def _cells(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """The head and the rows of a table as strings."""
-    columns = (table.iloc[:, place] for place in range(table.shape[1]))
-    return [str(name) for name in table], [[_cell(value) for value in row] for row in zip(*columns, strict=True)]
-
-
-def _cell(value: object) -> str:
-    shown = level(value)
-    if isinstance(shown, float) or (isinstance(shown, int) and abs(shown) >= 10**10):
-        return f"{shown:.6g}"
-    return "" if shown == NULL and value != NULL else str(shown)
+    rows = []
+    for name, row in found.iterrows():
+        ends = (row[end] if isinstance(row[end], tuple) else (row[end],) for end in ("best", "worst"))
+        values = [", ".join(map(show_level, end)) for end in ends]
+        shares = [f"{100 * row[share]:.3g} %" for share in ("share", "by_chance")]
+        rows.append([str(name), *shares, written_p(row["p"]).removeprefix("p = ").removeprefix("p "), *values])
+    heads = ["key", "share of the variance", "if shuffled", "p (F test)", "best value", "worst value"]
+    return (heads, rows) if rows else None

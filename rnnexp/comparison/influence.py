@@ -1,8 +1,8 @@
-"""What a comparison of many runs found: the best one, and what accounts for the differences. Without MLflow."""
+"""What accounts for the differences between runs: the variance between the values of a key, and of two together."""
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import chain, combinations
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,30 +13,23 @@ from rnnexp.comparison.effects import (
     NULL,
     SEED,
     Level,
-    by_level,
-    grouped,
-    kinds_of_loss,
+    average_of,
     larger_is_better,
-    left_out,
-    level_combinations,
     levels,
-    metric_label,
-    show_level,
     usable_values,
-    without_runs,
 )
 
-#: Keys that are paired for interactions, those with the largest effect.
+#: Keys that are paired for interactions, the first of those given.
 MOST_PAIRED = 8
-#: An effect that shuffled runs show so often is not called one.
+#: An effect that chance gives so often is not called one.
 CHANCE = 0.05
 #: Values of the key with fewer of them, up to which an interaction is looked for.
 MOST_VALUES = 200
-#: Values that a sentence lists.
-MOST_NAMED = 5
 
 #: The value of each run as a number, and the values by number.
 Placed = tuple[np.ndarray, list[Any]]
+#: A sum of squares, and its degrees of freedom.
+Noise = tuple[float, int]
 
 
 def explained_variance(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> pd.DataFrame:
@@ -47,7 +40,7 @@ def explained_variance(table: pd.DataFrame, keys: Sequence[str], metric: str = L
     table : DataFrame
         As for `grouped`.
     keys : sequence of str
-        Each is considered alone, ``seed`` too.
+        Each is considered alone.
     metric : str
         Its logarithm is taken if every value is above 0.
 
@@ -56,11 +49,13 @@ def explained_variance(table: pd.DataFrame, keys: Sequence[str], metric: str = L
     DataFrame
         By key, the largest effect first: `values`, their number; `share`, the sum of squares between the values' means
         over the total one; `by_chance`, its mean if the runs were shuffled, (values - 1) / (runs - 1); `p`, how often
-        shuffled runs have so large a share, by the F test; `best` and `worst`, the values with the best and the worst
-        mean of the metric itself. `share` is NaN if it is meaningless: the metric is constant, or no two runs have the
-        same value of the key.
+        chance gives so large a share, by the F test against the noise: the differences between runs that agree in all
+        `keys`, if these were combined evenly and repeated, else all that the key does not explain; `best` and `worst`,
+        the values with the best and the worst average of the metric itself, the median or the mean
+        (`rnnexp.comparison.effects.average_of`); `keys`, a tuple. `share` is NaN if it is meaningless: the metric is
+        constant, or no two runs have the same value of the key.
     """
-    return _ranked(table, [(key,) for key in dict.fromkeys(keys)], metric)
+    return _ranked(table, [(key,) for key in dict.fromkeys(keys)], keys, metric)
 
 
 def interactions(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> pd.DataFrame:
@@ -73,32 +68,36 @@ def interactions(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -
         combinations less that of the additive model, over the total one. NaN too where each combination has one run,
         whose effect cannot be told from an interaction, and where both keys have more than `MOST_VALUES` values.
     """
-    return _ranked(table, list(combinations(dict.fromkeys(keys), 2)), metric)
+    return _ranked(table, list(combinations(list(dict.fromkeys(keys))[:MOST_PAIRED], 2)), keys, metric)
 
 
-def _row(effect: tuple[str, ...], placed: Mapping[str, Placed], values: np.ndarray, metric: str) -> list[Any]:
+def _row(
+    effect: tuple[str, ...], placed: Mapping[str, Placed], values: np.ndarray, noise: Noise | None, metric: str
+) -> list[Any]:
     """The row of a key, or of the interaction of two; what is placed and `values` are of the runs that count."""
-    scale = np.log(values) if len(values) and values.min() > 0 else values
+    scale, average = _scaled(values), average_of(pd.Series(values), metric).centre
     place, distinct = placed[effect[0]]
     if len(effect) == 2:
         second, others = placed[effect[1]]
         joint, place = np.unique(place * len(others) + second, return_inverse=True)
         distinct = [(distinct[code // len(others)], others[code % len(others)]) for code in joint]
     sizes = np.bincount(place, minlength=len(distinct))
-    means, cells = (np.bincount(place, column, len(distinct)) / sizes for column in (values, scale))
-    best, worst = (distinct[means.argmin()], distinct[means.argmax()]) if len(means) else ((NULL,) * len(effect),) * 2
+    cells = np.bincount(place, scale, len(distinct)) / sizes
+    found = pd.Series(values).groupby(place).agg(average).to_numpy()
+    best, worst = (distinct[found.argmin()], distinct[found.argmax()]) if len(found) else ((NULL,) * len(effect),) * 2
     if larger_is_better(metric):
         best, worst = worst, best
     share, by_chance, p, runs = math.nan, math.nan, math.nan, len(values)
-    if runs and values.min() != values.max() and 1 < len(means) < runs:
-        total, within = ((scale - scale.mean()) ** 2).sum(), ((scale - cells[place]) ** 2).sum()
+    if runs and values.min() != values.max() and 1 < len(cells) < runs:
+        total = float(((scale - scale.mean()) ** 2).sum())
+        within, left = noise or (float(((scale - cells[place]) ** 2).sum()), runs - len(cells))
         # What is explained without this effect: nothing but the mean, or both keys' own effects.
         without, rank = _additive(cells, sizes, joint, len(others)) if len(effect) == 2 else (scale.mean(), 1)
-        if (freedom := len(means) - rank) > 0:
+        if (freedom := len(cells) - rank) > 0:
             between = float((sizes * (cells - without) ** 2).sum())
-            share, by_chance = between / float(total), freedom / (runs - 1)
-            p = _as_large_by_chance(between, float(within), freedom, runs - len(means))
-    return [" x ".join(effect), len(means), share, by_chance, p, best, worst]
+            share, by_chance = between / total, freedom / (runs - 1)
+            p = _as_large_by_chance(between, within, freedom, left)
+    return [" x ".join(effect), len(cells), share, by_chance, p, best, worst, effect]
 
 
 def _additive(cells: np.ndarray, sizes: np.ndarray, joint: np.ndarray, width: int) -> tuple[np.ndarray, int]:
@@ -132,13 +131,31 @@ def _as_large_by_chance(between: float, within: float, freedom: int, left: int) 
     return float(1.0 - betainc(freedom / 2, left / 2, ratio))
 
 
-def _ranked(table: pd.DataFrame, effects: Sequence[tuple[str, ...]], metric: str) -> pd.DataFrame:
+def _scaled(values: np.ndarray) -> np.ndarray:
+    return np.log(values) if len(values) and values.min() > 0 else values
+
+
+def _noise_of(values: np.ndarray, placed: Sequence[Placed]) -> Noise | None:
+    """That within the combinations of all keys, if these were repeated, and about equally often."""
+    codes = np.array([place for place, _ in placed]).reshape(len(placed), len(values))
+    _, cell, sizes = np.unique(codes, axis=1, return_inverse=True, return_counts=True)
+    complete = len(sizes) == math.prod(len(distinct) for _, distinct in placed)
+    if not complete or len(sizes) == len(values) or sizes.max() > 2 * sizes.min():
+        return None
+    scale = _scaled(values)
+    means = np.bincount(cell, scale) / sizes
+    return float(((scale - means[cell]) ** 2).sum()), len(values) - len(sizes)
+
+
+def _ranked(table: pd.DataFrame, effects: Sequence[tuple[str, ...]], keys: Sequence[str], metric: str) -> pd.DataFrame:
     """The largest effect first, by what exceeds the share expected by chance."""
     counted = table[usable_values(table, metric).notna()]
-    placed = {key: _placed(levels(counted, key)) for key in dict.fromkeys(chain(*effects))}
+    placed = {key: _placed(levels(counted, key)) for key in dict.fromkeys(keys)}
     values = usable_values(table, metric).dropna().to_numpy()
-    rows = [_row(effect, placed, values, metric) for effect in effects]
-    found = pd.DataFrame(rows, columns=["key", "values", "share", "by_chance", "p", "best", "worst"]).set_index("key")
+    noise = _noise_of(values, list(placed.values())) if len(values) and placed else None
+    rows = [_row(effect, placed, values, noise, metric) for effect in effects]
+    columns = ["key", "values", "share", "by_chance", "p", "best", "worst", "keys"]
+    found = pd.DataFrame(rows, columns=columns).set_index("key")
     above = (found["share"] - found["by_chance"]).sort_values(ascending=False, kind="stable", na_position="last")
     return found.loc[above.index]
 
@@ -149,83 +166,18 @@ def _placed(column: Sequence[Level]) -> Placed:
     return np.array(places, int), list(numbers)
 
 
-def what_mattered(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> pd.DataFrame:
-    """The keys, and pairs of them, whose share of the variance exceeds that of shuffled runs: single keys first."""
-    single = explained_variance(table, keys, metric)
-    pairs = interactions(table, [str(key) for key in single.index if key != SEED][:MOST_PAIRED], metric)
+def all_effects(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> pd.DataFrame:
+    """The effects of single keys and then of pairs, the largest first of each; the seed is noise, and no key.
+
+    `p` is multiplied by the number of effects that have one (Bonferroni), since the largest of many is looked for.
+    """
+    single = explained_variance(table, [key for key in keys if key != SEED], metric)
+    pairs = interactions(table, [str(key) for key in single.index], metric)
     both = pd.concat([single, pairs]) if len(pairs) else single
-    return both[both["share"] > both["by_chance"]]
+    return both.assign(p=np.minimum(1.0, both["p"].astype(float) * both["p"].notna().sum()))
 
 
-def findings(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> list[str]:
-    """The results of a comparison, a sentence each: how many runs count, which is best, which key matters most."""
-    values, name = usable_values(table, metric), metric_label(metric)
-    counted = values.dropna()
-    lost = left_out(table, metric)
-    all_of_them = "The only run is included." if len(table) == 1 else f"All {len(table)} runs are included."
-    sentences = [f"{lost}." if lost else all_of_them]
-    if counted.empty:
-        return [*sentences, f"No run that finished has a {name}: there is nothing to compare."]
-    place = int((values if larger_is_better(metric) else -values).argmax())
-    run = table.index[place]
-    called = f"{table['name'].iloc[place]} ({run})" if "name" in table else str(run)
-    extreme = "Largest" if larger_is_better(metric) else "Smallest"
-    sentences.append(f"{extreme} {name}: {values.iloc[place]:.6g}, in {called}.")
-    for key in keys:
-        if key != SEED and (missing := without_runs(table, key, metric)):
-            few = ", ".join(show_level(value) for value in missing[:MOST_NAMED])
-            others = f" and {len(missing) - MOST_NAMED} others" if len(missing) > MOST_NAMED else ""
-            sentences.append(f"All runs with {key}={few}{others} were left out.")
-    if counted.min() == counted.max():
-        return [*sentences, f"The {name} is the same in all of them."] if len(counted) > 1 else sentences
-    sentences += _effects(table, [key for key in dict.fromkeys(keys) if key != SEED], metric, SEED in keys)
-    tasks = sorted(set(levels(table[values.notna()], "task")), key=by_level)
-    if len(tasks) > 1 and metric.endswith("/loss"):
-        few = ", ".join(map(show_level, tasks[:MOST_NAMED])) + ", ..." * (len(tasks) > MOST_NAMED)
-        others = "compare them task by task, or by final/eval/loss_over_baseline"
-        sentences.append(f"Caution: these are {len(tasks)} tasks ({few}), whose losses do not mean the same: {others}.")
-    elif len(kinds_of_loss(table, metric)) > 1:
-        sentences.append("Caution: some losses are in nats and others are squared errors; compare them task by task.")
-    return sentences
-
-
-def _effects(table: pd.DataFrame, keys: Sequence[str], metric: str, seeds: bool) -> list[str]:
-    """Which key mattered most, whether two interact, and whether the runs are too few to say it."""
-    ranked = explained_variance(table, keys, metric)
-    if ranked["share"].isna().all():
-        return []
-    found = what_mattered(table, keys, metric)
-    counted = table[usable_values(table, metric).notna()]
-    sentences = []
-    for key, row in found[~found.index.isin(ranked.index)].head(1).iterrows():
-        if row["p"] < CHANCE:
-            ends = (dict(zip(str(key).split(" x "), row[end], strict=True)) for end in ("best", "worst"))
-            best, worst = (", ".join(f"{one}={show_level(value)}" for one, value in end.items()) for end in ends)
-            pair, shares = str(key).replace(" x ", " and "), f"{row['share']:.0%} of the variance"
-            sentences.append(
-                f"{pair} interact: beyond their own effects, their combinations account for {shares} "
-                f"({row['by_chance']:.0%} if shuffled); the mean is best at {best}, worst at {worst}."
-            )
-    key, row = ranked.index[0], ranked.iloc[0]
-    if not row["share"] > row["by_chance"]:
-        aside = " other than the seed" if seeds else ""
-        sentences.insert(0, f"No key{aside} accounts for more of the variance than expected by chance.")
-    elif row["p"] < CHANCE:
-        means = grouped(table, [str(key)], metric).set_index(str(key))["mean"]
-        best, worst = (f"{key}={show_level(row[end])} ({means[row[end]]:.4g})" for end in ("best", "worst"))
-        sentences.insert(
-            0,
-            f"{key} mattered most: its values account for {row['share']:.0%} of the variance ("
-            f"{row['by_chance']:.0%} if shuffled); the mean is best at {best}, worst at {worst}.",
-        )
-    else:
-        sentences.insert(
-            0,
-            f"{key} has the largest share of the variance, {row['share']:.0%}, but {row['p']:.0%} of all shuffles of "
-            f"these {len(counted)} runs would give as much: they are too few to say that it mattered.",
-        )
-    if len(set(level_combinations(counted, keys))) == len(counted) > 1:
-        sentences.append(
-            "Each combination was run once: interactions and differences between seeds cannot be separated from these."
-        )
-    return sentences
+def what_mattered(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> pd.DataFrame:
+    """Of `all_effects` those with a larger share of the variance than in shuffled runs, or clearly above the noise."""
+    both = all_effects(table, keys, metric)
+    return both[(both["share"] > both["by_chance"]) | (both["p"] < CHANCE)]

@@ -1,10 +1,14 @@
 """The axis for a parameter's values, numbers or words."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from rnnexp.checks import one_line
 from rnnexp.comparison.effects import NULL, Level, by_level, show_level
 from rnnexp.plot.axes import label_text
 
@@ -12,6 +16,23 @@ from rnnexp.plot.axes import label_text
 WIDE = 20
 #: Words that are written at an axis; where there are more, some in between are not.
 MOST_WORDS = 60
+
+
+def short_labels(found: Sequence[Level], width: int) -> list[str]:
+    """Values as labels of about so many characters, different ones for different values."""
+    texts = [one_line(show_level(value)) or "-" for value in found]
+    short = _shortened(texts, width)
+    if len(set(short)) < len(short):  # what they have in common is left out first
+        start = next((at for at, signs in enumerate(zip(*texts, strict=False)) if len(set(signs)) > 1), 0)
+        short = _shortened([f"…{text[start:]}" for text in texts], width)
+    counts = Counter(short)
+    numbered = [f"{label} ({place})" if counts[label] > 1 else label for place, label in enumerate(short, 1)]
+    return [label_text(label, 2000) for label in numbered]
+
+
+def _shortened(texts: Sequence[str], width: int) -> list[str]:
+    half = (width - 1) // 2
+    return [text if len(text) <= width else f"{text[:half]}…{text[-half:]}" for text in texts]
 
 
 @dataclass(frozen=True)
@@ -37,16 +58,26 @@ class KeyAxis:
         right = high * (high / low) ** 0.12 if log else high + 0.12 * (high - low)
         return cls({value: right if value == NULL else float(value) for value in ordered}, True, log)
 
-    def apply(self, axes: Any) -> None:
-        """Scale and label the axis; ticks too close to one another are left out."""
+    def places(self, values: Sequence[Level], shift: float = 0.0) -> np.ndarray:
+        """Where values are drawn, moved by a share of the room between words or the closest numbers."""
+        places = np.array([self.positions[value] for value in values], float)
+        if not self.numeric:
+            return places + shift
+        known = np.sort([*map(math.log if self.log else float, self.positions.values())])
+        moved = 0.5 * shift * min(np.diff(known).min(), (known[-1] - known[0]) / 3)
+        return np.asarray(places * math.exp(moved) if self.log else places + moved)
+
+    def apply(self, axes: Any, room: int = 70) -> None:
+        """Scale and label the axis, for which there is `room` for so many characters; ticks too close are left out."""
         from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
         places = [place for value, place in self.positions.items() if value != NULL]
-        labels = {place: label_text(show_level(value) or "-", 24) for value, place in self.positions.items()}
+        labels = dict(zip(self.positions.values(), short_labels(list(self.positions), 24), strict=True))
         if self.log:
             axes.set_xscale("log")
         if self.numeric and (len(places) > 10 or max(map(len, labels.values()), default=0) > 9):
-            locator = LogLocator() if self.log else MaxNLocator(8)
+            whole = all(isinstance(value, int) for value in self.positions if value != NULL)
+            locator = LogLocator(subs=(1, 2, 5)) if self.log else MaxNLocator(8, integer=whole)
             places = [x for x in locator.tick_values(places[0], places[-1]) if places[0] <= x <= places[-1]]
             labels |= {place: f"{place:.6g}" for place in places}
         scale = math.log if self.log else float
@@ -60,10 +91,10 @@ class KeyAxis:
             kept.append(self.positions[NULL])
         axes.xaxis.set_major_locator(FixedLocator(kept))
         axes.xaxis.set_minor_locator(NullLocator())
-        crowded = sum(len(labels[place]) + 2 for place in kept) > 70
-        axes.set_xticklabels(
-            [labels[place] for place in kept], rotation=30 if crowded else 0, ha="right" if crowded else "center"
-        )
+        crowded = sum(len(labels[place]) + 2 for place in kept) > room
+        steep = crowded and max(len(labels[place]) for place in kept) > 10
+        options = {"rotation": 90, "fontsize": 8} if steep else {"rotation": 30, "ha": "right"} if crowded else {}
+        axes.set_xticklabels([labels[place] for place in kept], **options)
         if not self.numeric:
             axes.set_xlim(-0.5, len(self.positions) - 0.5)
         elif NULL in self.positions:

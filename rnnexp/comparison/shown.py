@@ -1,9 +1,11 @@
-"""What of very many runs is shown: curves of runs spread over the settings, and the best rows of a table."""
+"""What of very many runs is shown: curves spread over the settings, the best rows of a table, and their cells."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+
+from rnnexp.comparison.effects import STATISTICS, Average, level, show_level, significant
 
 #: Curves of runs that a figure has at most; they are all that is read.
 MOST_CURVES = 50
@@ -82,6 +84,18 @@ def best_rows(values: pd.Series, *, largest: bool) -> tuple[list[int], str]:
     more = f", then {len(others)} of the {len(values) - counted} without one" if len(others) else ""
     which = f"The {len(best)} with the {'largest' if largest else 'smallest'} value of {len(values)}{more}."
     return [int(place) for place in (*best, *others)], which
+
+
+def averages(means: pd.DataFrame, average: Average) -> tuple[list[str], list[list[str]]]:
+    """The head and the cells of a table of what `grouped` returns: the average, its interval, and how many runs."""
+    keys = [str(name) for name in means.columns[: -len(STATISTICS)]]
+    rows = []
+    for row in means.to_dict("records"):
+        known = row[average.low] == row[average.low]
+        between = f"{significant(row[average.low])} to {significant(row[average.high])}" if known else ""
+        cells = [str(row["n"]), significant(row[average.centre]), between, significant(row["best"])]
+        rows.append([*(show_level(level(row[key])) for key in keys), *cells, str(row["left_out"] or "")])
+    return [*keys, "n", average.centre, average.interval, "best", "left out"], rows
 
 
 def _evenly(count: int, chosen: int) -> list[int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rnnexp.checks import printable
 from rnnexp.history import Point
 from rnnexp.process import is_quiet, say
-from rnnexp.records import RESULTS, TRACEBACK_FILE, USABLE, JobRecord, Sweep, load_job, typed
+from rnnexp.records import MARKED, RESULTS, TRACEBACK_FILE, USABLE, JobRecord, Sweep, load_job, typed
 from rnnexp.tracking.dead_runs import DIED_SILENTLY
 from rnnexp.tracking.failures import attempt
 from rnnexp.tracking.sweep_run import MOST_COMPARED, skipped_tags
@@ -47,7 +47,7 @@ def summarise(
         with attempt("the comparison of the jobs"):
             table = jobs_table(sweep, records)
             lines += best_lines(best, table)
-            files = comparison_files(sweep, records, table)
+            files = comparison_files(sweep, records, table, parent)
         if parent is not None:
             metrics = {f"jobs/{word.lower().replace(' ', '_')}": float(counts[word]) for word in STATUSES}
             if best is not None:
@@ -78,7 +78,7 @@ def best_lines(best: JobRecord | None, table: "pd.DataFrame") -> list[str]:
     from rnnexp.comparison.effects import kinds_of_loss
 
     if best is None:
-        return []
+        return ["best                none: no job finished with an evaluation loss"] if len(table) else []
     lines = [f"best                {best.label}: evaluation loss {best.metrics[LOSS]:.6g}"]
     if len(kinds_of_loss(table, LOSS)) > 1:
         lines.append(f"{'':20}beware: some losses are in nats, others squared errors")
@@ -134,6 +134,7 @@ def jobs_table(sweep: Sweep, records: list[JobRecord]) -> "pd.DataFrame":
         }
         # Choices that are not a single value of the configuration (an initialiser, a recipe) are shown as typed.
         chosen = typed(record.overrides)
+        row |= {key: record.values[key] for key in MARKED if key in record.values}
         row |= {key: record.values.get(key, chosen.get(key)) for key in sweep.keys}
         row |= {name: value for name, value in record.metrics.items() if name.startswith(RESULTS)}
         rows.append(row)
@@ -142,7 +143,9 @@ def jobs_table(sweep: Sweep, records: list[JobRecord]) -> "pd.DataFrame":
     return table.drop_duplicates("run").set_index("run")
 
 
-def comparison_files(sweep: Sweep, records: list[JobRecord], table: "pd.DataFrame") -> list[Path]:
+def comparison_files(
+    sweep: Sweep, records: list[JobRecord], table: "pd.DataFrame", parent: "SweepRun | None"
+) -> list[Path]:
     """Write the files that compare the jobs into the sweep's folder."""
     from rnnexp.comparison.files import write_comparison
 
@@ -158,9 +161,15 @@ def comparison_files(sweep: Sweep, records: list[JobRecord], table: "pd.DataFram
         whole = load_job(sweep.folder, numbers[run])
         return pd.Series(dict(whole.curve if whole is not None else []), dtype=float)
 
+    def link(run: str) -> str:
+        if parent is not None:
+            return parent.store.link(f"runs/{run}")
+        folder = str(table.loc[run, "job"])
+        return f"{folder}/" if (sweep.folder / folder).is_dir() else ""
+
     curves = Curves(numbers, curve)
     title = "sweep: " + ", ".join(sweep.swept(sweep.overrides))
-    return write_comparison(table, curves, sweep.folder, title=title, keys=sweep.keys, formats=sweep.formats)
+    return write_comparison(table, curves, sweep.folder, title=title, keys=sweep.keys, formats=sweep.formats, link=link)
 
 
 def cells(sweep: Sweep, record: JobRecord) -> list[str]:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rnnexp import process
 from rnnexp.checks import InvalidValue, UserError, integer
-from rnnexp.records import JOBS_FOLDER, STOP_FILE, JobRecord, Sweep, load_jobs, load_sweep, typed
+from rnnexp.records import JOBS_FOLDER, MARKED, STOP_FILE, JobRecord, Sweep, load_jobs, load_sweep, typed
 from rnnexp.redaction import redact_setting, redact_text
 from rnnexp.settings import flat, formats_of, plain, typed_overrides
 from rnnexp.sweeps.composition import check_all, check_count, known_jobs, swept_keys, trials
@@ -49,7 +49,7 @@ class RunningSweep:
         if self.watch is not None:
             self.watch.stop()
         self._redact()
-        records = load_jobs(self.sweep.folder, brief=self.sweep.keys)
+        records = load_jobs(self.sweep.folder, brief=[*self.sweep.keys, *MARKED])
         for record in records:
             if record.status == "RUNNING":
                 record.status, record.reason = "KILLED", interrupted or DIED_SILENTLY

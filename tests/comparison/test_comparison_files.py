@@ -42,6 +42,7 @@ def test_a_sweep_gives_a_table_figures_and_a_page(tmp_path):
     assert "1 of 18 runs left out: 1 DIVERGED." in text and "eta squared" in text
     assert text.count('<tr class="out">') == 1
     assert "http" not in text and "<script" not in text
+    assert "<title>Comparison of 18 runs</title>" in text and '<p class="of">my sweep</p>' in text
 
 
 def test_of_very_many_runs_the_page_has_the_best_and_the_table_all(tmp_path, monkeypatch):
@@ -56,7 +57,7 @@ def test_of_very_many_runs_the_page_has_the_best_and_the_table_all(tmp_path, mon
     assert len(pd.read_csv(path)) == 8
     text = page.read_text(encoding="utf-8")
     best = table.drop(index="r5")[LOSS].sort_values()
-    shown = re.findall(r"<td>(r\d)</td>", text)
+    shown = re.findall(r'<td title="(r\d)">run \d</td>', text)
     assert shown == [*best.index[:3], "r5"] and text.count('<tr class="out">') == 1
     assert "The 3 with the smallest value of 8, then 1 of the 1 without one." in text
     assert "the 7 included runs" in " ".join(text.split())
@@ -87,8 +88,26 @@ def test_what_looks_like_a_template_is_shown_as_text(text, tmp_path):
     table, curves, keys = grid(2, **{f"key {text}": [text, "x"]})
     write_comparison(table.assign(name=text), curves, tmp_path, title=f"title {text}", keys=keys)
     page = unescape((tmp_path / "sweep.html").read_text(encoding="utf-8"))
-    assert f"<title>title {text}</title>" in page and f"<th>key {text}</th>" in page
-    assert page.count(f"<td>{text}</td>") == len(table) + len(table) // 2 + 2, "names, values, best or worst, means"
+    assert f'<p class="of">title {text}</p>' in page and f"<th>key {text}</th>" in page
+    assert page.count(f"<td>{text}</td>") == len(table) // 2 + 2, "values, best or worst, means"
+    assert len(re.findall(rf'<td title="r\d">{re.escape(text)}</td>', page)) == len(table)
+
+
+def test_tables_have_three_digits_and_the_runs_short_names_and_links(tmp_path):
+    table, curves, keys = grid(3, hidden_size=[4, 8], **{"optimizer.learning_rate": [0.012345, 0.1]})
+    ids = [f"{place:032x}" for place in range(len(table))]
+    table["job"], table["network/parameters"] = range(len(table)), 12345.0
+    table, curves = table.set_axis(ids), dict(zip(ids, curves.values(), strict=True))
+    write_comparison(table, curves, tmp_path, title="t", keys=keys, link=lambda run: f"runs/{run}")
+    text = (tmp_path / "sweep.html").read_text(encoding="utf-8")
+    cells = re.findall(r"<td>(.*?)</td>", text)
+    assert "0.012345" in cells and "12345" in cells, "a setting and a count are as they are"
+    measured = [cell for cell in cells if re.fullmatch(r"-?\d+\.\d+", cell) and cell not in ("0.012345", "0.1")]
+    assert len(measured) > 30 and all(len(cell.strip("-").lstrip("0.").replace(".", "")) == 3 for cell in measured)
+    assert re.findall(r'<td title="(.{32})"><a href="runs/(.{32})">job (\d+)</a>', text) == [
+        (run, run, str(place)) for place, run in enumerate(ids)
+    ]
+    assert not set(ids) & set(re.findall(r">([^<>]*)<", text)), "ids are in sweep.csv"
 
 
 def test_html_in_names_values_and_titles_is_shown_as_text(tmp_path):

@@ -12,7 +12,14 @@ EMPTY = {"title": "t", "sentences": [], "figures": []}
 GRADIENT = {"step": 0, "sequences": 2, "numbers": [], "undefined": []}
 SWEEP = {
     **{"influence": None, "scale": "", "count": 1, "metric": "", "means": ([], []), "told_means": ""},
-    **{"runs": ([], [["a"]]), "told_runs": "", "included": [True]},
+    **{
+        "runs": ([], [["a"]]),
+        "told_runs": "",
+        "included": [True],
+        "of": "",
+        "average": "",
+        "names": [("a run", "its id", "")],
+    },
 }
 PAGES = [("gradient_report.html", GRADIENT), ("sweep.html", SWEEP)]
 
@@ -72,12 +79,15 @@ def test_whatever_a_value_holds_is_text(template, values, hostile, picture):
         "means": ([hostile], [[hostile]]),
         "runs": ([hostile], [[hostile]]),
         "included": [True],
+        "of": hostile,
+        "average": hostile,
+        "names": [(hostile, hostile, hostile)],
     }
     common = {"title": hostile, "sentences": [hostile], "figures": [(picture, hostile)]}
     page = Reader(render(template, **common, **values | {name: filled[name] for name in filled if name in values}))
     plain = Reader(render(template, **{**common, "title": "", "sentences": [""], "figures": [(picture, "")]}, **values))
-    assert "".join(page.texts).count(hostile) == (6 if template == "gradient_report.html" else 12)
-    assert {tag for tag, _ in page.tags} - {tag for tag, _ in plain.tags} <= {"h2", "p", "tr", "td", "th"}
+    assert "".join(page.texts).count(hostile) == (6 if template == "gradient_report.html" else 15)
+    assert {tag for tag, _ in page.tags} - {tag for tag, _ in plain.tags} <= {"h2", "p", "tr", "td", "th", "a"}
     assert [attributes["alt"] for tag, attributes in page.tags if tag == "img"] == [hostile]
     assert not any("onerror" in attributes for _, attributes in page.tags)
 
@@ -93,10 +103,13 @@ def test_a_value_that_was_forgotten_is_an_error(template, values):
 
 
 def test_rows_that_are_not_included_are_marked():
-    runs = (["run"], [["a"], ["b"], ["c"]])
-    page = render("sweep.html", **EMPTY, **{**SWEEP, "runs": runs, "included": [True, False, True]})
-    assert re.findall(r'<tr class="out"><td>(.*?)</td>', page) == ["b"]
-    assert re.findall(r"<tr><td>(.*?)</td>", page) == ["a", "c"]
+    names = [(name, f"the id of {name}", f"http://{name}" if name != "c" else "") for name in "abc"]
+    runs = {"runs": (["run", "loss"], [["1"], ["2"], ["3"]]), "names": names, "included": [True, False, True]}
+    page = render("sweep.html", **EMPTY, **(SWEEP | runs))
+    assert re.findall(r'<tr class="out"><td title="the id of b"><a href="http://b">b</a></td><td>(.*?)</td>', page) == [
+        "2"
+    ]
+    assert re.findall(r'<tr><td title="the id of .">(?:<a href="http://a">)?(.)(?:</a>)?</td>', page) == ["a", "c"]
 
 
 def test_a_wide_table_scrolls_in_its_box():

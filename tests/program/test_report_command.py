@@ -86,7 +86,7 @@ def test_a_sweep_is_compared_in_one_command(here, tmp_path):
     assert lines[0].split() == ["hidden_size", "n", "mean", "95", "%", "interval", "best", "left", "out"]
     means = grouped(runs(), ["hidden_size"]).set_index("hidden_size")
     for line, width in zip(lines[1:3], (4, 6), strict=True):
-        assert line.split()[:3] == [str(width), "2", f"{means.loc[width, 'mean']:.6g}"]
+        assert line.split()[:3] == [str(width), "2", f"{means.loc[width, 'mean']:#.3g}"]
     assert f"{LOSS}: means over seed" in done.stdout and "All 4 runs are included." in done.stdout
     for name in FILES:
         assert str(tmp_path / "report" / name) in done.stdout
@@ -137,7 +137,7 @@ def test_repeats_count_once_failures_not_and_settings_of_a_group_are_no_keys(her
     out = capsys.readouterr().out
     rows = [line.split() for line in out.splitlines()[:3]]
     assert rows[0][:3] == ["cell", "hidden_size", "n"]
-    assert rows[1] == ["lstm", "4", "1", "0.5", "0.5", "1"] and rows[2] == ["rnn", "8", "1", "0.25", "0.25", "1"]
+    assert rows[1] == ["lstm", "4", "1", "0.500", "0.500", "1"] and rows[2] == ["rnn", "8", "1", "0.250", "0.250", "1"]
     assert "2 of 4 runs left out: 1 FAILED, 1 repeated later." in out
     main(["other", "--out", str(tmp_path)])
     out = capsys.readouterr().out
@@ -161,7 +161,7 @@ def test_a_long_table_shows_the_best(here, tmp_path, capsys, monkeypatch):
     main(["--out", str(tmp_path)])
     out = capsys.readouterr().out
     means = grouped(runs(), ["hidden_size"])["mean"]
-    assert out.splitlines()[1].split()[2] == f"{means.min():.6g}"
+    assert out.splitlines()[1].split()[2] == f"{means.min():#.3g}"
     assert "... the 1 with the smallest mean of 2" in out
 
 

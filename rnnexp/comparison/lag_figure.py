@@ -1,0 +1,116 @@
+"""The gradient's norm by lag of many runs, all curves from the same height."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from rnnexp.comparison.compared import ComparedRuns, Setting, axes_of, by_setting, finish
+from rnnexp.comparison.effects import FEWEST, NULL, Level, levels, show_level
+from rnnexp.comparison.styles import GREY, Looks
+from rnnexp.plot.gradient_plots import LAG
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RELATIVE = r"$\log_{10}(\|dL_T/dh_{T-\mathrm{lag}}\|\,/\,\|dL_T/dh_T\|)$"
+#: Settings whose curves can be told apart, and those whose bands can.
+MOST_SETTINGS, MOST_BANDS = 24, 6
+#: By task: how far from `task.lag` the input lies that the last target asks for (the nearer one of xor).
+ASKED = {"recall": 0, "echo": 0, "xor": 0, "long_lag": -1}
+#: Different lags that are marked in one pair of axes.
+MOST_MARKS = 8
+
+
+def by_lag(sweep: ComparedRuns, curves: Mapping[str, pd.Series], which: str) -> "Figure":
+    """log10 of the norm by lag over that at lag 0: the median of each setting's runs, all from the same height."""
+    looks, rows = sweep.looks, sweep.counted.loc[list(curves)]
+    panels = sweep.panels(rows)
+    inside, pairs = axes_of(sweep, "The gradient on its way back, after training", LAG, RELATIVE, panels)
+    of_run, told = sweep.settings(rows, MOST_SETTINGS if looks.scale is None else len(rows))
+    longest = max(int(curve.index.max()) for curve in curves.values())
+    marks: dict[str, Any] = {}
+    ends = banded = crowded = several = False
+    for axes, panel in zip(pairs, panels.values, strict=True):
+        members: dict[Setting, list[str]] = {}
+        for run, setting, place in zip(curves, of_run, panels.of_row, strict=True):
+            if place == panel:
+                members.setdefault(setting, []).append(run)
+        for setting in sorted(members, key=by_setting):
+            both = pd.concat([curves[run] for run in members[setting]], axis=1).sort_index()
+            # Where the gradient of some runs is zero, the median of the others would mislead.
+            both = both.dropna() if both.notna().all(axis=1).any() else both
+            median = both.median(axis=1)
+            look = {"color": looks.color(setting[0]), "linestyle": looks.dash(*setting), "linewidth": 1.5}
+            marker = looks.marker(*setting) if len(looks.places) > 1 else "o" if len(median) == 1 else ""
+            axes.plot(median.index, median, marker=marker, markersize=4, markevery=max(1, len(median) // 10), **look)
+            several |= both.shape[1] > 1
+            if both.shape[1] >= FEWEST and len(members) > MOST_BANDS:
+                crowded = True
+            elif both.shape[1] >= FEWEST:
+                banded = True
+                edges = (both.quantile(0.25, axis=1), both.quantile(0.75, axis=1))
+                axes.fill_between(median.index, *edges, color=look["color"], alpha=0.15, linewidth=0)
+            ends |= len(median) < longest + 1
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        marks |= _mark(axes, looks, rows[[place == panel for place in panels.of_row]], longest)
+    pooled = sweep.pooled([panels.key, *told])
+    bands = "; band: the quartiles" if banded else f"; no bands of more than {MOST_BANDS} curves" if crowded else ""
+    notes = [
+        f"Median of the runs{' of each setting' if told else ''}{bands}." if several else "",
+        "Each curve ends where the gradient of a run is zero." if ends and several else "",
+        f"Over all settings of {', '.join(pooled)}." if pooled else "",
+        which,
+    ]
+    return finish(sweep, inside, pairs, told, notes, list(marks.values()), lines=True)
+
+
+def _mark(axes: Any, looks: Looks, rows: pd.DataFrame, longest: int) -> dict[str, Any]:
+    """Mark where the window ends and what is asked for, if all runs of a colour or a marker agree; legend entries."""
+    from matplotlib.lines import Line2D
+
+    entries: dict[str, Any] = {}
+    dash: Any
+    for meaning, key, dash, lags in (
+        ("the window ends", "bptt_length", "-.", _window_ends(rows)),
+        ("the input asked for", "task.lag", ":", _asked(rows)),
+    ):
+        for by in (None, looks.color_key, looks.marker_key):
+            values = levels(rows, by) if by is not None else [None] * len(rows)
+            marked = {pair for pair in zip(values, lags, strict=True) if pair[1] <= longest}  # NaN is not
+            if len(set(zip(values, map(str, lags), strict=True))) == len(set(values)):
+                break
+        else:
+            continue
+        if not marked or len(marked) > MOST_MARKS:
+            continue
+        for value, lag in marked:
+            color = looks.color(value) if by == looks.color_key is not None else GREY
+            axes.axvline(lag, color=color, linestyle=dash, linewidth=1.0, zorder=1)
+            if by == looks.marker_key is not None:
+                at = {"transform": axes.get_xaxis_transform(), "clip_on": False, "markersize": 5}
+                axes.plot([lag], [0.0], marker=looks.marker(None, value), color=GREY, **at)
+        same = set(levels(rows, key))
+        label = f"{meaning}: {key}{f' = {show_level(same.pop())}' if len(same) == 1 else ''}"
+        entries[key] = Line2D([], [], color=GREY, linestyle=dash, linewidth=1.0, label=label)
+    return entries
+
+
+def _window_ends(rows: pd.DataFrame) -> list[float]:
+    """Behind the last lag that each run's window holds; NaN where it has none of one length."""
+    windowed = (algorithm in ("bptt", NULL) for algorithm in levels(rows, "algorithm"))
+    return [
+        _number(value) - 0.5 if own else math.nan
+        for value, own in zip(levels(rows, "bptt_length"), windowed, strict=True)
+    ]
+
+
+def _asked(rows: pd.DataFrame) -> list[float]:
+    """The lag of the input that each run's task asks for; NaN where no setting says it."""
+    both = zip(levels(rows, "task.lag"), levels(rows, "task"), strict=True)
+    return [_number(lag) + ASKED.get(str(task), math.nan) for lag, task in both]
+
+
+def _number(value: Level) -> float:
+    return math.nan if isinstance(value, str) else float(value)
