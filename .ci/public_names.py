@@ -5,6 +5,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import rnnexp
@@ -60,7 +61,12 @@ rate: float = rnnexp.mean_field(1.2).rate + norms.decay_rate + bias.cosine + las
 exponents: list[float] = rnnexp.lyapunov(network, held_out, 2).tolist()
 exponents += rnnexp.lyapunov_exponents(network.recurrent.jacobians(), 2).tolist()
 print(reports[0], last, norms, rate, exponents, sep="\n")
-plot.losses(reports[:3], task, title="the first optimizer")
+left, right = Figure(layout="constrained").subplots(1, 2)
+plot.losses(reports[:3], task, title="the first optimizer", ax=left)
+plot.eigenvalues(reports[:3], task, subtitle="the first optimizer", ax=right)
+plot.hidden_units(reports[:3], task)
+plot.gradient_heat_map(reports[:3], task, bptt_length=2)
+plot.gradient_over_training(reports[:3], task, bptt_length=2, ax=[left, right])
 
 states: rnnexp.StateTrajectories = rnnexp.state_trajectories(network, held_out)
 components: rnnexp.PrincipalComponents = rnnexp.principal_components(states)

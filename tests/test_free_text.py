@@ -33,7 +33,7 @@ def drawn(figure, tmp_path):
     save_figure(figure, tmp_path / "figure.png")
     texts = [text.get_text() for text in figure.findobj(Text) if text.get_text()]
     # This project's own: the norm's symbol, and powers of ten on an axis.
-    own = ("dL", "log_{10}", "mathdefault")
+    own = ("dL", "dh_t", "log_{10}", "mathdefault")
     assert not [text for text in texts if is_math_text(text) and not any(word in text for word in own)]
     return texts
 

@@ -1,9 +1,9 @@
 """What the gradient does on its way back through time: each statistic a function of a network and a batch."""
 
-from rnnexp.gradients.hidden_units import Saturation, saturation
 from rnnexp.gradients.lag_split import LagSplit, gradient_by_lag, gradients_by_lag
 from rnnexp.gradients.noise import SignalToNoise, gradient_snr, signal_to_noise
 from rnnexp.gradients.norms import NormsByLag, norms_by_lag, total_norms_by_time
+from rnnexp.gradients.saturated import Saturation, saturation
 from rnnexp.gradients.spectra import (
     StepJacobians,
     eigenvalues,

@@ -7,11 +7,11 @@ import numpy as np
 
 from rnnexp.checks import InvalidValue, boolean, integer, number
 from rnnexp.components import Component, Shown
-from rnnexp.gradients.hidden_units import Saturation, SaturationCount
 from rnnexp.gradients.lag_split import LagSplit, split_norms
 from rnnexp.gradients.noise import SignalToNoise, signal_to_noise
 from rnnexp.gradients.norms import NormsByLag, by_lag, from_all_losses, from_last_loss
 from rnnexp.gradients.passes import QUIET, NormsByStep, Passes
+from rnnexp.gradients.saturated import Saturation, SaturationCount
 from rnnexp.gradients.spectra import (
     StepJacobians,
     eigenvalues,

@@ -1,7 +1,7 @@
-"""Figures of what the gradient does. Lines differ in dash and marker too, so that they read in grey print."""
+"""Figures of what the gradient did, from a `History`; all take `title`, `subtitle` and `ax` as `axes_with` does."""
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,23 +9,31 @@ from numpy.typing import NDArray
 
 from rnnexp.gradients import Study
 from rnnexp.history import History, state_label
-from rnnexp.plot.axes import BLACK, BLUE, COLOURS, GREEN, ORANGE, axes_with, label_text, legend
+from rnnexp.plot.axes import (
+    BLACK,
+    BLUE,
+    COLOR_MAP,
+    COLOURS,
+    GREEN,
+    ORANGE,
+    axes_with,
+    label_text,
+    looks,
+    mark_lags,
+    whole_ticks,
+)
+from rnnexp.plot.legends import legend
+from rnnexp.plot.loss_plot import loss_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NORM = r"$\|dL_T/dh_{T-\mathrm{lag}}\|$"
 LAG = "lag (steps back from the last scored step)"
+Drawing = Callable[..., "Figure"]
 #: Line styles of the first and the last study.
 EARLY: dict[str, Any] = {"color": ORANGE, "linestyle": ":", "linewidth": 1.6}
 LATE: dict[str, Any] = {"color": BLUE, "linestyle": "-", "linewidth": 1.6}
-
-
-def looks() -> Iterator[dict[str, Any]]:
-    """Line styles that can be told apart in colour and in grey."""
-    for dash in itertools.cycle(("-", "--", ":", "-.")):
-        for color, marker in ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (BLACK, "v")):
-            yield {"color": color, "linestyle": dash, "marker": marker, "markersize": 4, "linewidth": 1.6}
 
 
 def plot_positive(
@@ -43,12 +51,13 @@ def first_and_last(history: History) -> Iterator[tuple[Study, str, dict[str, Any
         yield study, f"after {step} updates", look
 
 
-def norms_figure(history: History, title: str, bptt_length: int | None) -> "Figure":
+def norms_figure(history: History, bptt_length: int | None = None, **frame: Any) -> "Figure":
     """||dL_T/dh_t|| against the lag at the first, middle and last study, on a log scale, and where training cuts it.
 
     Beside it the same over the norm at lag 0, and in both the line that is fitted to the last.
     """
-    figure, panels = axes_with(title, LAG, f"{NORM} (log scale)", integer=True, beside=f"{NORM} over that at lag 0")
+    shows, relative = "Norm of the gradient by lag, over training", f"{NORM} over that at lag 0"
+    figure, panels = axes_with(shows, LAG, f"{NORM} (log scale)", integer=True, beside=relative, **frame)
     chosen = sorted({0, len(history.studies) // 2, len(history.studies) - 1})
     styles = [(ORANGE, ":", "s"), (GREEN, "--", "^"), (BLUE, "-", "o")][-len(chosen) :]
     for index, (color, dash, marker) in zip(chosen, styles, strict=True):
@@ -66,102 +75,105 @@ def norms_figure(history: History, title: str, bptt_length: int | None) -> "Figu
             axes.fill_between(lags, low / unit, high / unit, color=color, alpha=0.15, linewidth=0)
             if index == chosen[-1]:
                 label = f"fitted line: {study.norms.decay_rate:+.3f} per step, fit {study.norms.decay_fit:.2f}"
-                plot_positive(axes, study.norms.fitted / unit, 1, color=BLACK, linewidth=0.8, label=label)
+                fitted = study.norms.fitted[: lags[-1] + 1] / unit
+                plot_positive(axes, fitted, 1, color=BLACK, linewidth=0.8, label=label)
     longest = max((len(study.norms.lags) - 1 for _, study in history.studies), default=0)
     for axes in panels:
-        if bptt_length is not None and bptt_length <= longest:
-            _mark_window(axes, history, bptt_length)
         if axes.lines:
             axes.set_yscale("log")
+            _mark(axes, history, longest, bptt_length)
     if panels[0].lines:
-        legend(panels[0], title="mean; band: 5 to 95 % of the sequences", title_fontsize=8)
+        legend(panels[0], frame.get("ax"), title="mean; band: 5 to 95 % of the sequences")
     return figure
 
 
-def _mark_window(axes: Any, history: History, bptt_length: int) -> None:
-    """A line behind the last lag that the window holds; a varying window is as long at first or on average."""
-    label = f"bptt_length = {bptt_length}"
-    if "train/bptt_length" not in history.curves:
-        label = f"training cuts off here ({label})"
-    axes.axvline(bptt_length - 0.5, color=BLACK, linestyle="-.", linewidth=1.0, label=label)
+def _mark(axes: Any, history: History, longest: int, bptt_length: int | None, along: str = "x") -> None:
+    """The window, which is as long at first or on average if it varies, and what the task asks for."""
+    varies = "train/bptt_length" in history.curves
+    label = "" if varies else f"training cuts off here ({bptt_length=})"
+    mark_lags(axes, longest, bptt_length=bptt_length, asked=history.task.asked, label=label, along=along)
 
 
-def states_figure(history: History, title: str) -> "Figure":
+def states_figure(history: History, bptt_length: int | None = None, **frame: Any) -> "Figure":
     """The same at the last study for h and each further state: c of an LSTM, the layers of a stack one by one."""
-    figure, axes = axes_with(
-        title, LAG, r"$\|dL_T/d\,\mathrm{state}_{T-\mathrm{lag}}\|$ (log scale)", integer=True, log=True
-    )
+    ylabel = r"$\|dL_T/d\,\mathrm{state}_{T-\mathrm{lag}}\|$ (log scale)"
+    figure, axes = axes_with("Norm of the gradient of each state by lag", LAG, ylabel, integer=True, log=True, **frame)
     study = history.studies[-1][1]
     joint = "h" if len(study.others) == 1 else "all layers together"
     for (name, norms), look in zip({joint: study.norms, **study.others}.items(), looks(), strict=False):
         plot_positive(axes, norms.common, label=name if name == joint else label_text(state_label(name)), **look)
-    legend(axes)
+    _mark(axes, history, len(study.norms.lags) - 1, bptt_length)
+    legend(axes, frame.get("ax"))
     return figure
 
 
-def window_figure(history: History, title: str) -> "Figure":
+def window_figure(history: History, **frame: Any) -> "Figure":
     """The truncation window over training, where it is not the same at every update."""
-    figure, axes = axes_with(title, "parameter updates", "steps that the gradient goes back (mean)")
+    ylabel = "steps that the gradient goes back (mean)"
+    figure, axes = axes_with("Truncation window over training", "parameter updates", ylabel, integer=True, **frame)
     axes.plot(*zip(*history.curves["train/bptt_length"], strict=True), color=BLUE, linewidth=1.6)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0, auto=None)
+    whole_ticks(axes.yaxis)
     return figure
 
 
-def heat_map(history: History, title: str) -> "Figure":
+def heat_map(history: History, bptt_length: int | None = None, **frame: Any) -> "Figure":
     """log10 of the mean norm over that at lag 0, by lag (up) and training step (right)."""
-    figure, axes = axes_with(title, "parameter updates", LAG, right=COLOURS)
+    shows = "Norm of the gradient by lag and update"
+    figure, axes = axes_with(shows, "parameter updates", LAG, right=COLOURS, integer=True, **frame)
     lags = max(len(study.norms.common) for _, study in history.studies)
     image = np.full((lags, len(history.studies)), np.nan)
     for column, (_, study) in enumerate(history.studies):
         common = len(study.norms.common)
         image[:common, column] = study.norms.log10_relative[:common]
     steps = np.array([step for step, _ in history.studies], float)
-    # Cells are centred on their step and lag; a single study gets a cell of its own width.
-    middles = (steps[1:] + steps[:-1]) / 2
-    first, last = (steps[0] - 0.5, steps[0] + 0.5) if len(steps) == 1 else (2 * steps[0] - middles[0], steps[-1])
-    edges = np.concatenate(
-        ([first], middles, [max(last, steps[-1] + (steps[-1] - middles[-1] if len(middles) else 0))])
-    )
+    # A cell has the updates that are nearest to its study; a single study has a width of its own.
+    ends = steps[[0, -1]] if len(steps) > 1 else steps[0] + np.array([-0.5, 0.5])
+    edges = np.concatenate((ends[:1], (steps[1:] + steps[:-1]) / 2, ends[1:]))
     mesh = axes.pcolormesh(
-        edges, np.arange(lags + 1) - 0.5, np.ma.masked_invalid(image), cmap="cividis", rasterized=True
+        edges, np.arange(lags + 1) - 0.5, np.ma.masked_invalid(image), cmap=COLOR_MAP, rasterized=True
     )
     axes.grid(False)
+    whole_ticks(axes.yaxis)
     figure.colorbar(mesh, ax=axes, label=r"$\log_{10}$ of the mean norm over that at lag 0")
+    _mark(axes, history, lags - 1, bptt_length, along="y")
+    legend(axes, frame.get("ax"))
     return figure
 
 
-def eigenvalue_figure(history: History, title: str) -> "Figure":
+def eigenvalue_figure(history: History, **frame: Any) -> "Figure":
     """Eigenvalues of Wh in the complex plane, first and last, against the unit circle."""
-    figure, axes = axes_with(title, "real part", "imaginary part")
+    figure, axes = axes_with("Eigenvalues of the recurrent weights", "real part", "imaginary part", **frame)
     angle = np.linspace(0, 2 * np.pi, 200)
     axes.plot(np.cos(angle), np.sin(angle), color=BLACK, linewidth=1.0, label="unit circle")
     for (study, label, look), marker in zip(first_and_last(history), ("s", "o"), strict=True):
         values = study.eigenvalues[np.isfinite(study.eigenvalues)]
         axes.scatter(values.real, values.imag, s=22, color=look["color"], marker=marker, alpha=0.8, label=label)
     axes.set_aspect("equal", adjustable="datalim")
-    legend(axes)
+    legend(axes, frame.get("ax"))
     return figure
 
 
-def histogram_figure(history: History, title: str) -> "Figure":
+def histogram_figure(history: History, **frame: Any) -> "Figure":
     """Histogram of the hidden units at the first and last study."""
-    figure, axes = axes_with(title, "hidden unit h", "share of all units and steps")
+    shows = "Distribution of the hidden units"
+    figure, axes = axes_with(shows, "hidden unit h", "share of all units and steps", **frame)
     for study, label, look in first_and_last(history):
         counts = study.saturation.counts / max(study.saturation.counts.sum(), 1)
         label += f": {study.saturation.saturated_fraction:.0%} beyond ±0.95"
         axes.stairs(counts, study.saturation.edges, label=label, **{**look, "linewidth": 1.8})
-    legend(axes)
+    legend(axes, frame.get("ax"))
     return figure
 
 
-def jacobian_figure(history: History, title: str) -> "Figure":
+def jacobian_figure(history: History, **frame: Any) -> "Figure":
     """Singular values of the step Jacobian along the trajectory at the last study."""
     jacobians = history.studies[-1][1].jacobians
     assert jacobians is not None
     values, steps = jacobians.values, jacobians.steps
     sampled = f" ({len(steps)} of {steps[-1]})" if len(steps) < steps[-1] else ""
-    ylabel = "singular values of dh_t/dh_{t-1} (log scale)"
-    figure, axes = axes_with(title, f"step of the sequence{sampled}", ylabel, log=True)
+    shows, ylabel = "Singular values of the step Jacobians", r"singular values of $dh_t/dh_{t-1}$ (log scale)"
+    figure, axes = axes_with(shows, f"step of the sequence{sampled}", ylabel, integer=True, log=True, **frame)
     for label, curve, color, dash in (
         ("largest", values[:, 0], ORANGE, "--"),
         ("median", np.median(values, axis=1), BLUE, "-"),
@@ -169,76 +181,67 @@ def jacobian_figure(history: History, title: str) -> "Figure":
     ):
         plot_positive(axes, curve, at=steps, color=color, linestyle=dash, linewidth=1.6, label=label)
     axes.axhline(1.0, color=BLACK, linewidth=0.8)
-    legend(axes)
+    legend(axes, frame.get("ax"))
     return figure
 
 
-def lyapunov_figure(history: History, title: str) -> "Figure":
+def lyapunov_figure(history: History, **frame: Any) -> "Figure":
     """Lyapunov exponents of the first and last study, by rank."""
-    figure, axes = axes_with(title, "rank", "Lyapunov exponent (nats per step)", integer=True)
+    figure, axes = axes_with("Lyapunov exponents", "rank", "Lyapunov exponent (nats per step)", integer=True, **frame)
     for (study, label, look), marker in zip(first_and_last(history), ("s", "o"), strict=True):
         assert study.lyapunov is not None
         ranks = np.flatnonzero(np.isfinite(study.lyapunov))
         axes.plot(ranks + 1, study.lyapunov[ranks], color=look["color"], marker=marker, markersize=4, label=label)
     axes.axhline(0.0, color=BLACK, linewidth=0.8)
-    legend(axes)
+    legend(axes, frame.get("ax"))
     return figure
 
 
-def split_figure(history: History, title: str, bptt_length: int | None) -> "Figure":
+def split_figure(history: History, bptt_length: int | None = None, **frame: Any) -> "Figure":
     """Norm of each parameter's gradient by lag at the last study."""
     split = history.studies[-1][1].split
     assert split is not None
     thinned = "; beyond 200 in equal ratios" if len(split.lags) <= split.lags[-1] else ""
+    xlabel = f"lag (steps between a loss and the step it reached{thinned})"
     figure, axes = axes_with(
-        title,
-        f"lag (steps between a loss and the step it reached{thinned})",
-        "norm of the gradient's part",
-        integer=True,
-        log=True,
+        "Gradient of each parameter by lag", xlabel, "norm of the gradient's part", integer=True, log=True, **frame
     )
     for (name, parts), look in zip(split.norms.items(), looks(), strict=False):
         plot_positive(axes, parts, at=split.lags, label=label_text(name.removeprefix("recurrent.")), **look)
-    if bptt_length is not None and bptt_length <= split.lags[-1]:
-        _mark_window(axes, history, bptt_length)
-    legend(axes)
+    _mark(axes, history, int(split.lags[-1]), bptt_length)
+    legend(axes, frame.get("ax"))
     return figure
 
 
-def total_figure(history: History, title: str) -> "Figure":
+def total_figure(history: History, **frame: Any) -> "Figure":
     """Norm of the total gradient in each state, of all the losses, at the first and last study."""
-    figure, axes = axes_with(
-        title, "step of the sequence", r"$\|dL/dh_t\|$, all losses (log scale)", integer=True, log=True
-    )
+    shows, ylabel = "Norm of the gradient by time", r"$\|dL/dh_t\|$, all losses (log scale)"
+    figure, axes = axes_with(shows, "step of the sequence", ylabel, integer=True, log=True, **frame)
     for study, label, look in first_and_last(history):
         assert study.total_by_time is not None
         plot_positive(axes, study.total_by_time, label=label, **look)
-    legend(axes)
+    legend(axes, frame.get("ax"))
     return figure
 
 
-def gradient_figures(history: History, title: str, bptt_length: int | None) -> dict[str, "Figure"]:
-    """Every figure that the studies have numbers for, by file name."""
+def drawings(history: History, bptt_length: int | None) -> dict[str, Drawing]:
+    """What draws each figure that there are numbers for, by file name; it takes `title`, `subtitle` and `ax`."""
+    found: dict[str, Drawing] = {}
+    if history.curves:
+        found["loss.png"] = partial(loss_figure, history)
     if not history.studies:
-        return {}
+        return found
     last = history.studies[-1][1]
-    figures = {
-        "gradient_by_lag.png": norms_figure(history, title, bptt_length),
-        "gradient_over_training.png": heat_map(history, title),
-        "hidden_units.png": histogram_figure(history, title),
+    wanted: dict[str, tuple[object, Drawing]] = {
+        "gradient_by_lag.png": (True, partial(norms_figure, history, bptt_length)),
+        "gradient_over_training.png": (True, partial(heat_map, history, bptt_length)),
+        "hidden_units.png": (True, partial(histogram_figure, history)),
+        "eigenvalues.png": (len(last.eigenvalues), partial(eigenvalue_figure, history)),
+        "gradient_by_state.png": (last.others, partial(states_figure, history, bptt_length)),
+        "bptt_length.png": ("train/bptt_length" in history.curves, partial(window_figure, history)),
+        "step_jacobians.png": (last.jacobians is not None, partial(jacobian_figure, history)),
+        "lyapunov.png": (last.lyapunov is not None, partial(lyapunov_figure, history)),
+        "gradient_by_time.png": (last.total_by_time is not None, partial(total_figure, history)),
+        "gradient_split.png": (last.split is not None, partial(split_figure, history, bptt_length)),
     }
-    if len(last.eigenvalues):
-        figures["eigenvalues.png"] = eigenvalue_figure(history, title)
-    if last.others:
-        figures["gradient_by_state.png"] = states_figure(history, title)
-    if "train/bptt_length" in history.curves:
-        figures["bptt_length.png"] = window_figure(history, title)
-    if last.jacobians is not None:
-        figures["step_jacobians.png"] = jacobian_figure(history, title)
-    if last.lyapunov is not None:
-        figures["lyapunov.png"] = lyapunov_figure(history, title)
-    if last.total_by_time is not None:
-        figures["gradient_by_time.png"] = total_figure(history, title)
-    if last.split is not None:
-        figures["gradient_split.png"] = split_figure(history, title, bptt_length)
-    return figures
+    return {**found, **{name: draw for name, (known, draw) in wanted.items() if known}}

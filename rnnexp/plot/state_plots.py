@@ -1,4 +1,4 @@
-"""Figures of what a network's states do: trajectories with fixed points, and sensitivity beside the gradient."""
+"""Figures of what a network does: trajectories with fixed points, sensitivity beside the gradient, a continuation."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,8 +7,10 @@ import numpy as np
 from rnnexp.analysis import FixedPoint, FixedPoints, PrincipalComponents, StateTrajectories, principal_components
 from rnnexp.checks import InvalidValue
 from rnnexp.gradients import NormsByLag, Study
-from rnnexp.plot.axes import BLACK, BLUE, ORANGE, axes_with, legend
-from rnnexp.plot.gradient_plots import EARLY, LATE, plot_positive
+from rnnexp.plot.axes import BLACK, BLUE, MARK, ORANGE, axes_with, label_text, stacked_axes
+from rnnexp.plot.gradient_plots import EARLY, LAG, LATE, plot_positive
+from rnnexp.plot.legends import legend
+from rnnexp.training import Continuation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +28,9 @@ def trajectories(
     *,
     dimensions: int = 2,
     sequences: int = 10,
-    title: str = "States along their principal components",
+    title: str | None = None,
+    subtitle: str = "",
+    ax: Any = None,
 ) -> "Figure":
     """Trajectories in the plane, or the space, of their leading principal components, with fixed and slow points.
 
@@ -40,23 +44,21 @@ def trajectories(
     dimensions : {2, 3}
     sequences : int
         Trajectories drawn, the first ones.
+    ax : matplotlib Axes, optional
+        With three dimensions, axes with ``projection="3d"``.
     """
     if dimensions not in (2, 3):
         raise InvalidValue("dimensions", dimensions, "2 or 3")
     components = principal_components(states, dimensions)
     names = [f"PC {at + 1} ({share:.0%})" for at, share in enumerate(components.explained)]
-    figure, axes = axes_with(title, names[0], names[1])
-    if dimensions == 3:
-        figure.delaxes(axes)
-        figure.set_size_inches(6.4, 5.4)
-        axes = figure.add_subplot(projection="3d")
-        axes.set(title=title, xlabel=names[0], ylabel=names[1], zlabel=names[2])
+    shows = "States along their principal components"
+    figure, axes = axes_with(shows, *names, title=title, subtitle=subtitle, ax=ax)
     for sequence in range(min(sequences, states.values.shape[1])):
         line = components.project(states.values[:, sequence])
         axes.plot(*line.T, color="#999999", linewidth=0.6, alpha=0.7, zorder=1)
     if points is not None:
         draw_points(axes, points, components)
-        legend(axes)
+        legend(axes, ax)
     return figure
 
 
@@ -80,7 +82,12 @@ def draw_points(axes: Any, points: FixedPoints, components: PrincipalComponents)
 
 
 def sensitivity(
-    found: NormsByLag, norms: NormsByLag | Study | None = None, *, title: str = "How far back a state matters"
+    found: NormsByLag,
+    norms: NormsByLag | Study | None = None,
+    *,
+    title: str | None = None,
+    subtitle: str = "",
+    ax: Any = None,
 ) -> "Figure":
     """||dh_T/dh_{T-lag}|| against the lag on a log scale, beside the loss's gradient relative to that at lag 0.
 
@@ -91,18 +98,37 @@ def sensitivity(
     norms : NormsByLag or Study, optional
         Of `rnnexp.norms_by_lag`, on the same sequences; both are means over the sequences, and 1 at lag 0.
     """
-    figure, axes = axes_with(
-        title,
-        "lag (steps back from the last scored step)",
-        "norm, relative to lag 0 (log scale)",
-        integer=True,
-        log=True,
-    )
+    ylabel, options = "norm, relative to lag 0 (log scale)", {"title": title, "subtitle": subtitle, "ax": ax}
+    figure, axes = axes_with("How far back a state matters", LAG, ylabel, integer=True, log=True, **options)
     plot_positive(axes, found.common, label=r"sensitivity, $\|dh_T/dh_{T-\mathrm{lag}}\|$", **LATE)
     if norms is not None:
         each = (norms.norms if isinstance(norms, Study) else norms).per_sequence
         each = each[:, each[0] > 0]
         label = r"gradient, $\|dL_T/dh_{T-\mathrm{lag}}\| / \|dL_T/dh_T\|$"
         plot_positive(axes, NormsByLag(each / each[0]).common, label=label, **EARLY)
-    legend(axes)
+    legend(axes, ax)
+    return figure
+
+
+def continuation(series: Continuation, *, title: str | None = None, subtitle: str = "", ax: Any = None) -> "Figure":
+    """A series that a network continues by itself, and the true one; the steps of the prompt are shaded.
+
+    Parameters
+    ----------
+    series : Continuation
+        Of `Trained.generate`.
+    ax : matplotlib Axes, or a sequence of them, optional
+        One for each column of the series, in the order of `series.names`.
+    """
+    prompt, steps = series.prompt, range(len(series.true))
+    shows = f"{len(series.generated)} steps after a prompt of {prompt}"
+    labels = [label_text(name) for name in series.names]
+    figure, panels = stacked_axes(shows, "step (prompt shaded)", labels, title=title, subtitle=subtitle, ax=ax)
+    for index, axes in enumerate(panels):
+        axes.plot(steps, series.true[:, index], color=BLACK, linewidth=1.0, label="true")
+        axes.plot(
+            steps[prompt:], series.generated[:, index], color=ORANGE, linewidth=1.8, linestyle="--", label="network"
+        )
+        axes.axvspan(-0.5, prompt - 0.5, color=BLACK, alpha=0.06, linewidth=0, gid=MARK)
+    legend(panels[0], ax)
     return figure

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from rnnexp.checks import InvalidValue
-from rnnexp.plot.axes import BLACK, ORANGE, label_text, save_figure
-from rnnexp.plot.gradient_plots import looks
+from rnnexp.plot.axes import BLACK, ORANGE, label_text, looks, save_figure
 from rnnexp.tasks import Batch, Task
 
 #: More named rows than these would be unreadable.
@@ -58,7 +57,8 @@ def _draw(axes: Any, values: Any, shown: Any, size: int, names: Any) -> None:
         for index, look in zip(range(values.shape[1]), looks(), strict=False):
             label = label_text(names[index], 40) if names else str(index)
             axes.plot(steps, values[shown, index], label=label, **{**look, "linewidth": 1.2})
-        if values.shape[1] > 1:
-            axes.legend(frameon=False, fontsize=8, ncols=min(4, values.shape[1]))
+        if 1 < values.shape[1] <= MOST_NAMES:
+            beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "ncols": -(-values.shape[1] // 10)}
+            axes.legend(frameon=False, fontsize=8, **beside)
         axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

@@ -11,8 +11,8 @@ from rnnexp import own_code, process
 from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
 from rnnexp.history import History, Point, is_last_curve
-from rnnexp.plot.axes import in_formats, loss_figure, save_figure
-from rnnexp.plot.gradient_plots import gradient_figures
+from rnnexp.plot.axes import in_formats, save_figure
+from rnnexp.plot.gradient_plots import drawings
 from rnnexp.records import Diverged, JobRecord
 from rnnexp.redaction import redact_text
 from rnnexp.run_info import RunInfo
@@ -260,10 +260,9 @@ class Recorder:
         figures: dict[str, Any] = {}
         wanted = self.info.settings["tracking"].get("figures")
         if self.info.sweep is None if wanted is None else wanted:
-            with attempt("loss.png"):
-                figures = {"loss.png": loss_figure(history, self.info.name)} if history.curves else {}
-            with attempt("the figures of the gradient"):
-                figures.update(gradient_figures(history, self.info.name, length))
+            for name, draw in drawings(history, length).items():
+                with attempt(name):
+                    figures[name] = draw(subtitle=self.info.name)
         formats = formats_of(self.info.settings["tracking"])
         saved = {
             name: [

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rnnexp.gradients import saturation
-from rnnexp.gradients.hidden_units import SaturationCount
+from rnnexp.gradients.saturated import SaturationCount
 from rnnexp.layers import build_network
 from rnnexp.tasks import Batch
 

@@ -22,7 +22,7 @@ def fail(*given, **named):
 
 for place, names in {
     matplotlib.figure.Figure: ["savefig"],
-    recorder: ["gradient_figures", "write_report"],
+    recorder: ["write_report"],
     summary: ["losses"],
     model: ["save_model"],
     sweep_figures: ["_by_key"],
@@ -43,7 +43,7 @@ def test_everything_after_the_training_of_a_run_may_fail(folder, warm, recorded)
     done = warm.run(folder, *SHORT, "tracking.model=true", before=FAULTY, drawn=True)
     assert done.returncode == 0, done.stderr
     lines = told(done)
-    for what in ("loss.png", "the figures of the gradient", "the summary of the run"):
+    for what in ("loss.png", "gradient_by_lag.png", "the summary of the run"):
         assert f"rnnexp: {what} is left out: ValueError: no \\x1b[31mfont" in lines
     assert f"{SHORT[1]}: 6 updates in " in done.stdout and "run folder " in done.stdout
     assert any(line.startswith("rnnexp: the model was not logged: ") for line in lines)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rnnexp.history import History
-from rnnexp.plot.axes import loss_figure
+from rnnexp.plot.loss_plot import loss_figure
 from rnnexp.tasks import Adding, Batch, Echo, EpisodeTask, LongLag, Reber, Recall, TemporalOrder
 from rnnexp.tasks.repeats import MOST, repeated_share
 from rnnexp.tracking import summary
@@ -76,6 +76,6 @@ def test_it_is_said_where_the_loss_is_shown(repeated, text):
     history.repeated = repeated
     sentence = f"{text} of the evaluation sequences also occur in the training data"
     said = [line.strip() for line in summary.losses(history)]
-    title = loss_figure(history, "t").axes[0].get_legend().get_title().get_text()
+    title = loss_figure(history).axes[0].get_legend().get_title().get_text()
     assert (sentence in said) == bool(text)
     assert title == (sentence if text else "")
