@@ -17,6 +17,15 @@ from rnnexp.training import Evaluation, Report
 POINTS, CLIPPING_POINTS = 50, 20
 #: Runs of up to so many updates have a point for each.
 EVERY = 100
+#: What runs are compared by, of which the last value is also recorded as `final/<name>`: all of the evaluation but what
+#: follows from the rest, and these. MLflow has the last value of every curve anyway, under the curve's own name.
+NOT_FINAL = ("eval/loss_above_floor", "eval/solved")
+FINAL = (
+    "train/loss",
+    *(f"gradient/{name}" for name in ("log10_ratio", "decay_rate", "decay_fit", "truncation_cosine")),
+    "recurrent/spectral_radius",
+    "lyapunov/1",
+)
 
 
 @dataclass(frozen=True)
@@ -143,7 +152,6 @@ class History:
                 values["eval/solved"] = float(solved)
                 if solved and self.solved_at is None:
                     self.solved_at = report.step
-                    values["solved_at_step"] = float(report.step)
             values.update({f"eval/{name}": value for name, value in self.task.further_metrics(loss).items()})
         if report.study is not None:
             # A number that is not defined (a gradient that is exactly zero has no decay rate) is no sign of divergence.
@@ -208,22 +216,21 @@ class History:
         return min((value for _, value in self.curves.get(name, [])), default=math.nan)
 
     def summary(self) -> list[Point]:
-        """The last value of every metric, the best evaluation loss, the test's, and the first and last curves by lag.
+        """What runs are compared by, as `final/...`, the test's results, and the first and last curves by lag.
 
         A run that diverged has no final values: those before it did are not what it came to.
         """
         # What the last study could not define has no final value; an earlier one would be misleading.
         last = self.studies[-1][1].metrics() if self.studies else {}
         undefined = {name for name, value in last.items() if not math.isfinite(value)}
-        points = [
-            Point(f"final/{name}", curve[-1][1], self.step)
-            for name, curve in self.curves.items()
-            if name not in undefined and self.diverged is None
-        ]
+        final = {name: curve[-1][1] for name, curve in self.curves.items() if compared(name) and name not in undefined}
         if "eval/loss" in self.curves:
-            points.append(Point("best/eval/loss", self.best("eval/loss"), self.step))
+            final["best_eval_loss"] = self.best("eval/loss")
+        if self.solved_at is not None:
+            final["solved_at_step"] = self.solved_at
         if self.stopped:
-            points.append(Point("stopped_at_step", self.step, self.step))
+            final["stopped_at_step"] = self.step
+        points = [] if self.diverged else [Point(f"final/{name}", v, self.step) for name, v in final.items()]
         if self.tested is not None:
             best, final = self.tested
             tested = {"loss": best.loss, "accuracy": best.accuracy, "last_loss": final.loss}
@@ -262,6 +269,11 @@ class History:
                 np.stack([norms.mean, norms.log10_relative, *norms.quantiles(0.05, 0.5, 0.95)], axis=1).tolist()
             )
         ]
+
+
+def compared(name: str) -> bool:
+    """Whether runs are compared by the last value of a curve."""
+    return name in FINAL or (name.startswith("eval/") and name not in NOT_FINAL)
 
 
 def finite(value: Any) -> bool:

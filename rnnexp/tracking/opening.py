@@ -11,7 +11,7 @@ from typing import Any
 from rnnexp import process
 from rnnexp.experiment import Experiment
 from rnnexp.own_code import differences
-from rnnexp.records import JobRecord
+from rnnexp.records import RESULTS, JobRecord
 from rnnexp.run_info import RunInfo
 from rnnexp.tracking.addresses import tracking_uri
 from rnnexp.tracking.claims import clear_record
@@ -155,8 +155,7 @@ def _plain(text: str) -> Any:
 
 
 def _take_results(job: JobRecord, run: Any, store: Store) -> None:
-    groups = ("final/", "best/", "test/", "network/")
-    job.metrics = {name: value for name, value in run.data.metrics.items() if name.startswith(groups)}
+    job.metrics = {name: value for name, value in run.data.metrics.items() if name.startswith(RESULTS)}
     job.curve = points_of(store, run.info.run_id, "gradient_by_lag/last")
 
 

@@ -80,7 +80,7 @@ def measured(run_folder):
 
 def as_it_came(points):
     """Those that are no summary of the beginning or the end."""
-    summaries = ("final/", "best/", "gradient_by", "network/", "test/")
+    summaries = ("final/", "gradient_by", "network/", "test/")
     return Counter({point: n for point, n in points.items() if not point[0].startswith(summaries)})
 
 

@@ -86,7 +86,7 @@ class Record:
         return {
             name: [point[:2] for point in points]
             for name, points in self.points.items()
-            if not name.startswith(("final/", "best/"))
+            if not name.startswith("final/")
         }
 
     def check(self):

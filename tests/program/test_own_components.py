@@ -29,7 +29,7 @@ def test_an_own_cell_and_optimizer_join_by_yaml_files(own_folder, command, recor
     params, metrics = run.data.params, run.data.metrics
     assert (params["cell"], params["cell.rate"], params["optimizer"]) == ("residual", "0.3", "sign")
     assert metrics["final/eval/loss"] < metrics["eval/loss"] + 1e-9
-    assert metrics["best/eval/loss"] < 1.3863
+    assert metrics["final/best_eval_loss"] < 1.3863
     assert np.isfinite(metrics["final/gradient/decay_rate"])
     assert np.isfinite(metrics["final/recurrent/spectral_radius"])
 

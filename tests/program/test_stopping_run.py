@@ -18,7 +18,7 @@ def test_a_stopped_run_is_finished_and_says_when_and_why(command, folder):
     assert done.returncode == 0, done.stderr
     record, run_folder = Record(folder), run_folder_of(folder)
     assert record.status == "FINISHED"
-    ((step, value),) = {point[:2] for point in record.points["stopped_at_step"]}
+    ((step, value),) = {point[:2] for point in record.points["final/stopped_at_step"]}
     assert 0 < step == value < 400
     assert record.tags["stopped"].startswith(f"at step {step} of 400: no improvement in 1 evaluation since step ")
     assert f"stopped             {record.tags['stopped']}" in done.stdout.splitlines()
@@ -56,7 +56,7 @@ def test_the_test_is_the_same_without_checkpoints_in_a_stack_and_in_silence(comm
         done = command(folder, "-m", *launcher, *sweep)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         found.append([(record["status"], record["metrics"]) for record in job_records(last_sweep(folder))])
-        steps = {metrics["stopped_at_step"] for _, metrics in found[-1]}
+        steps = {metrics["final/stopped_at_step"] for _, metrics in found[-1]}
         assert len(steps) > 1 and max(steps) < 400
         assert all(metrics["test/loss"] > 0 for _, metrics in found[-1])
         head = (last_sweep(folder) / "sweep.csv").read_text().splitlines()[0].split(",")

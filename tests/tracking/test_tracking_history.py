@@ -160,9 +160,7 @@ def test_a_run_that_diverged_has_no_final_values():
     kept.add(Report(0, evaluation=Evaluation(1.5, 0.25)))
     assert as_dict(kept.summary())["final/eval/loss"] == 1.5
     kept.add(update(1, INF, INF, diverged=True))
-    summary = as_dict(kept.summary())
-    assert summary["best/eval/loss"] == 1.5
-    assert not [name for name in summary if name.startswith("final/")]
+    assert as_dict(kept.summary()) == {}
 
 
 def test_a_divergence_in_an_interval_is_told_at_once():
@@ -194,7 +192,7 @@ def test_the_last_and_the_best_of_a_curve():
     assert math.isnan(kept.best("eval/accuracy"))
 
 
-def test_the_summary_has_every_metrics_last_value_and_the_best_evaluation():
+def test_the_summary_has_what_runs_are_compared_by_and_no_more():
     kept = history(5)
     kept.add(Report(0, evaluation=Evaluation(3.0, 0.1)))
     for step in (1, 2, 3):
@@ -203,23 +201,25 @@ def test_the_summary_has_every_metrics_last_value_and_the_best_evaluation():
     summary = kept.summary()
     assert all(point.step == 4 for point in summary)
     found = as_dict(summary)
-    assert {name.removeprefix("final/") for name in found if name.startswith("final/")} == set(kept.curves)
-    assert found["final/train/loss"] == 1.5
-    assert found["final/eval/loss"] == 2.0
-    assert found["best/eval/loss"] == 0.25
-    assert found["final/eval/accuracy"] == pytest.approx(0.6)
-    assert {name for name in found if not name.startswith("final/")} == {"best/eval/loss"}
+    over = 2.0 / kept.baseline.loss
+    assert found == {
+        "final/train/loss": 1.5,
+        "final/eval/loss": 2.0,
+        "final/best_eval_loss": 0.25,
+        "final/eval/accuracy": pytest.approx(0.6),
+        "final/eval/loss_over_baseline": pytest.approx(over),
+    }
+    assert len(kept.curves) > len(found)
 
 
 def test_a_number_that_the_last_study_cannot_define_has_no_final_value():
     kept = history(50)
     kept.add(Report(0, study=study_of(1.0, 0.5)))
     early = {point.name: point.value for point in kept.summary()}
-    assert early["final/gradient/half_life"] == pytest.approx(1.0)
-    kept.add(update(50, study=study_of(1.0, 2.0)))  # it grows: there is no half-life any more
+    assert early["final/gradient/decay_rate"] == pytest.approx(-math.log(2.0))
+    kept.add(update(50, study=study_of([1.0, 1.0], [0.0, 0.0])))
     found = as_dict([point for point in kept.summary() if point.name.startswith("final/")])
-    assert found["final/gradient/decay_rate"] == pytest.approx(math.log(2.0))
-    assert "final/gradient/half_life" not in found
+    assert "final/train/loss" in found and "final/gradient/decay_rate" not in found
 
 
 def test_a_run_without_reports_has_an_empty_summary():
@@ -306,15 +306,13 @@ def test_what_is_wrong_and_when_it_was_solved_is_logged():
     kept = history(100, Half(lag=3))
     first = as_dict(kept.add(evaluated(10, 0.75, error=0.5)))
     assert (first["eval/error"], first["eval/solved"], first["eval/loss_above_floor"]) == (0.5, 0.0, 0.5)
-    assert "solved_at_step" not in first
+    assert "final/solved_at_step" not in as_dict(kept.summary())
     then = as_dict(kept.add(evaluated(20, 0.375, error=0.125)))
-    assert (then["eval/solved"], then["solved_at_step"], then["eval/error"]) == (1.0, 20.0, 0.125)
+    assert (then["eval/solved"], then["eval/error"]) == (1.0, 0.125)
     again = as_dict(kept.add(evaluated(30, 0.75)))
     assert again["eval/solved"] == 0.0
-    assert "solved_at_step" not in again
-    assert kept.solved_at == 20
-    assert "solved_at_step" not in as_dict(kept.add(evaluated(40, 0.25)))
-    assert kept.solved_at == 20
+    kept.add(evaluated(40, 0.25))
+    assert kept.solved_at == as_dict(kept.summary())["final/solved_at_step"] == 20
     assert kept.curves["eval/solved"] == [(10, 0.0), (20, 1.0), (30, 0.0), (40, 1.0)]
 
 
@@ -332,4 +330,4 @@ def test_a_task_without_a_rule_is_never_solved():
             return None
 
     values = as_dict(history(100, Bare(lag=3)).add(evaluated(10, 0.0)))
-    assert not {"eval/solved", "solved_at_step", "eval/loss_above_floor"} & set(values)
+    assert not {"eval/solved", "eval/loss_above_floor"} & set(values)
