@@ -246,8 +246,8 @@ class History:
         """Every value of every metric so far."""
         return [Point(name, value, step) for name, curve in self.curves.items() for step, value in curve]
 
-    def norm_rows(self) -> list[dict[str, Any]]:
-        """One row per study, state and lag: the mean norm, its log10 over that at lag 0, and quantiles.
+    def norm_rows(self, *, last: bool = False) -> list[dict[str, Any]]:
+        """One row per study (or of the last one), state and lag: the mean norm, its log10 over lag 0's, and quantiles.
 
         These are 5 %, 50 % and 95 % over the sequences. The state is h (of all layers together), c, or layer1, layer2,
         ... (h of one layer of a stack).
@@ -263,7 +263,7 @@ class History:
                 "q95": high,
                 "state": name.lstrip("_") or "h",
             }
-            for step, study in self.studies
+            for step, study in self.studies[-1 if last else 0 :]
             for name, norms in norms_by_name(study).items()
             for lag, (norm, relative, low, middle, high) in enumerate(
                 np.stack([norms.mean, norms.log10_relative, *norms.quantiles(0.05, 0.5, 0.95)], axis=1).tolist()

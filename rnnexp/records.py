@@ -10,13 +10,21 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from rnnexp.checks import UserError, printable
+from rnnexp.checks import UserError, one_line, printable
 from rnnexp.json_lines import LineFile, read_lines
 
 #: Groups of metrics that are what a run came to.
 RESULTS = ("final/", "test/", "network/")
 #: Parameters that the figures of a sweep mark, swept or not.
 MARKED = ("algorithm", "bptt_length", "task", "task.lag")
+#: Before the name of a parameter that is recorded as a tag, since other jobs of the sweep lack it: MLflow's comparison
+#: would draw these at a value that they never had.
+LACKING = "param."
+#: Characters of a run's name that MLflow's list of runs shows.
+NAME_SHOWN = 20
+#: How the jobs of a sweep are named in MLflow: the first of these by which all differ in what is shown of them. A
+#: `run_name` comes first if the jobs have different ones.
+NAMINGS = ("{given} {values}", "{values} {given}", "{number}: {values} {given}")
 #: Returned to a minimising sweeper by a job without a usable loss: finite, and worse than any real loss.
 UNUSABLE_LOSS = 1e9
 #: Statuses of jobs with a result; SKIPPED refers to an earlier run that finished.
@@ -56,6 +64,10 @@ class Sweep:
         The job of a batch system that the command is a part of.
     host, pid : str, int or None
         The process of the command.
+    naming : str
+        Of `NAMINGS`.
+    lacking : list of str
+        Parameters that some jobs have and others lack.
     """
 
     id: str
@@ -70,6 +82,8 @@ class Sweep:
     host: str = field(default_factory=socket.gethostname)
     pid: int | None = None
     scheduler_job: str = ""
+    naming: str = NAMINGS[-1]
+    lacking: list[str] = field(default_factory=list)
 
     def save(self) -> None:
         """Write it atomically where jobs find it, in any process and on any machine."""
@@ -90,6 +104,31 @@ class Sweep:
     def name(self, overrides: Sequence[str]) -> str:
         """The settings that distinguish a job from the others."""
         return ", ".join(text.replace('"', "") for text in self.swept(overrides) or overrides)
+
+    def title(self, number: int, overrides: Sequence[str], given: str, naming: str = "") -> str:
+        """The name of a job's run in MLflow: the values of `name`, of paths the last part, and the `run_name` given."""
+        values = ", ".join(_value(text) for text in self.swept(overrides) or overrides if not _names_run(text))
+        named = (naming or self.naming).format(number=number, values=values or "job", given=given)
+        return one_line(named.strip())
+
+    def named(self, jobs: Sequence[tuple[Sequence[str], str]]) -> str:
+        """The way of naming these jobs, given as overrides and `run_name` each."""
+        alike = len({given for _, given in jobs}) < 2
+        for naming in NAMINGS[alike:-1]:
+            seen = {self.title(number, *job, naming)[:NAME_SHOWN] for number, job in enumerate(jobs)}
+            if len(seen) == len(jobs):
+                return naming
+        return NAMINGS[-1]
+
+
+def _names_run(text: str) -> bool:
+    return text.lstrip("+~").startswith("run_name=")
+
+
+def _value(text: str) -> str:
+    """What an override says beside its key."""
+    value = text.partition("=")[2].replace('"', "").strip("'") or text
+    return value.rstrip("/").rpartition("/")[2] if "/" in value and value[0] not in "[{(" else value
 
 
 def typed(overrides: Iterable[str]) -> dict[str, str]:

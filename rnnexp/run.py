@@ -220,7 +220,7 @@ def _train(going: Sequence[Job]) -> None:
         reports = train_together([job.run for job in going], up_to_date=pace.due)
     for job in going:
         assert job.recorder is not None
-        job.recorder.log.train_with(len(going))
+        job.recorder.train_with(len(going))
     ended: bool | None = None
     complete: list[Job] = []
     seconds, left = 0.0, len(going)

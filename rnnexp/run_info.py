@@ -149,12 +149,24 @@ class RunInfo:
 
     def params(self) -> dict[str, object]:
         """Flat parameters: the groups' choices, all values by dotted key, the initialiser of each kind of weights."""
-        values = flat({key: value for key, value in self.settings.items() if key != "tracking"})
-        named = {key: value for key, value in values.items() if not key.endswith("_target_")}
-        for kind in self.settings.get("init", {}):
-            if target := values.get(f"init.{kind}._target_"):
-                named[f"initializer.{kind}"] = str(target).rpartition(".")[2].lower()
-        return {**self.choices, **{key: "null" if value is None else value for key, value in named.items()}}
+        return {**self.choices, **params_of(self.settings)}
+
+    @property
+    def title(self) -> str:
+        """The name of the run in MLflow."""
+        if self.sweep is None or self.job is None:
+            return self.name
+        return self.sweep.title(self.job.number, self.job.overrides, str(self.settings["run_name"] or ""))
+
+
+def params_of(settings: Mapping[str, Any]) -> dict[str, object]:
+    """All values by dotted key, and the initialiser of each kind of weights."""
+    values = flat({key: value for key, value in settings.items() if key != "tracking"})
+    named = {key: value for key, value in values.items() if not key.endswith("_target_")}
+    for kind in settings.get("init", {}):
+        if target := values.get(f"init.{kind}._target_"):
+            named[f"initializer.{kind}"] = str(target).rpartition(".")[2].lower()
+    return {key: "null" if value is None else value for key, value in named.items()}
 
 
 def own_tags(tracking: Mapping[str, Any]) -> dict[str, str]:

@@ -5,14 +5,16 @@ import math
 import os
 import signal
 from dataclasses import dataclass
+from itertools import product
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import rnnexp.run
 from rnnexp import process
 from rnnexp.checks import InvalidValue, UserError
-from rnnexp.records import STOP_FILE, UNUSABLE_LOSS, Diverged, JobRecord, Sweep, load_jobs, load_sweep
+from rnnexp.records import NAMINGS, STOP_FILE, UNUSABLE_LOSS, Diverged, JobRecord, Sweep, load_jobs, load_sweep, typed
 from rnnexp.sweeps.jobs import RunningJob
 from rnnexp.sweeps.lifecycle import RunningSweep
 from rnnexp.training import Report
@@ -316,3 +318,59 @@ def test_the_time_of_a_stacked_job_is_its_share_of_the_training_and_all_is_writt
     rnnexp.run._train(jobs)
     assert [recorder.seconds for recorder in recorders] == [2.0 + 3.0 + 3.0] * 2 + [2.0]
     assert done == ["written", "closed", "written", "written", "closed", "closed"]
+
+
+GIVEN = {
+    "cell": ["rnn", "lstm", "gru"],
+    "optimizer.learning_rate": ["0.001", "0.0010000001", "1e-05", "0.00100000000000000002"],
+    "task.targets": ["[load,wind]", "[load,sun]", "[a,b,c,d,e,f,g,h,i,j,k]", "[a,b,c,d,e,f,g,h,i,j,l]"],
+    "task.path": ["/data/of/a/long/name/one.txt", "/data/of/a/long/name/two.txt", "/data/other/one.txt", "'a b.txt'"],
+    "+init.input.values": ["{a:1}", "{a:2}"],
+    "hidden_size": ["4", "40", "400"],
+    "seed": [str(seed) for seed in range(30)],
+    "run_name": ["first", "second"],
+    "experiment": ["a_recipe_with_a_long_name", "a_recipe_with_a_long_name_too"],
+}
+
+
+def made_up_sweeps():
+    """Each key alone, and drawn combinations of several, with the `run_name` that is given besides."""
+    rng = np.random.default_rng(0)
+    for key, values in GIVEN.items():
+        yield {key: values}, ["", "mine"]
+    for _ in range(60):
+        keys = rng.permutation(list(GIVEN))[: rng.integers(2, 7)]
+        yield {key: GIVEN[key][: rng.integers(2, 5)] for key in keys}, ["", "a name of its own"]
+
+
+def test_the_names_of_any_two_jobs_differ_within_what_mlflows_list_of_runs_shows(tmp_path):
+    numbered = []
+    for swept, given in made_up_sweeps():
+        sweep = a_sweep(tmp_path, keys=[key.lstrip("+") for key in swept])
+        jobs = [[f"{key}={value}" for key, value in zip(swept, job, strict=True)] for job in product(*swept.values())]
+        for name in given:
+            called = [typed(job).get("run_name", name) for job in jobs]
+            naming = sweep.named(list(zip(jobs, called, strict=True)))
+            names = [sweep.title(number, *job, naming) for number, job in enumerate(zip(jobs, called, strict=True))]
+            assert len({name[:20] for name in names}) == len(jobs), names
+            assert all(name.isprintable() and not any(f"{key}=" in name for key in swept) for name in names)
+            numbered += [list(swept)] if naming == NAMINGS[-1] else []
+    alone = {keys[0] for keys in numbered if len(keys) == 1}
+    assert alone == {"task.targets", "task.path", "experiment"}  # alike for 20 characters, or two files of one name
+    assert any(len(keys) > 1 for keys in numbered)
+
+
+def test_jobs_are_named_by_values_first_by_their_own_names_or_by_number(tmp_path):
+    sweep = a_sweep(tmp_path, keys=["cell", "task.path", "run_name"])
+    jobs = [["cell=rnn", 'task.path="/data/one.txt"', "steps=3"], ["cell=rnn", "task.path=/data/two.txt", "steps=3"]]
+
+    def names(jobs, *given):
+        naming = sweep.named(list(zip(jobs, given, strict=True)))
+        return [sweep.title(number, *job, naming) for number, job in enumerate(zip(jobs, given, strict=True))]
+
+    assert names(jobs, "", "") == ["rnn, one.txt", "rnn, two.txt"]
+    assert names(jobs, "mine", "mine") == ["rnn, one.txt mine", "rnn, two.txt mine"]
+    assert names(jobs, "mine-0", "mine-1") == ["mine-0 rnn, one.txt", "mine-1 rnn, two.txt"]
+    assert names([jobs[0]] * 2, "", "") == ["0: rnn, one.txt", "1: rnn, one.txt"]
+    assert names([["run_name=a", "cell=rnn"], ["run_name=b", "cell=rnn"]], "a", "b") == ["a rnn", "b rnn"]
+    assert Sweep("s", tmp_path, [], []).title(7, [], "") == "7: job"  # what a search will try is not known

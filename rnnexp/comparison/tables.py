@@ -10,7 +10,7 @@ import pandas as pd
 
 from rnnexp.comparison.effects import CONFIG, SEED, levels
 from rnnexp.run_info import NO_MATTER
-from rnnexp.tracking.searching import points_of
+from rnnexp.tracking.searching import all_params, points_of
 from rnnexp.tracking.store import Store
 
 #: Columns beside parameters and metrics.
@@ -51,7 +51,7 @@ def compared_table(found: Iterable[Any]) -> pd.DataFrame:
         )
         for column, value in zip(about.values(), row, strict=True):
             column.append(value)
-        for name, text in run.data.params.items():
+        for name, text in all_params(run).items():
             texts = params.setdefault(name, [])
             texts += [None] * (count - len(texts))
             texts.append(known.setdefault(text, text))

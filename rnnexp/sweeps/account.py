@@ -13,6 +13,7 @@ from rnnexp.records import MARKED, RESULTS, TRACEBACK_FILE, USABLE, JobRecord, S
 from rnnexp.tracking.dead_runs import DIED_SILENTLY
 from rnnexp.tracking.failures import attempt
 from rnnexp.tracking.sweep_run import MOST_COMPARED, skipped_tags
+from rnnexp.tracking.tables import table_tag, write_mlflow_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from rnnexp.tracking.sweep_run import SweepRun
 
 LOSS = "final/eval/loss"
+#: In MLflow: the jobs as a table that can be sorted and searched, at most so many.
+TABLE, MOST_ROWS = "sweep_table.json", 1000
 #: Runs whose curves MLflow draws on its page of charts until it is told to draw all.
 MOST_DRAWN = 10
 #: Jobs that a table on the screen or in a note lists, and those among them that did not finish.
@@ -58,6 +61,11 @@ def summarise(
             parent.add(Point(name, value, 0) for name, value in metrics.items())
             for path in files:
                 parent.artifact(path)
+            if files:
+                with attempt("the table of the jobs for MLflow"):
+                    write_mlflow_table(table_rows(table), sweep.folder / TABLE)
+                    parent.artifact(sweep.folder / TABLE)
+                    tags |= table_tag(TABLE)
     finally:
         if parent is not None:
             parent.end(status, tags)
@@ -141,6 +149,15 @@ def jobs_table(sweep: Sweep, records: list[JobRecord]) -> "pd.DataFrame":
     table = pd.DataFrame(rows, columns=None if rows else ["run", "job", "name", "status", CONFIG])
     # Two jobs with one configuration may stand for one earlier run.
     return table.drop_duplicates("run").set_index("run")
+
+
+def table_rows(table: "pd.DataFrame") -> list[dict[str, Any]]:
+    """The jobs with the smallest loss, as rows of a table: their names, swept keys and results."""
+    from rnnexp.comparison.effects import CONFIG
+
+    best = table.sort_values(LOSS, kind="stable") if LOSS in table else table
+    shown = best.head(MOST_ROWS).drop(columns=["job", CONFIG]).reset_index()
+    return [{str(name): value for name, value in row.items()} for row in shown.to_dict("records")]
 
 
 def comparison_files(

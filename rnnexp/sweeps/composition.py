@@ -92,8 +92,10 @@ def given_as(override: Override) -> str:
     return str(override.input_line).partition("=")[2]
 
 
-def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> list[dict[str, Any]]:
-    """Build every job once, those that differ in their seed only together; the settings of each.
+def check_all(
+    config: DictConfig, jobs: Iterable[list[str]]
+) -> tuple[list[dict[str, Any]], dict[tuple[str, str], dict[str, Any]]]:
+    """Build every job once, those that differ in their seed only together; the settings of each, and their datasets.
 
     Other errors of a class are left for its job to report, unless every job raises one.
 
@@ -103,21 +105,26 @@ def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> list[dict[str, A
         The first job's that is refused, with its overrides.
     """
     from rnnexp.build import build_experiment, tell_of_data  # late: refusals of Hydra's need not wait for NumPy
+    from rnnexp.tracking.datasets import dataset
 
     composer, seen, told, faults, every = composer_of(config), set(), {("", "")}, [], []
-    jobs = list(jobs)
+    jobs, cwd = list(jobs), Path(config.hydra.runtime.cwd)
+    datasets = {}
     at_a_time = jobs_at_a_time(config, len(jobs))
     for number, job in enumerate(jobs):
         try:
-            settings = composer.job(job, number).settings
+            settings, choices = composer.job(job, number)[:2]
             every.append(settings)
             key = json.dumps({**settings, "seed": 0, "run_name": None}, sort_keys=True, default=str)
             if key not in seen:
                 seen.add(key)
-                task = build_experiment(settings, at_a_time).task
-                if (said := (getattr(task, "reading", ""), getattr(task, "caution", ""))) not in told:
+                experiment = build_experiment(settings, at_a_time)
+                found = dataset(experiment, settings, choices, cwd)
+                datasets[found["name"], found["digest"]] = found
+                said = (getattr(experiment.task, "reading", ""), getattr(experiment.task, "caution", ""))
+                if said not in told:
                     told.add(said)
-                    tell_of_data(task)
+                    tell_of_data(experiment.task)
         except InvalidValue as error:
             where = f"in the job {' '.join(job)}"
             hint = f"{error.hint}; {where}" if error.hint else where
@@ -128,7 +135,7 @@ def check_all(config: DictConfig, jobs: Iterable[list[str]]) -> list[dict[str, A
             faults.append(error)
     if faults and len(faults) == len(seen):
         raise faults[0]
-    return every
+    return every, datasets
 
 
 def jobs_at_a_time(config: DictConfig, most: int) -> int:

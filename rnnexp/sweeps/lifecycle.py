@@ -24,6 +24,8 @@ from rnnexp.tracking.restarts import scheduler_job, started_again
 COUNTS = {"sweeper": ("max_batch_size", "n_trials", "n_jobs"), "launcher": ("n_jobs", "max_copies")}
 #: What all jobs of a sweep have in common.
 SHARED = ("tracking", "tracking.experiment", "tracking.uri", "max_jobs", "fail_fast", "overwrite", "quiet")
+#: Datasets that the sweep's own run names.
+MOST_DATASETS = 100
 #: Seconds that interrupted workers have to close their records.
 PATIENCE = 10.0
 
@@ -97,10 +99,11 @@ def begin(config: DictConfig) -> None:
         If a job can't be built, there are too many or none of them, or the tracking store can't be used; nothing has
         been created then.
     """
-    from rnnexp.run_info import own_tags
+    from rnnexp.run_info import own_tags, params_of
     from rnnexp.sweeps.workers import launch_again_what_is_lost
     from rnnexp.tracking.addresses import tracking_uri
     from rnnexp.tracking.claims import claim, clear_record, release
+    from rnnexp.tracking.environment import git_tags
     from rnnexp.tracking.run_log import RUN_LOG
     from rnnexp.tracking.store import open_store
     from rnnexp.tracking.sweep_run import SweepRun
@@ -120,18 +123,20 @@ def begin(config: DictConfig) -> None:
     known, most = known_jobs(config), integer("max_jobs", config.max_jobs, at_least=1)
     if known is None:
         check_count(config.hydra.sweeper.get("n_trials") or 1, most)
-        each = check_all(config, trials(config))
+        each, datasets = check_all(config, trials(config))
     else:
         count, every = known
         check_count(count, most)
         jobs = list(every)
-        each = check_all(config, jobs)
+        each, datasets = check_all(config, jobs)
     for key, text in typed(typed_overrides(config.hydra)).items():  # as with ${hydra:job.num} in it
         if key in SHARED and "${" in text and len({flat(settings)[key] for settings in each}) > 1:
             raise InvalidValue(key, "several values", "one value for the whole sweep", "give each value a sweep")
     tracking, cwd = config.tracking, Path(config.hydra.runtime.cwd)
     uri = tracking_uri(tracking.uri, cwd) if tracking.backend == "mlflow" else None
     names = {settings["run_name"] for settings in each}
+    params = [params_of(settings).keys() for settings in each]
+    lacking = set().union(*params) - set(params[0]).intersection(*params)
     folder = Path(config.hydra.sweep.dir).resolve()
     overrides = [redact_setting(text) for text in typed_overrides(config.hydra)]
     new = next((path for path in reversed([folder, *folder.parents]) if not path.exists()), None)
@@ -160,13 +165,18 @@ def begin(config: DictConfig) -> None:
         folder_given=any("hydra.sweep.dir=" in str(text) for text in to_hydra),
         pid=os.getpid(),
         scheduler_job=scheduler_job(),
+        lacking=sorted(lacking),
     )
+    if len(jobs) == len(each):
+        sweep.naming = sweep.named([(job, str(own["run_name"] or "")) for job, own in zip(jobs, each, strict=True)])
     recorder = None
     if store is not None:
         resumed = earlier is not None and earlier.parent is not None and (folder / RUN_LOG).is_file()
         called = names.pop() if len(names) == 1 else None
-        tags = own_tags(plain(tracking))
+        tags = git_tags(cwd) | own_tags(plain(tracking))
         recorder = SweepRun(store, sweep, run_name=called, count=len(jobs), tags=tags, resumed=resumed)
+        if not resumed:
+            recorder.put(inputs=list(datasets.values())[:MOST_DATASETS])
         sweep.parent, sweep.experiment = recorder.id, store.experiment
     sweep.save()
     current = RunningSweep(sweep, jobs, recorder, watch(config, folder))

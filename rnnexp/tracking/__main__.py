@@ -1,16 +1,19 @@
 """The command ``python -m rnnexp.tracking``: the MLflow UI on this folder's database; uploading what MLflow lacks."""
 
 import contextlib
+import http.client
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 import webbrowser
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,8 +23,10 @@ from rnnexp.process import say
 from rnnexp.tracking.addresses import tracking_uri
 from rnnexp.tracking.store import Store, existing_store
 
-#: Seconds that the server may take to answer, and to end.
-PATIENCE, END_PATIENCE = 120, 20
+#: Seconds until it is told that the server is still starting, and each time until it is told again; to end.
+SOON, AGAIN, END_PATIENCE = 5.0, 60.0, 20
+#: Lines of the server's that are kept, to be told if it dies.
+LAST_WORDS = 50
 #: One person looks at it: one worker, and none for jobs of MLflow's own, so that it starts sooner.
 SMALL = {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
@@ -77,13 +82,15 @@ def show(uri: str | None, experiment: str | None, port: int, browse: bool) -> in
     )
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
+    words: deque[str] = deque(maxlen=LAST_WORDS)
+    listener = threading.Thread(target=lambda: words.extend(server.stderr or ()), daemon=True)
+    listener.start()  # else the server would stand still once nobody reads what it writes
     try:
-        wait(server, port, store)
+        wait(server, port, store, listener, words)
         say(f"the runs of experiment {store.experiment}: {store.link('runs', port)}", "Ctrl-C stops the server")
         if browse:
             webbrowser.open(store.link("runs", port))
-        server.communicate()
-        return server.returncode
+        return server.wait()
     except KeyboardInterrupt:
         return 0
     finally:
@@ -126,26 +133,37 @@ def free_port(first: int) -> int:
     raise UserError(f"the ports from {first} to {first + 99} are all in use", "give another one: --port 6000")
 
 
-def wait(server: "subprocess.Popen[str]", port: int, store: Store) -> None:
-    """Return when the server answers, and shows this store."""
-    until, here = time.monotonic() + PATIENCE, store.client.get_experiment(store.experiment_id).artifact_location
-    while time.monotonic() < until:
+def wait(
+    server: "subprocess.Popen[str]", port: int, store: Store, listener: threading.Thread, words: Sequence[str]
+) -> None:
+    """Return when the server answers and shows this store, however long that takes; say so while it does.
+
+    Raises
+    ------
+    UserError
+        If the server has ended, with the last of its words that the listener heard.
+    """
+    began, here = time.monotonic(), store.client.get_experiment(store.experiment_id).artifact_location
+    due = SOON
+    while True:
         if server.poll() is not None:
-            lines = (server.stderr.read() if server.stderr else "").strip().splitlines()
+            listener.join(timeout=1.0)
+            lines = [line.strip() for line in words if line.strip()]
             why = [line for line in lines if "error" in line.lower()] or lines or ["it gave no reason"]
             raise UserError(f"the MLflow UI ended at its start: {why[-1]}", "if its port was taken: try again")
         query = f"experiments/get?experiment_id={store.experiment_id}"
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/2.0/mlflow/{query}", timeout=5) as answer:
                 shown = json.load(answer)["experiment"]["artifact_location"]
-        except (OSError, urllib.error.URLError, ValueError, KeyError):
+        except (OSError, urllib.error.URLError, http.client.HTTPException, ValueError, KeyError, TypeError):
             shown = None
         if shown == here:
             return
+        if (passed := time.monotonic() - began) > due:
+            due = passed + AGAIN
+            told = f"rnnexp: waiting for the MLflow UI to answer on port {port}, for {passed:.0f} s so far"
+            say(f"{told}; Ctrl-C stops it", error=True)
         time.sleep(0.2)  # if another server was quicker to take the port, this one will end
-    raise UserError(
-        f"the MLflow UI did not answer on port {port} in {PATIENCE} seconds", "the machine may be busy: try again"
-    )
 
 
 if __name__ == "__main__":

@@ -7,26 +7,25 @@ import contextlib
 import getpass
 import math
 import shlex
-import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from rnnexp.checks import UserError, one_line
 from rnnexp.process import say
+from rnnexp.records import LACKING
 from rnnexp.redaction import reason_of, redact
 from rnnexp.tracking import run_log
 from rnnexp.tracking.addresses import database_file, is_sqlite
 from rnnexp.tracking.dead_runs import end_dead_runs, process_tags
+from rnnexp.tracking.environment import environment_tags
 from rnnexp.tracking.keys import LONGEST_PARAM, LONGEST_TAG, mlflow_key, mlflow_text
 from rnnexp.tracking.run_log import RunLog, milliseconds
 from rnnexp.tracking.same_file import Replaced, check_same, fate
 from rnnexp.tracking.store import Store, check_now, store_error
 from rnnexp.tracking.upload import ArtifactError, open_run, upload_entries
-from rnnexp.version import __version__
 
 #: Seconds between two tries to reach a store that failed: growing from one to the other.
 SHORTEST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
@@ -37,35 +36,14 @@ THIS_RUN_ONLY = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_
 
 
 def run_tags(command: str) -> dict[str, str]:
-    """Who started what, where, and from which code."""
+    """Who started what, where, and in which environment."""
     return {
         "mlflow.source.name": command,
         "mlflow.source.type": "LOCAL",
         "mlflow.user": user(),
-        "rnnexp.version": __version__,
         **process_tags(),
-        **code_version(),
+        **environment_tags(),
     }
-
-
-@cache
-def code_version() -> dict[str, str]:
-    """Tags with the commit of a checkout that is running; none when the package is installed."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return {}
-    try:
-        described = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    commit, dirty, _ = described.partition("-dirty")
-    return {"mlflow.source.git.commit": commit, "git.dirty": "true" if dirty else "false"}
 
 
 def user() -> str:
@@ -123,7 +101,7 @@ class MLflowRun(RunLog):
     name : str
         Shown in the UI.
     params : mapping
-        Flat, plain values.
+        Flat, plain values; those that are among the tags, with `LACKING` before their names, are left out.
     command : str
         What was typed.
     tags : mapping
@@ -176,7 +154,9 @@ class MLflowRun(RunLog):
             self._try()
         self._took = time.monotonic() - began
         # They go with the first metrics: a call costs more than what it carries. Those that are there can't change.
-        named = {mlflow_key(name): mlflow_text(value, LONGEST_PARAM) for name, value in params.items()}
+        tags = self.creator["tags"]
+        kept = {name: value for name, value in params.items() if mlflow_key(LACKING + name) not in tags}
+        named = {mlflow_key(name): mlflow_text(value, LONGEST_PARAM) for name, value in kept.items()}
         if new := {name: value for name, value in named.items() if name not in self.params}:
             self.put(params=new)
         if not store.is_open:

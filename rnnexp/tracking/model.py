@@ -46,8 +46,10 @@ def model_wanted(info: "RunInfo") -> bool:
     return info.sweep is None if wanted is None else bool(wanted)
 
 
-def keep_model(info: "RunInfo", experiment: Experiment, run: MLflowRun | None) -> list[str]:
-    """Log a finished run's network if that is wanted; whatever fails is reported, and costs the run nothing.
+def keep_model(info: "RunInfo", experiment: Experiment, run: MLflowRun | None, step: int) -> list[str]:
+    """Log a finished run's network, as it is after `step` updates, if that is wanted.
+
+    Whatever fails is reported, and costs the run nothing.
 
     Returns
     -------
@@ -62,7 +64,7 @@ def keep_model(info: "RunInfo", experiment: Experiment, run: MLflowRun | None) -
         saved = True
         if run.id is None or run.undelivered:
             raise UserError("the tracking store does not take the record")
-        model = log_model(run, folder, info.params())
+        model = log_model(run, folder, info.params(), step)
     except Exception as error:
         if not saved:  # half a model would be taken for a whole one
             shutil.rmtree(folder, ignore_errors=True)
@@ -192,7 +194,7 @@ def _signature(network: Network, design: dict[str, Any]) -> tuple[Any, Any]:
     return ModelSignature(Schema([TensorSpec(network.dtype, (-1, -1, design["input_size"]))]), outputs), example
 
 
-def log_model(run: MLflowRun, folder: Path, params: Mapping[str, object]) -> str:
+def log_model(run: MLflowRun, folder: Path, params: Mapping[str, object], step: int) -> str:
     """Send a model to the store, as one that comes from the run; its id.
 
     Parameters
@@ -203,6 +205,8 @@ def log_model(run: MLflowRun, folder: Path, params: Mapping[str, object]) -> str
         As `save_model` leaves it.
     params : mapping
         Shown with it.
+    step : int
+        Updates that it was trained for.
 
     Raises
     ------
@@ -217,7 +221,7 @@ def log_model(run: MLflowRun, folder: Path, params: Mapping[str, object]) -> str
     params = {mlflow_key(name): mlflow_text(value, 500) for name, value in params.items()}
     model = client.create_logged_model(run.store.experiment_id, name=NAME, source_run_id=run.id, params=params)
     try:
-        client.log_outputs(run.id, [LoggedModelOutput(model.model_id, step=0)])
+        client.log_outputs(run.id, [LoggedModelOutput(model.model_id, step=step)])
         own = Model.load(folder)
         own.run_id, own.model_id, own.artifact_path = run.id, model.model_id, model.artifact_location
         own.model_uuid = model.model_id

@@ -11,16 +11,17 @@ from typing import Any
 from rnnexp import process
 from rnnexp.experiment import Experiment
 from rnnexp.own_code import differences
-from rnnexp.records import RESULTS, JobRecord
+from rnnexp.records import LACKING, RESULTS, JobRecord
 from rnnexp.run_info import RunInfo
 from rnnexp.tracking.addresses import tracking_uri
 from rnnexp.tracking.claims import clear_record
 from rnnexp.tracking.dead_runs import process_tags
+from rnnexp.tracking.environment import git_tags
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.recorder import Recorder, reason
 from rnnexp.tracking.restarts import SCHEDULER_TAG, scheduler_job
 from rnnexp.tracking.run_log import RunLog
-from rnnexp.tracking.searching import last_finished, points_of
+from rnnexp.tracking.searching import all_params, last_finished, points_of
 from rnnexp.tracking.store import Store, checked_store, open_store, store_error
 from rnnexp.training import Run
 
@@ -56,19 +57,21 @@ def failure_recorded(info: RunInfo) -> Iterator[None]:
 
 def open_mlflow_run(info: RunInfo) -> MLflowRun:
     """The run in MLflow, begun or taken up again; a `UserError` if the store can't be used."""
-    store = store_of(info)
+    store, params = store_of(info), info.params()
     command = " ".join(["python -m rnnexp", *info.overrides])
-    tags = {**info.own_tags, "rnnexp.kind": "run", **identity(info), "rnnexp.folder": str(info.folder.resolve())}
+    tags = git_tags(info.started_in)
+    tags |= {**info.own_tags, "rnnexp.kind": "run", **identity(info), "rnnexp.folder": str(info.folder.resolve())}
     if info.sweep is not None and info.job is not None:
         tags |= {"rnnexp.sweep": info.sweep.id, "rnnexp.job": str(info.job.number)}
         tags["mlflow.runColor"] = colour(info.job.number)
         if info.sweep.parent:
             tags["mlflow.parentRunId"] = info.sweep.parent
+        tags |= {f"{LACKING}{key}": str(params[key]) for key in info.sweep.lacking if key in params}
     if info.replaces:
         clear_record(info.folder)
     # The store of a sweep worked when the sweep began: a job does not fail because it works no longer.
     later, resumed = info.sweep is not None, info.resumed is not None
-    run = MLflowRun(store, info.name, info.params(), command, tags, folder=info.folder, later=later, resumed=resumed)
+    run = MLflowRun(store, info.title, params, command, tags, folder=info.folder, later=later, resumed=resumed)
     if info.sweep is not None and info.job is not None:
         info.job.run = run.id
         info.job.save(info.sweep.folder)  # if this process is killed, somebody else has to end the run
@@ -143,7 +146,7 @@ def finish_record(job: JobRecord, store: Store) -> None:
     if run.info.status == "FINISHED":
         job.status, job.reason = "FINISHED", ""
         job.config = run.data.tags.get("rnnexp.config_hash", "")
-        job.values = {key: _plain(value) for key, value in run.data.params.items()}
+        job.values = {key: _plain(value) for key, value in all_params(run).items()}
         _take_results(job, run, store)
 
 

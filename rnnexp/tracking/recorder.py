@@ -20,6 +20,7 @@ from rnnexp.settings import formats_of
 from rnnexp.tasks import Text
 from rnnexp.tasks.repeats import repeated_share
 from rnnexp.tracking import summary
+from rnnexp.tracking.datasets import dataset
 from rnnexp.tracking.failures import attempt
 from rnnexp.tracking.gradient_report import write_report
 from rnnexp.tracking.keys import mlflow_key
@@ -29,11 +30,14 @@ from rnnexp.tracking.progress import Quiet, progress_display
 from rnnexp.tracking.run_folder import RunFolder
 from rnnexp.tracking.run_log import RUN_LOG, RunLog
 from rnnexp.tracking.saver import Saver
+from rnnexp.tracking.tables import table_tag, write_mlflow_table
 from rnnexp.tracking.thinning import Thinned
 from rnnexp.training import Report, Run
 from rnnexp.training.sampling import generate
 
 SAMPLE_LENGTH = 1000
+#: In MLflow: the norms by lag of the last study.
+TABLE = "gradient_by_lag.json"
 
 
 class Recorder:
@@ -73,6 +77,13 @@ class Recorder:
         """Begin."""
         self._progress.__enter__()
         return self
+
+    def train_with(self, runs: int) -> None:
+        """Training begins, of so many runs at a time. A run of a stack leaves its dataset to its sweep: it costs."""
+        if self.run is not None and runs == 1 and self.info.resumed is None:
+            info = self.info
+            self.run.put(inputs=[dataset(self.experiment, info.settings, info.choices, info.started_in)])
+        self.log.train_with(runs)
 
     def record(self, report: Report, seconds: float = 0.0) -> None:
         """Take in a report, and how long training has taken."""
@@ -141,6 +152,8 @@ class Recorder:
             tags["diverged"], tags["error"] = "\n".join(diverged), diverged[0]
         if self.history.not_finite:
             tags["not_finite_values"] = str(self.history.not_finite)
+        if self.saver.written:
+            tags["checkpoints"] = self.saver.steps_kept
         if self.history.stopped:
             tags["stopped"] = f"at step {self.history.step} of {self.history.steps}: {self.history.stopped}"
         if whole := status == "FINISHED":
@@ -168,6 +181,10 @@ class Recorder:
                     process.say(f"{self.info.name}: {took}, {status}", *findings, folder)
             with attempt("what was left of the run's figures"):
                 self._write_figures()
+            if self.run is not None and self.info.sweep is None and (rows := self.history.norm_rows(last=True)):
+                with attempt("the table of the gradient by lag"):
+                    if self._files.save(TABLE, partial(write_mlflow_table, rows), extra=True):
+                        tags |= table_tag(TABLE)
             if whole and isinstance(task := self.experiment.task, Text):
                 self._files.save("sample.txt", partial(self._write_sample, task), extra=True)
             with attempt("the list of final values"):
@@ -185,7 +202,7 @@ class Recorder:
             with attempt("a part of the job's results"):
                 self._complete_job(self.info.job, status)
         if status == "FINISHED":
-            self._model = keep_model(self.info, self.experiment, self.run)
+            self._model = keep_model(self.info, self.experiment, self.run, self.history.step)
         if status == "KILLED" and self.saver.written:
             process.say(f"rnnexp: to go on: python -m rnnexp resume={self.info.folder}", error=True)
         if problem := self._files.problem():

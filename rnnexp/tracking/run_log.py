@@ -7,13 +7,14 @@ begin         a process starts to record the run: `log`, a word that is the same
               MLflow: `start_time`, `run_name`, `tags`
 params, tags  by key
 metrics       [name, value, milliseconds, step] each
+inputs        datasets: name, digest, source_type, source, profile
 artifacts     paths in the folder
 end           status and milliseconds
 acknowledged  so many of the entries above were accepted by MLflow as the record of `run`, apart from what it `refused`
               for good; with `complete`, MLflow has everything else
 
 To upload the same entry twice does no harm: MLflow keeps a point once if its name, step, value and time are the same,
-and parameters, tags, files and the end of a run are set, not added.
+a dataset once by its name and digest, and parameters, tags, files and the end of a run are set, not added.
 """
 
 import contextlib

@@ -45,6 +45,7 @@ class Saver:
         self._last = time.monotonic()
         self.resumed = resumed
         self.written = self.warned = False
+        self._step = 0
 
     def due(self, step: int) -> bool:
         """Whether a checkpoint is to be written after update `step`."""
@@ -75,12 +76,18 @@ class Saver:
         try:
             settle = self.resumed or seconds > WORTH
             self.files.write(run.trainer.step, {**about, **run.state()}, loss, settle=settle)
-            self.written = True
+            self.written, self._step = True, run.trainer.step
         except UserError as error:
             if not self.warned:
                 process.say(f"rnnexp: {error.problem}; training goes on", error.hint, error=True)
             self.warned = True
         self._last = time.monotonic()
+
+    @property
+    def steps_kept(self) -> str:
+        """Of what updates there are checkpoints: the last one, and the one with the lowest evaluation loss."""
+        best = None if self.files is None else self.files.best_step
+        return f"last: step {self._step}" + (f", best: step {best}" if best is not None else "")
 
     def discard(self) -> None:
         """Remove what was written."""

@@ -12,6 +12,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
+from rnnexp.records import LACKING
 from rnnexp.tracking.addresses import database_file, is_sqlite
 from rnnexp.tracking.database import PATIENCE
 from rnnexp.tracking.store import Store, store_error
@@ -51,6 +52,12 @@ def matching_runs(store: Store, clauses: Sequence[str] = (), parts: Sequence[str
     with _reading(store) as database:
         for page in _pages(database, store.experiment_id, parsed, [name for name in PARTS if name in asked]):
             yield from filters.filter(page, query)
+
+
+def all_params(run: Any) -> dict[str, str]:
+    """The parameters of a run: those that it shares with all jobs of its sweep, and the others, which are tags."""
+    others = {key.removeprefix(LACKING): text for key, text in run.data.tags.items() if key.startswith(LACKING)}
+    return {**run.data.params, **others}
 
 
 def last_finished(store: Store, tag: str, value: str) -> Any:

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from rnnexp.process import say
 from rnnexp.records import Sweep
 from rnnexp.redaction import reason_of
+from rnnexp.tracking.keys import LONGEST_NAME
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.searching import matching_runs
 from rnnexp.tracking.store import Store
@@ -44,9 +45,12 @@ class SweepRun(MLflowRun):
         resumed: bool = False,
     ) -> None:
         swept = sweep.swept(sweep.overrides) or sweep.overrides
+        called = "sweep: " + (", ".join(swept) or "one job")
+        if len(called) > LONGEST_NAME:  # the jobs' names have no keys
+            called = "sweep: " + ", ".join(sweep.keys)
         super().__init__(
             store,
-            run_name or "sweep: " + (", ".join(swept) or "one job"),
+            run_name or called,
             {"overrides": " ".join(sweep.overrides), **({"jobs": count} if count else {})},
             " ".join(["python -m rnnexp -m", *sweep.overrides]),
             {**tags, "rnnexp.kind": "sweep", "rnnexp.sweep": sweep.id, "rnnexp.swept": ", ".join(sweep.keys)},

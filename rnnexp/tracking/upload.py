@@ -10,6 +10,7 @@ from typing import Any
 
 from rnnexp.process import say
 from rnnexp.redaction import reason_of
+from rnnexp.tracking.datasets import log_dataset
 from rnnexp.tracking.keys import LONGEST_TAG
 from rnnexp.tracking.restarts import SCHEDULER_TAG
 from rnnexp.tracking.run_log import BATCH, Entry, RunLog
@@ -101,6 +102,8 @@ def upload_entries(log: RunLog, client: Any, artifact_repository: Any) -> None:
                     reopen(client, str(log.id), first["begin"]["tags"])
             elif "artifacts" in first:
                 failed = failed or _send_files(log.folder, first["artifacts"], artifact_repository, refused)
+            elif "inputs" in first:
+                _send_datasets(client, str(log.id), first["inputs"], refused)
             elif "end" in first:
                 client.set_terminated(log.id, *first["end"])
             else:
@@ -146,6 +149,16 @@ def _send(client: Any, run_id: str, given: Sequence[Item], refused: dict[str, st
             return
         for half in (given[: len(given) // 2], given[len(given) // 2 :]):
             _send(client, run_id, half, refused, checked=True)
+
+
+def _send_datasets(client: Any, run_id: str, given: Sequence[Entry], refused: dict[str, str]) -> None:
+    for each in given:
+        try:
+            log_dataset(client, run_id, each)
+        except Exception as error:
+            if not for_good(error) or client.get_run(run_id).info.lifecycle_stage != "active":
+                raise
+            refused[f"dataset {each['name']}"] = reason_of(error)
 
 
 def _send_files(folder: Path, names: Sequence[str], repository: Any, refused: dict[str, str]) -> str:

@@ -29,6 +29,11 @@ class Checkpoints:
         Made when the first checkpoint is written.
     keep : int
         How many of the last ones stay, >= 1; the best stays besides.
+
+    Attributes
+    ----------
+    best_step : int or None
+        Of the best one, as far as this object has written or read it.
     """
 
     NAME = re.compile(r"step-(\d{9,})\.npz")
@@ -36,6 +41,7 @@ class Checkpoints:
     def __init__(self, folder: str | os.PathLike[str], keep: int = 2) -> None:
         self.folder, self.keep = Path(folder), integer("keep", keep, at_least=1)
         self._best_loss: float | None = None
+        self.best_step: int | None = None
 
     @property
     def best(self) -> Path:
@@ -77,7 +83,7 @@ class Checkpoints:
         save(path, {**state, "loss": loss}, settle=settle)
         if loss is not None and loss < self._lowest():
             self._make_best(path, settle)
-            self._best_loss = loss
+            self._best_loss, self.best_step = loss, step
         self._tidy(path)
         return path
 
@@ -118,7 +124,8 @@ class Checkpoints:
         """The best loss so far; infinite without a best checkpoint that can be read."""
         if self._best_loss is None and self.best.is_file():
             with contextlib.suppress(UserError):
-                loss = load(self.best).get("loss")
+                state = load(self.best)
+                loss, self.best_step = state.get("loss"), state.get("trainer", {}).get("step")
                 self._best_loss = float(loss) if isinstance(loss, int | float) else None
         return math.inf if self._best_loss is None else self._best_loss
 

@@ -12,7 +12,7 @@ import pytest
 from browsing import see
 
 pytestmark = pytest.mark.browser
-NAMES = [f"hidden_size={size}, bptt_length={length}" for size in (4, 7) for length in (3, 20)]
+NAMES = [f"{size}, {length}" for size in (4, 7) for length in (3, 20)]
 
 
 @pytest.fixture(scope="module")

@@ -108,7 +108,7 @@ def test_runs_are_the_sweeps_without_its_parent(here):
     assert table["status"].unique().tolist() == ["FINISHED"]
     sweep = parent.data.tags["rnnexp.sweep"]
     assert table["sweep"].unique().tolist() == [sweep]
-    assert table["name"].tolist() == [f"hidden_size={width}, seed={seed}" for width in (4, 6) for seed in (0, 1)]
+    assert table["name"].tolist() == [f"{width}, {seed}" for width in (4, 6) for seed in (0, 1)]
     assert table["hidden_size"].tolist() == [4, 4, 6, 6] and differing(table) == ["hidden_size", "seed"]
     for given in (sweep, parent.info.run_id):
         assert runs(sweep=given).index.tolist() == table.index.tolist()

@@ -98,7 +98,9 @@ def test_more_steps_go_on_with_a_finished_run(warm, reference):
                 assert after.points[name][: len(points)] == points, name
                 steps = [point[0] for point in after.points[name]]
                 assert steps == sorted(set(steps)), name
-        assert [after.latest[name][0] for name in ("final/eval/loss", "final/best_eval_loss", "eval/loss")] == [more] * 3
+        assert [after.latest[name][0] for name in ("final/eval/loss", "final/best_eval_loss", "eval/loss")] == [
+            more
+        ] * 3
         assert after.latest["final/eval/loss"][1] == after.latest["eval/loss"][1] == after.curves()["eval/loss"][-1][1]
         curve = {lag: value for lag, value, _ in sorted(after.points["gradient_by_lag/last"], key=lambda p: p[2])}
         studied = [
