@@ -223,14 +223,14 @@ class History:
         # What the last study could not define has no final value; an earlier one would be misleading.
         last = self.studies[-1][1].metrics() if self.studies else {}
         undefined = {name for name, value in last.items() if not math.isfinite(value)}
-        final = {name: curve[-1][1] for name, curve in self.curves.items() if compared(name) and name not in undefined}
+        ends = {name: curve[-1][1] for name, curve in self.curves.items() if compared(name) and name not in undefined}
         if "eval/loss" in self.curves:
-            final["best_eval_loss"] = self.best("eval/loss")
+            ends["best_eval_loss"] = self.best("eval/loss")
         if self.solved_at is not None:
-            final["solved_at_step"] = self.solved_at
+            ends["solved_at_step"] = self.solved_at
         if self.stopped:
-            final["stopped_at_step"] = self.step
-        points = [] if self.diverged else [Point(f"final/{name}", v, self.step) for name, v in final.items()]
+            ends["stopped_at_step"] = self.step
+        points = [] if self.diverged else [Point(f"final/{name}", v, self.step) for name, v in ends.items()]
         if self.tested is not None:
             best, final = self.tested
             tested = {"loss": best.loss, "accuracy": best.accuracy, "last_loss": final.loss}

@@ -59,6 +59,6 @@ def test_it_waits_until_the_server_shows_this_store_and_says_so(monkeypatch, cap
     ],
 )
 def test_it_ends_with_the_last_words_of_a_server_that_died(code, last):
-    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as server:
-        with pytest.raises(UserError, match=f"the MLflow UI ended at its start: {last}"):
-            waited(server, 1)  # where nothing listens
+    told = pytest.raises(UserError, match=f"the MLflow UI ended at its start: {last}")
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as server, told:
+        waited(server, 1)  # where nothing listens
