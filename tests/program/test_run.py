@@ -105,6 +105,7 @@ def test_artifacts_are_complete_and_lie_beside_the_database(default_run, artifac
         "config.yaml",
         "metrics.csv",
         "gradient_by_lag.csv",
+        "gradient_by_lag.json",
         "loss.png",
         "gradient_by_lag.png",
         "gradient_over_training.png",
