@@ -127,7 +127,8 @@ def test_commit_is_a_tag(default_run):
     if not (ROOT / ".git").exists():
         pytest.skip("not a checkout")
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert run.data.tags["mlflow.source.git.commit"] == head.stdout.strip()
+    assert run.data.tags["rnnexp.commit"].removesuffix("-dirty") == head.stdout.strip()
+    assert "mlflow.source.git.commit" not in run.data.tags  # that of the folder where it was started: in none
 
 
 def test_end_tells_losses_gradient_place_and_link(default_run):

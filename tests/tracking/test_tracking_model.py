@@ -337,13 +337,13 @@ def test_a_store_that_takes_nothing_leaves_the_model_in_the_run_folder(text, tmp
     experiment = SimpleNamespace(network=network, task=task)
     for run_id, undelivered in ((None, False), ("7", True)):
         run = SimpleNamespace(id=run_id, undelivered=undelivered, store=SimpleNamespace(uri="http://ann:secret@host"))
-        assert models.keep_model(info, experiment, run) == []
+        assert models.keep_model(info, experiment, run, 5) == []
         said = capsys.readouterr().err
         problem, where = said.splitlines()[-2:]
         assert problem.startswith("rnnexp: the model was not logged: ") and str(tmp_path / "model") in where
         assert "secret" not in said
         assert (tmp_path / "model" / "MLmodel").is_file()
-    assert models.keep_model(info, experiment, None) == []  # tracking=none
+    assert models.keep_model(info, experiment, None, 5) == []  # tracking=none
 
 
 ELSEWHERE = """
