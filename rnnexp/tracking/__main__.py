@@ -136,7 +136,7 @@ def free_port(first: int) -> int:
 def wait(
     server: "subprocess.Popen[str]", port: int, store: Store, listener: threading.Thread, words: Sequence[str]
 ) -> None:
-    """Return when the server answers and shows this store, however long that takes; say so while it does.
+    """Return when the server answers and shows this store, however long that takes; a line now and then reports it.
 
     Raises
     ------
