@@ -223,7 +223,9 @@ class History:
         # What the last study could not define has no final value; an earlier one would be misleading.
         last = self.studies[-1][1].metrics() if self.studies else {}
         undefined = {name for name, value in last.items() if not math.isfinite(value)}
-        ends = {name: curve[-1][1] for name, curve in self.curves.items() if compared(name) and name not in undefined}
+        ends = {
+            name: curve[-1][1] for name, curve in self.curves.items() if ends_as_final(name) and name not in undefined
+        }
         if "eval/loss" in self.curves:
             ends["best_eval_loss"] = self.best("eval/loss")
         if self.solved_at is not None:
@@ -271,7 +273,7 @@ class History:
         ]
 
 
-def compared(name: str) -> bool:
+def ends_as_final(name: str) -> bool:
     """Whether runs are compared by the last value of a curve."""
     return name in FINAL or (name.startswith("eval/") and name not in NOT_FINAL)
 
