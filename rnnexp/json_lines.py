@@ -1,8 +1,10 @@
-"""Files of JSON lines, only appended to, which neither a full disk nor a killed writer spoils."""
+"""JSON: documents for scripts, and files of lines, which neither a full disk nor a killed writer spoils."""
 
 import contextlib
 import json
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +87,21 @@ def read_lines(path: Path) -> list[Any]:
         with contextlib.suppress(ValueError):
             entries.append(json.loads(line))
     return entries
+
+
+def document(value: object) -> str:
+    """A value as one JSON document of several lines; numbers are not rounded, null stands for those not finite."""
+    return json.dumps(_plain(value), indent=1, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if hasattr(value, "tolist"):  # NumPy's numbers and arrays
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)

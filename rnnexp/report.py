@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rnnexp import process
 from rnnexp.arguments import FILTER, STATUSES, Parser, command_frame
 from rnnexp.checks import FORMATS, InvalidValue, UserError, check_formats, nearest, printable
+from rnnexp.json_lines import document
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,6 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--formats", nargs="+", default=["png"], metavar="FORMAT", help=f"of the figures: {', '.join(FORMATS)} "
         "(default: png)"
     )  # fmt: skip
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON document instead of the table and sentences"
+    )
     with command_frame():
         _compare(parser.parse_args(arguments))
 
@@ -169,12 +173,24 @@ def _compare(given: argparse.Namespace) -> None:
         why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         raise InvalidValue("--out", str(given.out), "a writable folder", why) from None
     average = effects.average_of(effects.usable_values(table, given.metric).dropna(), given.metric)
-    _print_table(grouped(table, keys, given.metric), average, largest=effects.larger_is_better(given.metric))
+    means = grouped(table, keys, given.metric)
     rest = [key for key in differ if key not in keys and not tables.follows(table, key, keys)]
-    process.say(f"{given.metric}: " + (f"{average.centre}s over {', '.join(rest)}" if rest else "one run each"))
-    sentences = findings(table, swept, given.metric)
+    sentences, others = findings(table, swept, given.metric), 0
     if status is not None and (others := count_others(store, status=status, sweep=given.sweep, query=given.filter)):
         sentences.append(f"{others} more are not {status}: --status all includes them")
+    if given.json:
+        about = {"experiment": given.experiment, "status": given.status, "metric": given.metric, "by": keys}
+        found_ = {
+            "average": average.centre,
+            "averaged_over": rest,
+            "rows": means.to_dict("records"),
+            "runs": list(table.index),
+            "other_runs": others,
+        }
+        process.say(*document({**about, **found_, "findings": sentences, "files": paths}).split("\n"))
+        return
+    _print_table(means, average, largest=effects.larger_is_better(given.metric))
+    process.say(f"{given.metric}: " + (f"{average.centre}s over {', '.join(rest)}" if rest else "one run each"))
     process.say(*sentences, *map(str, paths))
 
 

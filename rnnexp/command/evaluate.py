@@ -1,7 +1,5 @@
 """The command ``python -m rnnexp.evaluate``: a trained network on other settings of its task."""
 
-import json
-import math
 from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +8,7 @@ from rnnexp.arguments import Parser, command_frame
 from rnnexp.checks import UserError, out_of_memory, show
 from rnnexp.command.of_runs import LOAD_OPTIONS, add_run, grid, load_run
 from rnnexp.history import Point
+from rnnexp.json_lines import document
 from rnnexp.process import say
 from rnnexp.trained import Trained
 
@@ -31,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_run(parser)
     parser.add_argument("settings", nargs="*", metavar="task.KEY=VALUES", help="as for python -m rnnexp -m")
     parser.add_argument("--gradients", action="store_true", help="study the gradient there as well")
-    parser.add_argument("--json", action="store_true", help="print all numbers as JSON instead of a table")
+    parser.add_argument("--json", action="store_true", help="print all numbers as one JSON document")
     parser.add_argument(
         "--record",
         action="store_true",
@@ -57,7 +56,7 @@ def _evaluate(given: Namespace) -> None:
         raise out_of_memory(error) from None
     if given.json:
         about = {"run": str(trained.folder or ""), "checkpoint": str(trained.checkpoint), "step": trained.step}
-        say(*json.dumps({**about, "task": trained.name, "rows": list(map(_finite, rows))}, indent=1).split("\n"))
+        say(*document({**about, "task": trained.name, "rows": rows}).split("\n"))
     else:
         say(repr(trained), *_table(rows))
     if given.record and trained.folder is not None:
@@ -101,13 +100,6 @@ def _row(trained: Trained, settings: dict[str, Any], gradients: bool) -> Row:
     if gradients:
         numbers |= trained.gradients(**settings).metrics()
     return {**{f"task.{key}": value for key, value in settings.items()}, **numbers}
-
-
-def _finite(row: Row) -> Row:
-    """JSON has no other numbers."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
-    }
 
 
 def _table(rows: Sequence[Row]) -> list[str]:

@@ -18,6 +18,7 @@ from rnnexp.checks import FORMATS, InvalidValue, UserError, integer, one_of, sho
 from rnnexp.command.check_first import register
 from rnnexp.command.hydra_errors import explain
 from rnnexp.command.quoting import all_readable
+from rnnexp.json_lines import document
 from rnnexp.process import say
 from rnnexp.settings import as_in_job, check_root, conf_dir
 
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="also draw it, in the format that its name ends in (default: <name>.png)",
     )
     parser.add_argument("--config-dir", help="a config folder of your own, with task/<name>.yaml in it")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     register()
     with command_frame():
         given = parser.parse_intermixed_args(arguments)
@@ -53,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise InvalidValue("--figure", given.figure, allowed, f"for example --figure {given.name or 'trial'}.png")
         if given.config_dir and not Path(given.config_dir).is_dir():
             raise InvalidValue("--config-dir", given.config_dir, "a folder", f"looked in {Path.cwd()}")
-        if given.name is None:
+        if given.name is None and given.json:
+            say(*document([about_task(name, path) for name, path in task_files(given.config_dir).items()]).split("\n"))
+        elif given.name is None:
             say(*listing(given.config_dir))
         else:
             explain_task(given)
@@ -70,18 +74,46 @@ def listing(config_dir: str | None) -> list[str]:
     """Two lines per task: its description; sizes, baseline, paper."""
     lines = []
     for name, path in task_files(config_dir).items():
-        config: Any = OmegaConf.to_container(OmegaConf.load(path))
-        try:
-            task = build_the_task({"output_size": None, **(config if "task" in config else {"task": config})})
-        except UserError as error:
-            facts = f"{error.problem}; {error.hint}" if error.hint else error.problem
-        except Exception as error:  # an error in a class of the user's must not hide the other tasks
-            facts = f"cannot be built: {error}"
-        else:
-            facts = f"{sizes(task)}; baseline {task.baseline.loss:.4g} ({task.baseline.predictor}); {task.paper}"
+        found = built(path)
+        facts = found if isinstance(found, str) else brief(found)
         lines += [f"{name:22}{first_comment(path)}", f"{'':22}{facts}"]
     usage = "python -m rnnexp.tasks <name> explains one and draws a trial; python -m rnnexp task=<name> trains on it"
     return [*lines, "", usage]
+
+
+def brief(task: Any) -> str:
+    """Sizes, baseline and paper of a task, in a line."""
+    return f"{sizes(task)}; baseline {task.baseline.loss:.4g} ({task.baseline.predictor}); {task.paper}"
+
+
+def built(path: Path) -> Any:
+    """The task of a YAML file with its own settings, or why there is none, as text."""
+    config: Any = OmegaConf.to_container(OmegaConf.load(path))
+    try:
+        return build_the_task({"output_size": None, **(config if "task" in config else {"task": config})})
+    except UserError as error:
+        return f"{error.problem}; {error.hint}" if error.hint else error.problem
+    except Exception as error:  # an error in a class of the user's must not hide the other tasks
+        return f"cannot be built: {error}"
+
+
+def about_task(name: str, path: Path, task: Any = None) -> dict[str, Any]:
+    """What is known of a task, by name."""
+    task = built(path) if task is None else task
+    about: dict[str, Any] = {"task": name, "description": first_comment(path)}
+    if isinstance(task, str):
+        return {**about, "problem": task}
+    return {
+        **about,
+        "inputs": {"kind": task.input_kind, "size": task.input_size, "names": task.input_names},
+        "outputs": {"kind": task.target_kind, "size": task.output_size, "names": task.output_names},
+        "baseline": vars(task.baseline),
+        "best_loss": task.floor,
+        "scored": task.scored,
+        "solved": task.success or None,
+        "paper": task.paper,
+        "data": getattr(task, "reading", "") or None,
+    }
 
 
 def explain_task(given: argparse.Namespace) -> None:
@@ -96,28 +128,39 @@ def explain_task(given: argparse.Namespace) -> None:
     path = known[given.name]
     root = task_settings(given.name, given.settings, given.config_dir)
     cls, chosen = component("task", root["task"])
-    say(f"task={given.name}: {first_comment(path)}", "")
-    say(*(inspect.getdoc(cls) or "").split("\n"), "", "Settings here")
-    for key, value in chosen.items():
-        text = f"task.{key}={show(value)}"
-        say(f"    {text:32}{comment(path, key) or comment(conf_dir() / 'config.yaml', key)}".rstrip())
-    say("")
+    if not given.json:
+        print_settings(given.name, path, cls, chosen)
     task = build_the_task(root)
-    say(*(f"{name:12}{text}" for name, text in facts(task) if text))
     rng = Streams(root["seed"]).data
     if isinstance(task, EpisodeTask):
         batch = task.sample(1, rng=rng).steps(0, given.steps)
     else:
         batch = task.read(task.begin(1, rng=rng), given.steps or STREAM_STEPS, rng=rng)
     batch = batch.cast(np.float64)
-    say("", f"One trial (seed={root['seed']})", "")
-    say(*trial_text(task, batch, width=max(60, shutil.get_terminal_size((100, 24)).columns)).split("\n"))
+    if given.json:
+        trial = {name: getattr(batch, name)[:, 0] for name in ("inputs", "targets", "mask")}
+        shown = {**about_task(given.name, path, task), "settings": chosen, "seed": root["seed"], "trial": trial}
+        say(*document(shown).split("\n"))
+    else:
+        say(*(f"{name:12}{text}" for name, text in facts(task) if text))
+        say("", f"One trial (seed={root['seed']})", "")
+        say(*trial_text(task, batch, width=max(60, shutil.get_terminal_size((100, 24)).columns)).split("\n"))
     if given.figure is not None:
         from rnnexp.plot.trial_figure import save_trial
 
         file = Path(given.figure or f"{given.name}.png")
         save_trial(task, batch, file, title=f"task={given.name}: one trial")
-        say("", f"figure      {file.resolve()}")
+        say("", f"figure      {file.resolve()}", error=given.json)
+
+
+def print_settings(name: str, path: Path, cls: type, chosen: dict[str, Any]) -> None:
+    """What a task's class says of itself, and its settings with their comments."""
+    say(f"task={name}: {first_comment(path)}", "")
+    say(*(inspect.getdoc(cls) or "").split("\n"), "", "Settings here")
+    for key, value in chosen.items():
+        text = f"task.{key}={show(value)}"
+        say(f"    {text:32}{comment(path, key) or comment(conf_dir() / 'config.yaml', key)}".rstrip())
+    say("")
 
 
 def task_settings(name: str, overrides: Sequence[str], config_dir: str | None) -> dict[str, Any]:

@@ -23,8 +23,7 @@ class Kept(NamedTuple):
 def without_gaps(values: Array, order: Array | None, codes: Array, labels: Array) -> Kept:
     """The rows without NaN, and the cuts where others stood between them; series without any are left out."""
     every = np.arange(len(values)) if order is None else order
-    whole: Array = ~np.isnan(values).any(axis=1)
-    whole = whole[every]
+    whole = ~np.asarray(np.isnan(values).any(axis=1))[every]
     starts = np.flatnonzero(np.diff(np.flatnonzero(whole)) > 1) + 1
     kept = every[whole]
     counts = np.bincount(codes[kept], minlength=len(labels))

@@ -27,7 +27,7 @@ LOCK_FILE = "run.lock"
 #: Files that make a folder one with a record; earlier versions left the last two.
 RECORD = (RUN_LOG, SWEEP_FILE, "metrics.csv", "gradient_by_lag.csv", "metrics.jsonl", "outbox.jsonl")
 #: What else is written into it, besides the files that its log names. The log comes last.
-OTHER = ("config.yaml", "gradient_report.html", "loss.png", "sweep.csv", "sweep.html", "multirun.yaml")
+OTHER = ("config.yaml", "summary.json", "gradient_report.html", "loss.png", "sweep.csv", "sweep.html", "multirun.yaml")
 NOTES = (TRACEBACK_FILE, JOB_FILE, STOP_FILE)
 #: Folders that are claimed, by process, since a forked one has not claimed them; with the lock's descriptor.
 _held: dict[tuple[int, Path], int] = {}

@@ -1,6 +1,8 @@
 """Records a run: its metrics, tables, figures and end, in the run folder and in MLflow."""
 
+import contextlib
 import csv
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,6 +32,7 @@ from rnnexp.tracking.progress import Quiet, progress_display
 from rnnexp.tracking.run_folder import RunFolder
 from rnnexp.tracking.run_log import RUN_LOG, RunLog
 from rnnexp.tracking.saver import Saver
+from rnnexp.tracking.summary_file import SUMMARY, write_summary
 from rnnexp.tracking.tables import table_tag, write_mlflow_table
 from rnnexp.tracking.thinning import Thinned
 from rnnexp.training import Report, Run
@@ -71,7 +74,9 @@ class Recorder:
         shown = info.sweep is None and not process.is_quiet()
         self._progress = progress_display(experiment.steps) if shown else Quiet()
         self._model: list[str] = []
-        self._seconds = 0.0
+        self._seconds, self._began = 0.0, time.time()
+        with contextlib.suppress(OSError):
+            (info.folder / SUMMARY).unlink(missing_ok=True)  # of a run that goes on
 
     def __enter__(self) -> "Recorder":
         """Begin."""
@@ -189,13 +194,17 @@ class Recorder:
                 self._files.save("sample.txt", partial(self._write_sample, task), extra=True)
             with attempt("the list of final values"):
                 self.log.add(p for p in self.history.summary() if not (unfinished and is_last_curve(p.name)))
+            self._files.save(SUMMARY, partial(self._write_summary, status, tags), extra=True)
             for path in self._files.written:
                 self.log.artifact(path)
+            known = self.log.id
         finally:
             if self.info.job is not None and status == "FINISHED":  # as MLflow will have it, whatever comes after
                 self.info.job.status = status
             if problem := self.log.end(status, tags):
                 self._files.missing[RUN_LOG] = problem
+        if known != self.log.id:  # the run was created in MLflow at its end
+            self._files.save(SUMMARY, partial(self._write_summary, status, tags), extra=True)
         if status == "FINISHED":
             self.saver.finish(self.history.step)
         if self.info.job is not None:
@@ -293,6 +302,10 @@ class Recorder:
         if history.studies and (pictures or self.info.sweep is None):
             report = partial(write_report, history, files.path, self.info.name, pictures, length)
             files.save("gradient_report.html", lambda path: report(), extra=True)
+
+    def _write_summary(self, status: str, tags: Mapping[str, str], path: Path) -> None:
+        times = {"began": self._began, "seconds": self._seconds}
+        write_summary(path, self.info, self.log, self.history, status=status, error=tags.get("error", ""), **times)
 
     def _write_sample(self, task: Text, path: Path) -> None:
         tokens = generate(self.experiment.network, task.start, SAMPLE_LENGTH, rng=self.experiment.sampling)

@@ -1,5 +1,6 @@
 """python -m rnnexp.report and `rnnexp.report.runs`: a recorded sweep compared, and what is refused."""
 
+import json
 import re
 import subprocess
 import sys
@@ -100,6 +101,22 @@ def test_the_files_land_in_report_when_no_folder_is_given(here, tmp_path, monkey
     main(["--uri", f"sqlite:///{here}/mlflow.db", "--metric", "final/eval/accuracy"])
     assert {path.name for path in tmp_path.iterdir()} == {"report"}
     assert "report/accuracy_by_hidden_size.png" in capsys.readouterr().out
+
+
+def test_the_report_is_one_json_document_if_asked_for(here, tmp_path, capsys):
+    main(["--json", "--out", str(tmp_path), "--by", "hidden_size"])
+    found = json.loads(capsys.readouterr().out)
+    means = grouped(runs(), ["hidden_size"])
+    assert [(row["hidden_size"], row["n"], row["mean"]) for row in found["rows"]] == [
+        (row["hidden_size"], row["n"], row["mean"]) for row in means.to_dict("records")
+    ]
+    assert (found["metric"], found["by"], found["averaged_over"]) == (LOSS, ["hidden_size"], ["seed"])
+    assert sorted(found["runs"]) == sorted(runs().index)
+    assert sorted(found["files"]) == [str(tmp_path / name) for name in FILES]
+    assert "All 4 runs are included." in found["findings"] and found["other_runs"] == 0
+    main(["other", "--json", "--out", str(tmp_path), "--by", "cell"])
+    alone = next(row for row in json.loads(capsys.readouterr().out)["rows"] if row["cell"] == "rnn")
+    assert (alone["n"], alone["low"], alone["mean"]) == (1, None, 0.25)  # there is no interval of one run
 
 
 def test_runs_are_the_sweeps_without_its_parent(here):

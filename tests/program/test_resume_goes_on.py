@@ -1,5 +1,6 @@
 """What becomes of a run that is resumed: more steps, another place, a damaged checkpoint, a store that failed."""
 
+import json
 import shutil
 import signal
 
@@ -75,8 +76,13 @@ def test_a_command_that_is_stopped_says_how_to_go_on_and_that_works(warm, refere
     (line,) = [line for line in child.stderr.splitlines() if "to go on" in line]
     command = line.partition("python -m rnnexp ")[2]
     at = newest(run_folder_of(folder))
+    told = run_folder_of(folder) / "summary.json"
+    summary = json.loads(told.read_text())
+    assert (summary["status"], summary["error"]) == ("KILLED", "stopped by a signal") and summary["step"] >= at
     done = warm.run(folder, command, f"steps={at + 5}")
     assert done.returncode == 0 and "FINISHED" in done.stdout
+    summary = json.loads(told.read_text())
+    assert (summary["status"], summary["resumed"], summary["step"]) == ("FINISHED", True, at + 5)
     assert newest(run_folder_of(folder)) == at + 5
 
 

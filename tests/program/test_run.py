@@ -1,4 +1,5 @@
 import csv
+import json
 import math
 import os
 import re
@@ -112,7 +113,14 @@ def test_artifacts_are_complete_and_lie_beside_the_database(default_run, artifac
         "gradient_report.html",
         "eigenvalues.png",
         "hidden_units.png",
+        "summary.json",
     }
+    summary = json.loads((Path(run.data.tags["rnnexp.folder"]) / "summary.json").read_text())
+    assert (summary["status"], summary["error"], summary["run"]) == ("FINISHED", None, run.info.run_id)
+    assert summary["config_hash"] == run.data.tags["rnnexp.config_hash"]
+    sent = {name: run.data.metrics[name] for name in summary["metrics"]}
+    assert sent == {name: pytest.approx(value, rel=1e-15) for name, value in summary["metrics"].items()}
+    assert "final/eval/loss" in sent and "test/loss" in sent and summary["started"] < summary["ended"]
     assert yaml.safe_load((where / "config.yaml").read_text())["hidden_size"] == 10
     for figure in ("loss.png", "gradient_by_lag.png"):
         assert (where / figure).read_bytes().startswith(b"\x89PNG")

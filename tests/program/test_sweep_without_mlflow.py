@@ -1,6 +1,7 @@
 """Without MLflow a sweep has its account in its folder; its jobs have pictures if they are asked for."""
 
 import csv
+import json
 
 import pytest
 from sweep_helpers import job_records, last_sweep, table
@@ -48,6 +49,8 @@ def test_jobs_have_no_pictures_of_their_own(sweep_of_four):
     assert pictures(sweep) == set()
     for number in range(4):
         assert (sweep / str(number) / "metrics.csv").is_file()
+        summary = json.loads((sweep / str(number) / "summary.json").read_text())
+        assert (summary["status"], summary["run"], summary["job"]) == ("FINISHED", None, number)
 
 
 def test_they_are_drawn_if_asked_for(tmp_path, command):

@@ -1,5 +1,6 @@
 """python -m rnnexp.tasks: the list, a task explained, a trial drawn, and what is refused."""
 
+import json
 import subprocess
 import sys
 
@@ -50,6 +51,21 @@ def test_all_tasks_are_listed_with_sizes_baseline_and_paper(tasks, tmp_path):
     assert facts["memorization"].startswith("7 tokens in, 6 classes out, 70 steps; baseline 0.2299")
     assert "endless" in facts["echo"]
     assert not any(tmp_path.iterdir())
+
+
+def test_the_list_and_a_task_are_one_json_document_each(tasks, tmp_path):
+    found = {about["task"]: about for about in json.loads(tasks("--json").stdout)}
+    assert sorted(found) == NAMES
+    assert found["adding"]["baseline"]["loss"] == 1 / 6
+    assert found["echo"]["inputs"] | {"names": None} == {"kind": "tokens", "size": 2, "names": None}
+    assert "task.path must be" in found["table"]["problem"]
+    (tmp_path / "given.csv").write_text("a\n" + "\n".join(map(str, range(40))))
+    done = tasks("table", "task.path=given.csv", "task.normalize=false", "--steps", "3", "--json", "--figure")
+    one = json.loads(done.stdout)
+    assert one["data"].startswith("given.csv: inputs a") and one["settings"]["missing"] == "refuse"
+    steps = [value for (value,) in one["trial"]["inputs"]]
+    assert [value for (value,) in one["trial"]["targets"]] == [value + 1 for value in steps] and len(steps) == 3
+    assert "table.png" in done.stderr
 
 
 @pytest.mark.quick(6)
