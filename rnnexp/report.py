@@ -179,15 +179,20 @@ def _compare(given: argparse.Namespace) -> None:
     if status is not None and (others := count_others(store, status=status, sweep=given.sweep, query=given.filter)):
         sentences.append(f"{others} more are not {status}: --status all includes them")
     if given.json:
-        about = {"experiment": given.experiment, "status": given.status, "metric": given.metric, "by": keys}
-        found_ = {
+        found_there = {
+            "experiment": given.experiment,
+            "status": given.status,
+            "metric": given.metric,
+            "by": keys,
             "average": average.centre,
             "averaged_over": rest,
             "rows": means.to_dict("records"),
             "runs": list(table.index),
             "other_runs": others,
+            "findings": sentences,
+            "files": paths,
         }
-        process.say(*document({**about, **found_, "findings": sentences, "files": paths}).split("\n"))
+        process.say(*document(found_there).split("\n"))
         return
     _print_table(means, average, largest=effects.larger_is_better(given.metric))
     process.say(f"{given.metric}: " + (f"{average.centre}s over {', '.join(rest)}" if rest else "one run each"))
