@@ -117,8 +117,10 @@ def axes_of(sweep: ComparedRuns, title: str, xlabel: str, ylabel: str, panels: P
     count = len(panels.values) if panels is not None else 1
     figure = Figure(figsize=(5.4 + 2.4 * (count - 1) + 2.0, 4.2), dpi=110, layout="constrained")
     figure.suptitle(title, fontsize=11)
-    inside: Any = figure.subfigures()
-    inside.suptitle(label_text(sweep.title, 240, wrap=60 + 30 * count), fontsize=8, color=GREY)
+    # Each title is above a part of its own, so that a legend beside the axes does not meet it.
+    below: Any = figure.subfigures()
+    below.suptitle(label_text(sweep.title, 240, wrap=60 + 30 * count), fontsize=8, color=GREY)
+    inside = below.subfigures()
     pairs = inside.subplots(1, count, sharey=True, squeeze=False)[0]
     for place, axes in enumerate(pairs):
         if panels is not None and (value := panels.values[place]) is not None:
@@ -156,7 +158,7 @@ def finish(
         if all(isinstance(value, int) for value in levels(sweep.counted, looks.color_key)):
             bar.ax.yaxis.get_major_locator().set_params(**({} if bar.ax.get_yscale() == "log" else {"integer": True}))
     if said := "  ".join(note for note in [*notes, left_out(sweep.table, sweep.metric)] if note):
-        wide = int(15 * inside.figure.get_figwidth())
+        wide = int(15 * inside.get_figure(root=True).get_figwidth())
         inside.supxlabel(label_text(said, 400, wrap=wide), fontsize=8, color=GREY)
-    figure: Figure = inside.figure
+    figure: Figure = inside.get_figure(root=True)
     return figure

@@ -37,7 +37,11 @@ def findings(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> li
     values, name = usable_values(table, metric), metric_label(metric)
     counted = values.dropna()
     lost = left_out(table, metric)
-    all_of_them = "The only run is included." if len(table) == 1 else f"All {len(table)} runs are included."
+    all_of_them = (
+        "The only run is included: there is no other to compare it with."
+        if len(table) == 1
+        else f"All {len(table)} runs are included."
+    )
     sentences = [f"{lost}." if lost else all_of_them]
     if counted.empty:
         return [*sentences, f"No run that finished has a {name}: there is nothing to compare."]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from rnnexp.comparison.compared import ComparedRuns, Setting, axes_of, by_setting, finish
@@ -29,6 +30,7 @@ def by_lag(sweep: ComparedRuns, curves: Mapping[str, pd.Series], which: str) -> 
     panels = sweep.panels(rows)
     inside, pairs = axes_of(sweep, "The gradient on its way back, after training", LAG, RELATIVE, panels)
     of_run, told = sweep.settings(rows, MOST_SETTINGS if looks.scale is None else len(rows))
+    pooled = sweep.pooled([panels.key, *told])
     longest = max(int(curve.index.max()) for curve in curves.values())
     marks: dict[str, Any] = {}
     ends = banded = crowded = several = False
@@ -39,9 +41,11 @@ def by_lag(sweep: ComparedRuns, curves: Mapping[str, pd.Series], which: str) -> 
                 members.setdefault(setting, []).append(run)
         for setting in sorted(members, key=by_setting):
             both = pd.concat([curves[run] for run in members[setting]], axis=1).sort_index()
-            # Where the gradient of some runs is zero, the median of the others would mislead.
-            both = both.dropna() if both.notna().all(axis=1).any() else both
-            median = both.median(axis=1)
+            if pooled and both.notna().all(axis=1).any():
+                both = both.dropna()  # as far as all go, some of which may have shorter sequences
+            # Else what a run lacks are zeros, which have no logarithm but are the smallest of all.
+            median = both.fillna(-math.inf).median(axis=1)
+            median = median[np.isfinite(median)]
             look = {"color": looks.color(setting[0]), "linestyle": looks.dash(*setting), "linewidth": 1.5}
             marker = looks.marker(*setting) if len(looks.places) > 1 else "o" if len(median) == 1 else ""
             axes.plot(median.index, median, marker=marker, markersize=4, markevery=max(1, len(median) // 10), **look)
@@ -50,16 +54,16 @@ def by_lag(sweep: ComparedRuns, curves: Mapping[str, pd.Series], which: str) -> 
                 crowded = True
             elif both.shape[1] >= FEWEST:
                 banded = True
-                edges = (both.quantile(0.25, axis=1), both.quantile(0.75, axis=1))
+                filled = both.fillna(both.min(axis=None)).loc[median.index]
+                edges = (filled.quantile(0.25, axis=1), filled.quantile(0.75, axis=1))
                 axes.fill_between(median.index, *edges, color=look["color"], alpha=0.15, linewidth=0)
             ends |= len(median) < longest + 1
         axes.xaxis.get_major_locator().set_params(integer=True)
         marks |= _mark(axes, looks, rows[[place == panel for place in panels.of_row]], longest)
-    pooled = sweep.pooled([panels.key, *told])
     bands = "; band: the quartiles" if banded else f"; no bands of more than {MOST_BANDS} curves" if crowded else ""
     notes = [
         f"Median of the runs{' of each setting' if told else ''}{bands}." if several else "",
-        "Each curve ends where the gradient of a run is zero." if ends and several else "",
+        f"A curve ends where {'a run ends' if pooled else 'the gradient is zero'}." if ends and several else "",
         f"Over all settings of {', '.join(pooled)}." if pooled else "",
         which,
     ]

@@ -185,7 +185,7 @@ def comparison_files(
         return f"{folder}/" if (sweep.folder / folder).is_dir() else ""
 
     curves = Curves(numbers, curve)
-    title = "sweep: " + ", ".join(sweep.swept(sweep.overrides))
+    title = "sweep: " + (", ".join(sweep.swept(sweep.overrides)) or "one job")
     return write_comparison(table, curves, sweep.folder, title=title, keys=sweep.keys, formats=sweep.formats, link=link)
 
 

@@ -60,15 +60,20 @@ def joins(axes):
     ]
 
 
+def parts_of(figure):
+    """The figure, the part below its title, and that below its subtitle."""
+    return [figure, *figure.subfigs, *figure.subfigs[0].subfigs]
+
+
 def legend_of(figure):
     """The labels of the legend outside the axes, and its handles by label."""
-    (legend,) = [found for part in (figure, *figure.subfigs) for found in part.legends]
+    (legend,) = [found for part in parts_of(figure) for found in part.legends]
     return {text.get_text(): handle for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)}
 
 
 def said(figure):
     """All that a figure says outside its axes."""
-    parts = [figure, *figure.subfigs]
+    parts = parts_of(figure)
     notes = [text.get_text() for part in parts for text in part.texts]
     notes += [part._supxlabel.get_text() for part in parts if part._supxlabel is not None]
     return " ".join(" ".join(notes).split())
@@ -214,10 +219,19 @@ def test_curves_begin_at_the_same_height_with_the_median_of_their_runs_and_quart
     curves = {"r0": curve(0, -1, -2), "r1": curve(0, -2, -3), "r2": curve(0, -9)}
     figure = figures_of(table, curves, ["seed"])[LAGS]
     (axes,) = figure.axes
-    assert [line.get_ydata().tolist() for line in axes.lines] == [[0.0, -2.0]], "as far as all runs go"
+    assert [line.get_ydata().tolist() for line in axes.lines] == [[0.0, -2.0, -3.0]], "a zero is below all numbers"
     (band,) = axes.collections
-    assert set(band.get_paths()[0].vertices[:, 1]) == {0.0, -1.5, -5.5}
-    assert "ends where the gradient of a run is zero" in said(figure)
+    assert set(band.get_paths()[0].vertices[:, 1]) == {0.0, -1.5, -5.5, -2.5, -6.0}
+    curves["r1"] = curve(0, -2)
+    figure = figures_of(table, curves, ["seed"])[LAGS]
+    assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == [[0.0, -2.0]]
+    assert "ends where the gradient is zero" in said(figure)
+    # Over settings whose sequences may differ in length, what a run lacks is not known to be zero.
+    table, _, keys = grid(1, cell=["a", "b"], width=[1, 2], **{"task.length": range(9, 14)})
+    curves = {run: curve(0, -1, -2) if row["task.length"] > 9 else curve(0, -1) for run, row in table.iterrows()}
+    figure = figures_of(table, curves, keys)[LAGS]
+    assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == [[0.0, -1.0]] * 4
+    assert "ends where a run ends" in said(figure) and "Over all settings of task.length" in said(figure)
 
 
 def marks(figure):
@@ -268,9 +282,10 @@ def test_legends_are_beside_the_axes_and_within_the_figure_and_no_labels_are_ali
             assert axes.get_legend() is None
             ticks = [label.get_text() for label in axes.get_xticklabels() if label.get_text()]
             assert len(set(ticks)) == len(ticks)
-        for legend in figure.subfigs[0].legends:
+        for legend in parts_of(figure)[-1].legends:
             box = legend.get_window_extent()
-            assert not any(box.overlaps(axes.get_window_extent()) for axes in figure.axes)
+            titles = [part._suptitle for part in parts_of(figure)[:-1]]
+            assert not any(box.overlaps(other.get_window_extent()) for other in (*figure.axes, *titles))
             assert figure.bbox.x1 + 1 > box.x1 and box.y0 > -1
             labels = [text.get_text() for text in legend.get_texts()]
             sections = [list(group) for is_key, group in itertools.groupby(labels, keys.__contains__) if not is_key]
