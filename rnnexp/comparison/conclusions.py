@@ -22,11 +22,11 @@ from rnnexp.comparison.effects import (
     levels,
     metric_label,
     show_level,
-    significant,
     usable_values,
     without_runs,
 )
 from rnnexp.comparison.influence import CHANCE, all_effects
+from rnnexp.pages import significant
 
 #: Values that a sentence lists, and pairs of keys that are said to interact.
 MOST_NAMED, MOST_PAIRS = 5, 3

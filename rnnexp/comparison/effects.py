@@ -194,14 +194,6 @@ def _statistics(values: np.ndarray, largest: bool) -> list[float]:
     return [mean, mean - half, mean + half, median, *quartiles, best]
 
 
-def significant(value: float) -> str:
-    """A measured number with three significant digits; a whole one, such as a count, as it is."""
-    if not math.isfinite(value):
-        return ""
-    whole = float(value).is_integer() and abs(value) < 10**10
-    return str(int(value)) if whole else f"{value:#.3g}".rstrip(".")
-
-
 def metric_label(metric: str, unit: str = "") -> str:
     """A metric in words, with its unit."""
     name = "final evaluation loss" if metric == LOSS else metric

@@ -17,14 +17,13 @@ from rnnexp.comparison.effects import (
     level,
     metric_label,
     show_level,
-    significant,
     unit_of,
     usable_values,
 )
 from rnnexp.comparison.influence import what_mattered
 from rnnexp.comparison.shown import averages, best_rows
 from rnnexp.comparison.sweep_figures import comparison_figures
-from rnnexp.pages import browser_file, render
+from rnnexp.pages import browser_file, render, significant
 from rnnexp.plot.axes import in_formats, save_figure
 from rnnexp.process import interruption_pending
 from rnnexp.records import RESULTS

@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from rnnexp.comparison.effects import STATISTICS, Average, level, show_level, significant
+from rnnexp.comparison.effects import STATISTICS, Average, level, show_level
+from rnnexp.pages import significant
 
 #: Curves of runs that a figure has at most; they are all that is read.
 MOST_CURVES = 50

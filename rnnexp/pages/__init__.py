@@ -1,6 +1,7 @@
 """Self-contained HTML pages: Python gives the values, ``templates`` holds the markup and the styles."""
 
 import base64
+import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,14 @@ def data_uri(path: Path) -> str:
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}" if kind else ""
 
 
+def significant(value: float) -> str:
+    """A measured number with three significant digits; a whole one, such as a count, as it is."""
+    if not math.isfinite(value):
+        return ""
+    whole = float(value).is_integer() and abs(value) < 10**10
+    return str(int(value)) if whole else f"{value:#.3g}".rstrip(".")
+
+
 @cache
 def _environment() -> "Environment":
     # Imported late: needed only at the end of a run or a comparison.
@@ -38,7 +47,7 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["data_uri"] = data_uri
+    environment.filters |= {"data_uri": data_uri, "significant": significant}
     return environment
 
 

@@ -61,7 +61,6 @@ def axes_with(
     log: bool = False,
     beside: str = "",
     right: float = RIGHT,
-    fitted: bool = False,
 ) -> tuple["Figure", Any]:
     """A figure with one pair of axes, titled and labelled; x can have integer ticks only, y a log scale.
 
@@ -79,17 +78,15 @@ def axes_with(
         Label of a second pair to the right of the first; both are returned.
     right : float
         Inches right of new axes.
-    fitted : bool
-        Fit new axes to texts of any length around them, which takes as long as drawing them.
     """
     if ax is None:
-        figure, pairs, width, middle = _new(2 if beside else 1, right, fitted=fitted, solid=bool(zlabel))
+        figure, pairs, width, middle = _new(2 if beside else 1, right, solid=bool(zlabel))
     else:
         pairs = given_axes(ax, 2 if beside else 1, kind="3d" if zlabel else "rectilinear")
         figure, middle = pairs[0].figure.canvas.figure, 0.5
         width = pairs[0].get_window_extent().width / figure.dpi
     lines = _head(pairs[0], shows if title is None else title, subtitle, width, middle)
-    if ax is None and not fitted:
+    if ax is None:
         set_margins(figure, 4.4 if zlabel else AXES, bottom=BOTTOM, top=0.12 + LINE * lines)
     if zlabel:
         pairs[0].set_zlabel(zlabel)
@@ -136,16 +133,16 @@ def stacked_axes(
     return figure, panels
 
 
-def _new(count: int, right: float, *, fitted: bool, solid: bool) -> tuple["Figure", Any, float, float]:
+def _new(count: int, right: float, *, solid: bool) -> tuple["Figure", Any, float, float]:
     """A figure with so many pairs of axes, the inches that a title has, and where its middle is above the first."""
     from matplotlib.figure import Figure
 
     width, gap = 10.4 if count > 1 else 6.4, LEFT + 0.1
     inside = (width - LEFT - right - (count - 1) * gap) / count
     places = {"left": LEFT / width, "right": 1 - right / width, "wspace": gap / inside}
-    figure = Figure(figsize=(width, 4.0), dpi=110, layout="constrained" if fitted else None)
+    figure = Figure(figsize=(width, 4.0), dpi=110)
     kind = {"projection": "3d"} if solid else None
-    pairs = figure.subplots(1, count, squeeze=False, subplot_kw=kind, gridspec_kw=None if fitted else places)[0]
+    pairs = figure.subplots(1, count, squeeze=False, subplot_kw=kind, gridspec_kw=places)[0]
     whole = count * inside + (count - 1) * gap
     return figure, pairs, whole, whole / inside / 2
 
@@ -253,10 +250,11 @@ def mark_lags(
         if low == high:
             draw(low, linestyle=(0, (1, 2)), linewidth=1.6, label=label)
         else:
-            ends, at = [low - 0.4, high + 0.4], [0.012 + 0.025 * index] * 2
+            beyond = 0.012 + 0.025 * index if along == "x" else 1.015 + 0.022 * index  # beside a picture
+            ends, at = [low - 0.4, high + 0.4], [beyond] * 2
             place = axes.get_xaxis_transform() if along == "x" else axes.get_yaxis_transform()
             both = (ends, at) if along == "x" else (at, ends)
-            style = {"color": GREY, "linewidth": 3.5, "solid_capstyle": "butt"}
+            style = {"color": GREY, "linewidth": 3.5, "solid_capstyle": "butt", "clip_on": along == "x"}
             axes.plot(*both, transform=place, label=label, **style)
         label = f"_{label}"  # one entry in the legend
 

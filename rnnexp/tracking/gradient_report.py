@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rnnexp.gradients import Study
 from rnnexp.history import History
-from rnnexp.pages import browser_file, render
+from rnnexp.pages import browser_file, render, significant
 
 #: A smaller rate is printed as 0.000, so its sign is not interpreted.
 ROUNDING = 5e-4
@@ -39,17 +39,15 @@ def readings(study: Study, bptt_length: int | None, staleness: float = math.nan)
         nowhere = "exactly zero or not finite at every lag, or at all but one"
         sentences.append(f"The gradient is {nowhere}: it has no decay rate.")
     else:
-        factor = math.log(10.0) / abs(rate) if rate else math.inf
+        factor = significant(math.log(10.0) / abs(rate)) if rate else ""
         within = f"(least squares over lags {fitted[0]} to {fitted[1]}, fit {norms.decay_fit:.2f})"
         if norms.verdict == "kept":
             sentences.append(f"The norm of the gradient stays within a factor of 2 over {steps} steps: it is kept.")
         elif norms.verdict == "vanishing":
-            halving = f"halves every {norms.half_life:.1f} {within}"
-            sentences.append(
-                f"The gradient shrinks by a factor of 10 every {factor:.1f} steps and {halving}: it vanishes."
-            )
+            halving = f"halves every {significant(norms.half_life)} {within}"
+            sentences.append(f"The gradient shrinks by a factor of 10 every {factor} steps and {halving}: it vanishes.")
         elif norms.verdict == "exploding":
-            sentences.append(f"The gradient grows by a factor of 10 every {factor:.1f} steps {within}: it explodes.")
+            sentences.append(f"The gradient grows by a factor of 10 every {factor} steps {within}: it explodes.")
         else:
             sentences.append(f"The norm of the gradient {norms.phases}.")
             sentences.append(f"It is not a line: the decay rate of {rate:+.3f} per step {within} does not describe it.")
@@ -59,10 +57,11 @@ def readings(study: Study, bptt_length: int | None, staleness: float = math.nan)
         sentences.append(
             f"Its norm stays above a thousandth of that at the last step for {norms.horizon} of {steps} steps back."
         )
-    if math.isfinite(study.seen_by_window):
-        window = "The whole sequence" if bptt_length is None else f"The window of {bptt_length} steps"
-        sentences.append(f"{window} covers {study.seen_by_window:.0%} of it (share of the summed norms).")
-    if study.bias is not None and math.isfinite(study.bias.relative_error):
+    # A window that covers everything, if only when rounded, goes without saying.
+    seen = f"{study.seen_by_window:.0%}" if math.isfinite(study.seen_by_window) else "100%"
+    if bptt_length is not None and bptt_length < len(norms.mean) and seen != "100%":
+        sentences.append(f"The window of {bptt_length} steps covers {seen} of it (share of the summed norms).")
+    if study.bias is not None and math.isfinite(study.bias.relative_error) and study.bias.relative_error >= ROUNDING:
         cosine = f"{study.bias.cosine:.3f}" if math.isfinite(study.bias.cosine) else "undefined"
         sentences.append(
             f"The gradient used in training has a cosine similarity of {cosine} to the full gradient, and a relative "
@@ -74,7 +73,7 @@ def readings(study: Study, bptt_length: int | None, staleness: float = math.nan)
             f"The state that the last window took over from older weights differs by {staleness:.1%} from the one that "
             "the weights of that moment would have computed."
         )
-    if study.window.window is not None:
+    if study.window.window is not None and study.window.window < len(norms.mean):
         sentences.append(
             f"At the estimated decay (beta = {study.window.beta:.3f}), a window of {study.window.window} steps would "
             "keep the bias below the tolerance."

@@ -18,11 +18,11 @@ from rnnexp.comparison.effects import (
     left_out,
     level,
     levels,
-    significant,
     unit_of,
     usable_values,
 )
 from rnnexp.comparison.influence import all_effects, explained_variance, interactions, what_mattered
+from rnnexp.pages import significant
 from rnnexp.report import grouped as grouped_of_report
 
 #: Student's t for 95 % and two degrees of freedom, from a printed table.

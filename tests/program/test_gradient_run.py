@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from rnnexp.pages import significant
+
 
 @pytest.fixture(scope="module")
 def full_run(new_folder, command, recorded):
@@ -30,7 +32,7 @@ def test_full_has_every_figure_and_the_report_says_it_in_sentences(full_run, art
     } <= names
     page = (where / "gradient_report.html").read_text(encoding="utf-8")
     rate = run.data.metrics["final/gradient/decay_rate"]
-    assert f"factor of 10 every {math.log(10) / abs(rate):.1f} steps" in page
+    assert f"factor of 10 every {significant(math.log(10) / abs(rate))} steps" in page
     assert f"The window of 6 steps covers {run.data.metrics['gradient/seen_by_window']:.0%} of it" in page
     assert page.count("data:image/png;base64,") == sum(name.endswith(".png") for name in names)
     assert not re.search(r"(src|href)=\"http", page)  # complete in itself

@@ -8,6 +8,7 @@ import pytest
 
 from rnnexp.gradients import AdaptiveWindow, NormsByLag, Saturation, SignalToNoise, Study, TruncationBias
 from rnnexp.history import History
+from rnnexp.pages import significant
 from rnnexp.tasks import Recall
 from rnnexp.tracking.gradient_report import readings, write_report
 from rnnexp.training import Report
@@ -42,21 +43,21 @@ def first(norms, **more):
 def test_a_gradient_that_vanishes(rate):
     steps, half = math.log(10.0) / -rate, math.log(2.0) / -rate
     assert first(geometric(rate)) == (
-        f"The gradient shrinks by a factor of 10 every {steps:.1f} steps and halves every {half:.1f} "
+        f"The gradient shrinks by a factor of 10 every {significant(steps)} steps and halves every {significant(half)} "
         "(least squares over lags 0 to 30, fit 1.00): it vanishes."
     )
 
 
 def test_the_numbers_of_a_known_decay():
     sentence = first(geometric(-math.log(10.0) / 7))
-    assert "shrinks by a factor of 10 every 7.0 steps" in sentence
-    assert "halves every 2.1 (" in sentence  # 7 log10(2)
+    assert "shrinks by a factor of 10 every 7.00 steps" in sentence
+    assert "halves every 2.11 (" in sentence  # 7 log10(2)
 
 
 @pytest.mark.parametrize("rate", [2.5, 0.3, 0.03])
 def test_a_gradient_that_explodes(rate):
     assert first(geometric(rate)) == (
-        f"The gradient grows by a factor of 10 every {math.log(10.0) / rate:.1f} steps "
+        f"The gradient grows by a factor of 10 every {significant(math.log(10.0) / rate)} steps "
         "(least squares over lags 0 to 30, fit 1.00): it explodes."
     )
 
@@ -94,8 +95,8 @@ def test_a_gradient_without_a_rate(norms):
 def test_lags_without_a_norm_are_told():
     found = readings(study_of([1.0, 0.1, 0.01, 0.0, 0.0]), 2)
     assert found[0] == (
-        "The gradient shrinks by a factor of 10 every 1.0 steps and halves every 0.3 (least squares over lags 0 to 2, "
-        "fit 1.00): it vanishes."
+        "The gradient shrinks by a factor of 10 every 1.00 steps and halves every 0.301 (least squares over lags 0 to "
+        "2, fit 1.00): it vanishes."
     )
     assert found[1] == "At 2 of 5 lags it is exactly zero or not finite; these are left out."
     assert not any("left out" in sentence for sentence in readings(study_of([1.0, 0.1, 0.01]), 2))
@@ -116,15 +117,20 @@ def test_the_share_that_the_window_sees():
     norms = [3.0, 1.0, 0.5, 0.5]
     found = readings(study_of(norms, seen_by_window=0.8), 2)
     assert "The window of 2 steps covers 80% of it (share of the summed norms)." in found
-    found = readings(study_of(norms, seen_by_window=1.0), None)
-    assert "The whole sequence covers 100% of it (share of the summed norms)." in found
     assert not any("share of" in sentence for sentence in readings(study_of(norms, seen_by_window=NAN), 2))
+
+
+@pytest.mark.parametrize(("length", "seen"), [(None, 1.0), (4, 1.0), (200, 1.0), (2, 0.9951)])
+def test_a_window_that_covers_everything_goes_without_saying(length, seen):
+    parts, window = {"recurrent.Wh": TruncationBias(1.0, 0.0)}, AdaptiveWindow(0.9, np.array([0.1]), 4)
+    study = study_of([3.0, 1.0, 0.5, 0.5], seen_by_window=seen, bias=TruncationBias(1.0, 1e-9), parameter_bias=parts)
+    found = readings(dataclasses.replace(study, window=window), length)
+    assert not any(re.search("window|covers|cosine|truncation", sentence) for sentence in found)
 
 
 @pytest.mark.parametrize(
     ("bias", "expected"),
     [
-        (TruncationBias(1.0, 0.0), ("1.000", "0%")),
         (TruncationBias(0.87654, 0.234), ("0.877", "23%")),
         (TruncationBias(-0.5, 1.5), ("-0.500", "150%")),
         (TruncationBias(NAN, 1.0), ("undefined", "100%")),
@@ -144,7 +150,7 @@ def test_without_a_bias_there_is_no_sentence_of_it(bias):
 
 
 def test_the_window_that_would_be_enough():
-    found = readings(study_of([1.0, 0.5], window=AdaptiveWindow(0.8764, np.array([0.01]), 17)), 2)
+    found = readings(study_of(geometric(-0.1), window=AdaptiveWindow(0.8764, np.array([0.01]), 17)), 2)
     assert (
         "At the estimated decay (beta = 0.876), a window of 17 steps would keep the bias below the tolerance." in found
     )
@@ -224,8 +230,8 @@ def test_the_staleness_of_a_carried_state(tmp_path):
     assert history.curves["state/staleness"] == [(2, 0.25)]
     history.add(Report(4, 1.0, 1.0, staleness=INF, study=study_of([1.0, 0.5])))
     assert history.not_finite == 0
-    page = write_report(history, tmp_path, "title", [], 2).read_text(encoding="utf-8")
-    assert "<td>state/staleness</td><td>0.25</td>" in page
+    page = write_report(history, tmp_path, "title", {}, 2).read_text(encoding="utf-8")
+    assert "<td>state/staleness</td><td>0.250</td>" in page
     assert "differs by 25.0%" in page
 
 
@@ -255,14 +261,14 @@ def test_the_page_is_of_the_last_study(tmp_path):
     late = dataclasses.replace(study_of(geometric(-0.5)), bias=TruncationBias(NAN, NAN))
     history.add(Report(0, study=early))
     history.add(Report(40, 1.0, 1.0, study=late))
-    path = write_report(history, tmp_path, "a < b & c", [], 2)
+    path = write_report(history, tmp_path, "a < b & c", {}, 2)
     page = path.read_text(encoding="utf-8")
     assert path.parent == tmp_path
     assert "<title>a &lt; b &amp; c</title>" in page
     assert "after 40 updates, on 1 held-out sequence." in page
     assert "it vanishes" in page
     assert "it explodes" not in page
-    assert f"<td>gradient/decay_rate</td><td>{-0.5:.6g}</td>" in page
+    assert "<td>gradient/decay_rate</td><td>-0.500</td>" in page
     assert "Not defined here: gradient/truncation_cosine, gradient/truncation_relative_error." in page
     assert "<td>gradient/truncation_cosine</td>" not in page
 
@@ -271,15 +277,15 @@ def test_the_page_is_of_the_last_study(tmp_path):
 def test_what_looks_like_a_template_stays_text(text, tmp_path):
     history = History(Recall(), 1)
     history.add(Report(0, study=study_of(geometric(-0.1), gates={text: 0.5, f"{text} none": NAN})))
-    page = unescape(write_report(history, tmp_path, text, [], 2).read_text(encoding="utf-8"))
+    page = unescape(write_report(history, tmp_path, text, {}, 2).read_text(encoding="utf-8"))
     assert f"<title>{text}</title>" in page and f"<h1>{text}</h1>" in page
-    assert f"{text}</td><td>0.5</td>" in page and f"{text} none" in page.rpartition("Not defined here: ")[2]
+    assert f"{text}</td><td>0.500</td>" in page and f"{text} none" in page.rpartition("Not defined here: ")[2]
 
 
 def test_a_title_from_outside_stays_text(tmp_path):
     history = History(Recall(), 1)
     history.add(Report(0, study=study_of(geometric(-0.1), gates={"<img src=x>": 0.5})))
     evil = "<script>alert('x')</script> & \"q\""
-    page = write_report(history, tmp_path, evil, [], 2).read_text(encoding="utf-8")
+    page = write_report(history, tmp_path, evil, {}, 2).read_text(encoding="utf-8")
     assert "<script" not in page and "<img src=x>" not in page
     assert "&lt;script&gt;" in page and "&lt;img src=x&gt;" in page
