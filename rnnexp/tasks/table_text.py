@@ -181,13 +181,13 @@ def names_of(lines: TextRecords, path: str, form: Form) -> list[str]:
         hint = f"this line is empty: task.header={first} if line {first} names them"
         raise refused(path, "a table whose first line names the columns", hint)
     names = ["" if name.startswith("Unnamed: ") else name for name in names]  # as pandas calls those without
-    check_names(path, names)
     if form.header is None and (cell := data_among(names, [record for _, record in head[1:]])):
         hint = (
             f"line 1 holds {show(cell)} where a name would stand: task.header=0 if it is a row (the columns are then "
         )
         hint += "column_1, column_2, ...), task.header=1 if it names the columns"
         raise InvalidValue("header", None, "0 or 1 for this file", hint)
+    check_names(path, names)
     return names
 
 

@@ -78,6 +78,12 @@ def test_another_form_is_asked_about_and_the_advice_reads_every_row(tmp_path, ki
     assert np.allclose(values(task), X, rtol=1e-12, atol=0)
 
 
+def test_a_first_row_of_equal_values_is_asked_about_as_a_row(tmp_path):
+    content = lines("0,0", lambda i: f"{i % 3},{i % 5}")
+    error, task = advised(tmp_path, content)
+    assert "task.header=0" in error.hint and task.inputs == ["column_1", "column_2"]
+
+
 READ = {
     "thousands": (lines("a,b", lambda i: f'"{X[i, 0]:,.2f}",{X[i, 1]}'), "a read with , between thousands"),
     "percent": (lines("a,b", lambda i: f"{X[i, 0]} %,{X[i, 1]}"), "a read with %"),
