@@ -24,6 +24,8 @@ print(network, task, network.recurrent, sep="\n")
 
 optimizers: list[Optimizer] = [rnnexp.SGD(0.1), rnnexp.Adagrad(), rnnexp.RMSProp(), rnnexp.Adam(), rnnexp.AdamW()]
 cuts: list[Algorithm] = [rnnexp.TruncatedBPTT(length=2), rnnexp.RandomizedBPTT(), rnnexp.AdaptiveBPTT()]
+cuts += [rnnexp.RTRL(), rnnexp.SnAp(order=2), rnnexp.UORO()]
+print(rnnexp.RFLO())
 study = rnnexp.GradientStudy(jacobians=True, lyapunov_exponents=2)
 
 
@@ -33,7 +35,7 @@ def look(network: rnnexp.Network) -> rnnexp.Study:
 
 
 reports: list[rnnexp.Report] = []
-for optimizer, algorithm in zip(optimizers, [*cuts, *cuts], strict=False):
+for optimizer, algorithm in zip([*optimizers, rnnexp.SGD()], cuts, strict=True):
     reports += rnnexp.train(
         network,
         task,

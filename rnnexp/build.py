@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -10,7 +10,7 @@ from rnnexp.checks import InvalidValue, check_known
 from rnnexp.counting import nearest_size, parameter_count
 from rnnexp.memory import check_sizes
 from rnnexp.process import say
-from rnnexp.settings import ROOT_KEYS
+from rnnexp.settings import ROOT_KEYS, Config
 
 #: Methods that a class of each group must have.
 NEEDED = {
@@ -64,6 +64,7 @@ def build_experiment(settings: Mapping[str, Any], copies: int = 1) -> Any:
     from rnnexp.experiment import Experiment
     from rnnexp.tasks import StreamTask
     from rnnexp.training import Streams
+    from rnnexp.training.regularizers import check_way_back
 
     root = dict(settings)
     cell, _ = component("cell", root["cell"])
@@ -83,6 +84,8 @@ def build_experiment(settings: Mapping[str, Any], copies: int = 1) -> Any:
     network = build_the_network(root, task, streams.init)
     regularizer = construct("regularizer", root["regularizer"])
     regularizer.check(network)
+    check_way_back(regularizer, algorithm)
+    algorithm.check(network)
     if isinstance(task, StreamTask):
         task.begin(root["batch_size"], rng=Streams(root["seed"]).data)
     study = construct("gradients", root["gradients"]) if root["gradients"].get("_target_") else None
@@ -111,6 +114,17 @@ def build_experiment(settings: Mapping[str, Any], copies: int = 1) -> Any:
         test=streams.test,
         batches=streams.batches,
     )
+
+
+def ignored_window(jobs: Sequence[Mapping[str, Any]], typed: Collection[str]) -> str:
+    """The line that says which algorithms have no use for a `bptt_length` that was given; empty if all have."""
+    idle: dict[str, None] = {}
+    for root in jobs:
+        length, (algorithm, _) = root["bptt_length"], component("algorithm", root["algorithm"])
+        given = length is not None and ("bptt_length" in typed or length != Config.bptt_length)
+        if given and "length" not in parameters_of(algorithm):
+            idle[algorithm.__name__] = None
+    return f"bptt_length is ignored with {', '.join(idle)}: there is no window" if idle else ""
 
 
 def limit_of(root: Mapping[str, Any], network: Any, task: Any, whole: Any, *, given: bool = True) -> Any:
@@ -198,17 +212,18 @@ def build_the_network(root: dict[str, Any], task: Any, rng: Any) -> Any:
     cell: Any
     cell, cell_options = component("cell", root["cell"])
     check_known("cell", cell_options, cell_settings(cell))
-    freeze = () if root["freeze"] is None else root["freeze"]
-    names = [freeze] if isinstance(freeze, str) else freeze
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise InvalidValue("freeze", root["freeze"], "a name or a list of names, or null")
+    chosen: dict[str, Any] = {key: () if root[key] is None else root[key] for key in ("freeze", "keep_zeros")}
+    for key, value in chosen.items():
+        names = [value] if isinstance(value, str) else value
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise InvalidValue(key, value, "a name or a list of names, or null")
     try:
         return build_network(
             task,
             **{key: root[key] for key in ("hidden_size", "embedding_dim", "num_layers", "learn_initial_state", "tie")},
             cell=cell,
             cell_options=cell_options,
-            freeze=freeze,
+            **chosen,
             init=init,
             dtype=dtype,
             rng=rng,

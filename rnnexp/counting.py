@@ -1,7 +1,7 @@
 """How many parameters a network of some size has, and which size comes nearest to a number of them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 #: Hidden sizes are searched up to this one.
@@ -39,6 +39,36 @@ def parameter_count(
     starts = layers * hidden * len(cell.state_names) if learn_initial_state else 0
     ends = inputs * (embedding or 0) + (0 if tie else hidden * outputs) + outputs
     return int(first + (layers - 1) * above + starts + ends)
+
+
+#: Bytes of an entry of the influence matrix that it takes to lay it out.
+LAID_OUT = 12
+
+
+def influence_bytes(
+    root: Mapping[str, Any], *, batch: int, units: int, parameters: int, embedding: int, layers: int, itemsize: int
+) -> int:
+    """Bytes of an influence that is carried forward, and of what a step makes of it; 0 for an algorithm with a window.
+
+    Parameters
+    ----------
+    root : mapping
+        The settings.
+    batch, units, parameters, embedding : int
+        N, S, P and how many of them are the embedding's.
+    layers, itemsize : int
+    """
+    algorithm, order = str(root["algorithm"].get("_target_")).rpartition(".")[2], root["algorithm"].get("order")
+    if algorithm not in ("RTRL", "SnAp", "RFLO", "UORO"):
+        return 0
+    jacobians, laid_out = 4 * batch * units * units, LAID_OUT * units * parameters
+    if algorithm == "UORO":
+        return itemsize * (jacobians + 4 * batch * parameters)
+    kept = units * parameters
+    if algorithm == "RFLO" or (algorithm == "SnAp" and (order == 1 or root.get("keep_zeros"))):
+        own, above = units // layers, (layers - 1) / 2  # a lower layer acts on all units above within the step
+        kept = int(units * embedding + (parameters - embedding) * (1 + above * own))
+    return int(itemsize * (jacobians + 3 * batch * min(kept, units * parameters))) + laid_out
 
 
 def nearest_size(count: Callable[[int], int], wanted: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rnnexp.counting import nearest_size, parameter_count
+from rnnexp.counting import influence_bytes, nearest_size, parameter_count
 from rnnexp.machine import available
 
 #: Bytes of a token, a target and a mask of one step, as tasks draw them.
@@ -64,8 +64,8 @@ class Sizes:
         Names of the classes.
     copies : int
         Networks at a time on this machine.
-    kept : int
-        Bytes that the task has of a file already.
+    kept, influence : int
+        Bytes that the task has of a file already, and of an influence that is carried forward.
     """
 
     hidden: int
@@ -95,6 +95,7 @@ class Sizes:
     initializer: str
     copies: int = 1
     kept: int = 0
+    influence: int = 0
 
 
 def evaluated_at_once(steps: int, sequences: int, widest: int) -> tuple[int, int]:
@@ -131,6 +132,7 @@ def count(sizes: Sizes) -> dict[str, float]:
         "evaluation data": evaluation,
         "evaluation": evaluated * (window * (ahead + cast) + scored * s.outputs * s.itemsize * OUTPUTS),
         "statistics": s.studied * s.study_steps * (ahead + back) + s.matrices * s.itemsize + 8 * s.norms,
+        "the influence matrix": s.influence,
         "carried state": s.batch * s.recomputed * (ahead + 2 * (TOKEN if s.tokens else s.inputs * s.itemsize)),
     }
 
@@ -173,10 +175,10 @@ def check(values: Mapping[str, int], sizes_with: Callable[[Mapping[str, int]], S
     hint = next((f"{key}={value} would fit" for key, value in offers if value is not None), "")
     if not hint:
         hint = "make them smaller: " + ", ".join(large[:3])
-    parts = count(sizes)
-    most = max(parts, key=lambda name: parts[name])
+    named = [key for key in large[:2] if effects[key] <= 0.95] or large[:2]
+    most = max(parts := count(sizes), key=lambda name: parts[name])
     each = f" for each of {sizes.copies} at a time" if sizes.copies > 1 else ""
-    given = ", ".join(f"{key}={values[key]}" for key in large[:2])
+    given = ", ".join(f"{key}={values[key]}" for key in named)
     raise TooLarge(
         f"{given}: about {size(need / sizes.copies)}{each}, most of it for {most}; {size(have)} are left", hint
     )
@@ -185,15 +187,8 @@ def check(values: Mapping[str, int], sizes_with: Callable[[Mapping[str, int]], S
 #: Bytes that there always are: to ask what is left takes longer than to build a small network.
 ALWAYS = 16 * 2**20
 #: Values that are usual here, against which a large one stands out.
-USUAL = {
-    "hidden_size": 100,
-    "embedding_dim": 50,
-    "output_size": 50,
-    "batch_size": 50,
-    "bptt_length": 50,
-    "num_layers": 3,
-    "parameters": 10_000,
-}
+USUAL = {"hidden_size": 100, "embedding_dim": 50, "output_size": 50, "batch_size": 50, "bptt_length": 50}
+USUAL |= {"num_layers": 3, "parameters": 10_000}
 USUAL |= {"task.eval_sequences": 500, "task.eval_streams": 50, "task.eval_steps": 1000}
 
 
@@ -312,6 +307,7 @@ def sizes_of(
     updates = whole(root["steps"])
     studies = 2 + updates // (whole(study.get("every")) or max(100, updates // 10))
     parameters, states = counted_with(hidden), hidden * layers * STATES.get(cell.__name__, 1)
+    ends = outputs * (1 if root.get("tie") else hidden + 1)
     matrices = 0 if embedding or not tokens else inputs * inputs  # one-hot vectors are rows of this
     if study:
         matrices += 3 * hidden * hidden + 8 * parameters + studied * states * (study_steps // STUDIED)
@@ -342,4 +338,13 @@ def sizes_of(
         initializer=str((root["init"].get("recurrent") or {}).get("_target_")).rpartition(".")[2],
         copies=copies,
         kept=getattr(task, "kept", 0),
+        influence=influence_bytes(
+            root,
+            batch=max(now["batch_size"], studied),
+            units=states,
+            parameters=parameters - ends,
+            embedding=inputs * embedding,
+            layers=layers,
+            itemsize=8 if now["dtype"] == "float64" else 4,
+        ),
     )

@@ -46,6 +46,7 @@ class Config:
     learn_initial_state: bool = False
     tie: bool = False
     freeze: Any = None
+    keep_zeros: Any = None
     output_size: int | None = whole_number(None, 1)
     bptt_length: int | None = whole_number(20, 1)
     bptt_stride: int | None = whole_number(None, 1)
@@ -82,8 +83,8 @@ GROUPS = tuple(item.name for item in fields(Config) if item.default is MISSING)
 def unknown_key(key: str, value: Any, present: Mapping[str, Any]) -> UserError:
     """The error for a key that there is not, among those that are `present`: by the name that it has elsewhere, too."""
     if key.partition(".")[0] == FORMER_GROUP:
-        inside = flat({key: value}) if isinstance(value, Mapping) else {key: value}
-        return former_group([f"{name}={show(each)}" for name, each in inside.items()], options("algorithm"))
+        given = flat({key: value}) if isinstance(value, Mapping) else {key: value}
+        return former_group([f"{name}={show(each)}" for name, each in given.items()], options("algorithm"))
     told = unknown(key, list(present) or ROOT_KEYS, value)
     tail = key.rpartition(".")[2]
     if key.startswith("tracking.tags."):

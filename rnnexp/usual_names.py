@@ -182,6 +182,9 @@ CHOICES = {
         "bptt": "windows truncated fixed tbptt window full true truncatedbptt backprop",
         "artbp": "randomized random randomizedbptt",
         "adaptive_bptt": "adaptive",
+        "rtrl": "realtimerecurrentlearning realtime exact forward online",
+        "snap": "snap1 snapn sparsertrl",
+        "uoro": "nobacktrack",
     },
 }
 VALUES = {

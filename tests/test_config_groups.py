@@ -20,7 +20,7 @@ CONF = conf_dir()
 register()
 
 #: What a choice needs beside the default configuration.
-WITH = {"task=influence_balancing": ["embedding_dim=null"]}
+WITH = {"task=influence_balancing": ["embedding_dim=null"], "algorithm=rflo": ["cell=leaky"]}
 CHOICES = sorted(
     f"{path.parent.name}={path.stem}"
     for path in CONF.glob("*/*.yaml")
@@ -83,6 +83,8 @@ PARTS = [
     "algorithm=artbp bptt_length=4",
     "algorithm=adaptive_bptt bptt_length=4 algorithm.every=1",
     "bptt_length=6 bptt_stride=2",
+    "algorithm=rtrl num_layers=2",
+    "algorithm=uoro learn_initial_state=true",
     "freeze=[embedding,output]",
     "batch_size=1 bptt_length=1",
     "embedding_dim=null",

@@ -65,6 +65,9 @@ class Algorithm(Component, ABC):
     def segment(self, *, rng: Generator) -> Segment:
         """The next segment; `rng` draws its random parts."""
 
+    def check(self, network: Network) -> None:
+        """Raise a `UserError` if it can't train such a network."""
+
     def begin(self, network: Network, task: Task, *, rng: Generator) -> None:
         """Prepare for a network and a task, before the first update."""
 

@@ -14,7 +14,7 @@ from rnnexp import process
 from rnnexp.checks import UserError, out_of_memory
 from rnnexp.command import HYDRA_1_3
 from rnnexp.command.hydra_errors import explain
-from rnnexp.settings import Config, as_in_job, check_root, typed_overrides
+from rnnexp.settings import Config, as_in_job, check_root, keys_of, typed_overrides
 
 if TYPE_CHECKING:
     from rnnexp.experiment import Experiment
@@ -80,7 +80,7 @@ class CheckFirst(Callback):
 
     def prepare(self, config: DictConfig) -> None:
         """Build what a single run needs, and its folder."""
-        from rnnexp.build import build_experiment
+        from rnnexp.build import build_experiment, ignored_window
         from rnnexp.entering import FolderTaken, enter_folder
         from rnnexp.resume import check_unchanged_files, find_run
         from rnnexp.run_info import make_run_info
@@ -94,6 +94,8 @@ class CheckFirst(Callback):
             OmegaConf.set_readonly(config.hydra, False)
             config.hydra.run.dir = str(found.folder)
         CheckFirst.prepared = experiment = build_experiment(settings)
+        if note := ignored_window([settings], keys_of(typed_overrides(config.hydra))):
+            process.say(f"rnnexp: {note}")
         if found is not None:
             info = found.info(started_in).of(experiment.task)
             check_unchanged_files(found.state["run"], info)

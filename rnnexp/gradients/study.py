@@ -265,7 +265,7 @@ class GradientStudy(Component):
             eigenvalues=_largest_first([eigenvalues(matrix) for matrix in weights]),
             singular_values=singular,
             pascanu_bound=bound,
-            seen_by_window=whole.seen_by_window(length),
+            seen_by_window=whole.seen_by_window(length) if own is None else float("nan"),
             jacobians=together(jacobians) if self.jacobians else None,
             lyapunov=exponents,
             bias=None if compared is None else compare(*compared),

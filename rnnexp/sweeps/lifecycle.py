@@ -15,7 +15,7 @@ from rnnexp import process
 from rnnexp.checks import InvalidValue, UserError, integer
 from rnnexp.records import JOBS_FOLDER, MARKED, STOP_FILE, JobRecord, Sweep, load_jobs, load_sweep, typed
 from rnnexp.redaction import redact_setting, redact_text
-from rnnexp.settings import flat, formats_of, plain, typed_overrides
+from rnnexp.settings import flat, formats_of, keys_of, plain, typed_overrides
 from rnnexp.sweeps.composition import check_all, check_count, known_jobs, swept_keys, trials
 from rnnexp.sweeps.watching import Watch, watch
 from rnnexp.tracking.restarts import scheduler_job, started_again
@@ -99,6 +99,7 @@ def begin(config: DictConfig) -> None:
         If a job can't be built, there are too many or none of them, or the tracking store can't be used; nothing has
         been created then.
     """
+    from rnnexp.build import ignored_window
     from rnnexp.run_info import own_tags, params_of
     from rnnexp.sweeps.workers import launch_again_what_is_lost
     from rnnexp.tracking.addresses import tracking_uri
@@ -129,6 +130,8 @@ def begin(config: DictConfig) -> None:
         check_count(count, most)
         jobs = list(every)
         each, datasets = check_all(config, jobs)
+    if note := ignored_window(each, keys_of(typed_overrides(config.hydra))):
+        process.say(f"rnnexp: {note}")
     for key, text in typed(typed_overrides(config.hydra)).items():  # as with ${hydra:job.num} in it
         if key in SHARED and "${" in text and len({flat(settings)[key] for settings in each}) > 1:
             raise InvalidValue(key, "several values", "one value for the whole sweep", "give each value a sweep")

@@ -97,9 +97,10 @@ def automatic(
     batch_size, updates : int
     """
     count = whole.mask.shape[1]
-    update = 3 * batch_size * steps_of_update(algorithm, whole, isinstance(task, StreamTask)) + BESIDE / forward_work(
-        network
-    )
+    steps = steps_of_update(algorithm, whole, isinstance(task, StreamTask))
+    if not algorithm.windowed:  # the least that a step's Jacobian takes
+        steps *= network.recurrent.state_size
+    update = 3 * batch_size * steps + BESIDE / forward_work(network)
     most = SHARE * max(UPDATES, updates) * update / EVALUATIONS / (1 + SCORING * float(whole.mask.mean()))
     # A step of few sequences costs as much as one of half a batch.
     most *= min(1.0, 2 * count / batch_size)
@@ -119,7 +120,7 @@ def forward_work(network: Network) -> int:
 def steps_of_update(algorithm: Algorithm, whole: Batch, stream: bool) -> float:
     """Steps of each sequence that an update computes: forward once, and back as much as two steps forward."""
     longest = len(whole.mask)
-    new, back = algorithm.stride or algorithm.length, algorithm.length
+    new, back = algorithm.stride or algorithm.length, algorithm.length if algorithm.windowed else algorithm.stride
     if stream:
         return ((new or 1) + 2 * max(new or 1, back or 1)) / 3
     ends = longest - whole.mask[::-1].argmax(axis=0)

@@ -19,7 +19,7 @@ from rnnexp.tasks import Batch, EpisodeTask, Task
 from rnnexp.training.clipping import Clipping, NoClipping
 from rnnexp.training.evaluation import Evaluation, evaluate
 from rnnexp.training.optimizers import Optimizer
-from rnnexp.training.regularizers import NoRegularizer, Regularizer
+from rnnexp.training.regularizers import NoRegularizer, Regularizer, check_way_back
 from rnnexp.training.schedules import Constant, Schedule
 from rnnexp.training.stopping import NoStopping, Stopping
 from rnnexp.training.trainer import Report, Trainer
@@ -206,6 +206,8 @@ def prepare(
         )
     regularizer = regularizer or NoRegularizer()
     regularizer.check(network)
+    check_way_back(regularizer, algorithm)
+    algorithm.check(network)
     trainer = Trainer(
         network,
         task,

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnexp.algorithms import Algorithm
 from rnnexp.checks import UserError, boolean, number
 from rnnexp.components import Component
 from rnnexp.layers import Network, TimeRNN
@@ -107,6 +108,15 @@ class Omega(Component):
             total = total + self.strength * penalty
         network.hold()
         return total
+
+
+def check_way_back(regularizer: Regularizer, algorithm: Algorithm) -> None:
+    """Refuse a penalty on the gradient's way back where nothing goes back."""
+    if isinstance(regularizer, Omega) and not algorithm.windowed:
+        problem = (
+            f"regularizer=omega needs a gradient that goes back through time, {type(algorithm).__name__}'s does not"
+        )
+        raise UserError(problem, "use regularizer=none, or algorithm=bptt")
 
 
 def each_copy(strength: Any, like: Array) -> Any:

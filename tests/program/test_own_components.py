@@ -13,7 +13,13 @@ def own_folder(folder, pytestconfig):
     """A folder with every file that the README writes out."""
     readme = (pytestconfig.rootpath / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```(?:python|yaml)\n# ([a-z_/]+\.(?:py|yaml))\n(.*?)^```$", readme, flags=re.M | re.S)
-    assert {name for name, _ in blocks} >= {"mine.py", "conf/cell/residual.yaml", "conf/optimizer/sign.yaml"}
+    assert {name for name, _ in blocks} >= {
+        "mine.py",
+        "conf/cell/residual.yaml",
+        "conf/optimizer/sign.yaml",
+        "myrule.py",
+        "conf/algorithm/fading.yaml",
+    }
     for name, text in blocks:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,11 +29,12 @@ def own_folder(folder, pytestconfig):
 
 def test_an_own_cell_and_optimizer_join_by_yaml_files(own_folder, command, recorded):
     arguments = ["--config-dir", "conf", "cell=residual", "cell.rate=0.3", "optimizer=sign", "steps=200"]
-    done = command(own_folder, *arguments, "num_layers=2")
+    done = command(own_folder, *arguments, "num_layers=2", "algorithm=fading", "algorithm.rate=0.8")
     assert done.returncode == 0, done.stderr
     (run,) = recorded(own_folder)
     params, metrics = run.data.params, run.data.metrics
     assert (params["cell"], params["cell.rate"], params["optimizer"]) == ("residual", "0.3", "sign")
+    assert (params["algorithm"], params["algorithm.rate"], params["bptt_stride"]) == ("fading", "0.8", "null")
     assert metrics["final/eval/loss"] < metrics["eval/loss"] + 1e-9
     assert metrics["final/best_eval_loss"] < 1.3863
     assert np.isfinite(metrics["final/gradient/decay_rate"])

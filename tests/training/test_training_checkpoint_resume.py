@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pairwise import pairs, thorough_after_first
 
-from rnnexp.algorithms import AdaptiveBPTT, RandomizedBPTT, TruncatedBPTT
+from rnnexp.algorithms import RTRL, UORO, AdaptiveBPTT, RandomizedBPTT, SnAp, TruncatedBPTT
 from rnnexp.layers import Initializers, Normal, TimeGRU, TimeLeaky, TimeLSTM, TimeRNN, build_network
 from rnnexp.layers.recurrent import Recurrent
 from rnnexp.tasks import Echo, EpisodeTask, InfluenceBalancing, Place, Recall, Sine, StreamTask, Table, Text
@@ -70,6 +70,9 @@ TRUNCATIONS = {
     "whole in steps": lambda: TruncatedBPTT(None, 3),
     "randomized": lambda: RandomizedBPTT(3),
     "adaptive": lambda: AdaptiveBPTT(3, every=3, max_length=9, sequences=4, tolerance=0.5),
+    "rtrl": RTRL,
+    "snap, every third step": lambda: SnAp(stride=3),
+    "uoro": UORO,
     "adaptive, overlapping": lambda: AdaptiveBPTT(3, 2, every=4, max_length=9, sequences=4, tolerance=0.1),
 }
 OPTIMIZERS = {

@@ -1,0 +1,75 @@
+"""Random feedback local online learning, with the network's own feedback: only the leak carries the influence."""
+
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+
+from rnnexp.algorithms.influence import Blocks, InfluenceMatrix
+from rnnexp.algorithms.influencing import Pattern
+from rnnexp.checks import InvalidValue
+from rnnexp.layers import Network
+from rnnexp.layers.base import Array
+from rnnexp.layers.recurrent import State
+from rnnexp.tasks import Task
+
+
+class RFLO(InfluenceMatrix):
+    """Murray 2019, "Local online learning in recurrent networks with random feedback", eLife 8:e43299, equation 3.
+
+    ::
+
+        J_t = (1 - leak) J_{t-1} + M_t
+
+    Of D_t = (1 - leak) I + leak phi'_t Wh^T the second part, through the recurrent weights, is left out: each synapse
+    needs only what its own unit knows. It is defined for a cell with a leak. With leak = 1 nothing is left of the past,
+    and the gradient is that of BPTT(1; 1). The paper feeds the error back through fixed random weights; here it comes
+    through the output weights, so that the influence is the only approximation.
+
+    A step costs N P multiplications and numbers of memory (N S E for an embedding of E parameters, which acts on all
+    units at once), and N S^2 D for it.
+    A learned initial state acts directly on the state after the first step.
+
+    Parameters
+    ----------
+    stride : int or None
+        Steps between updates, >= 1; None is 1.
+    """
+
+    def check(self, network: Network) -> None:
+        """Refuse a cell without a leak."""
+        if any(not isinstance(getattr(layer, "leak", None), float) for layer in network.recurrent.layers):
+            allowed = f"another one than rflo with {network.design.cell.__name__}, which has no leak"
+            hint = "cell=leaky has one; without one, what is left of it is algorithm=bptt bptt_length=1 bptt_stride=1"
+            raise InvalidValue("algorithm", "rflo", allowed, hint)
+
+    def begin(self, network: Network, task: Task | None, *, rng: Generator) -> None:
+        """Lay out the matrix."""
+        self.check(network)
+        super().begin(network, task, rng=rng)
+        layers: list[Any] = list(network.recurrent.layers)
+        leaks, sizes = [layer.leak for layer in layers], [layer.hidden_size for layer in layers]
+        self.first = False
+        self.kept_share = np.repeat([1.0 - float(leak) for leak in leaks], sizes).astype(network.dtype)
+
+    def pattern(self, direct: Pattern, onward: Pattern) -> Pattern:
+        """What a parameter acts on directly."""
+        kept, (_, learned) = direct.copy(), self.layout.starts
+        kept[:, learned] |= onward @ direct[:, learned]
+        return kept
+
+    def step(self, network: Network, inputs: Array, x: Array, state: State, *, rng: Generator) -> None:
+        """J_t = (1 - leak) J_{t-1} + M_t."""
+        super().step(network, inputs, x, state, rng=rng)
+        self.first = False
+
+    def start(self, count: int, dtype: Any, *, rng: Generator) -> None:
+        """Zero, but for learned initial states."""
+        super().start(count, dtype, rng=rng)
+        self.first = True
+
+    def carried(self, network: Network, blocks: Blocks, onward: Array, before: Array) -> Array:
+        """(1 - leak) J_{t-1}; in the first step there are initial states only."""
+        if self.first:
+            return blocks.carried(onward, before)
+        return self.kept_share[blocks.rows][:, :, np.newaxis] * before

@@ -1,0 +1,204 @@
+"""Rules that carry the influence forward in training: what an old influence means, what is skipped, what is kept."""
+
+import numpy as np
+import pytest
+from rules import V, network_of
+
+from rnnexp.algorithms import RFLO, RTRL, UORO, SnAp, TruncatedBPTT
+from rnnexp.checks import InvalidValue, UserError
+from rnnexp.layers import Parameters, SoftmaxCrossEntropy
+from rnnexp.tasks import Batch, Echo, EpisodeTask
+from rnnexp.training import SGD, NormClipping, Omega, WeightDecay, prepare, train
+
+LEAK, RATE = 0.4, 0.3
+
+
+class Scattered(EpisodeTask):
+    """Random tokens and classes; some steps are scored, in some sequences."""
+
+    input_kind, target_kind, scored = "tokens", "classes", "some steps"
+    input_size = output_size = V
+
+    def __init__(self):
+        super().__init__(eval_sequences=3)
+        self.drawn = []
+
+    @property
+    def baseline(self):
+        raise NotImplementedError
+
+    def sample(self, batch_size, *, rng):
+        inputs, targets = rng.integers(V, size=(2, 6, batch_size))
+        mask = rng.random((6, batch_size)) < 0.5
+        mask[[0, 3]] = False
+        mask[4, 0] = True
+        self.drawn.append(Batch(inputs, targets, mask))
+        return self.drawn[-1]
+
+
+def by_the_book(network, batches, keep, onward, updates):
+    """The parameters after some updates, in loops: J = keep * (onward(D) J + M), SGD at every step with a score."""
+    values, sizes = network.parameters.values, network.parameters.shapes
+    Wx, Wh, b, W, c = (values[name] for name in sizes)
+    hidden, made = len(b), 0
+    for batch in batches:
+        h, J = np.zeros((batch.mask.shape[1], hidden)), np.zeros((batch.mask.shape[1], hidden, count_of(sizes)))
+        for tokens, targets, mask in zip(batch.inputs, batch.targets, batch.mask, strict=True):
+            x = np.eye(V)[tokens]
+            f, before = np.tanh(x @ Wx + h @ Wh + b), h
+            h = (1 - LEAK) * before + LEAK * f
+            for n in range(len(h)):
+                slope = LEAK * (1 - f[n] ** 2)
+                D = (1 - LEAK) * np.eye(hidden) + slope[:, np.newaxis] * Wh.T
+                M = np.concatenate(
+                    [
+                        np.einsum("i,j,kj->kij", one, slope, np.eye(hidden)).reshape(hidden, -1)
+                        for one in (x[n], before[n])
+                    ]
+                    + [np.diag(slope)],
+                    axis=1,
+                )
+                J[n] = keep * (onward(D) @ J[n] + M)
+            if not mask.any():
+                continue
+            logits = h @ W + c
+            p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+            error = (p - np.eye(V)[targets]) * mask[:, np.newaxis] / mask.sum()
+            gradient = np.einsum("nk,nkp->p", error @ W.T, J)
+            W_before = h.T @ error
+            own = Parameters({"Wx": Wx.shape, "Wh": Wh.shape, "b": b.shape}, dtype=float, vector=gradient).values
+            for value, grad in zip((Wx, Wh, b, W, c), (*own.values(), W_before, error.sum(axis=0)), strict=True):
+                value -= RATE * grad
+            made += 1
+            if made == updates:
+                return network.parameters.vector
+    raise AssertionError("too few batches")
+
+
+def count_of(shapes):
+    return sum(int(np.prod(shape)) for name, shape in shapes.items() if not name.startswith("output."))
+
+
+OWN = np.tile(np.eye(4), (1, V + 4 + 1))
+DEFINITIONS = {
+    "rtrl": (RTRL, np.ones_like(OWN), lambda D: D),
+    "snap": (SnAp, OWN, lambda D: D),
+    "rflo": (RFLO, OWN, lambda D: (1 - LEAK) * np.eye(len(D))),
+}
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_updates_while_the_influence_is_old_are_the_rules_own_definition(name):
+    rule, keep, onward = DEFINITIONS[name]
+    network, slow = (network_of("leaky", "one-hot", cell_options={"leak": LEAK}) for _ in range(2))
+    task, before = Scattered(), network.parameters.vector.copy()
+    settings = {"steps": 9, "rng": np.random.default_rng(0), "batch_size": 3, "algorithm": rule()}
+    reports = list(train(network, task, optimizer=SGD(RATE), **settings))
+    assert len(reports) == 10 and len(task.drawn) >= 2
+    expected = by_the_book(slow, task.drawn, keep, onward, 9)
+    assert np.abs(network.parameters.vector - expected).max() < 1e-13
+    assert np.abs(network.parameters.vector - before).max() > 0.01
+
+
+def test_without_updates_on_the_way_an_episode_is_bptt_whole():
+    vectors = []
+    for algorithm in (TruncatedBPTT(None), RTRL(stride=100)):
+        network = network_of("lstm", "two layers")
+        settings = {"steps": 4, "rng": np.random.default_rng(0), "batch_size": 3, "algorithm": algorithm}
+        list(train(network, Scattered(), optimizer=SGD(RATE), **settings))
+        vectors.append(network.parameters.vector)
+    assert np.abs(vectors[0] - vectors[1]).max() < 1e-13
+
+
+def test_a_stream_has_no_end_and_needs_no_window():
+    network, task = network_of("gru", input_size=2, output_size=2), Echo(lag=2, eval_streams=2, eval_steps=20)
+    reports = list(train(network, task, optimizer=SGD(0.1), steps=20, rng=np.random.default_rng(0), algorithm=RTRL()))
+    assert [report.step for report in reports] == list(range(21))
+    with pytest.raises(InvalidValue, match="bptt_length"):
+        next(
+            train(network, task, optimizer=SGD(), steps=2, rng=np.random.default_rng(0), algorithm=TruncatedBPTT(None))
+        )
+
+
+@pytest.mark.parametrize("rule", [RTRL, SnAp, UORO, RFLO])
+def test_what_is_frozen_stays_and_clipping_and_penalties_apply(rule):
+    options = {"freeze": ["recurrent.Wx"], "keep_zeros": "recurrent.Wh", "cell_options": {"leak": 0.5}}
+    network = network_of("leaky", "one layer", **options)
+    network.parameters.values["recurrent.Wh"][0] = 0.0
+    before = {name: value.copy() for name, value in network.parameters.values.items()}
+    settings = {"steps": 12, "rng": np.random.default_rng(0), "batch_size": 3, "algorithm": rule()}
+    parts = {"optimizer": SGD(0.3), "clipping": NormClipping(0.05), "regularizer": WeightDecay(0.1)}
+    reports = list(train(network, Scattered(), **settings, **parts))[1:]
+    assert any(report.clipped for report in reports) and all(report.penalty > 0 for report in reports)
+    assert max(report.clipped_norm for report in reports) < 0.0500001
+    changed = {name: not np.array_equal(value, before[name]) for name, value in network.parameters.values.items()}
+    assert not changed.pop("recurrent.Wx") and all(changed.values())
+    assert not network.parameters.values["recurrent.Wh"][0].any()
+
+
+def test_its_study_compares_with_the_full_gradient_and_disturbs_nothing():
+    vectors = []
+    for studied in (False, True):
+        network, task, rule = network_of("rnn", "one layer"), Scattered(), UORO()
+        run = prepare(network, task, optimizer=SGD(0.1), steps=8, rng=np.random.default_rng(0), algorithm=rule)
+        for report in run.reports():
+            if studied and report.step:
+                held = task.sample(3, rng=np.random.default_rng(9))
+                rule.gradient(network.replica(), held, "classes", rng=np.random.default_rng(1))
+        vectors.append(network.parameters.vector)
+    assert np.array_equal(*vectors)
+
+
+def test_a_penalty_on_the_way_back_is_refused():
+    settings = {"optimizer": SGD(), "steps": 2, "rng": np.random.default_rng(0), "algorithm": RTRL()}
+    with pytest.raises(UserError, match="needs a gradient that goes back through time"):
+        prepare(network_of("rnn", "one layer"), Scattered(), regularizer=Omega(), **settings)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "own"])
+def test_rflo_without_a_leak_is_refused_and_says_what_it_would_be(cell):
+    settings = {"optimizer": SGD(), "steps": 2, "rng": np.random.default_rng(0), "algorithm": RFLO()}
+    with pytest.raises(InvalidValue, match=r"has no leak, got rflo\n.*algorithm=bptt bptt_length=1 bptt_stride=1"):
+        prepare(network_of(cell, "one layer"), Scattered(), **settings)
+
+
+@pytest.mark.parametrize("order", [0, -1, 1.5, None, "a", True])
+def test_an_order_that_is_none_is_refused(order):
+    with pytest.raises(InvalidValue, match="order must be a whole number >= 1"):
+        SnAp(order)
+
+
+@pytest.mark.parametrize("rule", [RTRL, SnAp, UORO, RFLO])
+def test_a_stride_is_a_whole_number(rule):
+    assert rule().stride == rule(stride=None).stride == 1
+    with pytest.raises(InvalidValue, match="bptt_stride must be a whole number >= 1"):
+        rule(stride=0)
+
+
+class Counted:
+    """The multiplications of the matrix products of one step, and the calls of `step_back`."""
+
+    def __init__(self, monkeypatch, cell):
+        self.calls, step_back = 0, cell.step_back
+
+        def counted(layer, *given):
+            self.calls += 1
+            return step_back(layer, *given)
+
+        monkeypatch.setattr(cell, "step_back", counted)
+
+
+@pytest.mark.parametrize(("cell", "kind"), [("rnn", "one-hot"), ("gru", "one layer"), ("lstm", "one-hot")])
+def test_a_step_goes_back_twice_through_the_cell_whatever_the_size(cell, kind, monkeypatch):
+    for size in (4, 32):
+        network = network_of(cell, kind, hidden_size=size, learn_initial_state=False)
+        rule = RTRL()
+        rule.begin(network, None, rng=np.random.default_rng(0))
+        counted = Counted(monkeypatch, type(network.recurrent))
+        network.forward(np.zeros((1, 2), int))
+        slope = SoftmaxCrossEntropy()
+        slope.forward(np.zeros((1, 2, V)), np.zeros((1, 2), int))
+        rule.backward(network, slope.backward(), None, rng=np.random.default_rng(0))
+        assert counted.calls == 2
+        assert rule.colours.shape[0] == len(network.recurrent.state_names)  # products with M, in place of one a unit
+        monkeypatch.undo()
