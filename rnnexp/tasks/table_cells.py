@@ -36,8 +36,8 @@ class Numbers:
 
     Attributes
     ----------
-    values : pandas Series
-        The numbers; NaN in other cells.
+    values : pandas Series or None
+        The numbers; NaN in other cells. None if no cell holds one.
     count, filled : int
         Numbers, and cells that are not empty.
     wrong : int or None
@@ -90,9 +90,9 @@ def read_numbers(series: Any, decimal: str = ".") -> Numbers:
     """The cells of a column as numbers."""
     import pandas as pd
 
-    types, none = pd.api.types, pd.Series(np.full(len(series), np.nan))
+    types = pd.api.types
     if types.is_datetime64_any_dtype(series) or types.is_timedelta64_dtype(series) or types.is_complex_dtype(series):
-        return Numbers(none, 0, len(series), 0)
+        return Numbers(None, 0, len(series), 0)
     if types.is_numeric_dtype(series):
         return Numbers(series, len(series), len(series))
     cells = series.astype(object)
@@ -101,7 +101,7 @@ def read_numbers(series: Any, decimal: str = ".") -> Numbers:
     except OverflowError:  # a whole number beyond float64
         values = pd.to_numeric(cells.map(within_float64), errors="coerce")
     except (TypeError, ValueError):  # cells that are lists, and the like
-        return Numbers(none, 0, len(series), 0)
+        return Numbers(None, 0, len(series), 0)
     plain = values.to_numpy(np.float64, **({} if isinstance(values.dtype, np.dtype) else {"na_value": np.nan})).copy()
     empty = series.isna().to_numpy().copy()
     left = np.flatnonzero(np.isnan(plain) & ~empty)
@@ -117,8 +117,9 @@ def _with_text(cells: Any, plain: Array, empty: Array, left: Array, decimal: str
     import pandas as pd
 
     units, groups, wrong, with_fraction = dict[str, list[int]](), set[str](), list[int](), False
+    texts = cells.to_numpy()
     for done, row in enumerate(left.tolist()):
-        cell = cells.iloc[row]
+        cell = texts[row]
         found = number_of(cell, decimal) if isinstance(cell, str) else None
         if found is not None:
             plain[row] = found[0]

@@ -81,7 +81,7 @@ def weights(path):
     return load_weights(network(), path)
 
 
-columns = {"load": np.arange(60.0), "heat": np.arange(60), "on": np.arange(60) % 2 == 0}
+columns = {"load": -np.arange(60.0), "heat": -np.arange(60), "on": np.arange(60) % 2 == 0}
 sentence = "the cat sat on the mät — 한글\r\n".encode() * 9
 
 #: Name of the file, its undamaged content, how it is read.
