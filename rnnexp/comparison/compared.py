@@ -17,9 +17,9 @@ from rnnexp.comparison.effects import (
     level_combinations,
     levels,
     metric_label,
-    show_level,
     usable_values,
 )
+from rnnexp.comparison.key_axis import short_labels
 from rnnexp.comparison.styles import GREY, Looks
 from rnnexp.plot.axes import label_text
 
@@ -123,8 +123,9 @@ def axes_of(sweep: ComparedRuns, title: str, xlabel: str, ylabel: str, panels: P
     inside = below.subfigures()
     pairs = inside.subplots(1, count, sharey=True, squeeze=False)[0]
     for place, axes in enumerate(pairs):
-        if panels is not None and (value := panels.values[place]) is not None:
-            axes.set_title(label_text(f"{panels.key} = {show_level(value)}", 40), fontsize=9)
+        if panels is not None and panels.key is not None:
+            named = short_labels([value for value in panels.values if value is not None], 24)
+            axes.set_title(f"{label_text(panels.key, 28)} = {named[place]}", fontsize=9)
         axes.set_xlabel(xlabel)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
@@ -149,14 +150,14 @@ def finish(
         labels.append(handle.get_label())
     if handles:
         legend = inside.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
-        names = {label_text(key, 28) for key in told if key is not None}
-        for text in legend.get_texts():
-            if text.get_text() in names:
+        for text, handle in zip(legend.get_texts(), handles, strict=True):
+            if handle.get_linestyle() == handle.get_marker() == "None":  # the name of a key
                 text.set_fontweight("bold")
     if looks.scale is not None and looks.color_key is not None and looks.color_key in told:
         bar = inside.colorbar(looks.scale, ax=list(pairs), label=label_text(looks.color_key))
-        if all(isinstance(value, int) for value in levels(sweep.counted, looks.color_key)):
-            bar.ax.yaxis.get_major_locator().set_params(**({} if bar.ax.get_yscale() == "log" else {"integer": True}))
+        numbers = [value for value in levels(sweep.counted, looks.color_key) if not isinstance(value, str)]
+        if bar.ax.get_yscale() == "linear" and all(isinstance(value, int) for value in numbers):
+            bar.ax.yaxis.get_major_locator().set_params(integer=True)
     if said := "  ".join(note for note in [*notes, left_out(sweep.table, sweep.metric)] if note):
         wide = int(15 * inside.get_figure(root=True).get_figwidth())
         inside.supxlabel(label_text(said, 400, wrap=wide), fontsize=8, color=GREY)

@@ -17,7 +17,7 @@ from rnnexp.comparison.effects import (
     usable_values,
 )
 from rnnexp.comparison.key_axis import WIDE, KeyAxis, short_labels
-from rnnexp.plot.axes import BLACK, BLUE, GREEN, ORANGE, label_text
+from rnnexp.plot.axes import BLACK, BLUE, GREEN, ORANGE
 
 GREY = "#777777"
 #: Okabe & Ito's colours, those first that differ in grey too; their yellow is too light for paper.
@@ -95,12 +95,13 @@ class Looks:
         from matplotlib.lines import Line2D
 
         handles, labels = [], []
-        for key, known in ((self.color_key, self.colors), (self.marker_key, self.places)):
+        names = short_labels([key or "" for key in (self.color_key, self.marker_key)], 28)
+        for name, key, known in zip(names, (self.color_key, self.marker_key), (self.colors, self.places), strict=True):
             if key is None or key not in shown or not known:
                 continue
             values = sorted(known, key=by_level)
-            handles.append(Line2D([], [], linestyle="none"))
-            labels += [label_text(key, 28), *short_labels(values, 28)]
+            handles.append(Line2D([], [], linestyle="None", marker="None"))
+            labels += [name, *short_labels(values, 28)]
             for value in values:
                 first, second = (value, None) if key == self.color_key else (None, value)
                 marked = not lines or None in (first, self.marker_key)

@@ -1,6 +1,6 @@
 from matplotlib.figure import Figure
 
-from rnnexp.comparison.key_axis import MOST_WORDS, KeyAxis
+from rnnexp.comparison.key_axis import MOST_WORDS, KeyAxis, short_labels
 
 
 def test_of_very_many_words_some_are_written():
@@ -21,3 +21,21 @@ def test_numbers_are_to_scale_null_at_their_right_and_words_in_order():
     assert KeyAxis.of([5, "null"]) == KeyAxis({5: 0.0, "null": 1.0}, False, False)
     words = KeyAxis.of(["rnn", "null", 3, "gru"])
     assert not words.numeric and words.positions == {3: 0, "gru": 1, "rnn": 2, "null": 3}
+
+
+def test_groups_at_one_value_are_moved_apart_but_not_to_the_next():
+    for found in ([5, 10, 20], [0.001, 0.01, 1.0], ["a", "b"]):
+        axis = KeyAxis.of(found)
+        at = {shift: axis.places(found, shift) for shift in (-0.35, 0.0, 0.35)}
+        assert at[0.0].tolist() == [axis.positions[value] for value in found]
+        assert (at[-0.35] < at[0.0]).all() and (at[0.0] < at[0.35]).all()
+        assert (at[0.35][:-1] < at[-0.35][1:]).all()
+
+
+def test_long_labels_are_cut_to_what_tells_them_apart():
+    assert short_labels([1, 0.5, "", "a$b"], 10) == ["1", "0.5", "-", r"a\$b"]
+    alike = [f"the same long beginning {at}" + " and the same long end" for at in range(12)]
+    short = short_labels(alike, 20)
+    assert len(set(short)) == 12 and max(map(len, short)) <= 20
+    assert short[3].startswith("…3") and short[11].startswith("…11")
+    assert len(set(short_labels([f"{'x' * 30}{at:02d}{'y' * 30}" for at in (11, 12)] + ["x" * 70, "x" * 80], 12))) == 4

@@ -288,6 +288,8 @@ def test_legends_are_beside_the_axes_and_within_the_figure_and_no_labels_are_ali
             assert not any(box.overlaps(other.get_window_extent()) for other in (*figure.axes, *titles))
             assert figure.bbox.x1 + 1 > box.x1 and box.y0 > -1
             labels = [text.get_text() for text in legend.get_texts()]
+            assert {text.get_text() for text in legend.get_texts() if text.get_fontweight() == "bold"} <= set(keys)
+            assert [text.get_fontweight() for text in legend.get_texts()].count("bold") == len(set(keys) & set(labels))
             sections = [list(group) for is_key, group in itertools.groupby(labels, keys.__contains__) if not is_key]
             assert len(labels) <= 24 and all(len(set(section)) == len(section) for section in sections)
 
