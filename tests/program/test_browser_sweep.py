@@ -12,7 +12,7 @@ import pytest
 from browsing import see
 
 pytestmark = pytest.mark.browser
-NAMES = [f"{size}, {length}" for size in (4, 7) for length in (3, 20)]
+NAMES = [f"{cell}, {length}" for cell in ("rnn", "lstm") for length in (3, 20)]
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def printed(new_folder, command):
     """A sweep of four jobs beside a run of its own, in one experiment: its folder and what it printed."""
     folder = new_folder()
     assert command(folder, "hidden_size=5", "steps=40").returncode == 0
-    done = command(folder, "-m", "hidden_size=4,7", "bptt_length=3,20", "steps=60")
+    done = command(folder, "-m", "cell=rnn,lstm", "bptt_length=3,20", "steps=60")
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
 
@@ -69,23 +69,28 @@ def test_the_command_prints_the_page_that_lists_the_runs(ui, page):
     shown = re.search(r"http://\S+", line)[0]
     assert shown.startswith(address)
     page.goto(shown, wait_until="load")
-    see(page, "hidden_size=5", "sweep: hidden_size=4,7, bptt_length=3,20")
+    see(page, "hidden_size=5", "sweep: cell=rnn,lstm, bptt_length=3,20")
 
 
 def test_the_charts_are_of_the_children_by_their_names(printed, ui, page):
     page.goto(link(printed, ui, "charts"), wait_until="load")
-    see(page, "4 matching runs", "best/eval", "eval/loss", *(name[:14] for name in NAMES))
-    assert "sweep: hidden_size" not in page.inner_text("main, body")
+    see(page, "4 matching runs", "eval/loss", "final/best_eval_loss", *NAMES)
+    shown = page.inner_text("main, body")
+    assert "sweep: cell" not in shown
+    # By the alphabet come groups, and charts in a group: curves of the evaluation before what is a single point.
+    charts = re.findall(r"^[a-z]+/[a-z_./]+$", shown, flags=re.MULTILINE)
+    assert charts[:3] == ["eval/accuracy", "eval/error", "eval/loss"]
+    assert charts.index("eval/loss") < charts.index("final/best_eval_loss")
     page.goto(link(printed, ui, "charts").replace("compareRunsMode=CHART", "compareRunsMode=TABLE"), wait_until="load")
     see(page, *NAMES)
 
 
-def test_the_comparison_has_an_axis_for_each_swept_key_and_no_other(printed, ui, page):
+def test_the_comparison_has_an_axis_for_each_swept_key_and_none_for_what_some_cells_lack(printed, ui, page):
     page.goto(link(printed, ui, "comparison"), wait_until="load")
     see(page, "Comparing 4 Runs", "Parallel Coordinates", *NAMES)
     page.wait_for_selector(".js-plotly-plot .axis-title", timeout=90_000)
     axes = page.locator(".js-plotly-plot .axis-title").all_text_contents()
-    assert set(axes[:-1]) == {"hidden_size", "bptt_length"}
+    assert set(axes[:-1]) == {"cell", "bptt_length"}  # no cell.forget_bias, which an rnn never had
     assert axes[-1] == "eval/loss"  # the first metric that was sent, which says most
 
 
@@ -95,4 +100,6 @@ def test_the_parent_shows_the_table_of_its_jobs_and_the_report(printed, ui, page
     page.goto(f"{ui[0]}{runs}/{parent}", wait_until="load")
     see(page, "4 FINISHED", "final loss", "jobs/finished")
     page.goto(f"{ui[0]}{runs}/{parent}/artifacts", wait_until="load")
-    see(page, "sweep.html", "sweep.csv", "gradient_by_lag.png")
+    see(page, "sweep.html", "sweep.csv", "gradient_by_lag.png", "sweep_table.json")
+    page.goto(f"{ui[0]}{runs}/{parent}/artifacts/sweep_table.json", wait_until="load")
+    see(page, "View as table", "final/eval/loss", "cell=lstm, bptt_length=20")

@@ -90,7 +90,8 @@ def test_the_model_of_a_run_has_its_loss_where_this_package_is_not(folder, comma
     assert run.info.status == "FINISHED"
     (model,) = logged(folder, run)
     assert (model.name, str(model.status)) == ("model", "READY")
-    assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
+    steps = int(run.data.params["steps"])
+    assert [(made.model_id, made.step) for made in run.outputs.model_outputs] == [(model.model_id, steps)]
     assert model.params["cell"] == run.data.params["cell"]
     assert f"runs:/{run.info.run_id}/model (models:/{model.model_id})" in done.stdout
     assert all(line.startswith("step ") for line in done.stderr.splitlines()), done.stderr

@@ -43,6 +43,7 @@ def test_all_is_uploaded_and_nothing_twice_even_if_a_sync_is_cut_off(left_behind
         assert log.read_bytes().startswith(copy)
         assert run.info.status == "FINISHED"
         assert run.data.params["steps"] == "40"
+        assert [given.dataset.name for given in run.inputs.dataset_inputs] == ["recall"]
         points = stored(folder / "mlflow.db", run.info.run_id)
         assert as_it_came(points) == measured(run_folder(folder))
         assert set(points.values()) == {1}

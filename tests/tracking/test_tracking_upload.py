@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from rnnexp.checks import UserError
 from rnnexp.history import Point
@@ -17,6 +18,7 @@ from rnnexp.tracking import database, dead_runs, mlflow_run, store, sync
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.run_log import RUN_LOG, RunLog, is_complete
 
+DATASET = {"name": "recall", "digest": "1", "source_type": "drawn", "source": "{}", "profile": '{"steps": 9}'}
 PARAMS = {f"key{number}": number for number in range(120)}  # more than one call takes
 
 
@@ -157,13 +159,17 @@ def test_what_is_missing_at_the_end_is_uploaded_by_sync(begin, opened, upload, t
 
 def test_an_answer_that_is_lost_doubles_nothing(begin, opened, upload, tmp_path, monkeypatch):
     run = begin()
-    log_batch = opened.client.log_batch
 
-    def lost(*arguments, **named):
-        log_batch(*arguments, **named)
-        raise MlflowException("timed out")
+    def lost(call):
+        def answer(*arguments, **named):
+            call(*arguments, **named)
+            raise MlflowException("timed out")
 
-    monkeypatch.setattr(opened.client, "log_batch", lost)
+        return answer
+
+    run.put(inputs=[DATASET])
+    for name in ("log_inputs", "log_batch"):
+        monkeypatch.setattr(opened.client, name, lost(getattr(opened.client, name)))
     for step in (1, 2):
         run.add(points(step))
         run.flush()
@@ -171,7 +177,27 @@ def test_an_answer_that_is_lost_doubles_nothing(begin, opened, upload, tmp_path,
     assert waiting(tmp_path) == ["run"]
     assert upload() == 0
     assert stored(tmp_path, run.id) == expected((1, 2))
-    assert opened.client.get_run(run.id).info.status == "FINISHED"
+    kept = opened.client.get_run(run.id)
+    assert kept.info.status == "FINISHED"
+    (given,) = kept.inputs.dataset_inputs
+    assert {name: getattr(given.dataset, name) for name in DATASET} == DATASET
+
+
+def test_a_dataset_that_another_process_enters_at_the_same_time_is_an_input_all_the_same(begin, opened, monkeypatch):
+    run, tries = begin(), []
+    log_inputs = opened.client.log_inputs
+
+    def taken(*arguments):
+        tries.append(arguments)
+        if len(tries) == 1:
+            raise MlflowException("UNIQUE constraint failed", error_code=BAD_REQUEST)
+        log_inputs(*arguments)
+
+    monkeypatch.setattr(opened.client, "log_inputs", taken)
+    run.put(inputs=[DATASET])
+    run.end("FINISHED", {})
+    assert not run.pending and not run.refused and len(tries) == 2
+    assert len(opened.client.get_run(run.id).inputs.dataset_inputs) == 1
 
 
 def test_a_run_that_could_not_be_created_is_created_once(begin, opened, upload, tmp_path, monkeypatch):
