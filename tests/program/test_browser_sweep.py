@@ -101,5 +101,6 @@ def test_the_parent_shows_the_table_of_its_jobs_and_the_report(printed, ui, page
     see(page, "4 FINISHED", "final loss", "jobs/finished")
     page.goto(f"{ui[0]}{runs}/{parent}/artifacts", wait_until="load")
     see(page, "sweep.html", "sweep.csv", "gradient_by_lag.png", "sweep_table.json")
+    page.goto("about:blank")  # else the page stays as it is
     page.goto(f"{ui[0]}{runs}/{parent}/artifacts/sweep_table.json", wait_until="load")
     see(page, "View as table", "final/eval/loss", "cell=lstm, bptt_length=20")
