@@ -40,6 +40,16 @@ def runs():
 
 
 @pytest.fixture(scope="module")
+def drawn(runs):
+    """Every figure of every run, with a long name of the run."""
+    long = "a long name, " * 12
+    return {
+        name: rnnexp.plot.figures(reports, task, bptt_length=3, title=f"task={name}, {long}")
+        for name, (task, reports, *_) in runs.items()
+    }
+
+
+@pytest.fixture(scope="module")
 def calls(runs):
     """Every public function with its arguments, and the number of axes that it draws into."""
     task, reports, network, held_out = runs["recall"]
@@ -80,14 +90,13 @@ def ink_under(legend, figure):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_no_legend_of_a_run_covers_what_is_drawn(name, runs):
-    task, reports, _, _ = runs[name]
-    figures = rnnexp.plot.figures(reports, task, bptt_length=3, title=f"task={name}, " + "a long name, " * 12)
-    assert len(figures) > 8
-    few = ("loss.png", "gradient_by_lag.png", "gradient_by_state.png")
-    for file, figure in figures.items():
+def test_no_legend_of_a_run_covers_what_is_drawn(name, drawn):
+    assert len(drawn[name]) > 8
+    few = ("gradient_by_lag.png", "gradient_by_state.png")
+    for file, figure in drawn[name].items():
         if name == "recall" or file in few:
             (legend,) = figure.findobj(Legend)
+            figure.set_dpi(60)  # which is faster
             assert ink_under(legend, figure) == 0, file
 
 
@@ -207,9 +216,8 @@ def test_sixteen_looks_differ_and_neighbours_in_everything():
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_the_lines_of_a_figure_differ_without_colour(name, runs):
-    task, reports, *_ = runs[name]
-    for figure in rnnexp.plot.figures(reports, task, bptt_length=3).values():
+def test_the_lines_of_a_figure_differ_without_colour(name, drawn):
+    for figure in drawn[name].values():
         for axes in figure.axes:
             named = [line for line in axes.lines if not line.get_label().startswith("_")]
             strokes = {(str(line._dash_pattern), line.get_marker(), line.get_linewidth()) for line in named}
@@ -220,7 +228,7 @@ def marks(axes):
     return {line.get_label(): line for line in axes.lines if line.get_label()[:5] in ("asked", "bptt_")}
 
 
-def test_the_window_and_the_asked_inputs_are_marked_where_they_lie(runs):
+def test_the_window_and_the_asked_inputs_are_marked_where_they_lie(drawn):
     axes = Figure().add_subplot()
     mark_lags(axes, 30, bptt_length=20, asked=Echo(lag=7).asked)
     found = marks(axes)
@@ -231,18 +239,14 @@ def test_the_window_and_the_asked_inputs_are_marked_where_they_lie(runs):
     ((label, line),) = marks(axes).items()  # a window that covers everything, and an input beyond, are no marks
     assert label == "asked inputs: lags 0 to 9 and 10 to 15" and list(line.get_xdata()) == [-0.4, 9.4]
     assert list(axes.lines[1].get_xdata()) == [9.6, 15.4]
-    task, reports, *_ = runs["recall"]
-    by_name = rnnexp.plot.figures(reports, task, bptt_length=3)
     for file in ("gradient_by_lag.png", "gradient_over_training.png", "gradient_split.png"):
-        told = [text.get_text() for text in by_name[file].findobj(Legend)[0].get_texts()]
+        told = [text.get_text() for text in drawn["recall"][file].findobj(Legend)[0].get_texts()]
         assert {"asked input: lag 6", "training cuts off here (bptt_length=3)"} <= set(told), file
 
 
-def test_lags_and_updates_have_whole_ticks(runs):
-    task, reports, *_ = runs["recall"]
-    short = reports_of(Recall(lag=1, eval_sequences=5), steps=1)[0]
-    for given in (reports, short):
-        figures = rnnexp.plot.figures(given, task)
+def test_lags_and_updates_have_whole_ticks(drawn):
+    task = Recall(lag=1, eval_sequences=5)
+    for figures in (drawn["recall"], rnnexp.plot.figures(reports_of(task, steps=1)[0], task)):
         for file in ("loss.png", "gradient_by_lag.png", "gradient_over_training.png", "gradient_split.png"):
             axes = figures[file].axes[0]
             axis = [axes.xaxis, axes.yaxis] if file == "gradient_over_training.png" else [axes.xaxis]
