@@ -25,6 +25,7 @@ TIMES = re.compile(
 )
 
 
+PERIODS = re.compile(TIMES.pattern + "|year|month|week|day|연도|년도|월|주차", re.IGNORECASE)
 #: Rows that are looked at to find out whether a file has several series.
 MOST = 100_000
 
@@ -88,7 +89,7 @@ def choose(
             hint = f"beside those named in the settings its columns are: {said}"
             raise refused(path, "a table with a column of numbers to put in", hint)
         if columns.sequences is None and roles == [None, None]:
-            check_series(columns, left_out)
+            check_series(columns, left_out, [name for name in chosen if PERIODS.fullmatch(name)])
         check_quantities(columns, chosen, roles, keep=wanted or [])
     return Roles(chosen, chosen if wanted is None else wanted, roles[0], roles[1], left_out)
 
@@ -115,16 +116,16 @@ def kind_of(columns: Columns, name: str, path: str) -> str:
     return "dates"
 
 
-def check_series(columns: Columns, left_out: dict[str, str]) -> None:
-    """Ask about a column of text that seems to tell series apart: each of its values has every date but once."""
-    for day in (name for name, why in left_out.items() if why == "dates"):
+def check_series(columns: Columns, left_out: dict[str, str], periods: list[str]) -> None:
+    """Ask about a column of text that seems to tell series apart: each of its values has every date only once."""
+    for day in [*periods, *(name for name, why in left_out.items() if why == "dates")]:
         moments = columns.frame[day][:MOST]
         if not moments.duplicated().any():
             continue
         for name in (name for name, why in left_out.items() if why == "text"):
             cells = columns.frame[name][:MOST]
             if 2 * cells.nunique() <= len(cells) and not columns.frame[[day, name]][:MOST].duplicated().any():
-                allowed = f"named here: the dates in {day!r} occur again and again, once for each value of {name!r}"
+                allowed = f"named here: the values of {day!r} occur again and again, once for each value of {name!r}"
                 offers = f"{typed('sequence', [name], one=True)} tells the series apart; {typed('ignore', [name])} "
                 raise InvalidValue("sequence", None, allowed, f"{offers}takes all rows as one")
 

@@ -204,13 +204,15 @@ def check_separator(lines: TextRecords, head: list[tuple[int, list[str]]], form:
     if len(set(counts)) == 1 and counts[0] > 1:
         return
     for name, sign in SEPARATORS.items():
-        if sign == lines.separator or sign == " ":
+        if sign == lines.separator:
             continue
         other = TextRecords(lines.opened, sign, lines.encoding, lines.skipped).head()
         found = {len(record) for _, record in other if record}
         if len(found) == 1 and (count := found.pop()) > 1:
             cells = [cell for _, record in other[1:] for cell in record]
-            hint = f"line {line} has {count} fields with {name}{'s' * (name != 'space')} between them: "
+            if sign == " " and not all(number_of(cell) for cell in cells):
+                continue  # words, or a date and a time of day
+            hint = f"line {line} has {count} fields with {name}s between them: "
             hint += f"task.separator={name}"
             commas = sum(number_of(cell, ",") is not None and number_of(cell) is None for cell in cells)
             if form.decimal is None and commas and sign != ",":
