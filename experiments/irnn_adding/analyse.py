@@ -14,6 +14,7 @@ from rnnexp.recipe import RecipeRuns, first_below, recipe_runs
 HERE = Path(__file__).parent
 GOAL = 0.1  # the replication's: mean squared error
 BASELINE = 1 / 6  # always the mean
+PANELS = 4  # in a line of the figure
 KEYS = ["length", "units", "recurrent", "activation"]
 LOOKS = {
     ("identity", "relu"): ("IRNN: identity, ReLU", "#0072B2", "-"),
@@ -64,8 +65,13 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 def draw(rows: pd.DataFrame, curves: dict[str, pd.Series]) -> Figure:
     """Evaluation loss against the sequences seen, a panel for each length: each seed, and their median."""
     sizes = sorted(rows.groupby(["length", "units"]).groups)
-    figure = Figure(figsize=(max(6.0, 4.2 * len(sizes)), 3.9), dpi=100, layout="constrained")
-    for axes, (length, units) in zip(figure.subplots(1, len(sizes), squeeze=False)[0], sizes, strict=True):
+    lines = -(-len(sizes) // PANELS)
+    columns = -(-len(sizes) // lines)
+    figure = Figure(figsize=(max(6.0, 3.5 * columns), 3.3 * lines), dpi=80, layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False, sharey=True)
+    for axes in panels.flat[len(sizes) :]:
+        axes.set_axis_off()
+    for axes, (length, units) in zip(panels.flat, sizes, strict=False):
         here = rows[(rows["length"] == length) & (rows["units"] == units)]
         for (recurrent, activation), (label, color, dash) in LOOKS.items():
             chosen = here.index[(here["recurrent"] == recurrent) & (here["activation"] == activation)]
@@ -77,10 +83,13 @@ def draw(rows: pd.DataFrame, curves: dict[str, pd.Series]) -> Figure:
             axes.plot(seen, losses, dash, color=color, linewidth=0.6, alpha=0.4)
         axes.axhline(1.0, color="black", linewidth=0.8)
         axes.axhline(GOAL / BASELINE, color="black", linestyle=(0, (1, 3)), linewidth=1.2, label="0.1")
-        axes.set(xlabel="sequences (thousands)", ylim=(0, 1.3), title=f"T = {length}, {units} units")
+        axes.set(xlabel="sequences (thousands)", ylim=(0, 1.3))
+        axes.set_title(f"T = {length}, {units} unit{'s' * (units > 1)}")
         axes.grid(alpha=0.3)
-    figure.axes[0].set_ylabel("evaluation loss / that of the mean (1/6)")
-    figure.axes[0].legend(frameon=False, fontsize=8)
+    for axes in panels[:, 0]:
+        axes.set_ylabel("evaluation loss / that of the mean")
+    fullest = max(panels.flat, key=lambda axes: len(axes.get_legend_handles_labels()[0]))
+    fullest.legend(frameon=False, fontsize=7, loc="lower left")
     return figure
 
 
