@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from rnnexp.comparison.effects import (
@@ -41,7 +42,9 @@ class Looks:
     ----------
     color_key, marker_key : str or None
     colors : dict
-        By value; empty with a `scale`, which is a `ScalarMappable` for the numbers.
+        By value.
+    scale : ScalarMappable or None
+        Of very many numbers, for a colour bar.
     places : dict
         By value of `marker_key`, or else of `color_key`: its place in `MARKERS` and `DASHES`.
     others : int
@@ -68,15 +71,11 @@ class Looks:
         colors, scale = _colors(table, first, found[first], metric)
         marked = sorted(found[second or first], key=by_level)
         places = {value: place for place, value in enumerate(marked)} if len(marked) <= MOST_LOOKS else {}
-        return cls(first, second, colors, scale, places, 0 if scale else len(found[first]) - len(colors))
+        return cls(first, second, colors, scale, places, len(found[first]) - len(colors))
 
     def color(self, value: Level | None) -> Any:
         """Of a value of the first key; black for None, where all of them are drawn as one."""
-        if value is None:
-            return BLACK
-        if self.scale is not None:
-            return BLACK if isinstance(value, str) else self.scale.to_rgba(float(value))
-        return self.colors.get(value, GREY)
+        return BLACK if value is None else self.colors.get(value, GREY)
 
     def marker(self, first: Level | None, second: Level | None) -> str:
         """Of values of both keys, None for one whose values are drawn as one."""
@@ -97,7 +96,7 @@ class Looks:
         handles, labels = [], []
         names = short_labels([key or "" for key in (self.color_key, self.marker_key)], 28)
         for name, key, known in zip(names, (self.color_key, self.marker_key), (self.colors, self.places), strict=True):
-            if key is None or key not in shown or not known:
+            if key is None or key not in shown or not known or (key == self.color_key and self.scale is not None):
                 continue
             values = sorted(known, key=by_level)
             handles.append(Line2D([], [], linestyle="None", marker="None"))
@@ -134,9 +133,9 @@ def _colors(table: pd.DataFrame, key: str, found: set[Level], metric: str) -> tu
         numbers = [float(value) for value in values if not isinstance(value, str)]
         wide = numbers[0] > 0 and numbers[-1] / numbers[0] > WIDE
         norm = (LogNorm if wide else Normalize)(numbers[0], numbers[-1])
-        return {}, ScalarMappable(
-            norm, ListedColormap(colormaps["viridis"]([0.85 * step / 255 for step in range(256)]))
-        )
+        scale = ScalarMappable(norm, ListedColormap(colormaps["viridis"]([0.85 * step / 255 for step in range(256)])))
+        painted = dict(zip(values, scale.to_rgba(np.array(numbers)), strict=False))
+        return painted | dict.fromkeys(values[len(numbers) :], BLACK), scale
     if len(values) > len(PALETTE):
         means = grouped(table, [key], metric)
         centre = average_of(usable_values(table, metric).dropna(), metric).centre
