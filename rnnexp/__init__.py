@@ -61,6 +61,7 @@ __all__ = [
     "Trained",
     "TruncatedBPTT",
     "ValueClipping",
+    "alignment_matrix",
     "analysis",
     "build_network",
     "check_cell",

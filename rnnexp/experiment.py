@@ -107,7 +107,7 @@ class Experiment:
         batch = study.select(self.task, self.held_out) if self.studied is None else self.studied
         kind = self.task.target_kind
 
-        count = getattr(study, "snr_batches", 0)  # the user's own class may have none
+        count, draws = (getattr(study, name, 0) for name in ("snr_batches", "draws"))  # the user's own may have none
 
         def look(network: Network) -> Study:
             # Random parts are drawn from a fixed seed: a study must not change the draws of training.
@@ -117,6 +117,8 @@ class Experiment:
                 settings["windows"] = algorithm.windows(len(batch.inputs), rng=rng)
             else:
                 settings["own"] = partial(algorithm.gradient, rng=rng)
+            if algorithm.random and draws:
+                settings["draws"] = (algorithm.gradient(network, batch, kind, rng=rng) for _ in range(draws))
             if count:
                 settings["gradients"] = training_gradients(
                     network,

@@ -22,7 +22,7 @@ EVERY = 100
 NOT_FINAL = ("eval/loss_above_floor", "eval/solved")
 FINAL = (
     "train/loss",
-    *(f"gradient/{name}" for name in ("log10_ratio", "decay_rate", "decay_fit", "truncation_cosine")),
+    *(f"gradient/{name}" for name in ("log10_ratio", "decay_rate", "decay_fit", "alignment")),
     "recurrent/spectral_radius",
     "lyapunov/1",
 )

@@ -32,7 +32,7 @@ def first_gradient(study: RecipeRuns, run: str) -> float:
     With one number to learn the cosine is the sign of that ratio, and the relative error is 1 - ratio: the truncated
     gradient never exceeds the full one here, since what truncation leaves out always has the full one's sign.
     """
-    return 1.0 - float(study.curve(run, "gradient/truncation_relative_error").iloc[0])
+    return 1.0 - float(study.curve(run, "gradient/alignment_error").iloc[0])
 
 
 def tabulate(study: RecipeRuns) -> tuple[pd.DataFrame, pd.Series]:
@@ -49,7 +49,7 @@ def tabulate(study: RecipeRuns) -> tuple[pd.DataFrame, pd.Series]:
                 "seed": int(settings["seed"]),
                 "loss at the start": losses.iloc[0],
                 "loss at the end": losses.iloc[-1],
-                "cosine with the full gradient": settings["final/gradient/truncation_cosine"],
+                "cosine with the full gradient": settings["final/gradient/alignment"],
                 "run": run,
             }
         )

@@ -29,7 +29,7 @@ def recorded(table: pd.DataFrame) -> pd.DataFrame:
         "window": table["bptt_length"].astype(int),
         "seed": table["seed"],
     }
-    rows = pd.DataFrame(keys).assign(loss=table["final/eval/loss"], cosine=table["final/gradient/truncation_cosine"])
+    rows = pd.DataFrame(keys).assign(loss=table["final/eval/loss"], cosine=table["final/gradient/alignment"])
     rows["steps"] = table["steps"] * table["batch_size"] * table["bptt_stride"].fillna(table["bptt_length"])
     return rows
 

@@ -1,5 +1,7 @@
 """Unbiased randomized truncation: ARTBP."""
 
+from typing import ClassVar
+
 from numpy.random import Generator
 
 from rnnexp.algorithms.base import Segment, Truncation
@@ -31,6 +33,7 @@ class RandomizedBPTT(Truncation):
     """
 
     varies = True
+    random: ClassVar[bool] = True
 
     def __init__(self, length: int | None = 20, stride: int | None = None, *, alpha: float = 6.0) -> None:
         hint = "it is the mean window of algorithm=artbp; only algorithm=bptt takes 1 and null"

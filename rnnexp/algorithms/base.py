@@ -54,12 +54,15 @@ class Algorithm(Component, ABC):
         Whether the length changes between updates.
     windowed : bool
         Whether there is a window, beyond which the past has no influence on the gradient.
+    random : bool
+        Whether the gradient depends on random draws.
     """
 
     length: int | None
     stride: int | None
     varies = False
     windowed: ClassVar[bool] = True
+    random: ClassVar[bool] = False
 
     @abstractmethod
     def segment(self, *, rng: Generator) -> Segment:

@@ -1,6 +1,6 @@
 """Unbiased online recurrent optimization: a random product of two vectors whose mean is the influence."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.random import Generator
@@ -36,6 +36,8 @@ class UORO(CarriedForward):
     stride : int or None
         Steps between updates, >= 1; None is 1.
     """
+
+    random: ClassVar[bool] = True
 
     def begin(self, network: Network, task: Task | None, *, rng: Generator) -> None:
         """Look at the network's sizes."""

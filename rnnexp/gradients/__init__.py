@@ -1,5 +1,6 @@
 """What the gradient does on its way back through time: each statistic a function of a network and a batch."""
 
+from rnnexp.gradients.algorithm_pairs import AlignmentMatrix, alignment_matrix
 from rnnexp.gradients.lag_split import LagSplit, gradient_by_lag, gradients_by_lag
 from rnnexp.gradients.noise import SignalToNoise, gradient_snr, signal_to_noise
 from rnnexp.gradients.norms import NormsByLag, norms_by_lag, total_norms_by_time
@@ -31,6 +32,7 @@ from rnnexp.gradients.truncation import (
 
 __all__ = [
     "AdaptiveWindow",
+    "AlignmentMatrix",
     "GradientStudy",
     "LagSplit",
     "MeanField",
@@ -42,6 +44,7 @@ __all__ = [
     "TruncationBias",
     "Window",
     "adaptive_window",
+    "alignment_matrix",
     "eigenvalues",
     "fixed_windows",
     "full_gradient",

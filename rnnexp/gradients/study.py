@@ -32,7 +32,7 @@ from rnnexp.gradients.truncation import (
     fixed_windows,
 )
 from rnnexp.layers import Network
-from rnnexp.layers.base import Array
+from rnnexp.layers.base import Array, row_norms
 from rnnexp.tasks import Batch, StreamTask, Task
 
 #: Batches of a signal-to-noise ratio, at most: its relative error falls with their root, to 1 % here.
@@ -63,6 +63,8 @@ class Study(Shown):
         Share of the summed norms by lag of the whole state within the truncation window.
     parameter_bias : dict of str to TruncationBias
         `bias` of each parameter.
+    variance : float
+        Of a random algorithm's gradient on these sequences: its total variance over the full one's squared norm.
     split : LagSplit or None
         Norm of each parameter's gradient by lag.
     """
@@ -80,6 +82,7 @@ class Study(Shown):
     gates: dict[str, float] = field(default_factory=dict)
     bias: TruncationBias | None = None
     parameter_bias: dict[str, TruncationBias] = field(default_factory=dict)
+    variance: float | None = None
     snr: SignalToNoise | None = None
     total_by_time: Array | None = None
     split: LagSplit | None = None
@@ -116,8 +119,10 @@ class Study(Shown):
             values[f"gradient_{name}/decay_fit"] = norms.decay_fit
         values.update({f"gate/{name}": mean for name, mean in self.gates.items()})
         if self.bias is not None:
-            values["gradient/truncation_cosine"] = self.bias.cosine
-            values["gradient/truncation_relative_error"] = self.bias.relative_error
+            values["gradient/alignment"] = self.bias.cosine
+            values["gradient/alignment_error"] = self.bias.relative_error
+        if self.variance is not None:
+            values["gradient/variance"] = self.variance
         for name, bias in self.parameter_bias.items():
             values[f"gradient/bias/{name}"] = bias.relative_error
             values[f"gradient/bias_cosine/{name}"] = bias.cosine
@@ -150,7 +155,9 @@ class GradientStudy(Component):
     tolerance : float
         Relative bias of the gradient at which a truncation window is called sufficient, > 0.
     truncation : bool
-        Compare the truncated gradient of training with the full one, as a whole and by parameter.
+        Compare the gradient of training with the full one, as a whole and by parameter.
+    draws : int
+        Draws of a random algorithm's gradient on the same sequences, for its variance, >= 2; 0 for none.
     snr_batches : int
         Batches for the gradient's signal-to-noise ratio, from 2 to 10,000; 0 for none.
     staleness_steps : int
@@ -171,6 +178,7 @@ class GradientStudy(Component):
         max_length: int = 200,
         tolerance: float = 0.1,
         truncation: bool = True,
+        draws: int = 5,
         snr_batches: int = 0,
         staleness_steps: int = 200,
         jacobians: bool = False,
@@ -182,6 +190,9 @@ class GradientStudy(Component):
         self.max_length = integer("max_length", max_length, at_least=1)
         self.tolerance = number("tolerance", tolerance, above=0)
         self.truncation = boolean("truncation", truncation)
+        self.draws = integer("draws", draws, at_least=0)
+        if self.draws == 1:
+            raise InvalidValue("draws", 1, ">= 2, or 0 for none", "one draw has no variance: try 5")
         self.snr_batches = integer("snr_batches", snr_batches, at_least=0)
         if self.snr_batches == 1:
             raise InvalidValue("snr_batches", 1, ">= 2, or 0 for none", "one batch has no scatter: try 10")
@@ -221,12 +232,14 @@ class GradientStudy(Component):
         stride: int | None = None,
         windows: Sequence[Window] | None = None,
         own: Callable[[Network, Batch, str], Array] | None = None,
+        draws: Iterable[Array] | None = None,
         gradients: Iterable[Array] | None = None,
     ) -> Study:
         """Study `network` (its state is overwritten) on all of `batch`.
 
         Training uses BPTT(length; stride), cuts a sequence of this length into `windows`, or has a gradient of its
-        `own`. `gradients` are those of training on independent batches, whose signal-to-noise ratio is wanted.
+        `own`, of which `draws` are further random ones on the same sequences. `gradients` are those of training on
+        independent batches, whose signal-to-noise ratio is wanted.
         """
         batch, layer = batch.cast(network.dtype), network.recurrent
         passes, count = Passes(network, batch, target_kind), self.exponents(layer.layers[0].hidden_size)
@@ -249,13 +262,15 @@ class GradientStudy(Component):
         singular = _largest_first([singular_values(matrix) for matrix in weights])
         bound = pascanu_bound(float(singular[0]), layer.max_slope) if len(singular) else float("nan")
         cut = fixed_windows(len(batch.inputs), length, stride) if windows is None else windows
-        compared, total_by_time = None, None
+        compared, total_by_time, variance = None, None, None
         if self.truncation or self.lag_split:
             full, total_by_time = from_all_losses(passes, norms=self.lag_split)
             if self.truncation and own is not None:
                 compared = own(network, batch, target_kind).copy(), full
             elif self.truncation:
                 compared = both_gradients(network, batch, target_kind, cut, full)
+            if draws is not None:
+                variance = signal_to_noise(draws).noise / max(float(row_norms(full)) ** 2, np.finfo(float).tiny)
         return Study(
             norms=norms,
             others=found,
@@ -270,6 +285,7 @@ class GradientStudy(Component):
             lyapunov=exponents,
             bias=None if compared is None else compare(*compared),
             parameter_bias={} if compared is None else compare_each(network, *compared),
+            variance=variance,
             snr=None if gradients is None else signal_to_noise(gradients),
             total_by_time=total_by_time,
             split=split_norms(network, batch, target_kind) if self.lag_split else None,

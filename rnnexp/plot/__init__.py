@@ -22,6 +22,7 @@ from rnnexp.checks import InvalidValue, one_of
 from rnnexp.gradients import NormsByLag, Study
 from rnnexp.history import History
 from rnnexp.plot import gradient_plots
+from rnnexp.plot.alignment_plot import alignment
 from rnnexp.plot.axes import axes_with, label_text, looks, mark_lags
 from rnnexp.plot.gradient_plots import LAG, NORM, drawings, plot_positive
 from rnnexp.plot.legends import legend
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "alignment",
     "continuation",
     "eigenvalues",
     "figures",

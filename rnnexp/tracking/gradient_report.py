@@ -67,6 +67,10 @@ def readings(study: Study, bptt_length: int | None, staleness: float = math.nan)
             f"The gradient used in training has a cosine similarity of {cosine} to the full gradient, and a relative "
             f"error of {study.bias.relative_error:.0%}."
         )
+    if study.variance is not None and math.isfinite(study.variance):
+        sentences.append(
+            f"It is random: its variance is {study.variance:.3g} times the squared norm of the full gradient."
+        )
     sentences += _by_parameter(study) + _noise(study)
     if math.isfinite(staleness) and staleness >= ROUNDING:
         sentences.append(

@@ -68,8 +68,8 @@ def test_a_study_of_it_has_all_these_numbers(linear_network, gain):
     for name in ("gradient/decay_rate", "recurrent/pascanu_bound", *(f"lyapunov/{k}" for k in range(1, 7))):
         assert metrics[name] == pytest.approx(np.log(gain), abs=1e-12), name
     assert metrics["gradient/beta"] == pytest.approx(gain, rel=1e-12)
-    assert metrics["gradient/truncation_cosine"] == 1.0
-    assert metrics["gradient/truncation_relative_error"] == 0.0
+    assert metrics["gradient/alignment"] == 1.0
+    assert metrics["gradient/alignment_error"] == 0.0
 
 
 @pytest.mark.parametrize("gain", [0.9, 1.0, 1.1])

@@ -37,7 +37,7 @@ ALWAYS = {
     "recurrent/saturated_fraction",
     "recurrent/mean_slope",
 }
-TRUNCATION = {"gradient/truncation_cosine", "gradient/truncation_relative_error"} | {
+TRUNCATION = {"gradient/alignment", "gradient/alignment_error"} | {
     f"gradient/{which}/{name}"
     for which in ("bias", "bias_cosine")
     for name in ("embedding.W", "recurrent.Wx", "recurrent.Wh", "recurrent.b", "output.W", "output.b")
@@ -162,8 +162,8 @@ def test_sequences_of_one_step(kind, dtype):
     assert found.total_by_time.shape == (2,)
     assert found.jacobians.values.shape == (1, 5)
     assert {split.shape for split in found.split.norms.values()} == {(1,)}
-    assert metrics["gradient/truncation_cosine"] == 1.0
-    assert metrics["gradient/truncation_relative_error"] == 0.0
+    assert metrics["gradient/alignment"] == 1.0
+    assert metrics["gradient/alignment_error"] == 0.0
     assert metrics["gradient/seen_by_window"] == pytest.approx(1.0, rel=1e-15)
     undefined = {name for name, value in metrics.items() if not np.isfinite(value)}
     first = {f"gradient/{which}/recurrent.Wh" for which in ("bias", "bias_cosine")}  # it has nothing to multiply yet
@@ -242,8 +242,8 @@ def test_no_gradient_leaves_undefined_only_what_would_need_one(dtype, length):
         *(f"gradient/{which}/embedding.W" for which in ("bias", "bias_cosine")),
     }, "the output weights have a gradient, so that the whole one is not zero"
     assert metrics["gradient/horizon"] == 0.0
-    assert metrics["gradient/truncation_cosine"] == pytest.approx(1.0, abs=1e-6)
-    assert metrics["gradient/truncation_relative_error"] == pytest.approx(0.0, abs=1e-6)
+    assert metrics["gradient/alignment"] == pytest.approx(1.0, abs=1e-6)
+    assert metrics["gradient/alignment_error"] == pytest.approx(0.0, abs=1e-6)
     assert {"gradient/log10_ratio", "gradient/decay_rate", "gradient/beta"} <= undefined
     assert not found.total_by_time.any()
     assert not np.concatenate(list(found.split.norms.values())).any()

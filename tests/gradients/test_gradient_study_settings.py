@@ -15,6 +15,7 @@ def test_the_defaults_are_the_cheap_study():
         "max_length": 200,
         "tolerance": 0.1,
         "truncation": True,
+        "draws": 5,
         "snr_batches": 0,
         "staleness_steps": 200,
         "jacobians": False,

@@ -64,6 +64,7 @@ def calls(runs):
         "gradient_heat_map": ((reports, task), {"bptt_length": 3}, 1),
         "gradient_over_training": ((reports, task), {"bptt_length": 3}, 2),
         "hidden_units": ((reports, task), {}, 1),
+        "alignment": ((rnnexp.alignment_matrix(network, held_out, [rnnexp.RTRL(), rnnexp.UORO()]),), {}, 1),
         "losses": ((reports, task), {}, 1),
         "sensitivity": ((rnnexp.sensitivity(network, held_out), norms), {}, 1),
         "trajectories": ((states, points), {}, 1),

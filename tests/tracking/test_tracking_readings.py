@@ -269,8 +269,8 @@ def test_the_page_is_of_the_last_study(tmp_path):
     assert "it vanishes" in page
     assert "it explodes" not in page
     assert "<td>gradient/decay_rate</td><td>-0.500</td>" in page
-    assert "Not defined here: gradient/truncation_cosine, gradient/truncation_relative_error." in page
-    assert "<td>gradient/truncation_cosine</td>" not in page
+    assert "Not defined here: gradient/alignment, gradient/alignment_error." in page
+    assert "<td>gradient/alignment</td>" not in page
 
 
 @pytest.mark.parametrize("text", ["{{ x }}", "{{ 7 * 7 }}", "{% raw %}", "{% include 'base.html' %}", "{# x #}"])
