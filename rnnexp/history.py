@@ -136,6 +136,8 @@ class History:
                 values[f"update_ratio/{name}"] = ratio
         if report.staleness is not None and math.isfinite(report.staleness):
             values["state/staleness"] = report.staleness
+        if report.influence_staleness is not None and math.isfinite(report.influence_staleness):
+            values["influence/staleness"] = report.influence_staleness
         if report.evaluation is not None:
             loss = report.evaluation.loss
             values["eval/loss"] = loss

@@ -1,6 +1,7 @@
 """The interface of all algorithms: which steps come next, and the gradient of their losses."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -105,6 +106,20 @@ class Algorithm(Component, ABC):
 
         Training is not affected; the network's state and gradient are overwritten.
         """
+
+    def staleness(self, network: Network, inputs: Array, start: Sequence[Array] | None) -> float | None:
+        """How far what is carried forward is from what the present weights would have made of it.
+
+        Parameters
+        ----------
+        network : Network
+            A replica, whose state is overwritten.
+        inputs : array (T, N, ...)
+            The steps so far.
+        start : tuple of arrays (N, H), or None
+            The state before them; None is a sequence's beginning.
+        """
+        return None
 
     def state(self) -> dict[str, Any]:
         """Everything that has changed since `begin`, as arrays and plain values; empty unless overridden."""

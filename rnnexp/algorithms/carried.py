@@ -105,6 +105,8 @@ class CarriedForward(Algorithm):
         layer, xs = network.recurrent, network.recurrent.layers[0]._xs
         if layer.from_start or self.influence is None:
             self.start(xs.shape[1], network.dtype, rng=rng)
+            for array in self.influence.values() if self.influence and not layer.from_start else ():
+                array[...] = 0.0  # somewhere within a sequence, not at its initial states
         total = np.zeros(self.layout.count, network.dtype)
         for t, x in enumerate(xs):
             self.step(network, network.inputs[t], x, layer.state_before(t), rng=rng)

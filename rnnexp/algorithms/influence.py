@@ -1,7 +1,9 @@
 """The influence of the parameters on the state as a matrix, of which a pattern says what is kept."""
 
+import copy
 from abc import abstractmethod
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,8 +13,9 @@ from numpy.typing import NDArray
 
 from rnnexp.algorithms.carried import CarriedForward
 from rnnexp.algorithms.influencing import Pattern, colours, patterns
+from rnnexp.gradients.passes import QUIET, WINDOW
 from rnnexp.layers import Network
-from rnnexp.layers.base import Array
+from rnnexp.layers.base import Array, row_norms
 from rnnexp.layers.recurrent import State
 from rnnexp.layers.step_derivatives import step_jacobians, step_vjp
 from rnnexp.state import Maybe, Shaped, copied, matching
@@ -138,8 +141,30 @@ class InfluenceMatrix(CarriedForward):
             total[blocks.columns] = (dstate[:, blocks.rows][:, :, np.newaxis] @ matrix).sum(axis=0)[:, 0]
         return total
 
+    @np.errstate(**QUIET)
+    def staleness(self, network: Network, inputs: Array, start: Sequence[Array] | None) -> float | None:
+        """||J - J'|| / ||J'||, with J' from the present weights and zero before these steps; mean over sequences."""
+        if self.influence is None or not len(inputs):
+            return None
+        apart, rng = copy.copy(self), np.random.default_rng(0)
+        apart.influence = None
+        network.reset_state()
+        if start is not None:
+            network.recurrent.set_state(*start)
+        for first in range(0, len(inputs), WINDOW):
+            network.forward(inputs[first : first + WINDOW], scored=slice(0, 0))
+            apart.advance(network, rng=rng)
+        network.reset_state()
+        own, other = (_rows(one.influence) for one in (self, apart))
+        return float(np.mean(row_norms(own - other) / row_norms(other)))
+
     def restore(self, state: dict[str, Any]) -> None:
         """Continue with that influence."""
         dtype = self.colours.dtype
         template = {str(number): Shaped((None, *blocks.shape), dtype) for number, blocks in enumerate(self.blocks)}
         self.influence = copied(matching({"influence": Maybe(template)}, state, "algorithm")["influence"])
+
+
+def _rows(influence: dict[str, Array] | None) -> Array:
+    """Every entry that is kept, (N, ...)."""
+    return np.concatenate([array.reshape(len(array), -1) for array in (influence or {}).values()], axis=1)

@@ -31,8 +31,10 @@ CAPTIONS = {
 }
 
 
-def readings(study: Study, bptt_length: int | None, staleness: float = math.nan) -> list[str]:
-    """The interpretation of a study's numbers, and of `state/staleness`, a sentence each."""
+def readings(
+    study: Study, bptt_length: int | None, staleness: float = math.nan, influence: float = math.nan
+) -> list[str]:
+    """The interpretation of a study's numbers, and of `state/staleness` and `influence/staleness`, a sentence each."""
     norms, sentences = study.norms, []
     rate, steps, fitted = norms.decay_rate, len(norms.common) - 1, norms.lag_range
     if fitted is None:
@@ -76,6 +78,11 @@ def readings(study: Study, bptt_length: int | None, staleness: float = math.nan)
         sentences.append(
             f"The state that the last window took over from older weights differs by {staleness:.1%} from the one that "
             "the weights of that moment would have computed."
+        )
+    if math.isfinite(influence) and influence >= ROUNDING:
+        sentences.append(
+            f"The influence carried through updates differs by {influence:.1%} from the one that those weights would "
+            "have carried."
         )
     if study.window.window is not None and study.window.window < len(norms.mean):
         sentences.append(
@@ -124,16 +131,15 @@ def write_report(
 ) -> Path:
     """Write ``gradient_report.html`` with the figures, whose files are given by name; its path."""
     step, study = history.studies[-1]
-    staleness = history.last("state/staleness")
+    stale = {name: history.last(f"{name}/staleness") for name in ("state", "influence")}
     numbers = sorted(study.metrics().items())
-    if math.isfinite(staleness):
-        numbers.append(("state/staleness", staleness))
+    numbers += [(f"{name}/staleness", value) for name, value in stale.items() if math.isfinite(value)]
     page = render(
         "gradient_report.html",
         title=title,
         step=step,
         sequences=study.norms.per_sequence.shape[1],
-        sentences=readings(study, bptt_length, staleness),
+        sentences=readings(study, bptt_length, stale["state"], stale["influence"]),
         figures=[(browser_file(paths), CAPTIONS[name]) for name, paths in figures.items()],
         numbers=[(name, value) for name, value in numbers if math.isfinite(value)],
         undefined=[name for name, value in numbers if not math.isfinite(value)],

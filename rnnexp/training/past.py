@@ -78,9 +78,16 @@ class Past:
         """
         if state is None or not self.parts:
             return np.full(self.network.parameters.copies, 0.0 if state is None else np.nan)
-        inputs, start = np.concatenate([each for part in self.parts for each in part.inputs]), self.parts[0].start
-        parts = None if start is None else np.split(start, len(state), axis=-1)
-        return state_staleness(self.network, inputs, state, parts, window=self.steps)
+        return state_staleness(self.network, self.inputs(), state, self.start(len(state)), window=self.steps)
+
+    def inputs(self) -> Array:
+        """All inputs that are kept, (T, ..., N, ...)."""
+        return np.concatenate([each for part in self.parts for each in part.inputs])
+
+    def start(self, count: int) -> list[Array] | None:
+        """The state before them, as `count` arrays; None at a sequence's beginning."""
+        start = self.parts[0].start
+        return None if start is None else np.split(start, count, axis=-1)
 
     def state(self) -> list[State]:
         """A copy of everything that is kept."""

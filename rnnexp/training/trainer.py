@@ -52,6 +52,8 @@ class Report(Shown):
         ||change of a parameter|| / ||parameter|| of this update, by name, when a study was due.
     staleness : float or None
         `state_staleness` of the state that this update's window took over, when a study was due.
+    influence_staleness : float or None
+        The same of an influence that is carried forward (`Algorithm.staleness`).
     evaluation : Evaluation or None
         On held-out data, after the update, when it was due.
     study : object or None
@@ -72,6 +74,7 @@ class Report(Shown):
     window: int | None = None
     update_ratios: dict[str, float] | None = None
     staleness: float | None = None
+    influence_staleness: float | None = None
     evaluation: Evaluation | None = None
     study: Any = None
     diverged: bool = False
@@ -147,7 +150,7 @@ class Trainer:
         Where ``measure(step)`` is true the report has the update ratios. `drawn` is a first window drawn already.
         """
         self.algorithm.adapt(self.step + 1)
-        due, stale = measure(self.step + 1), None
+        due, stale, aged = measure(self.step + 1), None, None
         # Overflow is no accident to warn of here: it is what divergence looks like, and it is reported.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for _ in range(UNSCORED_WINDOWS):
@@ -155,6 +158,8 @@ class Trainer:
                 chunk, segment = drawn.chunk, drawn.segment
                 if self.past is not None:
                     carried = None if drawn.fresh else self.network.recurrent.state
+                    if due:
+                        aged = self._influence_staleness(carried)
                     stale = self.past.window(chunk.inputs, carried, measure=due)
                 self.inputs, old = extended(self.network, self.inputs, chunk.inputs, drawn)
                 scored, mask = scored_part(chunk.mask)
@@ -180,6 +185,7 @@ class Trainer:
             else:
                 report.clipped_norm = report.grad_norm
             report.penalty, report.staleness = penalty, None if stale is None else float(stale)
+            report.influence_staleness = aged
             if self.algorithm.varies:
                 report.window = len(self.inputs)
             if math.isfinite(loss) and math.isfinite(norm):
@@ -187,6 +193,12 @@ class Trainer:
             else:
                 report.diverged = True
             return report
+
+    def _influence_staleness(self, carried: Any) -> float | None:
+        """`Algorithm.staleness` before a window that takes over this state."""
+        if carried is None or self.past is None or not self.past.parts:
+            return None
+        return self.algorithm.staleness(self.past.network, self.past.inputs(), self.past.start(len(carried)))
 
     def _apply(self, gradient: Array, report: Report, measure: bool) -> None:
         """Let the optimizer make its step."""

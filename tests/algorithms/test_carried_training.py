@@ -202,3 +202,40 @@ def test_a_step_goes_back_twice_through_the_cell_whatever_the_size(cell, kind, m
         assert counted.calls == 2
         assert rule.colours.shape[0] == len(network.recurrent.state_names)  # products with M, in place of one a unit
         monkeypatch.undo()
+
+
+@pytest.mark.parametrize("make", [RTRL, lambda: SnAp(2), RFLO])
+def test_an_influence_carried_through_updates_is_stale_and_one_of_unchanged_weights_is_not(make):
+    found = {}
+    for rate in (0.0, 1e-3, 0.3):
+        options = {"cell_options": {"leak": 0.5}, "embedding_dim": 3, "learn_initial_state": True}
+        network, task = network_of("leaky", input_size=2, output_size=2, **options), Echo(lag=2, eval_streams=2)
+        settings = {"steps": 40, "rng": np.random.default_rng(0), "batch_size": 3, "algorithm": make()}
+        settings |= {"study": lambda network: 0.0, "study_every": 20, "staleness_steps": 100}
+        found[rate] = [
+            report.influence_staleness for report in train(network, task, optimizer=SGD(rate or 1e-300), **settings)
+        ]
+    assert all(each[20] is not None and each[19] is None for each in found.values())
+    assert found[0.0][20] < 1e-12 and found[0.0][40] < 1e-12
+    assert 1e-12 < found[1e-3][40] < 0.1 * found[0.3][40]
+
+
+def test_staleness_is_the_distance_to_the_influence_recomputed():
+    network = network_of("gru", "one layer")
+    inputs, rule = np.random.default_rng(0).integers(V, size=(5, 2)), RTRL()
+    rule.begin(network, None, rng=np.random.default_rng(0))
+    network.reset_state()
+    network.forward(inputs)
+    rule.advance(network, rng=np.random.default_rng(0))
+    old = rule.influence["0"].copy()
+    assert rule.staleness(network.replica(), inputs, None) < 1e-12
+    network.parameters.vector[...] *= 1.1
+    again = RTRL()
+    again.begin(network, None, rng=np.random.default_rng(0))
+    network.reset_state()
+    network.forward(inputs)
+    again.advance(network, rng=np.random.default_rng(0))
+    new = again.influence["0"]
+    expected = [np.linalg.norm(old[n] - new[n]) / np.linalg.norm(new[n]) for n in range(2)]
+    assert rule.staleness(network.replica(), inputs, None) == pytest.approx(np.mean(expected), rel=1e-12)
+    assert UORO().staleness(network.replica(), inputs, None) is None
