@@ -221,7 +221,9 @@ class StackedTrainer:
                 for report in reports[group.part]:
                     report.learning_rate = None if report.diverged else optimizer.learning_rate
             rows = [row - group.part.start for row in still if group.part.start <= row < group.part.stop]
-            remembered = {name: slot[rows] for name, slot in optimizer.slots.items()} if rows else {}
+            # A count of updates is that of all of them.
+            own = [name for name, slot in optimizer.slots.items() if slot.shape == vector[group.part].shape]
+            remembered = {name: optimizer.slots[name][rows] for name in own} if rows else {}
             optimizer.update(vector[group.part], gradient[group.part])
             for name, value in remembered.items():
                 optimizer.slots[name][rows] = value

@@ -1,6 +1,7 @@
 """Networks trained as one: every number of every report, and the weights, are those of each trained alone."""
 
 import copy
+import dataclasses
 from dataclasses import astuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from training_cases import CELLS, same
 from rnnexp.algorithms import TruncatedBPTT
 from rnnexp.gradients import GradientStudy
 from rnnexp.layers import build_network
-from rnnexp.tasks import Adding, Echo, LongLag, Reber, Recall, Text
+from rnnexp.tasks import Adding, Echo, LongLag, Reber, Recall, Sine, Text
 from rnnexp.training import (
     SGD,
     Adagrad,
@@ -218,6 +219,28 @@ def test_one_copy_diverges_and_the_others_go_on():
     assert_same(alone, expected, together, found)
     assert found[2][-1].diverged and len(found[2]) < STEPS
     assert all(len(found[seed]) == STEPS + 1 and not found[seed][-1].diverged for seed in (0, 1, 3))
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_copies_of_one_optimizer_diverge_and_its_count_of_updates_goes_on(first):
+    def make(seed):
+        run = a_run(seed, Sine(), optimizer=Adam(0.1))
+        draw = run.trainer.draw
+
+        def draw_nan_at_the_fourth():
+            drawn = draw()
+            if seed == first and run.trainer.step == 3:
+                drawn.chunk = dataclasses.replace(drawn.chunk, inputs=np.full_like(drawn.chunk.inputs, np.nan))
+            return drawn
+
+        run.trainer.draw = draw_nan_at_the_fourth
+        return run
+
+    alone, expected, together, found = both_ways(make)
+    assert found[first][-1].diverged
+    assert all(len(found[seed]) == STEPS + 1 for seed in range(COPIES) if seed != first)
+    going = [seed for seed in range(COPIES) if seed != first]
+    assert_same(*([runs[seed] for seed in going] for runs in (alone, expected, together, found)))
 
 
 def test_a_copy_that_is_sent_away_leaves_the_others_as_they_are():
