@@ -8,7 +8,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint const
 ARGS ?= hidden_size=10
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all pythons slow browser parity bench lint format docs notebook ui clean
+.PHONY: help run test test-all pythons slow browser parity cluster bench lint format docs notebook ui clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,10 @@ $(VENV)/parity: $(VENV)/test
 	$(PIP) --editable '.[test,parity]'
 	@touch $@
 
+$(VENV)/cluster: $(VENV)/test
+	$(PIP) --editable '.[test,dask,postgres]'
+	@touch $@
+
 $(VENV)/bench: $(VENV)/run
 	$(PIP) --editable '.[bench]'
 	@touch $@
@@ -49,10 +53,10 @@ run: $(VENV)/run  ## set up and train: make run ARGS="hidden_size=50 task=echo"
 	$(BIN)/python -m rnnexp $(ARGS)
 
 test: $(VENV)/test  ## set up and run the tests that a change is tried with, in minutes
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not thorough and not slow and not browser and not parity"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not thorough and not slow and not browser and not parity and not cluster"
 
 test-all: $(VENV)/test  ## these and the thorough ones: all combinations, every fuzz case, random kill points
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not browser and not parity"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not browser and not parity and not cluster"
 
 pythons:  ## the tests of make test on every Python from 3.11 to 3.14 that is found, and with Hydra 1.4's candidate
 	.ci/pythons
@@ -65,6 +69,9 @@ browser: $(VENV)/browser  ## the tests that drive the MLflow UI in headless Chro
 
 parity: $(VENV)/parity  ## outputs, gradients and optimizers against PyTorch
 	$(BIN)/python -m pytest -m parity tests/parity
+
+cluster:  ## sweeps on Slurm, PostgreSQL and dask, installed and started here; needs root on Debian
+	.ci/cluster
 
 lint: $(VENV)/lint  ## style and types
 	$(BIN)/ruff check .

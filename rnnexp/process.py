@@ -1,6 +1,7 @@
 """The process of a command: signals, the standard streams, and the garbage collector.
 
-Ctrl-C, SIGTERM and SIGHUP: the first one ends the run, and further ones do not disturb its shutdown.
+Ctrl-C, SIGTERM, SIGHUP and what batch systems send before a time limit: the first one ends the run, and further ones do
+not disturb its shutdown.
 """
 
 import atexit
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -24,26 +25,39 @@ from rnnexp.checks import printable
 PATIENCE = 30.0
 #: Seconds granted to the current update; after that, another interruption aborts it.
 UPDATE_PATIENCE = 5.0
+#: Sent by batch systems some time before they end a job: Slurm's --signal, submitit, SGE, LSF; for its CPU time, too.
+LIMITS = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2", "SIGXCPU") if hasattr(signal, name))
 
 _last = -PATIENCE
 _postponed = False
 _waiting: int | None = None
 _waiting_since = 0.0
 _raised: int | None = None
+_cleared: int | None = None
 _before: Callable[[str], object] | None = None
 _quiet = False
+#: The handlers of submitit for some of the limits, which may have the batch system start the job again.
+_submitits: dict[int, Any] = {}
 
 
 def handle_signals() -> None:
-    """Let Ctrl-C raise KeyboardInterrupt, and SIGTERM and SIGHUP SystemExit(128 + its number), once.
+    """Let Ctrl-C raise KeyboardInterrupt, and SIGTERM, SIGHUP and `LIMITS` SystemExit(128 + its number), once.
 
-    In the main thread only; SIGHUP stays ignored where it already is, as under `nohup`.
+    In the main thread only; SIGHUP stays ignored where it already is, as under `nohup`, and handlers of others for the
+    limits are kept, but for submitit's, which gets its signal from `pass_on`.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _interrupt)
         signal.signal(signal.SIGTERM, _interrupt)
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
             signal.signal(signal.SIGHUP, _interrupt)
+        for number in LIMITS:
+            before = signal.getsignal(number)
+            if str(getattr(before, "__module__", "")).startswith("submitit."):
+                _submitits[number] = before
+                signal.signal(number, _interrupt)
+            elif before == signal.SIG_DFL:
+                signal.signal(number, _interrupt)
         if getattr(sys.unraisablehook, "func", None) is not _report_swallowed:
             sys.unraisablehook = partial(_report_swallowed, sys.unraisablehook)
 
@@ -88,10 +102,22 @@ def raise_pending() -> None:
         _raise(_raised)
 
 
+def pass_on() -> None:
+    """Let submitit's handler have the signal that stopped the work, now that its record is closed.
+
+    It has the batch system start the job again and raises SystemExit, or does nothing if it may not do so.
+    """
+    global _cleared
+    number, _cleared = _cleared, None
+    if number in _submitits:
+        with suppress(Exception):  # how it says that the job is not started again
+            _submitits[number](number, None)
+
+
 def clear_interruption() -> None:
     """Clear any interruption: it was for work that has ended by now."""
-    global _last, _waiting, _raised
-    _last, _waiting, _raised = -PATIENCE, None, None
+    global _last, _waiting, _raised, _cleared
+    _last, _waiting, _raised, _cleared = -PATIENCE, None, None, _raised
 
 
 def is_interruption(error: BaseException | None) -> bool:
@@ -134,7 +160,11 @@ def _raise(number: int) -> None:
 
 def describe_interruption(interruption: BaseException) -> str:
     """The interruption in the user's words."""
-    return "Ctrl-C" if isinstance(interruption, KeyboardInterrupt) else "a signal"
+    if isinstance(interruption, KeyboardInterrupt):
+        return "Ctrl-C"
+    code = interruption.code if isinstance(interruption, SystemExit) else None
+    number = code - 128 if isinstance(code, int) else 0
+    return f"{signal.Signals(number).name}, as before a time limit" if number in LIMITS else "a signal"
 
 
 def _interruption(number: int) -> BaseException:

@@ -13,7 +13,9 @@ from rnnexp import process
 @pytest.fixture(autouse=True)
 def clock(monkeypatch):
     """A clock that is set by hand, no interruption so far, and the handlers put back afterwards."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, *process.LIMITS)
+    }
     now = [1000.0]
     monkeypatch.setattr(process.time, "monotonic", lambda: now[0])
     start = {
@@ -23,6 +25,8 @@ def clock(monkeypatch):
         "_waiting_since": 0.0,
         "_raised": None,
         "_before": None,
+        "_cleared": None,
+        "_submitits": {},
     }
     for name, value in start.items():
         monkeypatch.setattr(process, name, value)
@@ -207,3 +211,47 @@ def test_something_may_be_done_first_once(clock):
 )
 def test_what_comes_from_outside_is_told_from_errors_of_the_code(error, outside):
     assert process.is_interruption(error) is outside
+
+
+def test_what_a_batch_system_sends_before_a_time_limit_is_an_interruption():
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU):
+        with pytest.raises(SystemExit) as raised:
+            send(number)
+        assert process.is_interruption(raised.value)
+        assert process.describe_interruption(raised.value) == f"{number.name}, as before a time limit"
+        process.clear_interruption()
+
+
+@pytest.mark.parametrize(("raised", "ends"), [(SystemExit(-1), True), (RuntimeError("no more"), False)])
+def test_submitits_handler_gets_its_signal_when_the_record_is_closed(raised, ends):
+    got = []
+
+    def handler(number, frame):
+        got.append(number)
+        raise raised
+
+    handler.__module__ = "submitit.core.job_environment"
+    signal.signal(signal.SIGUSR2, handler)
+    process.handle_signals()
+    process.pass_on()
+    with pytest.raises(SystemExit, match="140"):
+        send(signal.SIGUSR2)
+    assert got == []
+    process.clear_interruption()
+    if ends:
+        with pytest.raises(SystemExit, match="-1"):
+            process.pass_on()
+    else:
+        process.pass_on()
+    assert got == [signal.SIGUSR2]
+    process.pass_on()
+    assert got == [signal.SIGUSR2]
+
+
+def test_a_handler_of_somebody_elses_for_these_signals_is_kept():
+    def handler(number, frame):
+        pass
+
+    signal.signal(signal.SIGUSR1, handler)
+    process.handle_signals()
+    assert signal.getsignal(signal.SIGUSR1) is handler

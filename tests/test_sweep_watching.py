@@ -48,6 +48,19 @@ def test_the_last_ones_are_told_when_it_is_stopped(tmp_path, capsys):
     assert not it._thread.is_alive()
 
 
+def test_a_job_that_is_started_again_is_told_again(tmp_path, capsys):
+    it = Watch(tmp_path)
+    it._over.set()  # looked by hand
+    it._thread.join()
+    for status in ("KILLED", "RUNNING", "FINISHED"):
+        job(0, status, reason="stopped by a signal", metrics={"final/eval/loss": 0.5}).save(tmp_path)
+        it._look()
+        it._look()
+    out, err = capsys.readouterr()
+    assert err == "rnnexp: job 0 (seed=0) KILLED: stopped by a signal\n"
+    assert out == "job 0 (seed=0): FINISHED, evaluation loss 0.5\n"
+
+
 @pytest.mark.parametrize(
     ("target", "heard"),
     [
@@ -67,4 +80,4 @@ def test_only_jobs_that_are_not_heard_are_watched(tmp_path, target, heard):
 def test_those_are_the_targets_of_the_launchers_for_clusters():
     launchers = pytest.importorskip("hydra_plugins.hydra_submitit_launcher.config")
     targets = [config._target_ for config in (launchers.LocalQueueConf, launchers.SlurmQueueConf)]
-    assert all(target.startswith(watching.UNHEARD) for target in targets)
+    assert all(target.startswith(watching.SUBMITTED) for target in targets)

@@ -25,6 +25,8 @@ class StackedSettings:
     _target_: str = "hydra_plugins.rnnexp_launchers.StackedLauncher"
     n_jobs: int = 1  # worker processes; -1 = one for each core
     max_copies: int | None = None  # most networks in a stack; null = as many as fit the cache
+    backend: str = "loky"  # what runs the stacks: loky, processes of this machine, or dask
+    address: str | None = None  # of the dask scheduler
 
 
 class SerialLauncher(Launcher):
@@ -50,16 +52,18 @@ class StackedLauncher(SerialLauncher):
         Worker processes, or -1 for one a core.
     max_copies : int or None
         Most networks in a stack.
+    backend : str
+        `loky`, or `dask` for the workers of the dask scheduler at `address`.
     """
 
-    def __init__(self, n_jobs: Any = 1, max_copies: Any = None) -> None:
-        self.n_jobs, self.max_copies = n_jobs, max_copies
+    def __init__(self, n_jobs: Any = 1, max_copies: Any = None, backend: Any = "loky", address: Any = None) -> None:
+        self.settings = {"n_jobs": n_jobs, "max_copies": max_copies, "backend": backend, "address": address}
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs."""
         from rnnexp.sweeps.launching import launch_stacked
 
-        return launch_stacked(self.given, job_overrides, initial_job_idx, self.n_jobs, self.max_copies)
+        return launch_stacked(self.given, job_overrides, initial_job_idx, **self.settings)
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="serial", node=SerialSettings, provider="rnnexp")

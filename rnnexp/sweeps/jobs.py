@@ -1,6 +1,7 @@
 """The outcome of each job of a sweep: a small file in the sweep's folder, whichever process or machine ran it."""
 
 import math
+import os
 import signal
 import traceback
 from dataclasses import replace
@@ -106,9 +107,14 @@ class RunningJob(Account):
         return error is not None and not stopped
 
     def _alone_stopped(self, error: BaseException | None) -> bool:
-        """Whether only this worker's job was ended with SIGTERM, not the sweep."""
-        by_sigterm = isinstance(error, SystemExit) and error.code == 128 + signal.SIGTERM
-        return by_sigterm and self.sweep.elsewhere and not (self.folder / STOP_FILE).exists()
+        """Whether only this worker's job was ended, and the worker goes on.
+
+        Not after Slurm's SIGTERM: the job ends without a result, since Slurm alone knows whether it starts it again.
+        """
+        if (self.folder / STOP_FILE).exists() or not self.sweep.elsewhere or not isinstance(error, SystemExit):
+            return False
+        signals = [*process.LIMITS, *([] if os.environ.get("SUBMITIT_EXECUTOR") == "slurm" else [signal.SIGTERM])]
+        return error.code in [128 + number for number in signals]
 
     def _write(self, error: BaseException | None) -> None:
         """Write the record, the file that stops the sweep, and the traceback of an error in the code."""
@@ -141,4 +147,6 @@ def run_job(config: Any, hydra_config: Any) -> float:
     def info() -> RunInfo:
         return make_run_info(check_root(with_hydra(config, hydra_config)), choices, overrides, folder, cwd)
 
-    return run_jobs([Job(info, running)])[0]
+    (loss,) = run_jobs([Job(info, running)])
+    process.pass_on()
+    return loss

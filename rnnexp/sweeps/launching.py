@@ -18,7 +18,7 @@ from rnnexp.run_info import RunInfo, make_run_info
 from rnnexp.sweeps.composition import composer_of
 from rnnexp.sweeps.jobs import RunningJob
 from rnnexp.sweeps.stacked_groups import obstacle, stack_key, what_differs
-from rnnexp.sweeps.stacked_jobs import run_stacked
+from rnnexp.sweeps.stacked_jobs import run_stacked, stack_size
 from rnnexp.sweeps.workers import despite_kills, is_lost, recorded_losses, returned
 
 
@@ -80,7 +80,13 @@ def launch_serially(given: dict[str, Any], job_overrides: Sequence[Sequence[str]
 
 
 def launch_stacked(
-    given: dict[str, Any], job_overrides: Sequence[Sequence[str]], first: int, n_jobs: Any, max_copies: Any
+    given: dict[str, Any],
+    job_overrides: Sequence[Sequence[str]],
+    first: int,
+    n_jobs: Any = 1,
+    max_copies: Any = None,
+    backend: Any = "loky",
+    address: Any = None,
 ) -> Sequence[JobReturn]:
     """Run jobs that can share a stacked network together, one group after the other, and the others alone.
 
@@ -90,6 +96,10 @@ def launch_stacked(
         Worker processes; -1 for one per core.
     max_copies : int or None
         Most networks in a stack; None for as many as fit the cache.
+    backend : str
+        What runs the stacks: `loky`, processes of this machine, or `dask`, the workers of a scheduler.
+    address : str or None
+        Of the dask scheduler.
     """
     if n_jobs != -1:
         n_jobs = integer("hydra.launcher.n_jobs", n_jobs, at_least=1, hint="-1 is one for each core")
@@ -107,6 +117,9 @@ def launch_stacked(
         except UserError:  # reported and recorded by the job itself
             losses[index] = jobs.run(index)
     units = groups(infos)
+    if backend == "dask":
+        losses |= on_dask(jobs, infos, units, max_copies, address)
+        return [returned(jobs.overrides[index], losses[index]) for index in range(len(jobs))]
     if n_jobs == -1:
         from joblib import cpu_count
 
@@ -119,6 +132,26 @@ def launch_stacked(
     for unit, results in zip(shared, run_units(work, workers, max_copies), strict=True):
         losses |= dict(zip(unit, results, strict=True))
     return [returned(jobs.overrides[index], losses[index]) for index in range(len(jobs))]
+
+
+def on_dask(
+    jobs: Jobs, infos: dict[int, RunInfo], units: list[list[int]], max_copies: int | None, address: Any
+) -> dict[int, float]:
+    """Run groups of jobs on the workers of a dask scheduler, a stack at a time; the losses by the jobs' indices."""
+    from rnnexp.sweeps.dask_workers import check_workers, connected, run_on_workers  # late: dask is an extra
+
+    with connected(address) as client:
+        workers = check_workers(client, jobs.sweep_folder)
+        sizes = [min(-(-len(unit) // workers), stack_size(infos[unit[0]], max_copies)) for unit in units]
+        stacks = [unit[at : at + n] for unit, n in zip(units, sizes, strict=True) for at in range(0, len(unit), n)]
+        process.say(f"stacked: {len(stacks)} units on {workers} dask workers")
+        work = [[(jobs.running(index), infos[index]) for index in stack] for stack in stacks]
+        results = run_on_workers(client, work, max_copies)
+    return {
+        index: loss
+        for stack, some in zip(stacks, results, strict=True)
+        for index, loss in zip(stack, some, strict=True)
+    }
 
 
 def groups(infos: dict[int, RunInfo]) -> list[list[int]]:

@@ -6,6 +6,7 @@ import signal
 import time
 import uuid
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ from rnnexp.records import JOBS_FOLDER, MARKED, STOP_FILE, JobRecord, Sweep, loa
 from rnnexp.redaction import redact_setting, redact_text
 from rnnexp.settings import flat, formats_of, keys_of, plain, typed_overrides
 from rnnexp.sweeps.composition import check_all, check_count, known_jobs, swept_keys, trials
-from rnnexp.sweeps.watching import Watch, watch
+from rnnexp.sweeps.watching import SUBMITTED, Watch, watch
 from rnnexp.tracking.restarts import scheduler_job, started_again
 
 #: Settings of Hydra's sweepers and launchers that count; below zero, a launcher's means all cores but some.
 COUNTS = {"sweeper": ("max_batch_size", "n_trials", "n_jobs"), "launcher": ("n_jobs", "max_copies")}
+#: Hydra's launcher for Slurm, and this package's for stacks, with what runs them: joblib's processes here, or dask.
+SLURM, STACKED = f"{SUBMITTED}submitit_launcher.SlurmLauncher", "hydra_plugins.rnnexp_launchers.StackedLauncher"
+BACKENDS = ("loky", "dask")
 #: What all jobs of a sweep have in common.
 SHARED = ("tracking", "tracking.experiment", "tracking.uri", "max_jobs", "fail_fast", "overwrite", "quiet")
 #: Datasets that the sweep's own run names.
@@ -121,6 +125,7 @@ def begin(config: DictConfig) -> None:
         number = config.hydra[place].get(name)
         if number is not None and not (place == "launcher" and isinstance(number, int) and number < 0):
             integer(f"hydra.{place}.{name}", number, at_least=1)
+    check_launcher(config.hydra.launcher)
     known, most = known_jobs(config), integer("max_jobs", config.max_jobs, at_least=1)
     if known is None:
         check_count(config.hydra.sweeper.get("n_trials") or 1, most)
@@ -185,6 +190,35 @@ def begin(config: DictConfig) -> None:
     current = RunningSweep(sweep, jobs, recorder, watch(config, folder))
     process.before_raising(stop)
     launch_again_what_is_lost(config)
+    if str(config.hydra.launcher.get("_target_")).startswith(SUBMITTED):
+        from rnnexp.sweeps.slurm import outlive_lost_jobs  # late: submitit is an extra
+
+        outlive_lost_jobs(config)
+
+
+def check_launcher(launcher: Any) -> None:
+    """Refuse a launcher that could not run a job, on Slurm or on the workers of a dask scheduler."""
+    if launcher.get("_target_") == SLURM:
+        from rnnexp.sweeps import slurm  # late: submitit is an extra
+
+        slurm.check(launcher)
+    if launcher.get("_target_") != STACKED:
+        return
+    backend, address = launcher.backend, launcher.address
+    if backend not in BACKENDS:
+        hint = "dask also on Slurm, PBS and SGE, where dask-jobqueue starts its workers"
+        raise InvalidValue("hydra.launcher.backend", backend, f"one of {', '.join(BACKENDS)}", hint)
+    if backend != "dask":
+        if address is not None:
+            hint = "add hydra.launcher.backend=dask"
+            raise InvalidValue("hydra.launcher.address", address, f"null with hydra.launcher.backend={backend}", hint)
+        return
+    if find_spec("distributed") is None:
+        hint = "it needs an extra; in the clone: pip install --constraint constraints.txt --editable '.[dask]'"
+        raise InvalidValue("hydra.launcher.backend", "dask", "loky without the package distributed", hint)
+    from rnnexp.sweeps import dask_workers
+
+    dask_workers.check(address)
 
 
 def enter_folder(folder: Path, overrides: list[str], count: int, *, overwrite: bool) -> Sweep | None:

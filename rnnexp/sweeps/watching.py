@@ -8,8 +8,8 @@ from omegaconf import DictConfig
 from rnnexp.process import say
 from rnnexp.records import load_jobs
 
-#: Launchers whose jobs don't write to this terminal, by the package of their class.
-UNHEARD = ("hydra_plugins.hydra_submitit_launcher.",)
+#: Hydra's launchers whose jobs don't write to this terminal, by the package of their class.
+SUBMITTED = "hydra_plugins.hydra_submitit_launcher."
 #: Seconds between two looks at the records.
 PAUSE = 1.0
 
@@ -19,7 +19,7 @@ class Watch:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._reported: set[int] = set()
+        self._reported: dict[int, str] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look_again, daemon=True)
         self._thread.start()
@@ -35,12 +35,16 @@ class Watch:
             self._look()
 
     def _look(self) -> None:
-        for job in load_jobs(self.folder, apart_from=self._reported):
-            if job.status != "RUNNING":
-                self._reported.add(job.number)
+        # One that was killed may be started again by its batch system.
+        over = {number for number, status in self._reported.items() if status not in ("KILLED", "RUNNING")}
+        for job in load_jobs(self.folder, apart_from=over):
+            if job.status not in ("RUNNING", self._reported.get(job.number)):
                 say(*job.line.split("\n"), error=not job.usable)
+            self._reported[job.number] = job.status
 
 
 def watch(config: DictConfig, folder: Path) -> Watch | None:
     """A watch over a multirun's jobs; None if they print their own lines here."""
-    return Watch(folder) if str(config.hydra.launcher.get("_target_")).startswith(UNHEARD) else None
+    launcher = config.hydra.launcher
+    unheard = str(launcher.get("_target_")).startswith(SUBMITTED) or launcher.get("backend") == "dask"
+    return Watch(folder) if unheard else None
