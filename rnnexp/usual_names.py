@@ -44,6 +44,7 @@ HERE = {
     "optimizer=sgd optimizer.momentum={}": "momentum",
     "optimizer=sgd optimizer.momentum=0.9 optimizer.nesterov=true": "nesterov",
     "optimizer={}": "optim opt solver optimiser",
+    "algorithm={}": "algo learning_rule gradient_method training_algorithm",
     "schedule={}": "scheduler lr_scheduler lr_schedule lr_decay lr_scheduler_type learning_rate_schedule",
     "schedule=warmup schedule.warmup={}": "warmup warmup_steps warm_up lr_warmup num_warmup_steps",
     "clipping.threshold={}": (

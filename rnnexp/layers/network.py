@@ -97,6 +97,7 @@ class Network:
     def __repr__(self) -> str:
         kind, inputs, outputs = self.sizes
         shapes, frozen, copies = self.parameters.shapes, self.design.frozen, self.parameters.copies
+        zeros = self.design.keep_zeros
         many = f"{int(np.prod(copies))} networks of " if copies else ""
         fixed = sum(int(np.prod(shapes[name])) for name in frozen)
         lines = [
@@ -114,7 +115,10 @@ class Network:
         for name, found, words in layers:
             own = {key.rpartition(".")[2]: key for key in shapes if key.rpartition(".")[0] == name}
             count = sum(int(np.prod(shapes[key])) for key in own.values())
-            told = [f"{short_name} {shapes[key]}" + " frozen" * (key in frozen) for short_name, key in own.items()]
+            told = [
+                f"{short_name} {shapes[key]}{' frozen' * (key in frozen)}{' zeros stay' * (key in zeros)}"
+                for short_name, key in own.items()
+            ]
             if name == "output" and self.tied:
                 told.insert(0, "W = embedding.W transposed")
             rows.append((name, type(found).__name__ if found else "none", words, ", ".join(told), f"{count}"))

@@ -5,6 +5,7 @@ parameters of the layers: the lowest layer's first, each layer's learned initial
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -18,23 +19,30 @@ def step_jacobians(layer: Recurrent | Stack, x: Array, state: State) -> tuple[Ar
     """ds_t/ds_{t-1} (N, S, S) and ds_t/dx_t (N, S, D), rows the units after the step."""
     size = layer.state_size
     each = np.broadcast_to(np.eye(size, dtype=state[0].dtype), (len(x), size, size))
-    dx, earlier, _ = layer.step_back(_repeated(x, size), tuple(_repeated(s, size) for s in state), _parts(each, state))
-    return np.concatenate(earlier, axis=-1), dx
+    given = [_repeated(array, size) for array in (x, *state)]
+    try:
+        dx, earlier, _ = layer.step_back(given[0], tuple(given[1:]), _parts(each, state))
+        return np.concatenate(earlier, axis=-1), dx
+    except ValueError:  # of a cell that knows no axes in front: each sequence by itself
+        rows = [tuple(array[n] for array in given) for n in range(len(x))]
+    apart = [layer.step_back(own, tuple(before), _parts(each[0], state)) for own, *before in rows]
+    return np.stack([np.concatenate(one[1], axis=-1) for one in apart]), np.stack([one[0] for one in apart])
 
 
 def step_vjp(layer: Recurrent | Stack, x: Array, state: State, vectors: Array) -> tuple[Array, Array]:
     """v^T ds_t/dtheta (N, C, P) and v^T ds_t/dx_t (N, C, D) for C `vectors` v (N, C, S) of each sequence."""
-    shape = vectors.shape[:2]
+    shape, grads = vectors.shape[:2], list[Array]()
     given = [_repeated(array, shape[1])[:, :, np.newaxis] for array in (x, *state)]
-    dx, _, grads = layer.step_back(given[0], tuple(given[1:]), _parts(vectors[:, :, np.newaxis], state))
-    own = [param for one in layer.layers for param in one.own_params]
-    if any(grad.ndim != param.ndim + 2 for grad, param in zip(grads, own, strict=True)):
+    with suppress(ValueError):  # of a cell that knows no axes in front
+        dx, _, grads = layer.step_back(given[0], tuple(given[1:]), _parts(vectors[:, :, np.newaxis], state))
+    own = [(*shape, *param.shape) for one in layer.layers for param in one.own_params]
+    if [grad.shape for grad in grads] != own:  # or of one that sums over them
         return _one_by_one(layer, x, state, vectors)
     return _flat(layer, [grad.reshape(*shape, -1) for grad in grads]), dx[:, :, 0]
 
 
 def _one_by_one(layer: Recurrent | Stack, x: Array, state: State, vectors: Array) -> tuple[Array, Array]:
-    """The same for a layer that sums its gradients over all axes in front."""
+    """The same, with one vector and one sequence at a time."""
     rows: list[Any] = []
     for n, seeds in enumerate(vectors):
         before = tuple(array[n : n + 1] for array in state)

@@ -199,7 +199,12 @@ def prepare(
     batch_size = integer("batch_size", batch_size, at_least=1)
     every = max(5, steps // 20) if eval_every is None else integer("eval_every", eval_every, at_least=1)
     look = max(100, steps // 10) if study_every is None else integer("study_every", study_every, at_least=1)
-    algorithm = algorithm or TruncatedBPTT(None)
+    algorithm = TruncatedBPTT(None) if algorithm is None else algorithm
+    given: Any = algorithm
+    if not isinstance(given, Algorithm):
+        name = getattr(given, "__name__", given)
+        hint = "an object, not its class" if isinstance(given, type) else "such as rnnexp.TruncatedBPTT(length=20)"
+        raise InvalidValue("algorithm", name, "an Algorithm of rnnexp.algorithms, or derived from one", hint)
     if algorithm.windowed and algorithm.length is None and not isinstance(task, EpisodeTask):
         raise InvalidValue(
             "bptt_length", None, "a whole number >= 1 for this task", "the task is an endless stream: try 20"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pairwise import pairwise
-from rules import CELLS, KINDS, Summing, batch_of, gradient_of, network_of, parts_of
+from rules import CELLS, KINDS, Flat, Summing, batch_of, gradient_of, network_of, parts_of
 
 from rnnexp.algorithms import RFLO, RTRL, UORO, RandomizedBPTT, SnAp, TruncatedBPTT
 from rnnexp.checks import InvalidValue
@@ -23,7 +23,7 @@ def error(found, expected):
     return np.abs(found - expected).max() / np.abs(expected).max()
 
 
-@pairwise(cell=[*CELLS, Summing], kind=list(KINDS), scored=[0.6, 1.0, 0.0])
+@pairwise(cell=[*CELLS, Summing, Flat], kind=list(KINDS), scored=[0.6, 1.0, 0.0])
 def test_rtrl_is_bptt_through_the_whole_sequence(cell, kind, scored):
     network = network_of(cell, kind)
     batch = batch_of(network, scored=scored)

@@ -8,7 +8,7 @@ from rnnexp.algorithms import RFLO, RTRL, UORO, SnAp, TruncatedBPTT
 from rnnexp.checks import InvalidValue, UserError
 from rnnexp.layers import Parameters, SoftmaxCrossEntropy
 from rnnexp.tasks import Batch, Echo, EpisodeTask
-from rnnexp.training import SGD, NormClipping, Omega, WeightDecay, prepare, train
+from rnnexp.training import SGD, AdamW, NormClipping, Omega, WeightDecay, prepare, train, train_together
 
 LEAK, RATE = 0.4, 0.3
 
@@ -239,3 +239,26 @@ def test_staleness_is_the_distance_to_the_influence_recomputed():
     expected = [np.linalg.norm(old[n] - new[n]) / np.linalg.norm(new[n]) for n in range(2)]
     assert rule.staleness(network.replica(), inputs, None) == pytest.approx(np.mean(expected), rel=1e-12)
     assert UORO().staleness(network.replica(), inputs, None) is None
+
+
+@pytest.mark.parametrize("given", ["rtrl", RTRL, 3])
+def test_what_is_no_algorithm_is_refused(given):
+    with pytest.raises(InvalidValue, match="algorithm must be an Algorithm of rnnexp"):
+        prepare(network_of(), Scattered(), optimizer=SGD(), steps=2, rng=np.random.default_rng(0), algorithm=given)
+
+
+def test_zeros_stay_in_each_network_of_a_stack():
+    def run(seed):
+        network = network_of("lstm", seed=seed, keep_zeros="recurrent")
+        network.parameters.values["recurrent.Wh"][:, seed] = 0.0
+        data = np.random.default_rng(seed)
+        return prepare(network, Scattered(), optimizer=AdamW(0.1), steps=5, rng=data, batch_size=3)
+
+    alone, together = ([run(seed) for seed in range(3)] for _ in range(2))
+    for each in alone:
+        list(each.reports())
+    list(train_together(together))
+    for seed, (one, other) in enumerate(zip(alone, together, strict=True)):
+        assert one.trainer.network.parameters.vector.tobytes() == other.trainer.network.parameters.vector.tobytes()
+        assert not one.trainer.network.parameters.values["recurrent.Wh"][:, seed].any()
+    assert "Wh (4, 4, 4) zeros stay" in repr(alone[0].trainer.network)
