@@ -128,7 +128,7 @@ def _compare(given: argparse.Namespace) -> None:
     from rnnexp.comparison import effects, tables
     from rnnexp.comparison.conclusions import findings
     from rnnexp.comparison.files import write_comparison
-    from rnnexp.comparison.recorded_runs import count_others, found_runs, reading
+    from rnnexp.comparison.recorded_runs import count_others, found_runs, reading, swept_keys
     from rnnexp.comparison.shown import Curves
 
     word = given.status.upper()
@@ -145,8 +145,12 @@ def _compare(given: argparse.Namespace) -> None:
     found = found_runs(store, status=status, sweep=given.sweep, query=given.filter)
     table = tables.compared_table(found)
     _check_metric(table, given.metric)
-    differ = tables.differing(table)
-    parameters = [key for key in tables.parameter_names(table) if key != "seed"]
+    differ, names = tables.differing(table), tables.parameter_names(table)
+    sweeps = [given.sweep] if given.sweep else list(table["sweep"].unique())
+    # Of one sweep the figures look as those in its folder: by the same keys, in the same order.
+    if len(sweeps) == 1 and isinstance(sweeps[0], str) and set(swept := swept_keys(store, sweeps[0])) <= {*names}:
+        differ = [key for key in swept if key in differ] or differ
+    parameters = [key for key in names if key != "seed"]
     for key in given.by:
         if key not in parameters:
             hint = nearest(key, parameters) or f"they differ in {', '.join(differ) or 'nothing'}"

@@ -63,8 +63,9 @@ class ComparedRuns:
         """Of a table as for `rnnexp.comparison.files.write_comparison`."""
         values = usable_values(table, metric).dropna()
         keys = [key for key in dict.fromkeys(keys) if key != SEED]
-        looks = Looks.of(table, keys, metric)
-        return cls(table, table.loc[values.index], keys, metric, unit, title, values, looks, average_of(values, metric))
+        counted = table.loc[values.index]
+        looks = Looks.of(counted, keys, metric)  # so that runs without a result change no colour
+        return cls(table, counted, keys, metric, unit, title, values, looks, average_of(values, metric))
 
     @property
     def label(self) -> str:
@@ -121,7 +122,7 @@ def axes_of(sweep: ComparedRuns, title: str, xlabel: str, ylabel: str, panels: P
     below: Any = figure.subfigures()
     below.suptitle(label_text(sweep.title, 240, wrap=60 + 30 * count), fontsize=8, color=GREY)
     inside = below.subfigures()
-    pairs = inside.subplots(1, count, sharey=True, squeeze=False)[0]
+    pairs = inside.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0]
     for place, axes in enumerate(pairs):
         if panels is not None and panels.key is not None:
             named = short_labels([value for value in panels.values if value is not None], 24)

@@ -1,5 +1,6 @@
 """The axis for a parameter's values, numbers or words."""
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -91,7 +92,11 @@ class KeyAxis:
             kept.append(self.positions[NULL])
         axes.xaxis.set_major_locator(FixedLocator(kept))
         axes.xaxis.set_minor_locator(NullLocator())
-        crowded = sum(len(labels[place]) + 2 for place in kept) > room
+        letters = room / ((max(ends) - min(ends) or 1.0) if self.numeric else len(self.positions))
+        crowded = any(
+            letters * (scale(right) - scale(left)) < (len(labels[left]) + len(labels[right])) / 2 + 2
+            for left, right in itertools.pairwise(kept)
+        )
         steep = crowded and max(len(labels[place]) for place in kept) > 10
         options = {"rotation": 90, "fontsize": 8} if steep else {"rotation": 30, "ha": "right"} if crowded else {}
         axes.set_xticklabels([labels[place] for place in kept], **options)

@@ -63,7 +63,7 @@ def by_lag(sweep: ComparedRuns, curves: Mapping[str, pd.Series], which: str) -> 
     bands = "; band: the quartiles" if banded else f"; no bands of more than {MOST_BANDS} curves" if crowded else ""
     notes = [
         f"Median of the runs{' of each setting' if told else ''}{bands}." if several else "",
-        f"A curve ends where {'a run ends' if pooled else 'the gradient is zero'}." if ends and several else "",
+        "A curve ends where a sequence does, or where the gradient is zero." if ends and several else "",
         f"Over all settings of {', '.join(pooled)}." if pooled else "",
         which,
     ]

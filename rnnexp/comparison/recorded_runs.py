@@ -74,6 +74,13 @@ def found_runs(
     return chain([first], found)
 
 
+def swept_keys(store: Store, sweep: str) -> list[str]:
+    """What differs between the jobs of a sweep, in the order in which it was given; empty if that is not recorded."""
+    of_it = f"tags.`rnnexp.sweep` = '{_sweep_id(store, sweep)}'"
+    parent = next(iter(matching_runs(store, [of_it, SWEEPS], ["tags"])), None)
+    return [] if parent is None else [key for key in parent.data.tags.get("rnnexp.swept", "").split(", ") if key]
+
+
 def count_others(store: Store, *, status: str, sweep: str | None, query: str | None) -> int:
     """How many runs match except for their status."""
     return sum(1 for _ in _matching(store, [f"attributes.status != '{status}'"], sweep, query, ["tags"]))

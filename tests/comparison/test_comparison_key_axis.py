@@ -23,6 +23,14 @@ def test_numbers_are_to_scale_null_at_their_right_and_words_in_order():
     assert not words.numeric and words.positions == {3: 0, "gru": 1, "rnn": 2, "null": 3}
 
 
+def test_labels_are_turned_where_neighbours_are_too_close():
+    figure = Figure()
+    for values, turned in (([0.001, 0.01, 0.3], 0), ([0.001, 0.01, 0.3, 1000000], 30), (["rnn", "gru", "lstm"], 0)):
+        axes = figure.subplots()
+        KeyAxis.of(values).apply(axes, 40)
+        assert {label.get_rotation() for label in axes.get_xticklabels()} == {turned}, values
+
+
 def test_groups_at_one_value_are_moved_apart_but_not_to_the_next():
     for found in ([5, 10, 20], [0.001, 0.01, 1.0], ["a", "b"]):
         axis = KeyAxis.of(found)

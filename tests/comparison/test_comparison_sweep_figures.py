@@ -10,6 +10,7 @@ from compared_runs import LOSS, NAN, grid, table_of
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.lines import Line2D
 
+from rnnexp.comparison.compared import ComparedRuns
 from rnnexp.comparison.conclusions import findings
 from rnnexp.comparison.effects import grouped, without_runs
 from rnnexp.comparison.styles import DASHES, GREY, MARKERS, PALETTE, Looks
@@ -225,13 +226,13 @@ def test_curves_begin_at_the_same_height_with_the_median_of_their_runs_and_quart
     curves["r1"] = curve(0, -2)
     figure = figures_of(table, curves, ["seed"])[LAGS]
     assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == [[0.0, -2.0]]
-    assert "ends where the gradient is zero" in said(figure)
+    assert "A curve ends where a sequence does, or where the gradient is zero." in said(figure)
     # Over settings whose sequences may differ in length, what a run lacks is not known to be zero.
     table, _, keys = grid(1, cell=["a", "b"], width=[1, 2], **{"task.length": range(9, 14)})
     curves = {run: curve(0, -1, -2) if row["task.length"] > 9 else curve(0, -1) for run, row in table.iterrows()}
     figure = figures_of(table, curves, keys)[LAGS]
     assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == [[0.0, -1.0]] * 4
-    assert "ends where a run ends" in said(figure) and "Over all settings of task.length" in said(figure)
+    assert "Over all settings of task.length" in said(figure)
 
 
 def marks(figure):
@@ -328,6 +329,8 @@ def test_a_file_name_is_safe_and_not_taken():
 def test_values_without_a_run_that_counts_are_told_and_marked():
     table = table_of([1.0, 2.0, 9.0, 9.0], learning_rate=[0.1, 0.1, 1e5, 1e6], seed=[0, 1, 0, 1])
     table.loc[["r2", "r3"], "status"] = "DIVERGED"
+    looks = [ComparedRuns.of(rows, ["learning_rate"], LOSS, "", "").looks for rows in (table, table[:2])]
+    assert looks[0].colors == looks[1].colors, "as in a report, which has only the finished ones"
     assert "All runs with learning_rate=100000, 1000000 were left out." in findings(table, ["learning_rate", "seed"])
     assert without_runs(table, "learning_rate", LOSS) == [100000, 1000000]
     assert without_runs(table[:2], "learning_rate", LOSS) == []

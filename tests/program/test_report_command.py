@@ -119,6 +119,24 @@ def test_the_report_is_one_json_document_if_asked_for(here, tmp_path, capsys):
     assert (alone["n"], alone["low"], alone["mean"]) == (1, None, 0.25)  # there is no interval of one run
 
 
+def test_a_report_on_one_sweep_is_by_its_keys_in_their_order(here, tmp_path, capsys):
+    client = MlflowClient(tracking_uri=f"sqlite:///{here}/mlflow.db")
+    experiment = client.create_experiment("ordered")
+    tags = {"rnnexp.sweep": "s1", "rnnexp.kind": "sweep", "rnnexp.swept": "hidden_size, cell"}
+    client.create_run(experiment, tags=tags)
+    for width in (4, 8):
+        for cell in ("gru", "rnn"):
+            run = client.create_run(experiment, tags={"rnnexp.sweep": "s1"}).info.run_id
+            params = {"cell": cell, "bptt_length": str(5 * width), "hidden_size": str(width)}
+            client.log_batch(run, [Metric(LOSS, width, 0, 0)], [Param(*pair) for pair in params.items()])
+            client.set_terminated(run)
+    for arguments in ([], ["--sweep", "s1"]):
+        main(["ordered", "--json", "--out", str(tmp_path), *arguments])
+        found = json.loads(capsys.readouterr().out)
+        assert found["by"] == ["hidden_size", "cell"] and found["averaged_over"] == []
+    client.delete_experiment(experiment)
+
+
 def test_runs_are_the_sweeps_without_its_parent(here):
     table, parent = runs(), parent_of(here)
     assert len(table) == 4 and parent.info.run_id not in table.index
