@@ -120,7 +120,7 @@ class InfluenceMatrix(CarriedForward):
         """J_t = mask(D_t J_{t-1} + M_t)."""
         assert self.influence is not None
         count, layer = len(x), network.recurrent
-        onward, dx = step_jacobians(layer, x, state)
+        onward, dx = self.jacobians(network, x, state)
         vectors = np.broadcast_to(self.colours, (count, *self.colours.shape))
         direct = [step_vjp(layer, x, state, vectors)[0], self.layout.of_embedding(network, inputs, dx)]
         flat = np.concatenate([part.reshape(count, -1) for part in direct], axis=1)
@@ -128,6 +128,10 @@ class InfluenceMatrix(CarriedForward):
             after = self.carried(network, blocks, onward, before)
             after.reshape(count, -1)[:, blocks.into] += flat[:, blocks.source]
             self.influence[name] = after
+
+    def jacobians(self, network: Network, x: Array, state: State) -> tuple[Array, Array]:
+        """D_t (N, S, S), and ds_t/dx_t (N, S, D), through which the embedding acts."""
+        return step_jacobians(network.recurrent, x, state)
 
     def carried(self, network: Network, blocks: Blocks, onward: Array, before: Array) -> Array:
         """D_t J_{t-1}, or what a rule has in its place."""

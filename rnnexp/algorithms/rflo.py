@@ -26,9 +26,10 @@ class RFLO(InfluenceMatrix):
     and the gradient is that of BPTT(1; 1). The paper feeds the error back through fixed random weights; here it comes
     through the output weights, so that the influence is the only approximation.
 
-    A step costs N P multiplications and numbers of memory (N S E for an embedding of E parameters, which acts on all
-    units at once), and N S^2 D for it.
     A learned initial state acts directly on the state after the first step.
+
+    A step costs N P multiplications and numbers of memory. An embedding of E parameters acts on all units at once:
+    N S E more, and N S^3 for ds_t/dx_t.
 
     Parameters
     ----------
@@ -67,6 +68,12 @@ class RFLO(InfluenceMatrix):
         """Zero, but for learned initial states."""
         super().start(count, dtype, rng=rng)
         self.first = True
+
+    def jacobians(self, network: Network, x: Array, state: State) -> tuple[Array, Array]:
+        """What is needed of them: nothing, beyond the first step and without an embedding."""
+        if self.first or self.layout.embedding:
+            return super().jacobians(network, x, state)
+        return np.empty((len(x), 0, 0), x.dtype), np.empty((len(x), len(self.kept_share), 0), x.dtype)
 
     def carried(self, network: Network, blocks: Blocks, onward: Array, before: Array) -> Array:
         """(1 - leak) J_{t-1}; in the first step there are initial states only."""

@@ -176,7 +176,7 @@ def test_a_stride_is_a_whole_number(rule):
 
 
 class Counted:
-    """The multiplications of the matrix products of one step, and the calls of `step_back`."""
+    """The calls of `step_back`."""
 
     def __init__(self, monkeypatch, cell):
         self.calls, step_back = 0, cell.step_back
@@ -186,6 +186,16 @@ class Counted:
             return step_back(layer, *given)
 
         monkeypatch.setattr(cell, "step_back", counted)
+
+
+def test_rflo_needs_no_jacobian_without_an_embedding(monkeypatch):
+    network = network_of("leaky", "raw values", cell_options={"leak": 0.5})
+    rule, inputs = RFLO(), np.random.default_rng(0).standard_normal((6, 2, V))
+    rule.begin(network, None, rng=np.random.default_rng(0))
+    counted = Counted(monkeypatch, type(network.recurrent))
+    network.forward(inputs)
+    rule.advance(network, rng=np.random.default_rng(0))
+    assert counted.calls == 6 + 1  # once a step for M, and for the initial state in the first
 
 
 @pytest.mark.parametrize(("cell", "kind"), [("rnn", "one-hot"), ("gru", "one layer"), ("lstm", "one-hot")])

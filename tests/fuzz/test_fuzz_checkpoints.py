@@ -12,7 +12,7 @@ import pytest
 from corruption import corruptions
 from numpy.lib import format as npy
 
-from rnnexp.algorithms import AdaptiveBPTT, TruncatedBPTT
+from rnnexp.algorithms import RTRL, AdaptiveBPTT, TruncatedBPTT
 from rnnexp.checks import UserError
 from rnnexp.layers import TimeLSTM, build_network
 from rnnexp.npz import digest
@@ -48,6 +48,7 @@ def a_trainer(task, algorithm):
 TRAINERS = {
     "stream": lambda: a_trainer(Echo(lag=2), TruncatedBPTT(4, 2)),
     "episodes": lambda: a_trainer(Recall(2, lag=7, distractors=1), TruncatedBPTT(3)),
+    "carried": lambda: a_trainer(Echo(lag=2), RTRL()),
     "adaptive": lambda: a_trainer(Sine(), AdaptiveBPTT(3, every=2, max_length=5, sequences=2)),
 }
 

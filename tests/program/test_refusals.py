@@ -142,7 +142,7 @@ def test_help_shows_groups_keys_and_examples(tmp_path, command):
         f"task: {TASKS}",
         "optimizer: adagrad, adam, adamw, rmsprop, sgd",
         "init: gaussian, glorot, identity, lecun, normal, orthogonal, sparse, uniform",
-        "cell: gru, lstm, rnn",
+        "cell: gru, leaky, lstm, rnn",
         "gradients: full, light, off",
         "hidden_size: 10",
         "learning_rate: 0.005",
