@@ -15,7 +15,7 @@ from rnnexp.version import __version__
 def folder(tmp_path, monkeypatch):
     """A folder with a configuration of one's own in `mine`."""
     (tmp_path / "mine" / "cell").mkdir(parents=True)
-    (tmp_path / "mine" / "cell" / "leaky.yaml").write_text("_target_: mine.Leaky\n")
+    (tmp_path / "mine" / "cell" / "slow.yaml").write_text("_target_: mine.Slow\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
