@@ -115,7 +115,7 @@ class Experiment:
             settings: dict[str, Any] = {"length": algorithm.length}
             if isinstance(algorithm, Truncation):
                 settings["windows"] = algorithm.windows(len(batch.inputs), rng=rng)
-            else:
+            elif not algorithm.exact:  # the study has the full gradient itself, which can take longer this way
                 settings["own"] = partial(algorithm.gradient, rng=rng)
             if algorithm.random and draws:
                 settings["draws"] = (algorithm.gradient(network, batch, kind, rng=rng) for _ in range(draws))

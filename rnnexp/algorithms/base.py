@@ -55,8 +55,8 @@ class Algorithm(Component, ABC):
         Whether the length changes between updates.
     windowed : bool
         Whether there is a window, beyond which the past has no influence on the gradient.
-    random : bool
-        Whether the gradient depends on random draws.
+    random, exact : bool
+        Whether the gradient depends on random draws, and whether it is, with unchanged weights, the full one.
     """
 
     length: int | None
@@ -64,6 +64,7 @@ class Algorithm(Component, ABC):
     varies = False
     windowed: ClassVar[bool] = True
     random: ClassVar[bool] = False
+    exact: ClassVar[bool] = False
 
     @abstractmethod
     def segment(self, *, rng: Generator) -> Segment:

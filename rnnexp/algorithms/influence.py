@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -57,14 +57,7 @@ class InfluenceMatrix(CarriedForward):
     """A rule that keeps the entries of J that a pattern marks, and masks all others: J_t = mask(D_t J_{t-1} + M_t).
 
     Parameters with the same marked units make a block, and blocks of one shape are computed together.
-
-    Attributes
-    ----------
-    exact : bool
-        Nothing may be left out.
     """
-
-    exact: ClassVar[bool] = False
 
     @abstractmethod
     def pattern(self, direct: Pattern, onward: Pattern) -> Pattern:

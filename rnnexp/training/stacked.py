@@ -236,8 +236,8 @@ class StackedTrainer:
             for row, report in enumerate(reports):
                 if not report.diverged:
                     shapes = self.network.parameters.shapes
-                    own = Parameters(shapes, dtype=vector.dtype, vector=vector[row])
-                    report.update_ratios = update_ratios(own, before[row])
+                    after = Parameters(shapes, dtype=vector.dtype, vector=vector[row])
+                    report.update_ratios = update_ratios(after, before[row])
 
 
 def bytes_per_copy(run: Run) -> int:
