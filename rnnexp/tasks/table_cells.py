@@ -17,6 +17,8 @@ from rnnexp.tasks.table_columns import Columns, typed
 LARGEST = 1e150
 #: Signs of percentages and currencies, which may stand before or after a number.
 UNITS = "%‰$€£¥₩￦₹₽₺฿元円원"
+#: Full-width letters, as East Asian keyboards write them, and those meant.
+WIDE = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 #: What parts thousands, besides the comma, or the point where the comma comes before a fraction.
 GROUPS = " '\u2019\u00a0\u202f\u2009"
 #: A cell without a value.
@@ -74,7 +76,7 @@ def pattern(decimal: str) -> re.Pattern[str]:
 
 def number_of(cell: str, decimal: str = ".") -> tuple[float, str, str] | None:
     """The number in a cell, its unit, and how its thousands are parted; None if it holds no number."""
-    found = pattern(decimal).fullmatch(cell.strip())
+    found = pattern(decimal).fullmatch(cell.translate(WIDE).strip())
     if found is None:
         return None
     group, units = found["group"] or "", found["before"] + found["between"] + found["after"]

@@ -90,6 +90,10 @@ READ = {
     "percent": (lines("a,b", lambda i: f"{X[i, 0]} %,{X[i, 1]}"), "a read with %"),
     "currency": (lines("a,b", lambda i: f'"\u20a9{X[i, 0]:,.2f}", {X[i, 1]} '), "a read with \u20a9, with , between"),
     "blanks between": (lines("a;b", lambda i: f"{X[i, 0]:,.2f};{X[i, 1]}".replace(",", "\u00a0")), "between thousands"),
+    "full width": (
+        lines("a,b", lambda i: f"{X[i, 0]},{X[i, 1]}".translate({at: at + 0xFEE0 for at in range(0x2D, 0x3A)})),
+        "no column left out",
+    ),
     "minus": (lines("a,b", lambda i: f"\u2212{-X[i, 0]},{X[i, 1]}".replace("\u2212-", "  ")), "no column left out"),
     "a mark of utf-16": (lines("a,b", lambda i: f"{X[i, 0]},{X[i, 1]}").encode("utf-16"), "no column left out"),
     "a row index": (lines(",a,b", lambda i: f"{i},{X[i, 0]},{X[i, 1]}"), "left out: column 1 (no name)"),
