@@ -16,7 +16,7 @@ from rnnexp.json_lines import LineFile, read_lines
 #: Groups of metrics that are what a run came to.
 RESULTS = ("final/", "test/", "network/")
 #: Parameters that the figures of a sweep mark, swept or not.
-MARKED = ("algorithm", "bptt_length", "task", "task.lag")
+MARKED = ("algorithm", "bptt_length", "task", "task.lag", "task.length")
 #: Before the name of a parameter that is recorded as a tag, since other jobs of the sweep lack it: MLflow's comparison
 #: would draw these at a value that they never had.
 LACKING = "param."

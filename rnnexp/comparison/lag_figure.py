@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 RELATIVE = r"$\log_{10}(\|dL_T/dh_{T-\mathrm{lag}}\|\,/\,\|dL_T/dh_T\|)$"
 #: Settings whose curves can be told apart, and those whose bands can.
 MOST_SETTINGS, MOST_BANDS = 24, 6
-#: By task: how far from `task.lag` the input lies that the last target asks for (the nearer one of xor).
-ASKED = {"recall": 0, "echo": 0, "xor": 0, "long_lag": -1}
+#: By task: the setting from which the lag of the input follows that the last target asks for (the nearer one of xor),
+#: and how far beyond it that lies. Tasks whose input lies anywhere within bounds are not among them.
+ASKED = {
+    **dict.fromkeys(("recall", "echo", "xor"), ("task.lag", 0)),
+    "long_lag": ("task.lag", -1),
+    "copying": ("task.length", 10),
+    "random_permutation": ("task.length", -1),
+}
 #: Different lags that are marked in one pair of axes.
 MOST_MARKS = 8
 
@@ -76,9 +82,10 @@ def _mark(axes: Any, looks: Looks, rows: pd.DataFrame, longest: int) -> dict[str
 
     entries: dict[str, Any] = {}
     dash: Any
+    keys = {ASKED[str(task)][0] for task in levels(rows, "task") if task in ASKED}
     for meaning, key, dash, lags in (
         ("the window ends", "bptt_length", "-.", _window_ends(rows)),
-        ("the input asked for", "task.lag", ":", _asked(rows)),
+        ("the input asked for", keys.pop() if len(keys) == 1 else "task", ":", _asked(rows)),
     ):
         for by in (None, looks.color_key, looks.marker_key):
             values = levels(rows, by) if by is not None else [None] * len(rows)
@@ -112,8 +119,12 @@ def _window_ends(rows: pd.DataFrame) -> list[float]:
 
 def _asked(rows: pd.DataFrame) -> list[float]:
     """The lag of the input that each run's task asks for; NaN where no setting says it."""
-    both = zip(levels(rows, "task.lag"), levels(rows, "task"), strict=True)
-    return [_number(lag) + ASKED.get(str(task), math.nan) for lag, task in both]
+    known = {key: levels(rows, key) for key, _ in ASKED.values()}
+    found = []
+    for place, task in enumerate(levels(rows, "task")):
+        key, beyond = ASKED.get(str(task), ("task.lag", math.nan))
+        found.append(_number(known[key][place]) + beyond)
+    return found
 
 
 def _number(value: Level) -> float:

@@ -177,7 +177,10 @@ def figures(
     ax : mapping of str to matplotlib Axes, optional
         By the file name of the figure that is drawn into it (two for ``gradient_by_lag.png``); others have their own.
     """
-    given, draw = ax or {}, drawings(_history(reports, task), bptt_length)
+    given, draw = {} if ax is None else ax, drawings(_history(reports, task), bptt_length)
+    if not isinstance(given, Mapping):
+        allowed = "a mapping of file names to matplotlib Axes"
+        raise InvalidValue("ax", f"a {type(given).__name__}", allowed, "for example {'loss.png': axes}")
     for name in given:
         one_of("a name in ax", name, list(draw))
     return {name: one(subtitle=title, ax=given.get(name)) for name, one in draw.items()}

@@ -162,6 +162,7 @@ def histogram_figure(history: History, **frame: Any) -> "Figure":
         counts = study.saturation.counts / max(study.saturation.counts.sum(), 1)
         label += f": {study.saturation.saturated_fraction:.0%} beyond ±0.95"
         axes.stairs(counts, study.saturation.edges, label=label, **{**look, "linewidth": 1.8})
+    axes.xaxis.get_major_locator().set_params(nbins=5)  # the labels of more meet in small axes
     legend(axes, frame.get("ax"))
     return figure
 

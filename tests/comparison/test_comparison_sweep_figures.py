@@ -13,8 +13,10 @@ from matplotlib.lines import Line2D
 from rnnexp.comparison.compared import ComparedRuns
 from rnnexp.comparison.conclusions import findings
 from rnnexp.comparison.effects import grouped, without_runs
+from rnnexp.comparison.lag_figure import ASKED
 from rnnexp.comparison.styles import DASHES, GREY, MARKERS, PALETTE, Looks
 from rnnexp.comparison.sweep_figures import comparison_figures, file_names
+from rnnexp.tasks import CopyingMemory, Echo, LongLag, RandomPermutation, Recall, Xor
 
 LAGS = "gradient_by_lag.png"
 RATE = "loss_by_decay_rate.png"
@@ -264,6 +266,19 @@ def test_the_window_and_what_is_asked_for_are_marked_where_they_are_the_same_or_
     assert marks(figures_of(table, curves, ["task"])[LAGS]) == [(7.0, to_hex(PALETTE[0])), (8.0, to_hex(PALETTE[1]))]
     table["task"] = "latch"
     assert marks(figures_of(table, curves, ["hidden_size"])[LAGS]) == [], "its lag is no setting"
+    table = table.assign(**{"task": ["copying", "random_permutation"] * 4, "task.length": [1, 9] * 4})
+    figure = figures_of(table, curves, ["task"])[LAGS]
+    assert marks(figure) == [(8.0, to_hex(PALETTE[1])), (11.0, to_hex(PALETTE[0]))]
+    assert "the input asked for: task.length" in legend_of(figure)
+
+
+def test_the_input_asked_for_is_that_of_the_task():
+    named = {"recall": Recall, "echo": Echo, "xor": Xor, "long_lag": LongLag}
+    named |= {"copying": CopyingMemory, "random_permutation": RandomPermutation}
+    assert named.keys() == ASKED.keys()
+    for name, (key, beyond) in ASKED.items():
+        task = named[name](**{key.removeprefix("task."): 12})
+        assert task.asked[0] == (12 + beyond, 12 + beyond), name
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,9 @@ def test_all_figures_can_have_axes_of_their_own_by_name(runs):
     left, right = figure.subplots(1, 2)
     drawn = rnnexp.plot.figures(reports, task, ax={"loss.png": left, "eigenvalues.png": right})
     assert drawn["loss.png"] is drawn["eigenvalues.png"] is figure is not drawn["hidden_units.png"]
+    assert len(drawn["hidden_units.png"].axes[0].get_xticks()) <= 7, "the labels of more meet in small axes"
+    with pytest.raises(InvalidValue, match="ax must be a mapping of file names to matplotlib Axes, got a Axes"):
+        rnnexp.plot.figures(reports, task, ax=left)
     with pytest.raises(InvalidValue, match=r"a name in ax must be one of loss\.png, gradient_by_lag\.png, "):
         rnnexp.plot.figures(reports, task, ax={"los.png": left})
 
