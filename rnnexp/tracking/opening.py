@@ -9,11 +9,12 @@ from functools import cache
 from typing import Any
 
 from rnnexp import process
+from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
 from rnnexp.own_code import differences
 from rnnexp.records import LACKING, RESULTS, JobRecord
 from rnnexp.run_info import RunInfo
-from rnnexp.tracking.addresses import tracking_uri
+from rnnexp.tracking.addresses import is_sqlite, tracking_uri
 from rnnexp.tracking.claims import clear_record
 from rnnexp.tracking.dead_runs import process_tags
 from rnnexp.tracking.environment import git_tags
@@ -106,8 +107,13 @@ def store_of(info: RunInfo) -> Store:
 
 @cache
 def _kept_store(uri: str, experiment: str) -> Store:
-    """A store that all jobs of a sweep in this process share."""
-    return open_store(uri, experiment)
+    """A store that all jobs of a sweep in this process share; a server that fails is opened later: it worked before."""
+    try:
+        return open_store(uri, experiment)
+    except UserError:
+        if is_sqlite(uri):
+            raise
+        return Store(None, uri, "", experiment)
 
 
 def finished_before(info: RunInfo) -> float | None:

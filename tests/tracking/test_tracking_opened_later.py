@@ -10,7 +10,7 @@ import pytest
 
 from rnnexp.checks import UserError
 from rnnexp.history import Point
-from rnnexp.tracking import database, mlflow_run, store
+from rnnexp.tracking import database, mlflow_run, opening, store
 from rnnexp.tracking.database import is_current
 from rnnexp.tracking.mlflow_run import MLflowRun
 from rnnexp.tracking.run_log import RunLog, is_complete
@@ -128,3 +128,23 @@ def test_another_one_is_opened_at_once(path, opened):
 
 def test_the_version_that_is_read_from_the_migrations_is_the_one_that_alembic_finds():
     assert [database._newest_version()] == database._heads()
+
+
+def test_a_worker_of_a_sweep_trains_while_the_server_is_down(tmp_path, monkeypatch):
+    """It is a new process, which opens the store for the first time: that it worked is known from the sweep."""
+
+    def down(uri, experiment):
+        raise UserError(f"the tracking server {uri} does not answer: 503 Service Unavailable")
+
+    monkeypatch.setattr(opening, "open_store", down)
+    monkeypatch.setattr(store, "open_store", down)
+    opening._kept_store.cache_clear()
+    kept = opening._kept_store("http://127.0.0.1:9", "rnnexp")
+    run = MLflowRun(kept, "name", {"cell": "rnn"}, "the command", {}, folder=tmp_path / "run", later=True)
+    run.add([Point("eval/loss", 1.0, 0)])
+    run.flush()
+    run.end("FINISHED", {})
+    assert run.id is None and not is_complete(run.path)  # `sync` uploads it
+    with pytest.raises(UserError):
+        opening._kept_store(f"sqlite:///{tmp_path / 'mlflow.db'}", "rnnexp")
+    opening._kept_store.cache_clear()
