@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.recipe import RecipeRuns, recipe_runs
+from rnnexp.recipe import RecipeRuns, first_below, recipe_runs
 
 HERE = Path(__file__).parent
 SOLVED = 0.01  # fewer than 1 % of the sequences wrong (Pascanu et al. 2013)
@@ -27,37 +27,45 @@ def method(row: "pd.Series[object]") -> str:
     return "plain SGD" if row["clipping"] == "none" else "with clipping"
 
 
-def error_curves(study: RecipeRuns) -> pd.DataFrame:
-    """Share of wrong sequences by update (rows) of every run (columns)."""
-    return pd.DataFrame({run: study.curve(run, "eval/error") for run in study.table.index})
+def lengths(row: "pd.Series[object]") -> str:
+    """The lengths of a run's sequences: one, or from the shortest to the longest."""
+    shortest, longest = row["task.length"], row["task.longest"]
+    return f"{shortest:.0f}" if pd.isna(longest) else f"{shortest:.0f} to {longest:.0f}"
 
 
-def first_solved(errors: pd.DataFrame) -> pd.Series:
-    """Update of the first evaluation with an error below 1 %, by run; NaN where there is none."""
-    below = errors < SOLVED
-    return below.idxmax().where(below.any()).astype(float)
+def first_solved(errors: pd.Series) -> float:
+    """Update of the first evaluation with an error below 1 %; NaN where there is none."""
+    return first_below(errors, SOLVED)
 
 
-def recorded(table: pd.DataFrame, errors: pd.DataFrame, radius: pd.Series) -> pd.DataFrame:
-    """One row a run: when an evaluation was below 1 % for the first time, and where it ended."""
-    return pd.DataFrame(
+def recorded(study: RecipeRuns) -> tuple[pd.DataFrame, dict[str, pd.Series]]:
+    """One row a run: when an evaluation was first below 1 %, and where it ended; and its errors by update."""
+    table = study.table
+    errors = {str(run): study.curve(run, "eval/error") for run in table.index}
+    rows = pd.DataFrame(
         {
+            "lengths": table.apply(lengths, axis=1),
+            "units": table["hidden_size"].astype(int),
             "method": table.apply(method, axis=1),
+            "strength": table.get("regularizer.strength", np.nan),
             "seed": table["seed"],
-            "first": first_solved(errors),
+            "updates": table["steps"],
+            "first": [first_solved(errors[str(run)]) for run in table.index],
             "final": table["final/eval/error"],
-            "best": errors.min(),
-            "radius": radius,
+            "best": [errors[str(run)].min() for run in table.index],
+            "radius": [study.curve(run, "recurrent/spectral_radius").iloc[-1] for run in table.index],
         }
     )
+    return rows, errors
 
 
 def summarise(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a method: seeds, those below 1 % at one evaluation at least and at the last, when, and the errors."""
-    groups = runs.groupby("method")
-    summary = pd.DataFrame(
+    """One row a size and method: seeds, those below 1 % at one evaluation at least and at the last, and when."""
+    groups = runs.groupby(["lengths", "units", "method"])
+    return pd.DataFrame(
         {
             "seeds": groups.size(),
+            "updates": groups["updates"].max(),
             "solved_once": groups["first"].count(),
             "solved_at_end": groups["final"].agg(lambda error: (error < SOLVED).sum()),
             "first_solved_at": groups["first"].min().astype("Int64"),
@@ -68,50 +76,49 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
             "smallest_error": groups["best"].min(),
             "mean_final_radius": groups["radius"].mean(),
         }
-    )
-    return summary.reindex([name for name in LOOKS if name in summary.index])
+    ).sort_index(key=lambda values: values.map(list(LOOKS).index) if values.name == "method" else values)
 
 
-def draw(table: pd.DataFrame, errors: pd.DataFrame, title: str) -> Figure:
-    """Each run's error over the updates, and the share of seeds that have solved the task by then."""
-    figure = Figure(figsize=(10, 3.9), dpi=100, layout="constrained")
-    curves, shares = figure.subplots(1, 2)
-    methods, first = table.apply(method, axis=1), first_solved(errors)
-    for name, (color, dash) in LOOKS.items():
-        chosen = errors.loc[:, methods.index[methods == name]]
-        if chosen.empty:
-            continue
-        curves.plot(chosen, dash, color=color, linewidth=1.3)
-        by_then = [(first[chosen.columns] <= step).mean() for step in errors.index]
-        shares.step(errors.index, by_then, dash, where="post", color=color, linewidth=2.2, label=name)
-    curves.axhline(0.75, color="black", linewidth=0.8)
-    curves.annotate(
-        "a guess",
-        (1.0, 0.75),
-        xytext=(3, -3),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        fontsize=8,
-        annotation_clip=False,
-    )
-    curves.set(xlabel="updates", ylabel="share of wrong sequences", ylim=(-0.03, 0.85), title=title)
-    shares.set(xlabel="updates", ylabel="share of seeds", ylim=(-0.03, 1.05))
-    shares.set_title(f"have been below {SOLVED:.0%} wrong at least once")
-    for axes in (curves, shares):
-        axes.grid(alpha=0.3)
-    shares.legend(frameon=False, fontsize=8, loc="upper left")
+def draw(rows: pd.DataFrame, errors: dict[str, pd.Series]) -> Figure:
+    """For each size every run's error over the updates, and the share of seeds that have solved the task by then."""
+    sizes = sorted(rows.groupby(["lengths", "units"]).groups)
+    figure = Figure(figsize=(10, 3.7 * len(sizes)), dpi=90, layout="constrained")
+    for (length, units), (curves, shares) in zip(sizes, figure.subplots(len(sizes), 2, squeeze=False), strict=True):
+        here = rows[(rows["lengths"] == length) & (rows["units"] == units)]
+        for name, (color, dash) in LOOKS.items():
+            chosen = here[here["method"] == name]
+            if chosen.empty:
+                continue
+            for run in chosen.index:
+                curves.plot(errors[str(run)], dash, color=color, linewidth=1)
+            steps = errors[str(chosen.index[0])].index
+            by_then = [(chosen["first"] <= step).mean() for step in steps]
+            shares.step(steps, by_then, dash, where="post", color=color, linewidth=2.2, label=name)
+        curves.axhline(0.75, color="black", linewidth=0.8)
+        curves.annotate(
+            "a guess",
+            (1.0, 0.75),
+            xytext=(3, -3),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            fontsize=8,
+            annotation_clip=False,
+        )
+        curves.set(xlabel="updates", ylabel="share of wrong sequences", ylim=(-0.03, 0.85))
+        curves.set_title(f"each seed, length {length}, {units} units")
+        shares.set(xlabel="updates", ylabel="share of seeds", ylim=(-0.03, 1.05))
+        shares.set_title(f"have been below {SOLVED:.0%} wrong at least once")
+        for axes in (curves, shares):
+            axes.grid(alpha=0.3)
+        shares.legend(frameon=False, fontsize=8, loc="upper left")
     return figure
 
 
 def main() -> None:
-    """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
+    """Write figure.png, table.csv and runs.csv beside this file (or into ``--out``) and print the table."""
     study = recipe_runs("temporal_order", folder=HERE, description=__doc__)
-    table, errors = study.table, error_curves(study)
-    radius = pd.Series({run: study.curve(run, "recurrent/spectral_radius").iloc[-1] for run in table.index})
-    lengths = np.unique(table[["task.length", "task.longest"]].to_numpy(float))
-    title = f"each seed, lengths {lengths.min():.0f} to {lengths.max():.0f}"
-    runs = recorded(table, errors, radius)
-    study.save(draw(table, errors, title), summarise(runs), runs)
+    rows, errors = recorded(study)
+    study.save(draw(rows, errors), summarise(rows), rows)
 
 
 if __name__ == "__main__":
