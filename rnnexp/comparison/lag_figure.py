@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from rnnexp.comparison.compared import ComparedRuns, Setting, axes_of, by_setting, finish
-from rnnexp.comparison.effects import FEWEST, NULL, Level, levels, show_level
+from rnnexp.comparison.effects import FEWEST, NULL, Level, levels
 from rnnexp.comparison.styles import GREY, Looks
 from rnnexp.plot.gradient_plots import LAG
 
@@ -82,10 +82,12 @@ def _mark(axes: Any, looks: Looks, rows: pd.DataFrame, longest: int) -> dict[str
 
     entries: dict[str, Any] = {}
     dash: Any
-    keys = {ASKED[str(task)][0] for task in levels(rows, "task") if task in ASKED}
-    for meaning, key, dash, lags in (
-        ("the window ends", "bptt_length", "-.", _window_ends(rows)),
-        ("the input asked for", keys.pop() if len(keys) == 1 else "task", ":", _asked(rows)),
+    asked = {ASKED[str(task)] for task in levels(rows, "task") if task in ASKED}
+    (key, beyond), *others = asked or {("", 0)}
+    follows = f": {key}{f' {beyond:+d}' if beyond else ''}" if asked and not others else ""
+    for meaning, before, dash, lags in (
+        ("the window ends: bptt_length", 0.5, "-.", _window_ends(rows)),
+        (f"the input asked for{follows}", 0.0, ":", _asked(rows)),
     ):
         for by in (None, looks.color_key, looks.marker_key):
             values = levels(rows, by) if by is not None else [None] * len(rows)
@@ -102,9 +104,8 @@ def _mark(axes: Any, looks: Looks, rows: pd.DataFrame, longest: int) -> dict[str
             if by == looks.marker_key is not None:
                 at = {"transform": axes.get_xaxis_transform(), "clip_on": False, "markersize": 5}
                 axes.plot([lag], [0.0], marker=looks.marker(None, value), color=GREY, **at)
-        same = set(levels(rows, key))
-        label = f"{meaning}: {key}{f' = {show_level(same.pop())}' if len(same) == 1 else ''}"
-        entries[key] = Line2D([], [], color=GREY, linestyle=dash, linewidth=1.0, label=label)
+        label = f"{meaning}{f' = {lags[0] + before:g}' if len(set(lags)) == 1 else ''}"
+        entries[dash] = Line2D([], [], color=GREY, linestyle=dash, linewidth=1.0, label=label)
     return entries
 
 

@@ -269,7 +269,9 @@ def test_the_window_and_what_is_asked_for_are_marked_where_they_are_the_same_or_
     table = table.assign(**{"task": ["copying", "random_permutation"] * 4, "task.length": [1, 9] * 4})
     figure = figures_of(table, curves, ["task"])[LAGS]
     assert marks(figure) == [(8.0, to_hex(PALETTE[1])), (11.0, to_hex(PALETTE[0]))]
-    assert "the input asked for: task.length" in legend_of(figure)
+    assert "the input asked for" in legend_of(figure), "by two settings"
+    table = table.assign(task="copying", **{"task.length": 1})
+    assert "the input asked for: task.length +10 = 11" in legend_of(figures_of(table, curves, ["hidden_size"])[LAGS])
 
 
 def test_the_input_asked_for_is_that_of_the_task():
