@@ -132,6 +132,11 @@ def written_p(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
+def _percent(share: float) -> str:
+    """A share in whole percent, never 100% of what is less."""
+    return "over 99%" if 0.995 <= share < 1 else "under 1%" if share < 0.005 else f"{share:.0%}"
+
+
 def _effects(counted: pd.DataFrame, keys: Sequence[str], metric: str, average: Average) -> list[str]:
     """Which keys mattered, which act together, and whether the runs are too few to say it."""
     every = all_effects(counted, keys, metric)
@@ -145,15 +150,17 @@ def _effects(counted: pd.DataFrame, keys: Sequence[str], metric: str, average: A
     sentences = []
     if len(clear):
         sentences.append(
-            f"{key} mattered most: its values account for {top['share']:.0%} of the variance ({claim}); "
+            f"{key} mattered most: its values account for {_percent(top['share'])} of the variance ({claim}); "
             f"{_ends(counted, top, metric, average)}."
         )
-        if others := [f"{key} ({row['share']:.0%}, {written_p(row['p'])})" for key, row in clear.iloc[1:].iterrows()]:
+        if others := [
+            f"{key} ({_percent(row['share'])}, {written_p(row['p'])})" for key, row in clear.iloc[1:].iterrows()
+        ]:
             sentences.append(f"With smaller shares of the variance, so did {', '.join(others)}.")
     elif top["share"] > top["by_chance"]:
         sentences.append(
-            f"{key} has the largest share of the variance, {top['share']:.0%}, but chance gives as much too often "
-            f"({claim}): these runs do not show that it mattered."
+            f"{key} has the largest share of the variance, {_percent(top['share'])}, but chance gives as much too "
+            f"often ({claim}): these runs do not show that it mattered."
         )
     else:
         sentences.append(f"No key accounts for more of the variance than expected by chance, {seeds}.")
@@ -161,7 +168,7 @@ def _effects(counted: pd.DataFrame, keys: Sequence[str], metric: str, average: A
     for _, row in together.head(MOST_PAIRS).iterrows():
         sentences.append(
             f"{' and '.join(row['keys'])} act together: beyond their own effects, their combinations account for "
-            f"{row['share']:.0%} of the variance (F test, {written_p(row['p'])}, {seeds}); "
+            f"{_percent(row['share'])} of the variance (F test, {written_p(row['p'])}, {seeds}); "
             f"{_ends(counted, row, metric, average)}."
         )
     if len(set(level_combinations(counted, keys))) == len(counted):

@@ -151,6 +151,11 @@ def test_the_findings_name_the_best_run_and_the_key_that_stands_out():
     )
     assert other == "With smaller shares of the variance, so did cell (6%, p < 0.001)."
     assert together == "No two keys act together by more than chance (F test, over 12 runs with 3 seeds)."
+    table[LOSS] = (
+        np.exp(9.0 * table["hidden_size"]) * (1 + 0.01 * (table["cell"] == "rnn")) * (1 + 1e-4 * table["seed"])
+    )
+    said = " ".join(findings(table, ["cell", "hidden_size", "seed"]))
+    assert "account for over 99% of the variance" in said and "so did cell (under 1%, p < 0.001)" in said
     alike = findings(table_of([0.5, 0.7, 0.7, 0.5], cell=["rnn", "rnn", "lstm", "lstm"]), ["cell"])
     nothing = "No key accounts for more of the variance than expected by chance, over 4 runs with"
     assert alike[-1] == f"{nothing} one seed."
