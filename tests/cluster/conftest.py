@@ -3,6 +3,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "program"))  # sweep_helpers
 
 
 @pytest.fixture(scope="session")
-def place(tmp_path_factory):
-    """A folder that every user of this machine can reach: daemons of several work in it."""
-    folder = tmp_path_factory.mktemp("cluster")
-    for path in (folder, *folder.parents[:2]):
-        path.chmod(0o711)
-    return folder
+def place():
+    """A folder that every user of this machine can reach, unlike pytest's own: daemons of several work in it."""
+    with tempfile.TemporaryDirectory(prefix="rnnexp-cluster-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")
