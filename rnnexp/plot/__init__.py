@@ -177,7 +177,8 @@ def figures(
     ax : mapping of str to matplotlib Axes, optional
         By the file name of the figure that is drawn into it (two for ``gradient_by_lag.png``); others have their own.
     """
-    given, draw = {} if ax is None else ax, drawings(_history(reports, task), bptt_length)
+    given: Any = {} if ax is None else ax
+    draw = drawings(_history(reports, task), bptt_length)
     if not isinstance(given, Mapping):
         allowed = "a mapping of file names to matplotlib Axes"
         raise InvalidValue("ax", f"a {type(given).__name__}", allowed, "for example {'loss.png': axes}")
