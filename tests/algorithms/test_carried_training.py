@@ -5,6 +5,7 @@ import pytest
 from rules import V, network_of
 
 from rnnexp.algorithms import RFLO, RTRL, UORO, SnAp, TruncatedBPTT
+from rnnexp.build import ignored_window
 from rnnexp.checks import InvalidValue, UserError
 from rnnexp.layers import Parameters, SoftmaxCrossEntropy
 from rnnexp.tasks import Batch, Echo, EpisodeTask
@@ -272,3 +273,15 @@ def test_zeros_stay_in_each_network_of_a_stack():
         assert one.trainer.network.parameters.vector.tobytes() == other.trainer.network.parameters.vector.tobytes()
         assert not one.trainer.network.parameters.values["recurrent.Wh"][:, seed].any()
     assert "Wh (4, 4, 4) zeros stay" in repr(alone[0].trainer.network)
+
+
+def test_a_window_that_was_given_in_vain_is_told_in_one_line():
+    def root(name, length):
+        return {"bptt_length": length, "algorithm": {"_target_": f"rnnexp.algorithms.{name}"}}
+
+    jobs = [root(name, length) for name in ("TruncatedBPTT", "RTRL", "UORO") for length in (5, 7)]
+    assert ignored_window(jobs, {"bptt_length"}) == "bptt_length is ignored with RTRL, UORO: there is no window"
+    assert ignored_window([root("RTRL", 5)], set()) != ""  # of a recipe
+    assert ignored_window([root("SnAp", 20)], {"bptt_length"}) != ""
+    silent = [root("TruncatedBPTT", 5), root("AdaptiveBPTT", 5), root("RTRL", None), root("SnAp", 20)]
+    assert ignored_window(silent, set()) == ""
