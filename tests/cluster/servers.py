@@ -132,7 +132,7 @@ def slurm(folder, unshared):
 
 
 #: What PostgreSQL answers before it is ready, or MLflow has made its tables.
-NOT_YET = ("does not exist", "refused", "starting up", "recovery")
+NOT_YET = ("does not exist", "refused", "starting up", "recovery", "not yet accepting")
 
 
 class Postgres:
