@@ -50,8 +50,9 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
         if text.startswith("Could not append") and key in known:
             return UserError(f"the key {key} already exists", f"leave out the +: {key}={_value(key, arguments)}")
         if key == "hydra.launcher.max_copies":
-            hint = "give it, on a cluster with hydra.launcher.backend=dask"
-            return UserError(f"{key} is one of hydra/launcher=stacked, which alone trains jobs as stacks", hint)
+            return UserError(
+                f"{key} is a setting of the launcher that trains jobs as stacks", "add hydra/launcher=stacked"
+            )
         return unknown_key(key, _value(key, arguments), known)
     if isinstance(error.__cause__, OmegaConfBaseException) and error.__cause__.full_key:
         key = str(error.__cause__.full_key)

@@ -76,7 +76,7 @@ class Leaky(ShownArrays):
 def _checked(leak: float) -> float:
     """The share of a step's new value, in (0, 1]."""
     if number("leak", leak, above=0) > 1:
-        raise InvalidValue("leak", leak, "a number > 0 and <= 1", "1 is cell=rnn")
+        raise InvalidValue("leak", leak, "a number > 0 and <= 1", "cell=rnn is the same as a leak of 1")
     return float(leak)
 
 

@@ -72,7 +72,7 @@ class Text(StreamTask):
         self.test_fraction = number("test_fraction", test_fraction, at_least=0, below=1)
         fraction, unseen = self.eval_fraction, self.test_fraction
         content = python_reference().encode() if path is None else read_text(path)
-        given = text_encoding(encoding)
+        self.encoding, given = encoding, text_encoding(encoding)
 
         def pieces() -> Iterator[Codes]:
             return code_points(content, path, given)
