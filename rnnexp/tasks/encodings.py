@@ -69,7 +69,7 @@ def binary(head: bytes, encoding: str) -> str:
     if b"\0" in head:
         even, odd = head[::2].count(0), head[1::2].count(0)
         for name, few, many in (("utf-16-le", even, odd), ("utf-16-be", odd, even)):
-            if many > len(head) / 8 and not few and head.count(b"\0\0") == 0:
+            if many > len(head) / 8 and not few and head.count(b"\0\0") == 0 and _is_text(_decoded(head, name)):
                 return f"it holds NUL bytes, as UTF-16 does: try task.encoding={name}"
         return "it holds NUL bytes: it is a binary file"
     if len(head) - len(head.translate(None, CONTROLS)) > len(head) / 50:
@@ -104,6 +104,12 @@ def guessed(sample: bytes) -> str:
             return f"{name} ({script})"
     western = "cp1252" if _decoded(sample, "cp1252") else "latin-1"
     return f"{western} (Western European), or the one that it was saved in, such as cp949 (Korean)"
+
+
+def _is_text(text: str) -> bool:
+    """Whether nearly all characters are ones that are written."""
+    written = sum(character.isprintable() or character.isspace() for character in text)
+    return written > 0.95 * len(text) > 0
 
 
 def _decoded(sample: bytes, encoding: str) -> str:

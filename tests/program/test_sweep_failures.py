@@ -154,7 +154,8 @@ def test_nothing_finishes(tmp_path, command):
     done = command(tmp_path, "-m", *OWN, "optimizer.after=1,2", "tracking=none")
     assert done.returncode == 1
     assert "2 FAILED" in done.stdout.splitlines()
-    assert not any(line.startswith("best ") for line in done.stdout.splitlines())
+    (best,) = (line for line in done.stdout.splitlines() if line.startswith("best "))
+    assert best.split(maxsplit=1)[1] == "none: no job finished with an evaluation loss"
     assert "could not be drawn" not in done.stderr
 
 
