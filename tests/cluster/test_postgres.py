@@ -76,7 +76,7 @@ def test_nothing_is_lost_and_nothing_twice_when_the_database_dies(place, store, 
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         if unfinished(folder / name):
-            synced = tracking(folder / name, "sync", "sweep")
+            synced = tracking(folder / name, "sync", "--uri", uri, "sweep")
             assert synced.returncode == 0, synced.stderr
     statuses = store.sql(f"select status, count(*) {mine} group by status", "mlflow")
     assert statuses == f"FINISHED|{8 + 1 + 64 + 1}"
