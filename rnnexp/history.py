@@ -147,9 +147,10 @@ class History:
                 values["eval/loss_over_baseline"] = loss / self.baseline.loss
             if self.task.floor is not None:
                 values["eval/loss_above_floor"] = loss - self.task.floor
-            for name in ("error", "absolute_error"):
-                if (value := getattr(report.evaluation, name)) is not None:
-                    values[f"eval/{name}"] = value
+            if report.evaluation.error is not None:
+                values["eval/wrong_fraction"] = report.evaluation.error
+            if report.evaluation.absolute_error is not None:
+                values["eval/mean_absolute_error"] = report.evaluation.absolute_error
             if (solved := self.task.solved(report)) is not None:
                 values["eval/solved"] = float(solved)
                 if solved and self.solved_at is None:

@@ -64,7 +64,7 @@ def summarise(run: pd.Series, trained: Trained, points: FixedPoints) -> dict[str
         "cell": run["cell"],
         "seed": int(run["seed"]),
         "loss": run["final/eval/loss"],
-        "error": run["final/eval/error"],
+        "error": run["final/eval/wrong_fraction"],
         "stable": len(stable),
         "corners": len(corners),
         **{f"saddles_{count}": unstable.count(count) for count in (1, 2, 3)},

@@ -41,7 +41,7 @@ def first_solved(errors: pd.Series) -> float:
 def recorded(study: RecipeRuns) -> tuple[pd.DataFrame, dict[str, pd.Series]]:
     """One row a run: when an evaluation was first below 1 %, and where it ended; and its errors by update."""
     table = study.table
-    errors = {str(run): study.curve(run, "eval/error") for run in table.index}
+    errors = {str(run): study.curve(run, "eval/wrong_fraction") for run in table.index}
     rows = pd.DataFrame(
         {
             "lengths": table.apply(lengths, axis=1),
@@ -51,7 +51,7 @@ def recorded(study: RecipeRuns) -> tuple[pd.DataFrame, dict[str, pd.Series]]:
             "seed": table["seed"],
             "updates": table["steps"],
             "first": [first_solved(errors[str(run)]) for run in table.index],
-            "final": table["final/eval/error"],
+            "final": table["final/eval/wrong_fraction"],
             "best": [errors[str(run)].min() for run in table.index],
             "radius": [study.curve(run, "recurrent/spectral_radius").iloc[-1] for run in table.index],
         }

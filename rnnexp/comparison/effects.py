@@ -205,7 +205,7 @@ def kinds_of_loss(table: pd.DataFrame, metric: str) -> set[str]:
     if not metric.endswith("/loss"):
         return set()
     counted = usable_values(table, metric).notna()
-    units = {"final/eval/accuracy": "nats per scored step", "final/eval/absolute_error": "squared error"}
+    units = {"final/eval/accuracy": "nats per scored step", "final/eval/mean_absolute_error": "squared error"}
     return {unit for name, unit in units.items() if name in table and table[name][counted].notna().any()}
 
 

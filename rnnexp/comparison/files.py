@@ -31,7 +31,7 @@ from rnnexp.tracking.failures import attempt
 
 #: Of `RESULTS`, all of which ``sweep.csv`` has, those in the table of the page.
 SHOWN = (
-    *("final/eval/loss", "final/eval/accuracy", "final/eval/error"),
+    *("final/eval/loss", "final/eval/accuracy", "final/eval/wrong_fraction"),
     *("test/loss", "test/accuracy", "network/parameters"),
     *(DECAY_RATE, DECAY_FIT, "final/gradient/log10_ratio"),
 )

@@ -14,9 +14,9 @@ def losses(history: History) -> list[str]:
     for name, best, base, meaning in (
         ("bits_per_character", min, baseline.loss / math.log(2.0), "bits per character"),
         ("accuracy", max, baseline.accuracy, "share of scored steps"),
-        ("error", min, baseline.error, f"share of wrong {history.task.error_per}s"),
+        ("wrong_fraction", min, baseline.error, f"share of wrong {history.task.error_per}s"),
     ):
-        if name == "error" and _error_is_redundant(history):
+        if name == "wrong_fraction" and _error_is_redundant(history):
             continue
         if (curve := history.curves.get(f"eval/{name}")) and base is not None:
             rows.append((name.replace("_", " "), curve[-1][1], best(value for _, value in curve), base, meaning))
@@ -49,7 +49,7 @@ def test(history: History) -> list[str]:
 
 def _error_is_redundant(history: History) -> bool:
     """Whether error + accuracy = 1 at every evaluation."""
-    errors, right = history.curves.get("eval/error", []), history.curves.get("eval/accuracy", [])
+    errors, right = history.curves.get("eval/wrong_fraction", []), history.curves.get("eval/accuracy", [])
     pairs = zip(errors, right, strict=False)
     return bool(right) and all(math.isclose(error + share, 1.0) for (_, error), (_, share) in pairs)
 

@@ -316,7 +316,7 @@ def test_losses_of_two_kinds_are_not_compared_without_a_word():
     assert unit_of(table, "final/eval/loss") == "" and "Caution" not in findings(table, ["data"])[-1]
     table["final/eval/accuracy"] = [0.5, 0.6, math.nan, math.nan]
     assert unit_of(table, "final/eval/loss") == "nats per scored step"
-    table["final/eval/absolute_error"] = [math.nan, math.nan, 0.1, 0.2]
+    table["final/eval/mean_absolute_error"] = [math.nan, math.nan, 0.1, 0.2]
     assert unit_of(table, "final/eval/loss") == ""
     assert findings(table, ["data"])[-1].startswith("Caution: some losses are in nats and others are squared errors")
     assert "Caution" not in findings(table, ["data"], "final/eval/accuracy")[-1]
@@ -325,7 +325,7 @@ def test_losses_of_two_kinds_are_not_compared_without_a_word():
 def test_the_unit_of_a_loss_is_told_from_the_other_metrics():
     classes = table_of([1.0]).assign(**{"final/eval/accuracy": 0.5})
     assert unit_of(classes, LOSS) == "nats per scored step"
-    assert unit_of(table_of([1.0]).assign(**{"final/eval/absolute_error": 0.5}), LOSS) == "squared error"
+    assert unit_of(table_of([1.0]).assign(**{"final/eval/mean_absolute_error": 0.5}), LOSS) == "squared error"
     assert unit_of(table_of([1.0]), LOSS) == unit_of(classes, "final/eval/accuracy") == ""
 
 

@@ -79,7 +79,7 @@ def test_the_charts_are_of_the_children_by_their_names(printed, ui, page):
     assert "sweep: cell" not in shown
     # By the alphabet come groups, and charts in a group: curves of the evaluation before what is a single point.
     charts = re.findall(r"^[a-z]+/[a-z_./]+$", shown, flags=re.MULTILINE)
-    assert charts[:3] == ["eval/accuracy", "eval/error", "eval/loss"]
+    assert charts[:2] == ["eval/accuracy", "eval/loss"]
     assert charts.index("eval/loss") < charts.index("final/best_eval_loss")
     page.goto(link(printed, ui, "charts").replace("compareRunsMode=CHART", "compareRunsMode=TABLE"), wait_until="load")
     see(page, *NAMES)

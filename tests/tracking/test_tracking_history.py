@@ -305,10 +305,10 @@ def evaluated(step, loss, **more):
 def test_what_is_wrong_and_when_it_was_solved_is_logged():
     kept = history(100, Half(lag=3))
     first = as_dict(kept.add(evaluated(10, 0.75, error=0.5)))
-    assert (first["eval/error"], first["eval/solved"], first["eval/loss_above_floor"]) == (0.5, 0.0, 0.5)
+    assert (first["eval/wrong_fraction"], first["eval/solved"], first["eval/loss_above_floor"]) == (0.5, 0.0, 0.5)
     assert "final/solved_at_step" not in as_dict(kept.summary())
     then = as_dict(kept.add(evaluated(20, 0.375, error=0.125)))
-    assert (then["eval/solved"], then["eval/error"]) == (1.0, 0.125)
+    assert (then["eval/solved"], then["eval/wrong_fraction"]) == (1.0, 0.125)
     again = as_dict(kept.add(evaluated(30, 0.75)))
     assert again["eval/solved"] == 0.0
     kept.add(evaluated(40, 0.25))
@@ -318,8 +318,8 @@ def test_what_is_wrong_and_when_it_was_solved_is_logged():
 
 def test_the_absolute_error_is_logged_for_values_only():
     values = as_dict(history(100, Adding()).add(Report(10, 1.0, 1.0, evaluation=Evaluation(0.5, None, None, 0.25))))
-    assert values["eval/absolute_error"] == 0.25
-    assert not {"eval/accuracy", "eval/error"} & set(values)
+    assert values["eval/mean_absolute_error"] == 0.25
+    assert not {"eval/accuracy", "eval/wrong_fraction"} & set(values)
 
 
 def test_a_task_without_a_rule_is_never_solved():
