@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from rnnexp.algorithms.carried import CarriedForward
 from rnnexp.algorithms.influencing import Pattern, colours, patterns
+from rnnexp.algorithms.step_derivatives import step_jacobians, step_vjp
 from rnnexp.gradients.passes import QUIET, WINDOW
 from rnnexp.layers import Network
 from rnnexp.layers.base import Array, row_norms
 from rnnexp.layers.recurrent import State
-from rnnexp.layers.step_derivatives import step_jacobians, step_vjp
 from rnnexp.state import Maybe, Shaped, copied, matching
 from rnnexp.tasks import Task
 

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnexp.algorithms.step_derivatives import step_jacobians, step_vjp
 from rnnexp.layers import Network, Parameters
 from rnnexp.layers.base import Array
 from rnnexp.layers.network import recurrent_names
-from rnnexp.layers.step_derivatives import step_jacobians, step_vjp
 
 Pattern = NDArray[np.bool_]
 #: Units of the state whose derivatives are taken at a time, where all are.

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.random import Generator
 
 from rnnexp.algorithms.carried import CarriedForward
+from rnnexp.algorithms.step_derivatives import step_jacobians, step_vjp
 from rnnexp.layers import Network
 from rnnexp.layers.base import Array, row_norms
 from rnnexp.layers.recurrent import State
-from rnnexp.layers.step_derivatives import step_jacobians, step_vjp
 from rnnexp.state import Maybe, Shaped, copied, matching
 from rnnexp.tasks import Task
 

@@ -266,7 +266,7 @@ def test_values_that_do_not_fit_are_refused(values):
 
 def test_a_table_model_tells_the_units_of_its_columns(tmp_path):
     np.savez(tmp_path / "waves.npz", a=np.arange(200.0), b=np.cos(np.arange(200.0)))
-    task = Table(path=str(tmp_path / "waves.npz"))
+    task = Table(path=str(tmp_path / "waves.npz"), inputs=["a", "b"])
     told = models.description(drawn(hidden_size=3, output_size=2, input_size=2, input_kind="values"), task)
     assert told["means"] == {name: float(value) for name, value in task.means.items()}
     assert told["stds"]["a"] > 1

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .base import Array
-from .recurrent import Recurrent, State
-from .stack import Stack
+from rnnexp.layers.base import Array
+from rnnexp.layers.recurrent import Recurrent, State
+from rnnexp.layers.stack import Stack
 
 
 def step_jacobians(layer: Recurrent | Stack, x: Array, state: State) -> tuple[Array, Array]:
