@@ -94,7 +94,7 @@ def description(network: Network, task: Task) -> dict[str, Any]:
         raise UserError("only a single network can be a model", "a stack of copies has one each")
     described: dict[str, Any] = {
         "cell": cell,
-        "activation": str(design.cell_options.get("activation", "tanh")),
+        "cell_options": dict(design.cell_options),
         "num_layers": design.num_layers,
         "hidden_size": network.recurrent.layers[0].hidden_size,
         "input_kind": design.input_kind,

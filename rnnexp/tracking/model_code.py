@@ -55,7 +55,7 @@ class Model:
         parameters = Parameters({name: array.shape for name, array in weights.items()}, dtype=design["dtype"])
         for name, array in weights.items():
             parameters.values[name][...] = array
-        cell, options = CELLS[design["cell"]], {"activation": design["activation"]}
+        cell, options = CELLS[design["cell"]], design["cell_options"]
         self.network = Network(
             parameters, Design(design["input_kind"], design["input_size"], cell, options, design["num_layers"])
         )

@@ -22,7 +22,7 @@ class Read(rnnexp.tasks.Recall):
 def files(folder):
     """A text, a table and a task of one's own with its file, in a folder with a database."""
     (folder / "my.txt").write_text("the cat sat on the mat\n" * 40)
-    (folder / "my.csv").write_text("a,load (kW)\n" + "\n".join(f"{row},{row % 5}" for row in range(60)))
+    (folder / "my.csv").write_text("a,load (kW)\n" + "\n".join(f"{row * row},{row % 5}" for row in range(60)))
     (folder / "lags.dat").write_text("3")
     (folder / "mine.py").write_text(OWN_TASK)
     (folder / "conf" / "task").mkdir(parents=True)

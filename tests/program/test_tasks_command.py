@@ -100,7 +100,7 @@ def test_a_trial_is_drawn_from_the_settings_and_the_seed(tasks, tmp_path):
 
 
 def test_a_persons_own_table_is_drawn(tasks, tmp_path):
-    (tmp_path / "mine.csv").write_text("a,b\n" + "\n".join(f"{row},{row % 3}" for row in range(40)))
+    (tmp_path / "mine.csv").write_text("a,b\n" + "\n".join(f"{row * row},{row % 3}" for row in range(40)))
     done = tasks("table", "task.path=mine.csv", "task.length=10", "--steps", "5")
     assert done.returncode == 0, done.stderr
     assert "task.path=mine.csv" in done.stdout

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rnnexp.checks import InvalidValue, UserError
-from rnnexp.layers import TimeGRU, TimeLSTM, TimeRNN, build_network
+from rnnexp.layers import TimeGRU, TimeLeaky, TimeLSTM, TimeRNN, build_network
 from rnnexp.settings import PORTABLE_CELLS, check_model
 from rnnexp.tasks import Adding, Recall, Table, Text
 from rnnexp.tracking import model as models
@@ -31,6 +31,7 @@ CELLS = [
     (TimeRNN, {"activation": "sigmoid"}),
     (TimeGRU, {}),
     (TimeLSTM, {"forget_bias": 0.3}),
+    (TimeLeaky, {"leak": 0.3}),
 ]
 #: Folders of a shipped package.
 ROOMS = ("layers", "tracking")
