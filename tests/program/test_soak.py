@@ -100,7 +100,7 @@ def test_a_short_soak(tmp_path):
         assert "more files are open" not in line
     lines = [line for line in done.stdout.splitlines() if "last tenth" in line]
     assert [line.split("  ")[0] for line in lines] == ["jobs, no MLflow", "jobs, with MLflow", "a stream"]
-    assert [" ".join(line[18:].split()[:2]) for line in lines] == ["60 jobs", "20 jobs", "20000 steps"]
+    assert [" ".join(line[18:].split()[:2]) for line in lines] == ["120 jobs", "20 jobs", "20000 steps"]
     assert list(tmp_path.iterdir()) == []
 
 
