@@ -18,9 +18,8 @@ PATIENCE = 2.0
 @cache
 def environment_tags() -> dict[str, str]:
     """Tags with the versions of rnnexp, Python, NumPy and its BLAS, and the platform."""
-    own = (
-        git_state(Path(__file__).resolve().parent) if (Path(__file__).resolve().parents[2] / ".git").exists() else None
-    )
+    root = Path(__file__).resolve().parents[2]
+    own = git_state(root) if (root / ".git").exists() else None  # asked once where the command starts there
     return {
         "rnnexp.version": __version__,
         **({"rnnexp.commit": own[0] + "-dirty" * own[1]} if own else {}),

@@ -4,24 +4,19 @@ Such a file is sent like any other of the run, and stored once however often; `l
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rnnexp.json_lines import document
+
 
 def write_mlflow_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """A table with one row each; all have the same keys in the same order. What is not finite is left empty."""
-    data = [[_plain(value) for value in row.values()] for row in rows]
-    path.write_text(json.dumps({"columns": list(rows[0]), "data": data}, ensure_ascii=False), encoding="utf-8")
+    table = {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}
+    path.write_text(document(table), encoding="utf-8")
 
 
 def table_tag(*names: str) -> dict[str, str]:
     """The tag by which MLflow knows which of a run's files are tables."""
     return {"mlflow.loggedArtifacts": json.dumps([{"path": name, "type": "table"} for name in names])} if names else {}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, int | str | bool | None) else str(value)
