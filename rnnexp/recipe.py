@@ -2,13 +2,16 @@
 
 import argparse
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rnnexp.checks import UserError
+from rnnexp.command.composing import job_parameters
 from rnnexp.process import outlive_readers, say
 from rnnexp.report import curve, runs
+from rnnexp.run_info import NO_MATTER
 from rnnexp.settings import conf_dir
 from rnnexp.sweeps.composition import every_job
 
@@ -67,10 +70,36 @@ def planned(name: str) -> list[list[str]]:
     return [job for command in commands for job in every_job(shlex.split(command))]
 
 
+def of_study(table: "pd.DataFrame", plan: Sequence[Mapping[str, object]]) -> "pd.DataFrame":
+    """The rows of `table`, oldest first as from `runs`, that are the latest run of one of the planned jobs.
+
+    A job is given by its parameters. Those that the table does not know, as later versions have more, are not compared.
+    """
+    known = {key for job in plan for key in job}
+    keys = [key for key in table if key in known and str(key).partition(".")[0] not in NO_MATTER]
+    wanted = {tuple(_told(job.get(str(key))) for key in keys) for job in plan}
+    latest: dict[tuple[Any, ...], object] = {}
+    for run, row in zip(table.index, zip(*(table[key] for key in keys), strict=True), strict=True):
+        latest[tuple(map(_told, row))] = run
+    found = {run for job, run in latest.items() if job in wanted}
+    return table[table.index.isin(found)]
+
+
+def _told(value: Any) -> str | float | None:
+    """A parameter in one form, whether it is composed or read back from MLflow."""
+    text = "null" if value is None or value != value else str(value)
+    try:
+        return None if text == "null" else float(text)
+    except ValueError:
+        return text
+
+
 def recipe_runs(name: str, *, folder: Path, description: str | None = None) -> RecipeRuns:
     """The finished runs of the recipe `name`, which is its MLflow experiment; SystemExit with a message if none.
 
-    If its study has more, their number is printed: the figure and the tables are then of the runs that there are.
+    Of its study, that is, each job's latest: those with other settings, and repeated ones, are left out. If some are
+    missing, their number is printed, and figure and tables are of those that there are. Without any run of the study
+    they are of the others, as of the quick commands.
 
     The command line names the store (``--uri``) and a folder for figure and table (``--out``, by default `folder`).
     """
@@ -83,6 +112,13 @@ def recipe_runs(name: str, *, folder: Path, description: str | None = None) -> R
         table = runs(name, uri=options.uri)
     except UserError as error:
         raise SystemExit(error.message()) from None
-    if len(table) < (whole := len(planned(name))):
-        say(f"{whole - len(table)} of the {whole} runs of this study are missing; what follows is of {len(table)}")
-    return RecipeRuns(name, table, options.uri, options.out)
+    jobs = planned(name)
+    found = of_study(table, job_parameters(jobs))
+    missing, others = len(jobs) - len(found), len(table) - len(found)
+    if missing and len(found):
+        say(f"{missing} of the {len(jobs)} runs of this study are missing; what follows is of {len(found)}")
+    elif missing:
+        say(f"all of the {missing} runs of this study are missing; what follows is of {others} with other settings")
+    if others and len(found):
+        say(f"left out: {others} more in the experiment {name}, repeated or with settings that are not this study's")
+    return RecipeRuns(name, found if len(found) else table, options.uri, options.out)

@@ -15,7 +15,7 @@ STAIRCASE = [
     *("usual_names", "settings", "redaction", "arguments", "own_code", "state", "layers", "tasks", "gradients"),
     *("algorithms", "training", "analysis", "experiment", "build", "trained", "history", "plot", "records"),
     *("run_info", "pages", "tracking", "comparison", "report", "resume", "entering", "loading"),
-    *("run", "sweeps", "recipe", "command", "__init__", "__main__", "evaluate", "sample"),
+    *("run", "sweeps", "command", "recipe", "__init__", "__main__", "evaluate", "sample"),
 ]
 #: These load NumPy and nothing else from outside, but for readers of files, when they read.
 NUMPY_ROOMS = STAIRCASE[: STAIRCASE.index("training") + 1]

@@ -1,17 +1,22 @@
 """Every recipe at its quick size, and its analysis from the recorded runs to the figure and the table."""
 
 import csv
+import importlib.util
 import os
+import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from compositions import composing, master
 
-from rnnexp.recipe import planned
-from rnnexp.sweeps.composition import Composer
+from rnnexp.build import build_experiment
+from rnnexp.recipe import RecipeRuns, of_study, planned
+from rnnexp.report import runs
+from rnnexp.sweeps.composition import Composer, every_job
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
@@ -39,7 +44,7 @@ def commands(recipe):
 @pytest.mark.parametrize(
     "recipe", [pytest.param(name, marks=() if name == "copying" else pytest.mark.thorough) for name in RECIPES]
 )
-def test_a_study_goes_from_its_recipe_to_its_figure_and_table(recipe, folder, command):
+def test_a_study_goes_from_its_recipe_to_its_figure_and_table(recipe, folder, command, monkeypatch):
     for line in commands(recipe)[1]:
         done = command(folder, *shlex.split(line)[3:])
         assert done.returncode == 0, done.stderr
@@ -59,7 +64,25 @@ def test_a_study_goes_from_its_recipe_to_its_figure_and_table(recipe, folder, co
     shown = ROOT / "experiments" / recipe / "runs.csv"
     if shown.exists():
         assert (out / "runs.csv").read_text().splitlines()[0] == shown.read_text().splitlines()[0]
-    assert f"of the {len(planned(recipe))} runs of this study are missing" in done.stdout.splitlines()[0]
+    assert f"all of the {len(planned(recipe))} runs of this study are missing" in done.stdout.splitlines()[0]
+    monkeypatch.chdir(folder)
+    draws_what_there_is(recipe, script, folder, monkeypatch)
+
+
+def draws_what_there_is(recipe, script, folder, monkeypatch):
+    """A sweep that was killed leaves its first runs, or after its first command's clean-up the last ones."""
+    spec = importlib.util.spec_from_file_location("analyse", script)
+    analysis = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(analysis)
+    table = runs(recipe)
+    for at, few in enumerate((table.iloc[:1], table.iloc[-1:])):
+        out = folder / f"few{at}"
+        monkeypatch.setattr(
+            analysis, "recipe_runs", lambda name, few=few, out=out, **_: RecipeRuns(name, few, None, out)
+        )
+        analysis.main()
+        assert (out / "figure.png").stat().st_size > 5_000
+        assert len((out / "table.csv").read_text().splitlines()) > 1
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -88,12 +111,40 @@ def test_a_study_has_a_row_for_each_run_of_its_commands(recipe):
     assert f"\n{rows + aside} runs, " in readme
 
 
-def test_the_commands_of_every_study_still_compose():
+def test_every_setting_of_every_study_still_exists():
+    """Each command is composed, and what is composed is built, since only its class knows a component's settings."""
     with composing():
-        composer = Composer(master("hydra.sweep.dir=here"))
+        composer, seen = Composer(master("hydra.sweep.dir=here")), set()
         for recipe in RECIPES:
-            for number, job in enumerate(planned(recipe)):
-                assert composer.job([each for each in job if not each.startswith("hydra/")], number).settings
+            quick = [job for line in commands(recipe)[1] for job in every_job(shlex.split(line)[4:])]
+            for job in planned(recipe) + quick:
+                own = [each for each in job if not each.startswith("hydra/")]
+                alike = tuple(re.sub(r"=[-\d.e]+$", "", each) for each in own)  # but for numbers
+                if alike not in seen:
+                    seen.add(alike)
+                    settings = composer.job(own, len(seen)).settings
+                    assert settings["tracking"]["experiment"] == recipe  # what keeps two studies in a database apart
+                    build_experiment(settings)
+
+
+def test_runs_with_other_settings_and_repeated_ones_are_not_of_a_study():
+    plan = [{"task.length": 100, "steps": 9, "seed": seed, "bptt_length": "null", "cell": "rnn"} for seed in (0, 1)]
+    recorded = pd.DataFrame(
+        {
+            "name": "some run",
+            "task.length": [100, 5, 100, 100],
+            "steps": 9.0,
+            "seed": [0, 1, 0, 2],
+            "bptt_length": None,
+            "cell": "rnn",
+            "run_name": ["one", "two", "three", "four"],
+            "final/eval/loss": 0.1,
+        },
+        index=["older", "quick", "newer", "further seed"],
+    )
+    assert list(of_study(recorded, plan).index) == ["newer"]  # and the run of seed 1 is missing
+    assert list(of_study(recorded.assign(bptt_length=20), plan).index) == []
+    assert list(of_study(recorded.assign(bptt_length=20), [{**plan[0], "bptt_length": 20}]).index) == ["newer"]
 
 
 def test_every_folder_with_an_analysis_has_a_recipe():
