@@ -83,9 +83,10 @@ format: $(VENV)/lint  ## put the source into its usual form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/docs  ## the API reference, into build/docs; a warning is an error
+docs: $(VENV)/docs  ## the guide and the API reference, into build/docs; a warning is an error
 	rm -rf build/docs
-	$(BIN)/python -W error .ci/docs.py build/docs
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c guide . build/docs
+	@echo the first page is build/docs/index.html
 
 notebook: $(VENV)/test  ## run the notebook from top to bottom and keep its outputs
 	$(BIN)/python experiments/vanilla_rnn/execute.py

@@ -129,7 +129,7 @@ def page(data: dict[str, Any], rows: list[Row]) -> str:
         source = f"{data['sources'][claim['source']]}, {claim['known']}"
         why = " ".join(claim[key] for key in ("limit", "why") if key in claim)
         name = claim["study"]
-        told = (f"[{name}]({name})", claim["claim"], source, claim["published"], row.ours, row.share)
+        told = (f"[{name}]({name}/README.md)", claim["claim"], source, claim["published"], row.ours, row.share)
         lines.append(cells(*told, cost(name), f"**{row.verdict}**", why))
     return "\n".join([*lines, "", "## Still open", "", *(f"- {text}" for text in data["open"]), ""])
 

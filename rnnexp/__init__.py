@@ -1,7 +1,4 @@
-"""A laboratory bench for recurrent networks in NumPy: what they learn, and what the gradient did on its way back.
-
-.. include:: README.md
-"""
+"""A laboratory bench for recurrent networks in NumPy: what they learn, and what the gradient did on its way back."""
 
 import importlib
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The README and its translation: the same commands, choices and links, none out of date (.ci/readme runs them)."""
+"""The README, the guide and their translations: nothing out of date, the same commands (.ci/readme runs them)."""
 
 import re
 from pathlib import Path
@@ -6,79 +6,93 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ENGLISH, KOREAN = "README.md", "README.ko.md"
-FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+README, GUIDE = ROOT / "README.md", ROOT / "guide"
+FENCED = re.compile(r"^```(\S+)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+PAGES = [README, ROOT / "README.ko.md", ROOT / "rnnexp" / "README.md", *sorted(GUIDE.rglob("*.md"))]
+#: What is translated, and its translation.
+TRANSLATED = [(GUIDE / "learn" / page.name, page) for page in sorted((GUIDE / "ko").glob("*.md"))]
 
 
-def read(name):
-    return (ROOT / name).read_text(encoding="utf-8")
+def read(page):
+    return page.read_text(encoding="utf-8")
 
 
-def prose(name):
-    return FENCED.sub("", read(name))
+def prose(page):
+    return FENCED.sub("", read(page))
 
 
-def section(name, number):
-    """The text of a section, by its place: headings differ between the languages."""
-    return re.split(r"^## ", prose(name), flags=re.MULTILINE)[number]
-
-
-def slugs(name):
-    """What GitHub makes of the headings."""
-    headings = re.findall(r"^#+ (.*)$", prose(name), flags=re.MULTILINE)
+def slugs(page):
+    """What GitHub, and the site, make of the headings."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_both_languages_hold_the_same_code():
-    blocks = FENCED.findall(read(ENGLISH))
-    assert len(blocks) > 40
-    assert FENCED.findall(read(KOREAN)) == blocks
+def test_the_readme_is_a_front_page_and_opens_on_everything():
+    assert README.stat().st_size <= 12_288
+    assert {f"guide/{door}/index.md" for door in ("learn", "research", "own")} <= set(LINK.findall(prose(README)))
 
 
-def test_both_languages_have_the_same_sections_tables_and_pictures():
-    def shape(name):
-        return re.findall(r"^(#+) |^(\|)|^(!)|^(</?details>)|^(<!--.*-->)", prose(name), flags=re.MULTILINE)
-
-    assert shape(KOREAN) == shape(ENGLISH)
-
-
-def test_both_languages_name_the_same_keys_and_files():
-    def named(name):
-        return set(re.findall(r"`([^`\n]+)`", prose(name)))
-
-    assert named(KOREAN) == named(ENGLISH)
+def test_every_page_of_the_guide_is_linked_from_the_index_of_its_folder():
+    for page in GUIDE.glob("*/*.md"):
+        index = page.parent / (
+            "python.md" if read(page).startswith(("# `rnnexp.", "# One page", "# Rec")) else "index.md"
+        )
+        assert page == index or page.stem in read(index), page
 
 
-@pytest.mark.parametrize("name", [ENGLISH, KOREAN])
-def test_every_link_leads_somewhere(name):
-    links = LINK.findall(prose(name))
-    assert len(links) > 20
-    for link in links:
-        if link.startswith("#"):
-            assert link[1:] in slugs(name), link
-        elif not link.startswith("http"):
-            assert (ROOT / link).exists(), link
+def test_the_korean_readme_has_the_commands_of_the_readme():
+    def commands(page):
+        return {content for kind, content in FENCED.findall(read(page)) if kind == "bash"}
+
+    assert commands(README)
+    assert commands(README) <= commands(ROOT / "README.ko.md")
+
+
+@pytest.mark.parametrize(("page", "translation"), TRANSLATED, ids=[page.name for page, _ in TRANSLATED])
+def test_a_translated_page_has_the_same_code_sections_tables_and_pictures(page, translation):
+    def shape(page):
+        return re.findall(r"^(#+) |^(\|)|^(!)|^(</?details>)", prose(page), flags=re.MULTILINE)
+
+    assert FENCED.findall(read(translation)) == FENCED.findall(read(page))
+    assert shape(translation) == shape(page)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_every_link_leads_somewhere(page):
+    for link in LINK.findall(prose(page)):
+        path, _, heading = link.partition("#")
+        if not link.startswith("http"):
+            there = (page.parent / path) if path else page
+            assert there.exists(), link
+            assert not heading or heading in slugs(there), link
 
 
 def test_the_pictures_are_small():
-    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", read(ENGLISH))
+    pictures = [page.parent / link for page in PAGES for link in re.findall(r"!\[[^]]+\]\(([^)]+\.png)\)", read(page))]
     assert len(pictures) >= 4
     for picture in pictures:
-        assert (ROOT / picture).read_bytes().startswith(b"\x89PNG")
-        assert (ROOT / picture).stat().st_size < 200_000, picture
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert picture.stat().st_size < 200_000, picture
 
 
+CHOICES = read(GUIDE / "reference" / "choices.md")
 GROUPS = sorted(path.name for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name != "experiment")
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_choice_of_a_group_is_in_the_tables(group):
     choices = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
-    there = re.split(r"^## ", read(ENGLISH).partition("\n## Reference")[2], maxsplit=1, flags=re.MULTILINE)[0]
-    rows = [row for row in there.splitlines() if row.startswith("|")]
+    rows = [row for row in CHOICES.splitlines() if row.startswith("|")]
     if group != "task":
         rows = [row for row in rows if row.startswith(("| `init", f"| `{group}"))]
+    assert choices <= set(re.findall(r"`([^`]+)`", " ".join(rows)))
+
+
+@pytest.mark.parametrize("group", ["task", "cell", "algorithm", "optimizer"])
+def test_the_short_tables_of_the_readme_have_every_choice(group):
+    choices = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
+    rows = [row for row in read(README).splitlines() if row.startswith("|")]
     assert choices <= set(re.findall(r"`([^`]+)`", " ".join(rows)))
 
 
@@ -86,11 +100,14 @@ def test_every_root_key_is_in_the_tables():
     from rnnexp.settings import GROUPS as GROUP_KEYS
     from rnnexp.settings import ROOT_KEYS
 
-    rows = set(re.findall(r"^\| `(\w+)` \|", read(ENGLISH), flags=re.MULTILINE))
+    rows = set(re.findall(r"^\| `(\w+)` \|", CHOICES, flags=re.MULTILINE))
     assert set(ROOT_KEYS) - set(GROUP_KEYS) <= rows
 
 
 def test_every_study_is_in_the_table():
     studies = {path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml")}
     studies |= {path.parent.name for path in (ROOT / "experiments").glob("*/README.md")} - {"speed", "growth"}
-    assert studies <= set(re.findall(r"^\| \[(\w+)\]\(experiments/\1\)", section(ENGLISH, -2), flags=re.MULTILINE))
+    listed = re.findall(
+        r"^\| \[(\w+)\]\(../../experiments/\1/README.md\)", read(GUIDE / "research" / "studies.md"), re.M
+    )
+    assert studies <= set(listed)

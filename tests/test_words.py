@@ -18,6 +18,7 @@ SOURCE = sorted(
 CONFIG = sorted((ROOT / "conf").rglob("*.yaml"))
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "rnnexp/README.md")),
+    *(page for page in sorted((ROOT / "guide").rglob("*.md")) if "ko" not in page.parts),
     *sorted((ROOT / "experiments").glob("*/README.md")),
 ]
 TEMPLATES = sorted(PACKAGE.rglob("*.html"))

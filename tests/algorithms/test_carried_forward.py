@@ -12,7 +12,7 @@ from rnnexp.algorithms import RFLO, RTRL, UORO, RandomizedBPTT, SnAp, TruncatedB
 from rnnexp.checks import InvalidValue
 from rnnexp.gradients import truncation
 
-README = Path(__file__).parents[2] / "rnnexp" / "algorithms" / "README.md"
+PAGE = Path(__file__).parents[2] / "guide" / "research" / "algorithms.md"
 
 
 def full_gradient(network, batch):
@@ -152,7 +152,7 @@ def test_rflo_is_rtrl_where_only_the_leak_connects_the_steps():
 
 def table():
     """The rows of the table: algorithm, cell, and the words by column."""
-    lines = [line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    lines = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
     head, _, *rows = [[part.strip() for part in line.strip("|").split("|")] for line in lines]
     rows = rows[: next(at for at, row in enumerate(rows) if "multiplications" in " ".join(row))]
     for algorithm, cells, *words in rows:
@@ -204,6 +204,6 @@ def test_the_table_is_what_the_algorithms_do(algorithm, cell, words):
 
 
 def test_the_table_names_every_algorithm():
-    choices = {path.stem for path in (README.parents[2] / "conf" / "algorithm").glob("*.yaml")}
-    text = README.read_text(encoding="utf-8")
+    choices = {path.stem for path in (PAGE.parents[2] / "conf" / "algorithm").glob("*.yaml")}
+    text = PAGE.read_text(encoding="utf-8")
     assert all(re.search(rf"`{name}`", text) for name in choices)

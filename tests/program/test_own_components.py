@@ -1,4 +1,4 @@
-"""A cell and an optimizer of one's own, exactly as the README shows them."""
+"""A cell and an optimizer of one's own, exactly as the guide shows them."""
 
 import re
 import subprocess
@@ -10,9 +10,9 @@ import pytest
 
 @pytest.fixture
 def own_folder(folder, pytestconfig):
-    """A folder with every file that the README writes out."""
-    readme = (pytestconfig.rootpath / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```(?:python|yaml)\n# ([a-z_/]+\.(?:py|yaml))\n(.*?)^```$", readme, flags=re.M | re.S)
+    """A folder with every file that the page writes out."""
+    page = (pytestconfig.rootpath / "guide" / "own" / "parts.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(?:python|yaml)\n# ([a-z_/]+\.(?:py|yaml))\n(.*?)^```$", page, flags=re.M | re.S)
     assert {name for name, _ in blocks} >= {
         "mine.py",
         "conf/cell/residual.yaml",
