@@ -62,7 +62,10 @@ python_maximum_signature_line_length = 88
 def draw_math(page: Any, node: nodes.math | nodes.math_block) -> None:
     """Write a formula as MathML, which browsers draw without a script or a network."""
     try:
-        page.body.append(tex2mathml(node.astext(), as_block=isinstance(node, nodes.math_block)))
+        formula = tex2mathml(node.astext(), as_block=isinstance(node, nodes.math_block))
+        page.body.append(
+            re.sub(r"(<mo>&ApplyFunction;</mo>)(?!\s*<mo[^>]*>\()", r'\1<mspace width="0.17em"></mspace>', formula)
+        )
     except MathError as error:
         logger.warning("%s: %s", node.astext(), error, location=node)
     raise nodes.SkipNode
