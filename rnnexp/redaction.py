@@ -5,14 +5,16 @@ from urllib.parse import unquote, urlsplit
 
 from rnnexp.checks import UserError, one_line
 
-#: Passwords in a URI: before the host, or in the query string. Hydra escapes some characters with a backslash.
-IN_NETLOC = re.compile(r"(\\?://)[^/\s?#]*@")
-IN_QUERY = re.compile(r"([?&][a-z_-]*(?:user|password|passwd|pwd|token|secret)=)[^&\s'\"]*", re.IGNORECASE)
+#: Before the host of a URI: the password of a database, or a login. Hydra escapes some characters with a backslash.
+IN_DATABASE = re.compile(r"((?:postgresql|mysql|mssql)(?:\+\w+)?\\?://[^\s:/@\\]*)\\?:\S*@")
+IN_NETLOC = re.compile(r"(?<![\w+.-])((?!(?:postgresql|mysql|mssql)\b)[\w+.-]*\\?://)[^/\s?#]*@")
+#: Passwords in the query string.
+IN_QUERY = re.compile(r"([?&][a-z_-]*(?:password|passwd|pwd|token|secret)=)[^&\s'\"]*", re.IGNORECASE)
 
 
 def redact(uri: str) -> str:
-    """A URI without its password, if any."""
-    return IN_QUERY.sub(r"\1***", IN_NETLOC.sub(r"\1***@", uri))
+    """A URI without its password, if any; the name of a database's user stays, since it may be all that is needed."""
+    return IN_QUERY.sub(r"\1***", IN_NETLOC.sub(r"\1***@", IN_DATABASE.sub(r"\1:***@", uri)))
 
 
 def redact_text(text: str, uri: str = "") -> str:

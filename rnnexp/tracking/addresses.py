@@ -17,6 +17,8 @@ QUOTED = "sqlite+pysqlite:///"
 DATABASES = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 #: Packages of drivers, where the name differs.
 DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+#: Where a password is, if not in the address.
+PASSWORDS = {"postgresql": ", which may be in PGPASSWORD or in ~/.pgpass as well"}
 #: Seconds that a server may take to answer the first question.
 PATIENCE = 5
 #: Status of an answer that asks for a login.
@@ -131,7 +133,8 @@ def _check_database_server(uri: str) -> None:
         ) from None
     except Exception as error:
         problem = f"the tracking database {redact(uri)} can't be opened: {reason_of(error, uri)}"
-        raise UserError(problem, "check its name, user and password") from None
+        hint = "check its name, user and password"
+        raise UserError(problem, f"{hint}{PASSWORDS.get(url.get_backend_name(), '')}") from None
 
 
 def check_server(uri: str, experiment: str | None = None) -> str | None:

@@ -183,7 +183,7 @@ def is_half_made(path: Path) -> bool:
 
 def is_current(path: Path) -> bool:
     """Whether a database is whole, and of the installed MLflow's version; seen without MLflow, whose import is slow."""
-    newest = _newest_version()
+    newest = newest_version()
     if newest is None or not path.is_file():
         return False
     with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=PATIENCE)) as database:
@@ -205,7 +205,7 @@ def lacks_tables(path: Path) -> bool:
 
 
 @cache
-def _newest_version() -> str | None:
+def newest_version() -> str | None:
     """The version that the installed MLflow gives a database, as its migrations tell; None if that can't be seen."""
     if (found := find_spec("mlflow")) is None or found.origin is None:
         return None

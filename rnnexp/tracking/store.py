@@ -13,6 +13,7 @@ from rnnexp.redaction import redact, redact_text
 from rnnexp.tracking import database
 from rnnexp.tracking.addresses import check_address, check_server, database_file, is_server, is_sqlite
 from rnnexp.tracking.database import another_version, check_file, locked, prepare, upgrade
+from rnnexp.tracking.database_server import tables_made_once
 from rnnexp.tracking.keys import experiment_folder
 from rnnexp.tracking.same_file import remember
 from rnnexp.tracking.sqlite_log import checkpoint_at_exit, relax_sqlite
@@ -106,7 +107,8 @@ def open_store(uri: str, experiment: str) -> Store:
         os.environ.setdefault(name, value)
     check_uri(uri)
     if not is_sqlite(uri):
-        return _open(uri, experiment, None)
+        with tables_made_once(uri):
+            return _open(uri, experiment, None)
     path = database_file(uri)
 
     def open_file() -> Store:
@@ -170,7 +172,8 @@ def existing_store(uri: str) -> Store:
             raise UserError(f"there is no run in the tracking database {path} yet, whose making was cut off", hint)
         if database.lacks_tables(path):
             locked(path, lambda: prepare(path))
-    return Store(_client(uri), uri, "", "")
+    with tables_made_once(uri):
+        return Store(_client(uri), uri, "", "")
 
 
 def _set_up() -> None:
@@ -217,7 +220,11 @@ def _open(uri: str, name: str, artifacts: str | None) -> Store:
         if found is None:
             # By default MLflow puts artifacts under the working directory, whatever the database.
             location = None if artifacts is None else f"{artifacts}/{quote(experiment_folder(name), safe='')}"
-            return Store(client, uri, client.create_experiment(name, artifact_location=location), name)
+            try:
+                return Store(client, uri, client.create_experiment(name, artifact_location=location), name)
+            except MlflowException:
+                if (found := client.get_experiment_by_name(name)) is None:
+                    raise  # nobody else was faster
     except MlflowException as error:
         raise store_error(error, uri) from None
     if found.lifecycle_stage == "deleted":

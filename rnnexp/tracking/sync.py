@@ -140,7 +140,8 @@ def address(noted: str) -> str:
     if redact(given) == noted:
         return given
     if "***" in noted:
-        raise UserError(f"a password is needed for {noted}", f"give it: --uri {noted.replace('***', 'user:password')}")
+        filled = noted.replace("://***@", "://user:***@").replace("***", "password")
+        raise UserError(f"a password is needed for {noted}", f"give it: --uri {filled}")
     return noted
 
 

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,14 +47,17 @@ def slurm(place, unshared):
         yield environment
 
 
-@pytest.fixture
-def start(request, database):
-    """Start the command in a folder in the background; what still runs at the end is ended."""
+@contextmanager
+def starting(database=None):
+    """Within, a way to start the command in a folder in the background; what still runs at the end is ended.
+
+    `database`, if any, is copied into new folders.
+    """
     begun = []
 
     def begin(folder, *arguments, **environment):
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "mlflow.db").exists():
+        if database and not (folder / "mlflow.db").exists():
             shutil.copy(database, folder / "mlflow.db")
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "HYDRA_"))}
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -61,10 +65,19 @@ def start(request, database):
         begun.append(subprocess.Popen(command, cwd=folder, env={**kept, **environment}, **pipes))
         return begun[-1]
 
-    yield begin
-    for process in begun:
-        servers.end(process, signal.SIGTERM)
-        process.communicate()
+    try:
+        yield begin
+    finally:
+        for process in begun:
+            servers.end(process, signal.SIGTERM)
+            process.communicate()
+
+
+@pytest.fixture
+def start(database):
+    """Start the command in a folder in the background."""
+    with starting(database) as begin:
+        yield begin
 
 
 @pytest.fixture

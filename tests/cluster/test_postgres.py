@@ -1,32 +1,45 @@
 """Sweeps recorded in PostgreSQL, directly and behind an MLflow server, that dies in the middle and comes back."""
 
 import os
+import subprocess
 import sys
 import time
 from collections import Counter
 
 import pytest
 import servers
+from conftest import starting
 from failing_stores import as_it_came, fewer, logged, measured, tracking, unfinished
 from servers import finished, until
 
 from rnnexp.records import load_jobs
-from rnnexp.tracking.store import open_store
 
 pytestmark = pytest.mark.cluster
-LENGTH = ("hidden_size=20", "steps=500", "tracking.figures=false", "checkpoint=none", "hydra.sweep.dir=sweep")
+LENGTH = ("hidden_size=20", "tracking.figures=false", "checkpoint=none", "hydra.sweep.dir=sweep")
 SWEEPS = {
-    "workers": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=4", "seed=range(8)"),
-    "stack": ("hydra/launcher=stacked", "seed=range(64)"),
+    "workers": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=4", "seed=range(8)", "steps=2000"),
+    "stack": ("hydra/launcher=stacked", "seed=range(64)", "steps=500"),
 }
+#: Opens a store when there is another process that does, as soon as both have MLflow.
+OPEN = """
+import sys
+import mlflow.store.tracking.sqlalchemy_store
+from rnnexp.tracking.store import open_store
+open_store(sys.argv[1], "first")
+"""
+JOBS = {"workers": 8, "stack": 64}
 
 
 @pytest.fixture(scope="module")
 def store(place):
+    """A server whose database two processes opened at once when it was empty; what became of them."""
     folder = place / "postgres"
     folder.mkdir()
     with servers.postgres(folder) as server:
-        open_store(server.uri, "rnnexp")  # makes its tables
+        command = [sys.executable, "-c", OPEN, server.uri]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        both = [subprocess.Popen(command, **pipes) for _ in range(2)]
+        server.first = [finished(process) for process in both]
         yield server
 
 
@@ -37,7 +50,7 @@ def mlflow_server(place, store):
     folder.mkdir()
     (port,) = servers.free_ports(1)
     arguments = ["--backend-store-uri", store.uri, "--artifacts-destination", str(folder / "files")]
-    command = [sys.executable, "-m", "mlflow", "server", *arguments, "--port", str(port), "--workers", "2"]
+    command = [sys.executable, "-m", "mlflow", "server", *arguments, "--port", str(port), "--workers", "1"]
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with servers.daemon(*command, log=folder / "log", env=environment, cwd=folder):
         until(lambda: servers.answers(f"http://127.0.0.1:{port}/health"), 240, "the MLflow server")
@@ -50,39 +63,48 @@ def points(store, run):
     return Counter((key, int(step), float(value)) for key, step, value in (row.rsplit("|", 2) for row in rows))
 
 
+def test_of_two_processes_that_open_an_empty_database_at_once_none_dies(store):
+    assert [done.returncode for done in store.first] == [0, 0], [done.stderr for done in store.first]
+    assert store.sql("select count(*) from experiments where name = 'first'", "mlflow") == "1"
+
+
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("way", ["directly", "behind a server"])
-def test_nothing_is_lost_and_nothing_twice_when_the_database_dies(place, store, request, start, way):
-    uri = store.uri if way == "directly" else request.getfixturevalue("mlflow_server")
-    folder = place / way.replace(" ", "_")
-    experiment = f"tracking.experiment={folder.name}"
-    going = {
-        name: start(folder / name, "-m", *sweep, *LENGTH, experiment, f"tracking.uri={uri}")
-        for name, sweep in SWEEPS.items()
-    }
-    mine = f"from runs where experiment_id = (select experiment_id from experiments where name = '{folder.name}')"
-    # All workers have opened the store by then, and some runs are there: a worker that cannot open it fails its job.
-    count = f"select count(*) {mine}"
+def test_nothing_is_lost_and_nothing_twice_when_the_database_dies(place, store, mlflow_server):
+    """Four sweeps at once, as workers and as a stack, directly and behind a server, on a database that is killed."""
+    uris = {"directly": store.uri, "behind_a_server": mlflow_server}
+    folders = {(way, name): place / way / name for way in uris for name in SWEEPS}
 
-    def opened(name):
-        return len([record for record in load_jobs(folder / name / "sweep") if record.run])
+    def mine(way):
+        return f"from runs where experiment_id = (select experiment_id from experiments where name = '{way}')"
 
-    until(lambda: opened("workers") >= 4 and opened("stack") and int(store.sql(count, "mlflow")) > 2, 240, "some runs")
-    store.kill()
-    time.sleep(3)
-    store.start()
-    for name, process in going.items():
-        done = finished(process)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        if unfinished(folder / name):
-            synced = tracking(folder / name, "sync", "--uri", uri, "sweep")
+    def opened(way):
+        """Whether all workers have opened the store, and some runs are there: else a worker fails its job."""
+        runs = {name: sum(bool(job.run) for job in load_jobs(place / way / name / "sweep")) for name in SWEEPS}
+        there = store.sql(f"select count(*) {mine(way)}", "mlflow")
+        return runs["workers"] >= 4 and runs["stack"] and int(there) > 2
+
+    with starting() as start:
+        going = {}
+        for (way, name), folder in folders.items():
+            recorded = (f"tracking.experiment={way}", f"tracking.uri={uris[way]}")
+            going[folder] = start(folder, "-m", *SWEEPS[name], *LENGTH, *recorded)
+        until(lambda: all(opened(way) for way in uris), 240, "some runs")
+        store.kill()
+        time.sleep(3)
+        store.start()
+        ended = {folder: finished(process) for folder, process in going.items()}
+    for (way, _), folder in folders.items():
+        assert ended[folder].returncode == 0, ended[folder].stdout + ended[folder].stderr
+        assert "Traceback" not in ended[folder].stderr
+        if unfinished(folder):
+            synced = tracking(folder, "sync", "--uri", uris[way], "sweep")
             assert synced.returncode == 0, synced.stderr
-    statuses = store.sql(f"select status, count(*) {mine} group by status", "mlflow")
-    assert statuses == f"FINISHED|{8 + 1 + 64 + 1}"
-    for name, jobs in (("workers", 8), ("stack", 64)):
-        for number in range(jobs):
-            run_folder = folder / name / "sweep" / str(number)
+    for way in uris:
+        statuses = store.sql(f"select status, count(*) {mine(way)} group by status", "mlflow")
+        assert statuses == f"FINISHED|{8 + 1 + 64 + 1}"
+    for (_, name), folder in folders.items():
+        for number in range(JOBS[name]):
+            run_folder = folder / "sweep" / str(number)
             where = f"key = 'rnnexp.folder' and value = '{run_folder}'"
             run = store.sql(f"select run_uuid from tags where {where}", "mlflow")
             found = points(store, run)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 
 import pytest
+from conftest import starting
 from servers import finished, may_unshare, said, until
 from sweep_helpers import children, client, counts, job_records, numbers, parents
 
@@ -12,7 +13,7 @@ from rnnexp.records import load_job
 from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER
 
 pytestmark = pytest.mark.cluster
-SLURM = ("-m", "hydra/launcher=submitit_slurm", "hydra.launcher.partition=cpu")
+SLURM = ("-m", "hydra/launcher=submitit_slurm", "hydra.launcher.partition=cpu", "tracking.figures=false")
 #: Jobs that take long, and hardly any of the processor's time.
 SLOW = """
 import time
@@ -41,18 +42,28 @@ def job_of(sweep):
     return name
 
 
-@pytest.mark.timeout(600)
-def test_jobs_that_end_in_every_way(slurm, place, start, run):
-    """In one sweep: one is left alone, one cancelled, one requeued, one killed; beside it, one with a time limit."""
-    environment = {**os.environ, **slurm}
-    folder, limited_in = place / "ends", place / "limited"
-    for each in (folder, limited_in):
-        each.mkdir()
-        (each / "slow.py").write_text(SLOW)
+@pytest.fixture(scope="module")
+def limited(slurm, place, database):
+    """A sweep whose job comes to its time limit of a minute, while the other tests run: its folder and its process."""
+    folder = place / "limited"
+    folder.mkdir()
+    (folder / "slow.py").write_text(SLOW)
     limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=1", "hydra.sweep.dir=sweep")
-    limited = start(limited_in, *SLURM, *limit, "seed=0", *ENDLESS, **slurm)
-    # Slurm looks at limits twice a minute, and may send the signal that much earlier.
-    until(checkpoint_of(limited_in / "sweep" / "0"), 240, "a checkpoint of the job with a time limit")
+    with starting(database) as begin:
+        process = begin(folder, *SLURM, *limit, "seed=0", *ENDLESS, **slurm)
+        # Slurm looks at limits twice a minute, and may send the signal that much earlier.
+        until(checkpoint_of(folder / "sweep" / "0"), 240, "a checkpoint of the job with a time limit")
+        yield folder, process
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("limited")
+def test_jobs_that_end_in_every_way(slurm, place, start, run):
+    """In one sweep: one is left alone, one cancelled, one requeued, one killed."""
+    environment = {**os.environ, **slurm}
+    folder = place / "ends"
+    folder.mkdir()
+    (folder / "slow.py").write_text(SLOW)
     alone = start(folder, "seed=2", *LONG, "hydra.run.dir=alone", "tracking=none")
     sweep = folder / "sweep"
     going = start(folder, *SLURM, "seed=0,1,2,3", *LONG, "hydra.sweep.dir=sweep", **slurm)
@@ -93,13 +104,6 @@ def test_jobs_that_end_in_every_way(slurm, place, start, run):
     statuses = [record["status"] for record in job_records(folder / "rest")]
     assert statuses == ["SKIPPED", "FINISHED", "SKIPPED", "FINISHED"]
 
-    done = finished(limited)
-    (record,) = job_records(limited_in / "sweep")
-    assert (record["status"], record["reason"]) == ("KILLED", "stopped by SIGUSR2, as before a time limit"), done.stderr
-    (at, *_) = sorted(checkpoint_of(limited_in / "sweep" / "0")(), reverse=True)
-    resumed = run(limited_in, "resume=sweep/0", f"steps={int(at.stem.removeprefix('step-')) + 10}")
-    assert resumed.returncode == 0, resumed.stderr
-
 
 @pytest.mark.skipif(not may_unshare(), reason="needs a mount namespace of its own")
 def test_a_folder_that_the_node_has_not_is_named(slurm, unshared, run):
@@ -115,8 +119,8 @@ def test_ctrl_c_cancels_what_runs_and_what_waits(slurm, place, start):
     folder = place / "stopped"
     folder.mkdir()
     (folder / "slow.py").write_text(SLOW)
-    exclusive = ("+hydra.launcher.additional_parameters.exclusive=true", "hydra.sweep.dir=sweep")
-    going = start(folder, *SLURM, *exclusive, "seed=0,1", *ENDLESS, **slurm)
+    one_at_a_time = ("hydra.launcher.cpus_per_task=5", "hydra.sweep.dir=sweep")  # of the node's 8
+    going = start(folder, *SLURM, *one_at_a_time, "seed=0,1", *ENDLESS, **slurm)
     sweep = folder / "sweep"
     until(lambda: any(checkpoint_of(sweep / str(number))() for number in (0, 1)), 240, "a checkpoint")
     job = job_of(sweep)
@@ -156,3 +160,14 @@ def test_mistakes_are_refused_in_two_lines(slurm, place, run, settings, problem,
     assert done.returncode == 1
     assert problem in done.stderr and hint in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.timeout(600)
+def test_before_its_time_limit_a_job_writes_a_checkpoint_and_can_be_resumed(limited, run):
+    folder, process = limited
+    done = finished(process)
+    (record,) = job_records(folder / "sweep")
+    assert (record["status"], record["reason"]) == ("KILLED", "stopped by SIGUSR2, as before a time limit"), done.stderr
+    (at, *_) = sorted(checkpoint_of(folder / "sweep" / "0")(), reverse=True)
+    resumed = run(folder, "resume=sweep/0", f"steps={int(at.stem.removeprefix('step-')) + 10}")
+    assert resumed.returncode == 0, resumed.stderr

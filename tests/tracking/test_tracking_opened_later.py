@@ -127,7 +127,7 @@ def test_another_one_is_opened_at_once(path, opened):
 
 
 def test_the_version_that_is_read_from_the_migrations_is_the_one_that_alembic_finds():
-    assert [database._newest_version()] == database._heads()
+    assert [database.newest_version()] == database._heads()
 
 
 def test_a_worker_of_a_sweep_trains_while_the_server_is_down(tmp_path, monkeypatch):
