@@ -31,7 +31,7 @@ def settings_of(line):
 def counted(settings):
     task, (cell, _) = build_the_task(settings), component("cell", settings["cell"])
     drawn = task.sample(4, rng=np.random.default_rng(0)) if hasattr(task, "sample") else None
-    return memory.total(memory.sizes_of(settings, {}, cell, task, drawn))
+    return memory.need_of(settings, {}, cell, task, drawn).total
 
 
 FEW = "batch_size=2 task.eval_sequences=20"
