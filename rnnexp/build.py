@@ -10,7 +10,7 @@ from rnnexp.checks import InvalidValue, check_known
 from rnnexp.counting import nearest_size, parameter_count
 from rnnexp.memory import check_sizes
 from rnnexp.process import say
-from rnnexp.settings import ROOT_KEYS, Config
+from rnnexp.settings import OF_EVERY_TASK, ROOT_KEYS, Config
 
 #: Methods that a class of each group must have.
 NEEDED = {
@@ -187,7 +187,7 @@ def build_the_task(root: dict[str, Any]) -> Any:
             raise InvalidValue(f"task.{key}", value, f"a whole number <= {MOST}")
     from rnnexp.training.eval_limit import check_limit
 
-    given = {key: value for key, value in root["task"].items() if key != "eval_limit"}
+    given = {key: value for key, value in root["task"].items() if key not in OF_EVERY_TASK}
     try:
         check_limit(root["task"].get("eval_limit"))
     except InvalidValue as error:
