@@ -15,8 +15,10 @@ from rnnexp.json_lines import LineFile, read_lines
 
 #: Groups of metrics that are what a run came to.
 RESULTS = ("final/", "test/", "network/")
-#: Parameters that the figures of a sweep mark, swept or not.
-MARKED = ("algorithm", "bptt_length", "task", "task.lag", "task.length")
+#: The tag, and the column of tables of runs, with the lags that a run's task asks for; earlier versions had none.
+ASKED = "rnnexp.asked"
+#: What the figures of a sweep mark, swept or not.
+MARKED = ("algorithm", "bptt_length", "task", ASKED)
 #: Before the name of a parameter that is recorded as a tag, since other jobs of the sweep lack it: MLflow's comparison
 #: would draw these at a value that they never had.
 LACKING = "param."
@@ -159,7 +161,7 @@ class JobRecord:
     run : str or None
         MLflow run.
     values : dict
-        The parameters.
+        The parameters, and what the task asks for (`ASKED`).
     config : str
         Hash of everything that determines the numbers.
     metrics : dict

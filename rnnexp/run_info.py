@@ -12,7 +12,7 @@ import yaml
 
 from rnnexp.checks import one_line
 from rnnexp.own_code import OwnCode, code_of
-from rnnexp.records import JobRecord, Sweep
+from rnnexp.records import ASKED, JobRecord, Sweep
 from rnnexp.redaction import redact, redact_setting
 from rnnexp.settings import GROUPS, LONGEST_NAME, flat
 
@@ -66,6 +66,8 @@ class RunInfo:
         Digest of the data file that the task read; empty without one.
     code : OwnCode
         Of the classes that are not the package's own.
+    asked : str
+        `rnnexp.tasks.Task.asked` as JSON; empty for a task that asks for the whole past.
     """
 
     settings: Mapping[str, Any]
@@ -81,10 +83,12 @@ class RunInfo:
     complete: float | None = None
     data: str = ""
     code: OwnCode = field(default_factory=OwnCode)
+    asked: str = ""
 
     def of(self, task: "Task") -> "RunInfo":
-        """A copy with the data digest of the task, and the code of the classes, now that they are loaded."""
-        return replace(self, data=task.digest, code=code_of(self.settings))
+        """A copy with what only the task knows of itself, and the code of the classes, now that they are loaded."""
+        asked = json.dumps([(int(low), int(high)) for low, high in task.asked]) if task.asked else ""
+        return replace(self, data=task.digest, code=code_of(self.settings), asked=asked)
 
     def sized(self, hidden_size: int) -> "RunInfo":
         """A copy with the hidden size that the number of `parameters` came to, if that was given."""
@@ -150,6 +154,10 @@ class RunInfo:
     def params(self) -> dict[str, object]:
         """Flat parameters: the groups' choices, all values by dotted key, the initialiser of each kind of weights."""
         return {**self.choices, **params_of(self.settings)}
+
+    def job_values(self) -> dict[str, object]:
+        """What the record of a sweep's job has of it."""
+        return {**self.params(), ASKED: self.asked}
 
     @property
     def title(self) -> str:

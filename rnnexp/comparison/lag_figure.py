@@ -1,5 +1,6 @@
 """The gradient's norm by lag of many runs, all curves from the same height."""
 
+import json
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,9 @@ import pandas as pd
 from rnnexp.comparison.compared import ComparedRuns, Setting, axes_of, by_setting, finish
 from rnnexp.comparison.effects import FEWEST, NULL, Level, levels
 from rnnexp.comparison.styles import GREY, Looks
+from rnnexp.plot.axes import asked_label, asked_within, bar_of_lags
 from rnnexp.plot.gradient_plots import LAG
+from rnnexp.records import ASKED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,14 +21,6 @@ if TYPE_CHECKING:
 RELATIVE = r"$\log_{10}(\|dL_T/dh_{T-\mathrm{lag}}\|\,/\,\|dL_T/dh_T\|)$"
 #: Settings whose curves can be told apart, and those whose bands can.
 MOST_SETTINGS, MOST_BANDS = 24, 6
-#: By task: the setting from which the lag of the input follows that the last target asks for (the nearer one of xor),
-#: and how far beyond it that lies. Tasks whose input lies anywhere within bounds are not among them.
-ASKED = {
-    **dict.fromkeys(("recall", "echo", "xor"), ("task.lag", 0)),
-    "long_lag": ("task.lag", -1),
-    "copying": ("task.length", 10),
-    "random_permutation": ("task.length", -1),
-}
 #: Different lags that are marked in one pair of axes.
 MOST_MARKS = 8
 
@@ -81,52 +76,44 @@ def _mark(axes: Any, looks: Looks, rows: pd.DataFrame, longest: int) -> dict[str
     from matplotlib.lines import Line2D
 
     entries: dict[str, Any] = {}
-    dash: Any
-    asked = {ASKED[str(task)] for task in levels(rows, "task") if task in ASKED}
-    (key, beyond), *others = asked or {("", 0)}
-    follows = f": {key}{f' {beyond:+d}' if beyond else ''}" if asked and not others else ""
-    for meaning, before, dash, lags in (
-        ("the window ends: bptt_length", 0.5, "-.", _window_ends(rows)),
-        (f"the input asked for{follows}", 0.0, ":", _asked(rows)),
-    ):
+    windows = [_window_end(*row) for row in zip(levels(rows, "bptt_length"), levels(rows, "algorithm"), strict=True)]
+    asked = [_asked(text, longest) for text in levels(rows, ASKED)]
+    for dash, meaning, of_run in (("-.", "the window ends: bptt_length", windows), (":", "asked inputs", asked)):
         for by in (None, looks.color_key, looks.marker_key):
             values = levels(rows, by) if by is not None else [None] * len(rows)
-            marked = {pair for pair in zip(values, lags, strict=True) if pair[1] <= longest}  # NaN is not
-            if len(set(zip(values, map(str, lags), strict=True))) == len(set(values)):
+            spans = dict(zip(values, of_run, strict=True))
+            if all(spans[value] == own for value, own in zip(values, of_run, strict=True)):
                 break
         else:
             continue
+        marked = [(value, *span) for value, own in spans.items() for span in own if span[0] <= longest]
         if not marked or len(marked) > MOST_MARKS:
             continue
-        for value, lag in marked:
+        bars = 0
+        for value, low, high in marked:
             color = looks.color(value) if by == looks.color_key is not None else GREY
-            axes.axvline(lag, color=color, linestyle=dash, linewidth=1.0, zorder=1)
-            if by == looks.marker_key is not None:
+            look = {"marker": looks.marker(None, value)} if by == looks.marker_key is not None else {}
+            if low < high:
+                bar_of_lags(axes, low, high, bars, color=color, **look)
+                bars += 1
+                continue
+            axes.axvline(low, color=color, linestyle=dash, linewidth=1.0, zorder=1)
+            if look:
                 at = {"transform": axes.get_xaxis_transform(), "clip_on": False, "markersize": 5}
-                axes.plot([lag], [0.0], marker=looks.marker(None, value), color=GREY, **at)
-        label = f"{meaning}{f' = {lags[0] + before:g}' if len(set(lags)) == 1 else ''}"
-        entries[dash] = Line2D([], [], color=GREY, linestyle=dash, linewidth=1.0, label=label)
+                axes.plot([low], [0.0], color=GREY, **at, **look)
+        label = meaning
+        if by is None:  # the same for all
+            label = asked_label(spans[None]) if of_run is asked else f"{meaning} = {marked[0][1] + 0.5:g}"
+        style = {"linewidth": 3.5} if bars == len(marked) else {"linestyle": dash, "linewidth": 1.0}
+        entries[meaning] = Line2D([], [], color=GREY, label=label, **style)
     return entries
 
 
-def _window_ends(rows: pd.DataFrame) -> list[float]:
-    """Behind the last lag that each run's window holds; NaN where it has none of one length."""
-    windowed = (algorithm in ("bptt", NULL) for algorithm in levels(rows, "algorithm"))
-    return [
-        _number(value) - 0.5 if own else math.nan
-        for value, own in zip(levels(rows, "bptt_length"), windowed, strict=True)
-    ]
+def _window_end(length: Level, algorithm: Level) -> list[tuple[float, float]]:
+    """Behind the last lag that a run's window holds; nothing where it has none of one length."""
+    return [] if isinstance(length, str) or algorithm not in ("bptt", NULL) else [(length - 0.5, length - 0.5)]
 
 
-def _asked(rows: pd.DataFrame) -> list[float]:
-    """The lag of the input that each run's task asks for; NaN where no setting says it."""
-    known = {key: levels(rows, key) for key, _ in ASKED.values()}
-    found = []
-    for place, task in enumerate(levels(rows, "task")):
-        key, beyond = ASKED.get(str(task), ("task.lag", math.nan))
-        found.append(_number(known[key][place]) + beyond)
-    return found
-
-
-def _number(value: Level) -> float:
-    return math.nan if isinstance(value, str) else float(value)
+def _asked(text: Level, longest: int) -> list[tuple[int, int]]:
+    """The bounds of what a run's task asks for; none where it is the whole past, or an earlier version recorded it."""
+    return [] if text in ("", NULL) else asked_within(json.loads(str(text)), longest)

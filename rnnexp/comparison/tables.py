@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rnnexp.comparison.effects import CONFIG, SEED, levels
+from rnnexp.records import ASKED
 from rnnexp.run_info import NO_MATTER
 from rnnexp.tracking.searching import all_params, points_of
 from rnnexp.tracking.store import Store
@@ -24,15 +25,15 @@ def runs_table(found: Iterable[Any]) -> pd.DataFrame:
     """The table that `rnnexp.report.runs` describes, of runs as MLflow gives them."""
     table = compared_table(found)
     table["status"] = table["status"].replace(DIVERGED, "FAILED")
-    return table.drop(columns=CONFIG)
+    return table.drop(columns=[CONFIG, ASKED])
 
 
 def compared_table(found: Iterable[Any]) -> pd.DataFrame:
-    """The same with what a comparison needs besides: the configuration's hash, and which runs diverged.
+    """The same with what a comparison needs besides: configuration's hash, asked lags, and which runs diverged.
 
     The runs are read one by one, and only their numbers and each text once are kept.
     """
-    about: dict[str, list[Any]] = {name: [] for name in ("run", "start", *ABOUT, CONFIG)}
+    about: dict[str, list[Any]] = {name: [] for name in ("run", "start", *ABOUT, CONFIG, ASKED)}
     params: dict[str, list[str | None]] = {}
     metrics: dict[str, array[float]] = {}
     known: dict[str, str] = {}
@@ -48,6 +49,7 @@ def compared_table(found: Iterable[Any]) -> pd.DataFrame:
             status,
             sweep,
             tags.get("rnnexp.config_hash", ""),
+            tags.get(ASKED, ""),
         )
         for column, value in zip(about.values(), row, strict=True):
             column.append(value)
@@ -60,11 +62,11 @@ def compared_table(found: Iterable[Any]) -> pd.DataFrame:
             numbers.extend([math.nan] * (count - len(numbers)))
             numbers.append(number)
     count = len(about["run"])
-    config = about.pop(CONFIG)
+    besides = {name: about.pop(name) for name in (CONFIG, ASKED)}
     columns: dict[str, Any] = {**about}
     columns |= {name: _parameter([*texts, *[None] * (count - len(texts))]) for name, texts in params.items()}
     columns |= {name: np.append(numbers, np.full(count - len(numbers), np.nan)) for name, numbers in metrics.items()}
-    table = pd.DataFrame({**columns, CONFIG: config}).set_index("run")
+    table = pd.DataFrame({**columns, **besides}).set_index("run")
     return table.sort_values("start", kind="stable").drop(columns="start")
 
 
@@ -80,7 +82,7 @@ def _parameter(texts: Sequence[str | None]) -> pd.Series:
 
 def parameter_names(table: pd.DataFrame) -> list[str]:
     """The columns that are parameters and change numbers; metrics have a slash in their names."""
-    left_out = {*ABOUT, *NO_MATTER, CONFIG, "solved_at_step"}
+    left_out = {*ABOUT, *NO_MATTER, CONFIG, ASKED, "solved_at_step"}
     return [str(key) for key in table if "/" not in str(key) and key not in left_out]
 
 

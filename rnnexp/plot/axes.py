@@ -243,20 +243,35 @@ def mark_lags(
 
     if bptt_length is not None and bptt_length <= longest:
         draw(bptt_length - 0.5, linestyle="-.", linewidth=1.0, label=label or f"{bptt_length=}")
-    within = sorted({(low, min(high, longest)) for low, high in asked if low <= longest})
-    told = " and ".join(f"{low}" if low == high else f"{low} to {high}" for low, high in within)
-    label = f"asked input{'s' if len(within) > 1 else ''}: lag{'s' if not told.isdigit() else ''} {told}"
+    within = asked_within(asked, longest)
+    label = asked_label(within)
     for index, (low, high) in enumerate(within):
         if low == high:
             draw(low, linestyle=(0, (1, 2)), linewidth=1.6, label=label)
         else:
-            beyond = 0.012 + 0.025 * index if along == "x" else 1.015 + 0.022 * index  # beside a picture
-            ends, at = [low - 0.4, high + 0.4], [beyond] * 2
-            place = axes.get_xaxis_transform() if along == "x" else axes.get_yaxis_transform()
-            both = (ends, at) if along == "x" else (at, ends)
-            style = {"color": GREY, "linewidth": 3.5, "solid_capstyle": "butt", "clip_on": along == "x"}
-            axes.plot(*both, transform=place, label=label, **style)
+            bar_of_lags(axes, low, high, index, along=along, label=label)
         label = f"_{label}"  # one entry in the legend
+
+
+def asked_within(asked: Iterable[tuple[int, int]], longest: int) -> list[tuple[int, int]]:
+    """The bounds of asked inputs (`rnnexp.tasks.Task.asked`), each once, up to the longest lag drawn."""
+    return sorted({(low, min(high, longest)) for low, high in asked if low <= longest})
+
+
+def asked_label(within: Sequence[tuple[int, int]]) -> str:
+    """What a legend says of them."""
+    told = " and ".join(f"{low}" if low == high else f"{low} to {high}" for low, high in within)
+    return f"asked input{'s' if len(within) > 1 else ''}: lag{'s' if not told.isdigit() else ''} {told}"
+
+
+def bar_of_lags(axes: Any, low: float, high: float, index: int, *, along: str = "x", **style: Any) -> None:
+    """A bar at the axis from one lag to another, above those of smaller `index`; beside a picture along y."""
+    beyond = 0.012 + 0.025 * index if along == "x" else 1.015 + 0.022 * index
+    ends, at = [low - 0.4, high + 0.4], [beyond] * 2
+    place = axes.get_xaxis_transform() if along == "x" else axes.get_yaxis_transform()
+    both = (ends, at) if along == "x" else (at, ends)
+    look = {"color": GREY, "linewidth": 3.5, "solid_capstyle": "butt", "clip_on": along == "x"}
+    axes.plot(*both, transform=place, **{**look, **style})
 
 
 def in_formats(name: str, formats: Iterable[str]) -> list[str]:

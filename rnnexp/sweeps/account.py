@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rnnexp.checks import printable
 from rnnexp.history import Point
 from rnnexp.process import is_quiet, say
-from rnnexp.records import MARKED, RESULTS, TRACEBACK_FILE, USABLE, JobRecord, Sweep, load_job, typed
+from rnnexp.records import ASKED, MARKED, RESULTS, TRACEBACK_FILE, USABLE, JobRecord, Sweep, load_job, typed
 from rnnexp.tracking.dead_runs import DIED_SILENTLY
 from rnnexp.tracking.failures import attempt
 from rnnexp.tracking.sweep_run import MOST_COMPARED, skipped_tags
@@ -156,7 +156,7 @@ def table_rows(table: "pd.DataFrame") -> list[dict[str, Any]]:
     from rnnexp.comparison.effects import CONFIG
 
     best = table.sort_values(LOSS, kind="stable") if LOSS in table else table
-    shown = best.head(MOST_ROWS).drop(columns=["job", CONFIG]).reset_index()
+    shown = best.head(MOST_ROWS).drop(columns=["job", CONFIG, ASKED], errors="ignore").reset_index()
     return [{str(name): value for name, value in row.items()} for row in shown.to_dict("records")]
 
 

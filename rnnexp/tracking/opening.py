@@ -12,7 +12,7 @@ from rnnexp import process
 from rnnexp.checks import UserError
 from rnnexp.experiment import Experiment
 from rnnexp.own_code import differences
-from rnnexp.records import LACKING, RESULTS, JobRecord
+from rnnexp.records import ASKED, LACKING, RESULTS, JobRecord
 from rnnexp.run_info import RunInfo
 from rnnexp.tracking.addresses import is_sqlite, tracking_uri
 from rnnexp.tracking.claims import clear_record
@@ -68,6 +68,8 @@ def open_mlflow_run(info: RunInfo) -> MLflowRun:
         if info.sweep.parent:
             tags["mlflow.parentRunId"] = info.sweep.parent
         tags |= {f"{LACKING}{key}": str(params[key]) for key in info.sweep.lacking if key in params}
+    if info.asked:
+        tags[ASKED] = info.asked
     if info.replaces:
         clear_record(info.folder)
     # The store of a sweep worked when the sweep began: a job does not fail because it works no longer.
@@ -141,7 +143,7 @@ def finished_before(info: RunInfo) -> float | None:
     process.say(f"{label}: skipped, this configuration is already FINISHED as {run.info.run_id}")
     if info.job is not None:
         info.job.status, info.job.run = "SKIPPED", run.info.run_id
-        info.job.values, info.job.config = dict(info.params()), info.config_hash
+        info.job.values, info.job.config = info.job_values(), info.config_hash
         _take_results(info.job, run, store)
     return float(run.data.metrics.get("final/eval/loss", math.nan))
 
@@ -153,6 +155,7 @@ def finish_record(job: JobRecord, store: Store) -> None:
         job.status, job.reason = "FINISHED", ""
         job.config = run.data.tags.get("rnnexp.config_hash", "")
         job.values = {key: _plain(value) for key, value in all_params(run).items()}
+        job.values[ASKED] = run.data.tags.get(ASKED, "")
         _take_results(job, run, store)
 
 

@@ -246,7 +246,7 @@ class Recorder:
         """Enter the results in the sweep's record of the job."""
         job.run = None if self.run is None else self.run.id
         summary = [*self.history.summary(), self.parameters]
-        job.values, job.config = dict(self.info.params()), self.info.config_hash
+        job.values, job.config = self.info.job_values(), self.info.config_hash
         job.metrics = {
             mlflow_key(point.name): point.value for point in summary if not point.name.startswith("gradient_by_lag")
         }

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,11 @@ from matplotlib.lines import Line2D
 from rnnexp.comparison.compared import ComparedRuns
 from rnnexp.comparison.conclusions import findings
 from rnnexp.comparison.effects import grouped, without_runs
-from rnnexp.comparison.lag_figure import ASKED
 from rnnexp.comparison.styles import DASHES, GREY, MARKERS, PALETTE, Looks
 from rnnexp.comparison.sweep_figures import comparison_figures, file_names
-from rnnexp.tasks import CopyingMemory, Echo, LongLag, RandomPermutation, Recall, Xor
+from rnnexp.records import ASKED
+from rnnexp.run_info import RunInfo
+from rnnexp.tasks import Adding, LongLag, Recall, TwoLag
 
 LAGS = "gradient_by_lag.png"
 RATE = "loss_by_decay_rate.png"
@@ -238,49 +240,51 @@ def test_curves_begin_at_the_same_height_with_the_median_of_their_runs_and_quart
 
 
 def marks(figure):
-    """Lags of the vertical lines, by colour."""
+    """Lags of the vertical lines, and ends of the bars at the axis, by colour."""
     lines = [line for axes in figure.axes for line in axes.lines if line.get_transform() != axes.transData]
+    ends = [(sorted({float(x) for x in line.get_xdata()}), to_hex(line.get_color())) for line in lines]
     return sorted(
-        (float(line.get_xdata()[0]), to_hex(line.get_color())) for line in lines if len(line.get_xdata()) == 2
+        (tuple(lags), color) for (lags, color), line in zip(ends, lines, strict=True) if len(line.get_xdata()) == 2
     )
 
 
 def test_the_window_and_what_is_asked_for_are_marked_where_they_are_the_same_or_have_a_look():
+    def asked(*tasks):
+        return [RunInfo({}, {}, [], Path(), Path()).of(task).asked for task in tasks]
+
     table, curves, keys = grid(1, hidden_size=[4, 8], bptt_length=[3, 6, None, 500])
-    table = table.assign(task="recall", **{"task.lag": 8})
+    table[ASKED] = asked(Recall(lag=8)) * 8
     figure = figures_of(table, curves, keys)[LAGS]
-    assert marks(figure) == [(2.5, GREY), (5.5, GREY), (8.0, GREY)]
+    assert marks(figure) == [((2.5,), GREY), ((5.5,), GREY), ((8.0,), GREY)]
     ends = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
     assert [(line.get_xdata()[0], line.get_marker()) for line in ends] == [(2.5, "o"), (5.5, "s")]
-    assert "the input asked for: task.lag = 8" in legend_of(figure)
+    assert "asked input: lag 8" in legend_of(figure)
     looks = Looks.of(table, keys[::-1], LOSS)
     figure = figures_of(table, curves, ["bptt_length", "hidden_size"])[LAGS]
-    assert marks(figure)[:2] == [(2.5, to_hex(looks.color(3))), (5.5, to_hex(looks.color(6)))]
+    assert marks(figure)[:2] == [((2.5,), to_hex(looks.color(3))), ((5.5,), to_hex(looks.color(6)))]
     figure = figures_of(table, curves, ["hidden_size"])[LAGS]
-    assert marks(figure) == [(8.0, GREY)], "several windows without a look of their own"
+    assert marks(figure) == [((8.0,), GREY)], "several windows without a look of their own"
     table["bptt_length"] = 3
     assert "the window ends: bptt_length = 3" in legend_of(figures_of(table, curves, ["hidden_size"])[LAGS])
     table["algorithm"] = "artbp"
-    assert marks(figures_of(table, curves, ["hidden_size"])[LAGS]) == [(8.0, GREY)]
-    table["task"] = ["recall", "long_lag"] * 4
-    assert marks(figures_of(table, curves, ["task"])[LAGS]) == [(7.0, to_hex(PALETTE[0])), (8.0, to_hex(PALETTE[1]))]
-    table["task"] = "latch"
-    assert marks(figures_of(table, curves, ["hidden_size"])[LAGS]) == [], "its lag is no setting"
-    table = table.assign(**{"task": ["copying", "random_permutation"] * 4, "task.length": [1, 9] * 4})
+    assert marks(figures_of(table, curves, ["hidden_size"])[LAGS]) == [((8.0,), GREY)]
+    table = table.assign(task=["recall", "long_lag"] * 4, **{ASKED: asked(Recall(lag=8), LongLag(lag=8)) * 4})
     figure = figures_of(table, curves, ["task"])[LAGS]
-    assert marks(figure) == [(8.0, to_hex(PALETTE[1])), (11.0, to_hex(PALETTE[0]))]
-    assert "the input asked for" in legend_of(figure), "by two settings"
-    table = table.assign(task="copying", **{"task.length": 1})
-    assert "the input asked for: task.length +10 = 11" in legend_of(figures_of(table, curves, ["hidden_size"])[LAGS])
-
-
-def test_the_input_asked_for_is_that_of_the_task():
-    named = {"recall": Recall, "echo": Echo, "xor": Xor, "long_lag": LongLag}
-    named |= {"copying": CopyingMemory, "random_permutation": RandomPermutation}
-    assert named.keys() == ASKED.keys()
-    for name, (key, beyond) in ASKED.items():
-        task = named[name](**{key.removeprefix("task."): 12})
-        assert task.asked[0] == (12 + beyond, 12 + beyond), name
+    assert marks(figure) == [((7.0,), to_hex(PALETTE[0])), ((8.0,), to_hex(PALETTE[1]))]
+    assert "asked inputs" in legend_of(figure), "of two colours"
+    table[ASKED] = asked(TwoLag(first_lag=2, second_lag=5), Adding(length=8)) * 4
+    assert marks(figures_of(table, curves, ["task"])[LAGS]) == [
+        ((-0.4, 3.4), to_hex(PALETTE[0])),
+        ((2.0,), to_hex(PALETTE[1])),
+        ((3.6, 7.4), to_hex(PALETTE[0])),
+        ((5.0,), to_hex(PALETTE[1])),
+    ]
+    table[ASKED] = asked(Adding(length=8)) * 8
+    figure = figures_of(table, curves, ["hidden_size"])[LAGS]
+    assert marks(figure) == [((-0.4, 3.4), GREY), ((3.6, 7.4), GREY)]
+    assert "asked inputs: lags 0 to 3 and 4 to 7" in legend_of(figure)
+    for unknown in ("", None):  # a task that asks for the whole past; a run of an earlier version
+        assert marks(figures_of(table.assign(**{ASKED: unknown}), curves, ["hidden_size"])[LAGS]) == []
 
 
 @pytest.mark.parametrize(
