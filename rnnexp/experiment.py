@@ -13,7 +13,7 @@ from rnnexp.algorithms import Algorithm, Truncation, training_gradients
 from rnnexp.gradients import GradientStudy, Study
 from rnnexp.layers import Network
 from rnnexp.tasks import Batch, Task
-from rnnexp.training import Report, Run, prepare
+from rnnexp.training import Report, Run, train
 from rnnexp.training.clipping import Clipping
 from rnnexp.training.eval_limit import EvalLimit
 from rnnexp.training.optimizers import Optimizer
@@ -83,7 +83,7 @@ class Experiment:
 
     def run(self) -> Run:
         """The training run, not started."""
-        return prepare(
+        return train(
             self.network,
             self.task,
             optimizer=self.optimizer,

@@ -126,7 +126,6 @@ def test_a_persons_own_class_is_shown_in_the_same_way():
         (lambda: training.Cosine(warm_up=3), "Cosine takes no argument 'warm_up'", "warmup"),
         (lambda: rnnexp.build_network(hiden_size=3), "build_network takes no argument 'hiden_size'", "hidden_size"),
         (lambda: rnnexp.train(None, None, optimiser=3), "train takes no argument 'optimiser'", "optimizer"),
-        (lambda: training.prepare(None, None, step=3), "prepare takes no argument 'step'", "steps"),
     ],
 )
 def test_a_wrong_argument_is_answered_with_the_nearest(call, name, nearest):
@@ -159,7 +158,7 @@ TAKES_RNG = {name: function for name, function, _ in with_rng()}
 
 
 def test_all_kinds_of_functions_that_draw_are_here():
-    expected = {"build_network", "check_cell", "train", "prepare", "Recall.sample", "Sine.read", "Text.begin"}
+    expected = {"build_network", "check_cell", "train", "Recall.sample", "Sine.read", "Text.begin"}
     expected |= {"Echo.evaluation", "Orthogonal.__call__", "RandomizedBPTT.segment", "TruncatedBPTT.windows"}
     assert expected | {"DataIterator.__init__"} <= set(TAKES_RNG)
 

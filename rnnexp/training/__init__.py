@@ -2,7 +2,7 @@
 
 from rnnexp.training.clipping import NoClipping, NormClipping, ValueClipping
 from rnnexp.training.evaluation import Evaluation, evaluate
-from rnnexp.training.loop import Run, prepare, train
+from rnnexp.training.loop import Run, train
 from rnnexp.training.optimizers import SGD, Adagrad, Adam, AdamW, RMSProp
 from rnnexp.training.regularizers import NoRegularizer, Omega, WeightDecay
 from rnnexp.training.sampling import Continuation
@@ -38,7 +38,6 @@ __all__ = [
     "ValueClipping",
     "WeightDecay",
     "evaluate",
-    "prepare",
     "train",
     "train_together",
 ]

@@ -41,8 +41,8 @@ class Best:
     parameters: NDArray[Any]
 
 
-class Run:
-    """A training run to iterate over: the trainer, and the schedule of evaluations and gradient studies.
+class Run(Iterator[Report]):
+    """A training run, an iterator of reports: the trainer, and the schedule of evaluations and gradient studies.
 
     Parameters
     ----------
@@ -78,6 +78,11 @@ class Run:
         self.stopping, self.stopped = stopping, ""
         self.best: Best | None = None
         self.beside = trainer.network.replica()
+        self._reports: Iterator[Report] | None = None
+
+    def __next__(self) -> Report:
+        self._reports = self._reports or self.reports()
+        return next(self._reports)
 
     def evaluation_due(self, step: int) -> bool:
         """Whether the network is evaluated after update `step`."""
@@ -174,7 +179,7 @@ class Run:
 
 
 @checked
-def prepare(
+def train(
     network: Network,
     task: Task,
     *,
@@ -193,7 +198,52 @@ def prepare(
     stopping: Stopping | None = None,
     staleness_steps: int = 0,
 ) -> Run:
-    """A training run that has not started; `Run.reports` trains. The arguments and errors are those of `train`."""
+    """Train a network and report every update: nothing happens before the first report is asked for.
+
+    Parameters
+    ----------
+    network : Network
+        Changed in place.
+    task : Task
+    optimizer : Optimizer
+    steps : int
+        Parameter updates, >= 1. A window without a scored step makes none.
+    rng : numpy Generator
+        Draws the training data.
+    algorithm : Algorithm, optional
+        BPTT over the whole sequence when not given.
+    clipping : Clipping, optional
+    regularizer : Regularizer, optional
+    schedule : Schedule, optional
+        Of the learning rate; constant when not given.
+    batch_size : int
+        Sequences per batch, >= 1.
+    evaluate_on : Batch, optional
+        Held-out sequences, evaluated at step 0, every `eval_every` updates, and at the end.
+    eval_every : int, optional
+        Updates between evaluations; a twentieth of `steps`, and at least 5, when not given.
+    study : callable, optional
+        Called with a replica of the network; its result is part of the report.
+    study_every : int, optional
+        Updates between studies, which are also made at step 0 and at the end; a tenth of `steps`,
+        and at least 100, when not given.
+    stopping : Stopping, optional
+        Asked after every evaluation; training may end before its last update. A schedule still sees all `steps`.
+    staleness_steps : int
+        With every study, report how stale the state is that the update's window took over, recomputed from the
+        sequence's beginning, or from at least so many steps back in a stream; 0 for none.
+
+    Returns
+    -------
+    Run
+        An iterator of reports, with the weights that were best so far.
+
+    Raises
+    ------
+    InvalidValue
+        If a number is out of range, the network does not fit the task, `rng` is no Generator, or a stream is not
+        truncated.
+    """
     check_task(network, task)
     steps = integer("steps", steps, at_least=1)
     batch_size = integer("batch_size", batch_size, at_least=1)
@@ -230,89 +280,3 @@ def prepare(
         check_batch(network, evaluate_on, task.target_kind)
     held_out = None if evaluate_on is None else evaluate_on.cast(network.dtype)
     return Run(trainer, every, held_out, look, study, stopping or NoStopping())
-
-
-@checked
-def train(
-    network: Network,
-    task: Task,
-    *,
-    optimizer: Optimizer,
-    steps: int,
-    rng: Generator,
-    algorithm: Algorithm | None = None,
-    clipping: Clipping | None = None,
-    regularizer: Regularizer | None = None,
-    schedule: Schedule | None = None,
-    batch_size: int = 20,
-    evaluate_on: Batch | None = None,
-    eval_every: int | None = None,
-    study: Callable[[Network], Any] | None = None,
-    study_every: int | None = None,
-    stopping: Stopping | None = None,
-    staleness_steps: int = 0,
-) -> Iterator[Report]:
-    """Train a network and report every update.
-
-    Parameters
-    ----------
-    network : Network
-        Changed in place.
-    task : Task
-    optimizer : Optimizer
-    steps : int
-        Parameter updates, >= 1. A window without a scored step makes none.
-    rng : numpy Generator
-        Draws the training data.
-    algorithm : Algorithm, optional
-        BPTT over the whole sequence when not given.
-    clipping : Clipping, optional
-    regularizer : Regularizer, optional
-    schedule : Schedule, optional
-        Of the learning rate; constant when not given.
-    batch_size : int
-        Sequences per batch, >= 1.
-    evaluate_on : Batch, optional
-        Held-out sequences, evaluated at step 0, every `eval_every` updates, and at the end.
-    eval_every : int, optional
-        Updates between evaluations; a twentieth of `steps`, and at least 5, when not given.
-    study : callable, optional
-        Called with a replica of the network; its result is part of the report.
-    study_every : int, optional
-        Updates between studies, which are also made at step 0 and at the end; a tenth of `steps`,
-        and at least 100, when not given.
-    stopping : Stopping, optional
-        Asked after every evaluation; training may end before its last update. A schedule still sees all `steps`.
-    staleness_steps : int
-        With every study, report how stale the state is that the update's window took over, recomputed from the
-        sequence's beginning, or from at least so many steps back in a stream; 0 for none.
-
-    Yields
-    ------
-    Report
-
-    Raises
-    ------
-    InvalidValue
-        If a number is out of range, the network does not fit the task, `rng` is no Generator, or a stream is not
-        truncated.
-    """
-    run = prepare(
-        network,
-        task,
-        optimizer=optimizer,
-        steps=steps,
-        rng=rng,
-        algorithm=algorithm,
-        clipping=clipping,
-        regularizer=regularizer,
-        schedule=schedule,
-        batch_size=batch_size,
-        evaluate_on=evaluate_on,
-        eval_every=eval_every,
-        study=study,
-        study_every=study_every,
-        stopping=stopping,
-        staleness_steps=staleness_steps,
-    )
-    return run.reports()

@@ -9,7 +9,7 @@ from rnnexp.build import ignored_window
 from rnnexp.checks import InvalidValue, UserError
 from rnnexp.layers import Parameters, SoftmaxCrossEntropy
 from rnnexp.tasks import Batch, Echo, EpisodeTask
-from rnnexp.training import SGD, AdamW, NormClipping, Omega, WeightDecay, prepare, train, train_together
+from rnnexp.training import SGD, AdamW, NormClipping, Omega, WeightDecay, train, train_together
 
 LEAK, RATE = 0.4, 0.3
 
@@ -141,7 +141,7 @@ def test_its_study_compares_with_the_full_gradient_and_disturbs_nothing():
     vectors = []
     for studied in (False, True):
         network, task, rule = network_of("rnn", "one layer"), Scattered(), UORO()
-        run = prepare(network, task, optimizer=SGD(0.1), steps=8, rng=np.random.default_rng(0), algorithm=rule)
+        run = train(network, task, optimizer=SGD(0.1), steps=8, rng=np.random.default_rng(0), algorithm=rule)
         for report in run.reports():
             if studied and report.step:
                 held = task.sample(3, rng=np.random.default_rng(9))
@@ -153,14 +153,14 @@ def test_its_study_compares_with_the_full_gradient_and_disturbs_nothing():
 def test_a_penalty_on_the_way_back_is_refused():
     settings = {"optimizer": SGD(), "steps": 2, "rng": np.random.default_rng(0), "algorithm": RTRL()}
     with pytest.raises(UserError, match="needs a gradient that goes back through time"):
-        prepare(network_of("rnn", "one layer"), Scattered(), regularizer=Omega(), **settings)
+        train(network_of("rnn", "one layer"), Scattered(), regularizer=Omega(), **settings)
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm", "own"])
 def test_rflo_without_a_leak_is_refused_and_says_what_it_would_be(cell):
     settings = {"optimizer": SGD(), "steps": 2, "rng": np.random.default_rng(0), "algorithm": RFLO()}
     with pytest.raises(InvalidValue, match=r"has no leak, got rflo\n.*algorithm=bptt bptt_length=1 bptt_stride=1"):
-        prepare(network_of(cell, "one layer"), Scattered(), **settings)
+        train(network_of(cell, "one layer"), Scattered(), **settings)
 
 
 @pytest.mark.parametrize("order", [0, -1, 1.5, None, "a", True])
@@ -255,7 +255,7 @@ def test_staleness_is_the_distance_to_the_influence_recomputed():
 @pytest.mark.parametrize("given", ["rtrl", RTRL, 3])
 def test_what_is_no_algorithm_is_refused(given):
     with pytest.raises(InvalidValue, match="algorithm must be an Algorithm of rnnexp"):
-        prepare(network_of(), Scattered(), optimizer=SGD(), steps=2, rng=np.random.default_rng(0), algorithm=given)
+        train(network_of(), Scattered(), optimizer=SGD(), steps=2, rng=np.random.default_rng(0), algorithm=given)
 
 
 def test_zeros_stay_in_each_network_of_a_stack():
@@ -263,7 +263,7 @@ def test_zeros_stay_in_each_network_of_a_stack():
         network = network_of("lstm", seed=seed, keep_zeros="recurrent")
         network.parameters.values["recurrent.Wh"][:, seed] = 0.0
         data = np.random.default_rng(seed)
-        return prepare(network, Scattered(), optimizer=AdamW(0.1), steps=5, rng=data, batch_size=3)
+        return train(network, Scattered(), optimizer=AdamW(0.1), steps=5, rng=data, batch_size=3)
 
     alone, together = ([run(seed) for seed in range(3)] for _ in range(2))
     for each in alone:

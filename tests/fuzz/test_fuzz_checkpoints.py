@@ -17,7 +17,7 @@ from rnnexp.checks import UserError
 from rnnexp.layers import TimeLSTM, build_network
 from rnnexp.npz import digest
 from rnnexp.tasks import Echo, Recall, Sine
-from rnnexp.training import Adam, prepare
+from rnnexp.training import Adam, train
 from rnnexp.training.checkpoint import VERSION, load, save
 
 #: Damaged copies of each file.
@@ -37,7 +37,7 @@ def a_trainer(task, algorithm):
         rng=np.random.default_rng(0),
     )
     rng = np.random.default_rng(1)
-    run = prepare(
+    run = train(
         network, task, optimizer=Adam(0.01), steps=9, rng=rng, algorithm=algorithm, batch_size=2, staleness_steps=3
     )
     for _ in range(4):

@@ -19,7 +19,7 @@ from rnnexp.state import copied
 from rnnexp.tasks import Recall
 from rnnexp.tracking import saver as saving
 from rnnexp.tracking.saver import Saver
-from rnnexp.training import Adam, Streams, prepare
+from rnnexp.training import Adam, Streams, train
 from rnnexp.training.checkpoint import load, save
 from rnnexp.training.checkpoint_folder import Checkpoints, finished_at
 
@@ -33,7 +33,7 @@ def training(steps=20):
     network = build_network(**options, cell=TimeLSTM, rng=streams.init)
     held_out = task.evaluation(rng=streams.evaluation)
     look = GradientStudy(jacobians=True, lag_split=True, lyapunov_exponents=None)
-    return prepare(
+    return train(
         network,
         task,
         algorithm=TruncatedBPTT(5),

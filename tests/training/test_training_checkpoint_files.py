@@ -13,7 +13,7 @@ from rnnexp.algorithms import AdaptiveBPTT, TruncatedBPTT
 from rnnexp.checks import UserError
 from rnnexp.layers import TimeGRU, TimeLSTM, build_network
 from rnnexp.tasks import Echo, Parity, Recall, Sine
-from rnnexp.training import SGD, Adam, AdamW, RMSProp, prepare
+from rnnexp.training import SGD, Adam, AdamW, RMSProp, train
 from rnnexp.training.checkpoint import load, save
 from rnnexp.training.checkpoint_folder import Checkpoints
 
@@ -30,7 +30,7 @@ def a_trainer(
         rng=np.random.default_rng(seed),
         dtype=dtype,
     )
-    run = prepare(
+    run = train(
         network,
         task,
         optimizer=optimizer or Adam(0.01),

@@ -24,7 +24,7 @@ from rnnexp.training import (
     StepDecay,
     ValueClipping,
     WeightDecay,
-    prepare,
+    train,
 )
 from rnnexp.training.checkpoint import load, save
 
@@ -102,7 +102,7 @@ def a_run(task, seed, *, algorithm=TRUNCATIONS["windows"], optimizer=OPTIMIZERS[
     )
     held_out = task.evaluation(rng=np.random.default_rng(99))
     settings = {"batch_size": 5, "steps": UPDATES, "eval_every": 4} | settings
-    return prepare(
+    return train(
         network,
         task,
         optimizer=optimizer(),

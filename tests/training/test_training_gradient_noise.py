@@ -8,7 +8,7 @@ from rnnexp.experiment import Experiment
 from rnnexp.gradients import GradientStudy, signal_to_noise, windowed_gradient
 from rnnexp.layers import build_network
 from rnnexp.tasks import Batch, Echo, EpisodeTask, Recall, Sine, Text
-from rnnexp.training import SGD, Constant, NoRegularizer, NormClipping, NoStopping, Streams, prepare
+from rnnexp.training import SGD, Constant, NoRegularizer, NormClipping, NoStopping, Streams, train
 
 MEAN, SPREAD = np.array([0.4, -0.1]), np.array([1.0, 2.0])
 
@@ -73,7 +73,7 @@ def test_of_a_stream_it_is_the_gradient_that_an_update_takes(algorithm, task):
     (found,) = gradients_of(task, algorithm, count=1, run_in=run_in)
     network = network_for(task)
     settings = {"optimizer": SGD(1e-300), "steps": 99, "batch_size": 4, "algorithm": algorithm}
-    trainer = prepare(network, task, rng=np.random.default_rng(3), **settings).trainer
+    trainer = train(network, task, rng=np.random.default_rng(3), **settings).trainer
     while trainer.data.position <= run_in:
         trainer.update()
     np.testing.assert_allclose(found, network.parameters.gradient, rtol=1e-12, atol=1e-15)

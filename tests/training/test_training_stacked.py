@@ -25,7 +25,7 @@ from rnnexp.training import (
     Streams,
     ValueClipping,
     WeightDecay,
-    prepare,
+    train,
     train_together,
 )
 from rnnexp.training.evaluation import evaluate_copies
@@ -51,7 +51,7 @@ def a_run(
         held_out = study.select(task, task.evaluation(rng=Streams(seed).evaluation))
         looked = copy.copy(study)
         study = lambda network: looked(network, held_out, task.target_kind, length=length)  # noqa: E731
-    return prepare(
+    return train(
         network,
         task,
         optimizer=optimizer,

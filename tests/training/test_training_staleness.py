@@ -8,7 +8,7 @@ from training_cases import CELLS
 from rnnexp.algorithms import RandomizedBPTT, TruncatedBPTT
 from rnnexp.layers import build_network
 from rnnexp.tasks import Adding, Baseline, Batch, Echo, EpisodeTask, Place, Reber, StreamTask
-from rnnexp.training import SGD, prepare
+from rnnexp.training import SGD, train
 
 
 class Ones(StreamTask):
@@ -43,7 +43,7 @@ class NineOnes(EpisodeTask):
 def trained(task, *, length=3, stride=None, steps=9, rate=0.01, staleness_steps=100):
     """Weights before each update, and the reports of all."""
     network, weights, reports = learning_one(), [], []
-    run = prepare(
+    run = train(
         network,
         task,
         optimizer=SGD(rate),
@@ -131,7 +131,7 @@ def test_weights_that_do_not_change_leave_nothing_stale(cell, task, algorithm):
     sizes = {name: getattr(task, name) for name in ("input_size", "input_kind", "output_size")}
     for rate in (1e-300, 0.5):
         network = build_network(hidden_size=4, rng=np.random.default_rng(0), **sizes, **cell)
-        run = prepare(
+        run = train(
             network,
             task,
             optimizer=SGD(rate),
@@ -153,7 +153,7 @@ def test_weights_that_do_not_change_leave_nothing_stale(cell, task, algorithm):
 def test_a_past_that_was_not_kept_is_unknown():
     def run(staleness_steps):
         rng, settings = np.random.default_rng(0), {"steps": 9, "algorithm": TruncatedBPTT(3), "batch_size": 1}
-        return prepare(learning_one(), Ones(), optimizer=SGD(0.1), rng=rng, staleness_steps=staleness_steps, **settings)
+        return train(learning_one(), Ones(), optimizer=SGD(0.1), rng=rng, staleness_steps=staleness_steps, **settings)
 
     before, after = run(0).trainer, run(50).trainer
     before.update()
@@ -165,6 +165,6 @@ def test_a_past_that_was_not_kept_is_unknown():
 
 def test_without_steps_or_a_study_it_is_not_measured():
     for settings in ({}, {"staleness_steps": 5}, {"study": lambda network: None}):
-        run = prepare(learning_one(), Ones(), optimizer=SGD(0.1), steps=3, rng=np.random.default_rng(0),
+        run = train(learning_one(), Ones(), optimizer=SGD(0.1), steps=3, rng=np.random.default_rng(0),
                       algorithm=TruncatedBPTT(3), **settings)  # fmt: skip
         assert all(report.staleness is None for report in run.reports())

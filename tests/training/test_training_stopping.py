@@ -11,7 +11,7 @@ from rnnexp.checks import InvalidValue, UserError
 from rnnexp.layers import build_network
 from rnnexp.state import copied
 from rnnexp.tasks import Adding, Echo, Recall, Text
-from rnnexp.training import Adam, Cosine, NoStopping, Patience, Solved, Streams, evaluate, prepare, train_together
+from rnnexp.training import Adam, Cosine, NoStopping, Patience, Solved, Streams, evaluate, train, train_together
 from rnnexp.training.checkpoint import load, save
 
 
@@ -90,7 +90,7 @@ def a_run(seed=0, *, stopping=None, steps=60, rate=0.3, task=None, cut=4, **sett
         output_size=task.output_size,
         rng=streams.init,
     )
-    return prepare(
+    return train(
         network,
         task,
         optimizer=Adam(rate),
