@@ -1,4 +1,4 @@
-"""From recorded runs to the figure and the table of this study.
+"""From recorded runs to the figure and the tables of this study.
 
 Run the recipe first (see the README), then ``python experiments/influence_balancing/analyse.py`` in the same folder.
 """
@@ -6,24 +6,40 @@ Run the recipe first (see the README), then ``python experiments/influence_balan
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rnnexp.recipe import RecipeRuns, recipe_runs
 
 HERE = Path(__file__).parent
-LOOKS = {
+WINDOWS = {
     "windows of 1": ("#E69F00", ":"),
     "windows of 10": ("#D55E00", "--"),
     "windows of 100": ("#CC79A7", "-."),
     "windows of 200": ("#009E73", (0, (6, 2))),
     "ARTBP, mean 16": ("#0072B2", "-"),
 }
+CARRIED = {
+    "RTRL, rate 0.0001": ("black", "-"),
+    "UORO, rate 5e-06": ("#009E73", "--"),
+    "UORO, rate 1e-05": ("#0072B2", "-"),
+    "UORO, rate 0.0001": ("#D55E00", ":"),
+}
+
+
+COLUMNS = [
+    *("gradient", "updates", "seed", "loss at the start", "loss at the end", "smallest loss"),
+    *("cosine with the full gradient", "run"),
+]
 
 
 def label(run: pd.Series) -> str:
-    """What a run's truncation is called in the figure."""
+    """What a run's gradient is called in the figure."""
+    algorithm = run["algorithm"]
+    if algorithm in ("rtrl", "uoro"):
+        return f"{algorithm.upper()}, rate {run['optimizer.learning_rate']:g}"
     length = int(run["bptt_length"])
-    return f"ARTBP, mean {length}" if run["algorithm"] == "artbp" else f"windows of {length}"
+    return f"ARTBP, mean {length}" if algorithm == "artbp" else f"windows of {length}"
 
 
 def first_gradient(study: RecipeRuns, run: str) -> float:
@@ -39,44 +55,62 @@ def tabulate(study: RecipeRuns) -> tuple[pd.DataFrame, pd.Series]:
     """Loss at the start and the end of every trained run, and the ratio of the gradients by window for BPTT(h; 1)."""
     rows, ratios = [], {}
     for run, settings in study.table.iterrows():
-        if settings["bptt_stride"] == 1:
+        if settings["algorithm"] == "bptt" and settings["bptt_stride"] == 1:
             ratios[int(settings["bptt_length"])] = first_gradient(study, str(run))
             continue
         losses = study.curve(run, "eval/loss")
         rows.append(
             {
-                "truncation": label(settings),
+                "gradient": label(settings),
+                "updates": int(settings["steps"]),
                 "seed": int(settings["seed"]),
                 "loss at the start": losses.iloc[0],
                 "loss at the end": losses.iloc[-1],
+                "smallest loss": losses.min(),
                 "cosine with the full gradient": settings["final/gradient/alignment"],
                 "run": run,
             }
         )
-    return pd.DataFrame(rows), pd.Series(ratios, dtype=float).sort_index()
+    order = [*WINDOWS, *CARRIED]
+    table = pd.DataFrame(rows, columns=COLUMNS).sort_values("seed", kind="stable")
+    known = table["gradient"].map({name: at for at, name in enumerate(order)}).fillna(len(order))
+    return table.iloc[known.argsort(kind="stable")], pd.Series(ratios, dtype=float).sort_index()
+
+
+def draw_losses(axes: Axes, study: RecipeRuns, table: pd.DataFrame, looks: dict[str, tuple[str, object]]) -> None:
+    """Loss over training, a line a run."""
+    seen = set()
+    several = table["gradient"].value_counts()
+    for name, run in zip(table["gradient"], table["run"], strict=True):
+        if name not in looks:
+            continue
+        color, dash = looks[name]
+        points = study.curve(run, "eval/loss").clip(lower=1e-12)
+        shown = None if name in seen else name + (f" ({several[name]} seeds)" if several[name] > 1 else "")
+        axes.plot(
+            points.index, points, color=color, linestyle=dash, linewidth=1.8 if several[name] < 2 else 1.2, label=shown
+        )
+        seen.add(name)
+    axes.set(yscale="log", ylim=(1e-13, 1e18), xlabel="parameter updates")
 
 
 def draw(study: RecipeRuns, table: pd.DataFrame, ratios: pd.Series) -> Figure:
-    """Loss over training for each truncation; the gradient's sign and size by window."""
-    figure = Figure(figsize=(10.5, 4.0), dpi=100, layout="constrained")
-    losses, signs = figure.subplots(1, 2)
-    seen = set()
-    for name, run in zip(table["truncation"], table["run"], strict=True):
-        color, dash = LOOKS.get(name, ("black", "-"))
-        points = study.curve(run, "eval/loss").clip(lower=1e-12)
-        shown = None if name in seen else name + (" (each seed)" if name.startswith("ARTBP") else "")
-        losses.plot(points.index, points, color=color, linestyle=dash, linewidth=1.8, label=shown)
-        seen.add(name)
-    losses.set(yscale="log", ylim=(1e-13, 1e8), xlabel="parameter updates", ylabel="loss, (s_0 - 1)^2")
-    losses.set_title("which truncation learns theta", fontsize=11)
+    """Loss over training for windows and for carried gradients; the truncated gradient's sign and size by window."""
+    figure = Figure(figsize=(13.5, 4.2), dpi=100, layout="constrained")
+    windows, carried, signs = figure.subplots(1, 3)
+    draw_losses(windows, study, table, WINDOWS)
+    windows.set(ylabel="loss, (s_0 - 1)^2", title="windows, rate 0.0001")
+    draw_losses(carried, study, table, CARRIED)
+    carried.set(xscale="log", xlim=(100, 400_000), title="carried forward, an update at every step")
     signs.plot(ratios.index, ratios, "o-", color="#0072B2", label="BPTT(h; 1)")
     signs.axhline(1, color="black", linestyle="--", linewidth=1, label="the full gradient")
     signs.axhspan(min(0.0, ratios.min()) * 1.1, 0, color="#E69F00", alpha=0.15, label="the wrong way")
-    signs.set(xlabel="window h", ylabel="truncated gradient / full gradient")
-    signs.set_title("the sign flips with the window", fontsize=11)
-    for axes, place in ((losses, "best"), (signs, "center right")):
+    signs.set(xlabel="window h", ylabel="truncated gradient / full gradient", title="the sign flips with the window")
+    for axes, place in ((windows, "upper left"), (carried, "upper right"), (signs, "center right")):
+        axes.title.set_fontsize(11)
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=8, loc=place)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize=8, loc=place)
     return figure
 
 
