@@ -78,6 +78,7 @@ def _mark(axes: Any, looks: Looks, rows: pd.DataFrame, longest: int) -> dict[str
     entries: dict[str, Any] = {}
     windows = [_window_end(*row) for row in zip(levels(rows, "bptt_length"), levels(rows, "algorithm"), strict=True)]
     asked = [_asked(text, longest) for text in levels(rows, ASKED)]
+    of_run: Any
     for dash, meaning, of_run in (("-.", "the window ends: bptt_length", windows), (":", "asked inputs", asked)):
         for by in (None, looks.color_key, looks.marker_key):
             values = levels(rows, by) if by is not None else [None] * len(rows)
