@@ -10,8 +10,9 @@ import pytest
 
 @pytest.fixture
 def own_folder(folder, pytestconfig):
-    """A folder with every file that the page writes out."""
-    page = (pytestconfig.rootpath / "guide" / "own" / "parts.md").read_text(encoding="utf-8")
+    """A folder with every file that the pages write out."""
+    pages = (pytestconfig.rootpath / "guide" / "own" / name for name in ("parts.md", "task.md"))
+    page = "".join(page.read_text(encoding="utf-8") for page in pages)
     blocks = re.findall(r"^```(?:python|yaml)\n# ([a-z_/]+\.(?:py|yaml))\n(.*?)^```$", page, flags=re.M | re.S)
     assert {name for name, _ in blocks} >= {
         "mine.py",
