@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.util import logging
+from sphinx.util.typing import stringify_annotation
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -18,6 +20,16 @@ sys.path.insert(0, str(ROOT))
 import rnnexp  # noqa: E402
 
 logger = logging.getLogger(__name__)
+
+#: NumPy's aliases, by what signatures show in their place.
+ALIASES = {
+    stringify_annotation(kind, mode, short_literals=True): alias
+    for mode in ("smart", "fully-qualified-except-typing")
+    for alias, kind in (("ArrayLike", npt.ArrayLike), ("DTypeLike", npt.DTypeLike))
+}
+ARRAY = re.compile(
+    r"~?(?:numpy\.)?ndarray\[tuple\[~?(?:typing\.)?Any, \.\.\.\], ~?(?:numpy\.)?dtype\[~?(?:numpy\.|typing\.)?(\w+)\]\]"
+)
 
 project = "rnnexp"
 release = version = rnnexp.__version__
@@ -84,10 +96,22 @@ def plain_signs(app: Sphinx, what: str, name: str, thing: Any, options: Any, lin
         literal = literal or line.rstrip().endswith("::")
 
 
+def short_types(app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str, returned: str) -> Any:
+    """Write NumPy's types by their names: what its aliases stand for fills half a page."""
+
+    def short(text: str | None) -> str | None:
+        for long, alias in ALIASES.items():
+            text = text and text.replace(long, alias)
+        return text and ARRAY.sub(lambda found: f"NDArray[{found[1]}]" if found[1] != "Any" else "NDArray", text)
+
+    return short(signature), short(returned)
+
+
 def setup(app: Sphinx) -> None:
     """Register the formulas, and look up the names that ``rnnexp`` looks up late."""
     app.add_html_math_renderer("mathml", (draw_math, None), (draw_math, None))
     app.connect("autodoc-process-docstring", plain_signs, priority=400)  # before napoleon
+    app.connect("autodoc-process-signature", short_types)
     for name in rnnexp.__all__:
         getattr(rnnexp, name)
     importlib.import_module("rnnexp.evaluate")
