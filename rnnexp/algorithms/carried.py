@@ -26,7 +26,6 @@ from rnnexp.gradients.passes import WINDOW
 from rnnexp.layers import CRITERIA, Network
 from rnnexp.layers.base import Array
 from rnnexp.layers.fit import check_batch
-from rnnexp.layers.recurrent import State
 from rnnexp.tasks import Batch, Task
 
 
@@ -69,20 +68,8 @@ class CarriedForward(Algorithm):
         """The influence on the initial states of `count` sequences."""
 
     @abstractmethod
-    def step(self, network: Network, inputs: Array, x: Array, state: State, *, rng: Generator) -> None:
-        """The influence after a step, from that before it.
-
-        Parameters
-        ----------
-        network : Network
-        inputs : array (N, ...)
-            Of the network.
-        x : array (N, D)
-            Of the recurrent layer: `inputs`, embedded.
-        state : tuple of arrays (N, H)
-            Before the step, of all layers.
-        rng : numpy Generator
-        """
+    def step(self, network: Network, t: int, *, rng: Generator) -> None:
+        """The influence after step t of the network's last window, from that before it (see `derivatives_at`)."""
 
     @abstractmethod
     def read(self, dstate: Array) -> Array:
@@ -102,15 +89,15 @@ class CarriedForward(Algorithm):
 
     def _through(self, network: Network, dstates: Array | None, rng: Generator) -> Array:
         """Step through the last window; the sum of what is read from dL/ds_t (T, N, S)."""
-        layer, xs = network.recurrent, network.recurrent.layers[0]._xs
+        layer, (steps, count) = network.recurrent, network.inputs.shape[:2]
         if layer.from_start or self.influence is None:
-            self.start(xs.shape[1], network.dtype, rng=rng)
+            self.start(count, network.dtype, rng=rng)
             for array in self.influence.values() if self.influence and not layer.from_start else ():
                 array[...] = 0.0  # somewhere within a sequence, not at its initial states
         total = np.zeros(self.layout.count, network.dtype)
-        for t, x in enumerate(xs):
-            self.step(network, network.inputs[t], x, layer.state_before(t), rng=rng)
-            if dstates is not None and dstates[t].any():
+        for t in range(steps):
+            self.step(network, t, rng=rng)
+            if dstates is not None and np.count_nonzero(dstates[t]):
                 total += self.read(dstates[t])
         return total
 

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from rnnexp.algorithms.carried import CarriedForward
 from rnnexp.algorithms.influencing import Pattern, colours, patterns
-from rnnexp.algorithms.step_derivatives import step_jacobians, step_vjp
+from rnnexp.algorithms.step_derivatives import StepDerivatives, derivatives_at, has_formula
 from rnnexp.gradients.passes import QUIET, WINDOW
 from rnnexp.layers import Network
 from rnnexp.layers.base import Array, row_norms
-from rnnexp.layers.recurrent import State
 from rnnexp.state import Maybe, Shaped, copied, matching
 from rnnexp.tasks import Task
 
@@ -30,7 +29,9 @@ class Blocks:
     ----------
     rows, columns : integer arrays (B, r), (B, p)
     into, source : integer arrays
-        Where in the flat (B, r, p) a step adds its direct derivatives, and where these are in a flat array of them.
+        Where in the flat (B, r, p) a step adds its direct derivatives, and where these are in a flat (C, P).
+    embedded : list of (int, tuple)
+        Blocks with columns of the embedding, always their first, and their units and features in ds_t/dx_t.
     starts : integer array
         Where the influence of learned initial states is 1 at the beginning.
     """
@@ -39,6 +40,7 @@ class Blocks:
     columns: NDArray[np.int64]
     into: NDArray[np.int64]
     source: NDArray[np.int64]
+    embedded: list[tuple[int, Any]]
     starts: NDArray[np.int64]
 
     @property
@@ -68,7 +70,7 @@ class InfluenceMatrix(CarriedForward):
         super().begin(network, task, rng=rng)
         own = self.layout
         direct, onward = patterns(network, own)
-        if self.exact and not network.design.cell.__module__.startswith("rnnexp."):
+        if self.exact and not has_formula(network.recurrent.layers[0]):
             direct[:] = True  # two random points may not show all of a cell that is not known
         self.colours = np.eye(len(direct), dtype=network.dtype)[colours(direct[:, own.embedding :])].T
         self.colours = self.colours[self.colours.any(axis=1)]
@@ -81,25 +83,24 @@ class InfluenceMatrix(CarriedForward):
             columns = np.flatnonzero(which.ravel() == number)
             if marked.any():
                 groups[int(marked.sum()), len(columns)].append((np.flatnonzero(marked), columns))
-        self.blocks = []
-        for group in groups.values():
-            rows, columns = (np.array(part) for part in zip(*group, strict=True))
-            place = (rows[:, :, np.newaxis], columns[:, np.newaxis, :])
-            acts = direct[place]
-            block, unit, parameter = np.nonzero(acts)
-            source = self._source(rows[block, unit], columns[block, parameter])
-            self.blocks.append(Blocks(rows, columns, np.flatnonzero(acts), source, np.flatnonzero(starts[place])))
+        self.blocks = [self._blocks(group, direct, starts) for group in groups.values()]
 
-    def _source(self, units: NDArray[np.int64], parameters: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where the direct derivatives of units by parameters are in the flat array that `step` makes of them."""
-        embedding, (number, _) = self.layout.embedding, self.colours.shape
-        width = self.layout.count - embedding
-        found: NDArray[np.int64] = np.where(
-            parameters < embedding,
-            number * width + units * embedding + parameters,
-            self.colours.argmax(axis=0)[units] * width + parameters - embedding,
-        )
-        return found
+    def _blocks(self, group: Any, direct: Pattern, starts: Pattern) -> Blocks:
+        """Blocks of one shape from their rows and columns."""
+        rows, columns = (np.array(part) for part in zip(*group, strict=True))
+        place, embedding = (rows[:, :, np.newaxis], columns[:, np.newaxis, :]), self.layout.embedding
+        acts = direct[place] & (columns >= embedding)[:, np.newaxis]
+        block, unit, parameter = np.nonzero(acts)
+        colour, number = self.colours.argmax(axis=0)[rows[block, unit]], columns[block, parameter] - embedding
+        embedded: list[tuple[int, Any]] = []
+        for one, (units, own) in enumerate(zip(rows, columns, strict=True)):
+            # Of all columns of a feature, whatever the token.
+            features = np.unique(own[own < embedding] % max(1, self.layout.features))
+            if len(features):
+                whole = (len(units), len(features)) == (len(direct), self.layout.features)
+                embedded.append((one, (slice(None), *(() if whole else np.ix_(units, features)))))
+        source = colour * (self.layout.count - embedding) + number
+        return Blocks(rows, columns, np.flatnonzero(acts), source, embedded, np.flatnonzero(starts[place]))
 
     def start(self, count: int, dtype: Any, *, rng: Generator) -> None:
         """Zero, but for learned initial states."""
@@ -109,24 +110,24 @@ class InfluenceMatrix(CarriedForward):
             matrix.reshape(count, -1)[:, blocks.starts] = 1.0
             self.influence[str(number)] = matrix
 
-    def step(self, network: Network, inputs: Array, x: Array, state: State, *, rng: Generator) -> None:
+    def step(self, network: Network, t: int, *, rng: Generator) -> None:
         """J_t = mask(D_t J_{t-1} + M_t)."""
         assert self.influence is not None
-        count, layer = len(x), network.recurrent
-        onward, dx = self.jacobians(network, x, state)
-        vectors = np.broadcast_to(self.colours, (count, *self.colours.shape))
-        direct = [step_vjp(layer, x, state, vectors)[0], self.layout.of_embedding(network, inputs, dx)]
-        flat = np.concatenate([part.reshape(count, -1) for part in direct], axis=1)
+        step = derivatives_at(network.recurrent, t)
+        onward, direct = self.onward(step), step.vjp(self.colours[np.newaxis])
+        direct = direct.reshape(len(direct), -1)
         for (name, before), blocks in zip(self.influence.items(), self.blocks, strict=True):
-            after = self.carried(network, blocks, onward, before)
-            after.reshape(count, -1)[:, blocks.into] += flat[:, blocks.source]
-            self.influence[name] = after
+            after = self.influence[name] = self.carried(network, blocks, onward, before)
+            for own, added in zip(after.reshape(len(after), -1), direct, strict=True):
+                own[blocks.into] += added[blocks.source]
+            for block, place in blocks.embedded:
+                self.layout.add_embedding(network.inputs[t], step.from_input[place], after[:, block])
 
-    def jacobians(self, network: Network, x: Array, state: State) -> tuple[Array, Array]:
-        """D_t (N, S, S), and ds_t/dx_t (N, S, D), through which the embedding acts."""
-        return step_jacobians(network.recurrent, x, state)
+    def onward(self, step: StepDerivatives) -> Array | None:
+        """D_t (N, S, S), as `carried` takes it."""
+        return step.onward
 
-    def carried(self, network: Network, blocks: Blocks, onward: Array, before: Array) -> Array:
+    def carried(self, network: Network, blocks: Blocks, onward: Any, before: Array) -> Array:
         """D_t J_{t-1}, or what a rule has in its place."""
         return blocks.carried(onward, before)
 
@@ -135,7 +136,11 @@ class InfluenceMatrix(CarriedForward):
         assert self.influence is not None
         total = np.zeros(self.layout.count, dstate.dtype)
         for matrix, blocks in zip(self.influence.values(), self.blocks, strict=True):
-            total[blocks.columns] = (dstate[:, blocks.rows][:, :, np.newaxis] @ matrix).sum(axis=0)[:, 0]
+            if len(blocks.rows) == 1:  # one product, also over the batch
+                own = dstate if blocks.shape[1] == dstate.shape[1] else dstate[:, blocks.rows[0]]
+                total[blocks.columns[0]] = own.ravel() @ matrix.reshape(-1, matrix.shape[-1])
+            else:
+                total[blocks.columns] = (dstate[:, blocks.rows][:, :, np.newaxis] @ matrix).sum(axis=0)[:, 0]
         return total
 
     @np.errstate(**QUIET)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnexp.algorithms.step_derivatives import step_jacobians, step_vjp
+from rnnexp.algorithms.step_derivatives import derivatives_at
 from rnnexp.layers import Network, Parameters
 from rnnexp.layers.base import Array
 from rnnexp.layers.network import recurrent_names
@@ -18,10 +18,10 @@ class Influencing:
 
     Attributes
     ----------
-    count, embedding : int
-        P, and how many of them, the first, are the embedding's.
+    count, embedding, features : int
+        P, how many of them, the first, are the embedding's, and what it makes of an input.
     trained : boolean array (P,)
-        Those that are not frozen, and no zeros that stay.
+        Those that are not frozen, and no zeros that stay, but for the embedding's.
     starts : (integer array, integer array)
         Units of the state and parameters that are their learned initial states.
     units : integer array (S,)
@@ -33,7 +33,9 @@ class Influencing:
         values = network.parameters.values
         sizes = {name: values[name].size for name in names}
         self.count, self.embedding = sum(sizes.values()), sizes.get("embedding.W", 0)
-        fixed = [(values[name] == 0).ravel() if name in network.design.keep_zeros else False for name in names]
+        self.features = network.parameters.shapes["embedding.W"][1] if self.embedding else 0
+        zeros = set(network.design.keep_zeros) - {"embedding.W"}
+        fixed = [(values[name] == 0).ravel() if name in zeros else False for name in names]
         frozen = [name in network.design.frozen for name in names]
         self.trained = ~np.concatenate(
             [np.full(sizes[name], False) | one | zeros for name, one, zeros in zip(names, frozen, fixed, strict=True)]
@@ -52,13 +54,15 @@ class Influencing:
             [np.tile(np.arange(size), states) + number * size for number, (size, states) in enumerate(each)]
         )
 
-    def of_embedding(self, network: Network, inputs: Array, dx: Array) -> Array:
-        """v^T ds_t/dW (N, C, E) of the embedding, from v^T ds_t/dx_t (N, C, D)."""
-        if not self.embedding:
-            return np.empty((*dx.shape[:2], 0), dx.dtype)
-        size = self.embedding // dx.shape[-1]
-        rows = np.eye(size, dtype=dx.dtype)[inputs] if network.design.input_kind == "tokens" else inputs
-        return (rows[:, np.newaxis, :, np.newaxis] * dx[:, :, np.newaxis]).reshape(*dx.shape[:2], -1)
+    def add_embedding(self, inputs: Array, dx: Array, into: Array) -> None:
+        """Add ds_t/dW of the embedding to the first columns of `into` (N, r, p), from ds_t/dx_t (N, r, d)."""
+        size, features = self.embedding // self.features, dx.shape[-1]
+        place = into[..., : size * features].reshape(*dx.shape[:-1], size, features)
+        if inputs.ndim == 1:
+            for own, token, added in zip(place, inputs, dx, strict=True):
+                own[:, token] += added
+        else:
+            place += inputs[:, np.newaxis, :, np.newaxis] * dx[:, :, np.newaxis]
 
 
 def patterns(network: Network, parameters: Influencing) -> tuple[Pattern, Pattern]:
@@ -68,23 +72,24 @@ def patterns(network: Network, parameters: Influencing) -> tuple[Pattern, Patter
     """
     design, rng = network.design, np.random.default_rng(0)
     probe = Network(Parameters(network.parameters.shapes, dtype=np.float64), design)
-    layer, size, shapes = probe.recurrent, probe.recurrent.state_size, network.parameters.shapes
-    features = shapes["embedding.W"][1] if parameters.embedding else design.input_size
+    layer, size = probe.recurrent, probe.recurrent.state_size
+    features = parameters.features or design.input_size
     direct, onward = np.zeros((size, parameters.count), bool), np.zeros((size, size), bool)
     for low in (0.5, -1.0):
         for name, value in probe.parameters.values.items():
             stays = (network.parameters.values[name] == 0) & (name in (*design.frozen, *design.keep_zeros))
             fan_in = value.shape[-2] if value.ndim > 1 else 1
             value[...] = np.where(stays, 0.0, rng.uniform(low, 1.0, value.shape) / fan_in)
-        x = rng.uniform(low, 1.0, (1, features))
-        state = tuple(rng.uniform(low, 1.0, (1, one.hidden_size)) for one in layer.layers for _ in one.state_names)
-        jacobian, dx = step_jacobians(layer, x, state)
-        onward |= jacobian[0] != 0
+        x = rng.uniform(low, 1.0, (1, 1, features))
+        layer.set_state(*(rng.uniform(low, 1.0, (1, one.hidden_size)) for one in layer.layers for _ in one.state_names))
+        layer.forward(x)
+        step = derivatives_at(layer, 0)
+        onward |= step.onward[0] != 0
         if parameters.embedding:
-            direct[:, : parameters.embedding] |= np.tile(dx[0] != 0, parameters.embedding // dx.shape[-1])
+            direct[:, : parameters.embedding] |= np.tile(step.from_input[0] != 0, parameters.embedding // features)
         for start in range(0, size, AT_A_TIME):
             rows = np.eye(size)[np.newaxis, start : start + AT_A_TIME]
-            direct[start : start + AT_A_TIME, parameters.embedding :] |= step_vjp(layer, x, state, rows)[0][0] != 0
+            direct[start : start + AT_A_TIME, parameters.embedding :] |= step.vjp(rows)[0] != 0
     return direct, onward
 
 

@@ -7,10 +7,10 @@ from numpy.random import Generator
 
 from rnnexp.algorithms.influence import Blocks, InfluenceMatrix
 from rnnexp.algorithms.influencing import Pattern
+from rnnexp.algorithms.step_derivatives import StepDerivatives
 from rnnexp.checks import InvalidValue
 from rnnexp.layers import Network
 from rnnexp.layers.base import Array
-from rnnexp.layers.recurrent import State
 from rnnexp.tasks import Task
 
 
@@ -50,7 +50,6 @@ class RFLO(InfluenceMatrix):
         super().begin(network, task, rng=rng)
         layers: list[Any] = list(network.recurrent.layers)
         leaks, sizes = [layer.leak for layer in layers], [layer.hidden_size for layer in layers]
-        self.first = False
         self.kept_share = np.repeat([1.0 - float(leak) for leak in leaks], sizes).astype(network.dtype)
 
     def pattern(self, direct: Pattern, onward: Pattern) -> Pattern:
@@ -59,24 +58,12 @@ class RFLO(InfluenceMatrix):
         kept[:, learned] |= onward @ direct[:, learned]
         return kept
 
-    def step(self, network: Network, inputs: Array, x: Array, state: State, *, rng: Generator) -> None:
-        """J_t = (1 - leak) J_{t-1} + M_t."""
-        super().step(network, inputs, x, state, rng=rng)
-        self.first = False
+    def onward(self, step: StepDerivatives) -> Array | None:
+        """D_t in the first step, which initial states go through; None after it."""
+        return step.onward if step.first else None
 
-    def start(self, count: int, dtype: Any, *, rng: Generator) -> None:
-        """Zero, but for learned initial states."""
-        super().start(count, dtype, rng=rng)
-        self.first = True
-
-    def jacobians(self, network: Network, x: Array, state: State) -> tuple[Array, Array]:
-        """What is needed of them: nothing, beyond the first step and without an embedding."""
-        if self.first or self.layout.embedding:
-            return super().jacobians(network, x, state)
-        return np.empty((len(x), 0, 0), x.dtype), np.empty((len(x), len(self.kept_share), 0), x.dtype)
-
-    def carried(self, network: Network, blocks: Blocks, onward: Array, before: Array) -> Array:
+    def carried(self, network: Network, blocks: Blocks, onward: Any, before: Array) -> Array:
         """(1 - leak) J_{t-1}; in the first step there are initial states only."""
-        if self.first:
+        if onward is not None:
             return blocks.carried(onward, before)
         return self.kept_share[blocks.rows][:, :, np.newaxis] * before

@@ -6,10 +6,9 @@ import numpy as np
 from numpy.random import Generator
 
 from rnnexp.algorithms.carried import CarriedForward
-from rnnexp.algorithms.step_derivatives import step_jacobians, step_vjp
+from rnnexp.algorithms.step_derivatives import derivatives_at
 from rnnexp.layers import Network
 from rnnexp.layers.base import Array, row_norms
-from rnnexp.layers.recurrent import State
 from rnnexp.state import Maybe, Shaped, copied, matching
 from rnnexp.tasks import Task
 
@@ -52,15 +51,20 @@ class UORO(CarriedForward):
         state[:, units] = theta[:, learned] = signs[:, units]
         self.influence = {"state": state, "theta": theta * self.layout.trained}
 
-    def step(self, network: Network, inputs: Array, x: Array, state: State, *, rng: Generator) -> None:
+    def step(self, network: Network, t: int, *, rng: Generator) -> None:
         """s_t and theta_t."""
         assert self.influence is not None
-        onward, _ = step_jacobians(network.recurrent, x, state)
-        signs = self._signs((len(x), self.size), x.dtype, rng)
-        own, dx = step_vjp(network.recurrent, x, state, signs[:, np.newaxis])
-        direct = np.concatenate([self.layout.of_embedding(network, inputs, dx), own], axis=-1)[:, 0]
-        direct *= self.layout.trained
-        passed, theta = (onward @ self.influence["state"][..., np.newaxis])[..., 0], self.influence["theta"]
+        step, signs = (
+            derivatives_at(network.recurrent, t),
+            self._signs(self.influence["state"].shape, self.dtype, rng),
+        )
+        each, embedding = signs[:, np.newaxis], self.layout.embedding
+        direct = np.zeros((len(signs), 1, self.layout.count), self.dtype)
+        direct[:, :, embedding:] = step.vjp(each)
+        if embedding:
+            self.layout.add_embedding(network.inputs[t], each @ step.from_input, direct)
+        direct = direct[:, 0] * self.layout.trained
+        passed, theta = (step.onward @ self.influence["state"][..., np.newaxis])[..., 0], self.influence["theta"]
         rho0, rho1 = _balance(theta, passed), _balance(direct, signs)
         self.influence = {"state": rho0 * passed + rho1 * signs, "theta": theta / rho0 + direct / rho1}
 

@@ -189,6 +189,14 @@ class TimeGRU(TimeGated):
         np.multiply(self._gates()[:, 1], dh, out=before)
         self._through_gates(list(self._steps("dgates", dh.shape, dh.dtype, slabs=4)[:3]), before)
 
+    def step_slopes(self, t: int) -> tuple[Array, Array, Array | None]:
+        """Those of r, z and n, and of r, z and (h_prev Wh_n + bn); z of the state before."""
+        gates, h_prev = self._steps.views("gates")[t], self._states[0][t]
+        slopes = np.empty((4, *h_prev.shape), h_prev.dtype)
+        _slopes(gates, self._steps.views("reset")[t], h_prev, slopes)
+        by_gate = slopes.swapaxes(0, 1)[:, np.newaxis]
+        return by_gate[:, :, [0, 1, 3]], by_gate[:, :, :3], gates[1][:, np.newaxis, np.newaxis]
+
 
 def _slopes(gates: Array, reset: Array, h_prev: Array, out: Array) -> None:
     """Gradients of r, z, (h_prev Wh_n + bn) and n before activation, without the factor dh: out (4, T, ..., N, H)."""

@@ -177,6 +177,12 @@ class TimeLeaky(TimeCell):
         whole_window(dpre, self.params[1].mT, None, out=through[0][:-1])
         through[0][:-1] += (1.0 - self.leak) * dh
 
+    def step_slopes(self, t: int) -> tuple[Array, Array, Array | None]:
+        """leak phi'_t for both products; 1 - leak of the state before."""
+        f = self._steps.views("fs")[t]
+        slope = (self.leak * self.activation.derivative(f))[:, np.newaxis, np.newaxis]
+        return slope, slope, np.asarray(1.0 - self.leak)
+
     def slopes(self) -> Array:
         """phi' of every unit at every step of the last window: (T, ..., N, H)."""
         shape = self._states[0][1:].shape

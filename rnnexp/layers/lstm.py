@@ -203,6 +203,24 @@ class TimeLSTM(TimeGated):
         self._through_gates(list(self._steps("dgates", dc.shape, dc.dtype, slabs=4)), through[0][:-1])
         np.multiply(self._gates()[:, 2], dc, out=through[1][:-1])
 
+    def step_slopes(self, t: int) -> tuple[Array, Array, Array | None]:
+        """Those of o, i, f and g in h = o tanh(c) and in c, on which o has no effect; f of c_prev in c, and in h."""
+        gates, c_prev = self._steps.views("gates")[t], self._states[1][t]
+        (count, units), slopes, through = (
+            c_prev.shape,
+            np.empty((4, *c_prev.shape), c_prev.dtype),
+            np.empty_like(c_prev),
+        )
+        _slopes(gates, c_prev, self._steps.views("tanh_c")[t], slopes, through)
+        by_gate, kept = np.empty((count, 2, 4, units), c_prev.dtype), np.zeros((count, 2, 2, units), c_prev.dtype)
+        by_gate[:, 1] = slopes.swapaxes(0, 1)
+        by_gate[:, 1, 0] = 0.0
+        np.multiply(slopes.swapaxes(0, 1), through[:, np.newaxis], out=by_gate[:, 0])
+        by_gate[:, 0, 0] = slopes[0]
+        kept[:, 1, 1] = gates[2]
+        np.multiply(gates[2], through, out=kept[:, 0, 1])
+        return by_gate, by_gate, kept
+
 
 def _slopes(gates: Array, c_prev: Array, tanh_c: Array, out: Array, through: Array) -> None:
     """Gradients of o, i, f, g before activation, without the factors dh and dc: out (4, T, ..., N, H); and dc/dh."""

@@ -150,6 +150,11 @@ class TimeRNN(TimeCell):
         """dpre_{t+1} Wh^T."""
         whole_window(self._flow[1], self.params[1].mT, None, out=through[0][:-1])
 
+    def step_slopes(self, t: int) -> tuple[Array, Array, Array | None]:
+        """phi'(h_t) for both products."""
+        slope = self.activation.derivative(self._states[0][t + 1])[:, np.newaxis, np.newaxis]
+        return slope, slope, None
+
     def flow(self) -> tuple[Array, Array]:
         """dL/dh_t, and the same before the activation, for t = 1 to T, left by `backward`: (T, ..., N, H) each."""
         return self._flow
