@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rnnexp.checks import UserError
+from rnnexp.redaction import redact
 from rnnexp.tracking import addresses
 from rnnexp.tracking.addresses import database_file, sqlite_uri, tracking_uri
 from rnnexp.tracking.store import check_uri, checked_store
@@ -220,5 +221,20 @@ def test_a_database_server_that_does_not_answer_is_refused_before_mlflow_tries_f
     from sqlalchemy.dialects.postgresql import psycopg
 
     monkeypatch.setattr(psycopg.PGDialect_psycopg, "import_dbapi", classmethod(lambda cls: sqlite3))
-    with pytest.raises(UserError, match=r"postgresql://\*\*\*@127.0.0.1:9/x does not answer: Connection refused"):
+    with pytest.raises(UserError, match=r"postgresql://ann:\*\*\*@127.0.0.1:9/x does not answer: Connection refused"):
         check_uri("postgresql+psycopg://ann:secret@127.0.0.1:9/x".replace("+psycopg", ""))
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://ann:secret@host:5432/runs", "postgresql://ann:***@host:5432/runs"),
+        ("postgresql+psycopg://ann:se/cr@et@host/runs", "postgresql+psycopg://ann:***@host/runs"),
+        ("mysql+pymysql://ann@host/runs", "mysql+pymysql://ann@host/runs"),
+        ("https://ann:secret@host", "https://***@host"),
+        ("https://token@host/path", "https://***@host/path"),
+        ("postgresql:///runs?user=ann&password=secret&host=db", "postgresql:///runs?user=ann&password=***&host=db"),
+    ],
+)
+def test_an_address_is_shown_without_its_password_but_with_the_user_of_a_database(uri, shown):
+    assert redact(uri) == shown
