@@ -41,7 +41,7 @@ $(VENV)/bench: $(VENV)/run
 	$(PIP) --editable '.[bench]'
 	@touch $@
 
-$(VENV)/lint: $(VENV)/run
+$(VENV)/lint: $(VENV)/test
 	$(PIP) --editable '.[lint]'
 	@touch $@
 
