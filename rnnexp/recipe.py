@@ -73,14 +73,18 @@ def planned(name: str) -> list[list[str]]:
 def of_study(table: "pd.DataFrame", plan: Sequence[Mapping[str, object]]) -> "pd.DataFrame":
     """The rows of `table`, oldest first as from `runs`, that are the latest run of one of the planned jobs.
 
-    A job is given by its parameters. Those that the table does not know, as later versions have more, are not compared.
+    A job is given by its parameters. One that all planned jobs agree in may be missing in a run: earlier versions had
+    fewer. Those that the table does not know at all are not compared.
     """
     known = {key for job in plan for key in job}
     keys = [key for key in table if key in known and str(key).partition(".")[0] not in NO_MATTER]
+    values = {key: {_told(job.get(str(key))) for job in plan} for key in keys}
+    agreed = {key: next(iter(several)) for key, several in values.items() if len(several) == 1}
     wanted = {tuple(_told(job.get(str(key))) for key in keys) for job in plan}
     latest: dict[tuple[Any, ...], object] = {}
     for run, row in zip(table.index, zip(*(table[key] for key in keys), strict=True), strict=True):
-        latest[tuple(map(_told, row))] = run
+        given = zip(keys, map(_told, row), strict=True)
+        latest[tuple(agreed.get(key) if value is None else value for key, value in given)] = run
     found = {run for job, run in latest.items() if job in wanted}
     return table[table.index.isin(found)]
 

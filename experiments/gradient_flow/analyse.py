@@ -92,7 +92,8 @@ def draw(table: pd.DataFrame, curves: dict[str, list[float]]) -> Figure:
 
     for axes in (book, gains, inits):
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=8)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize=8)
     return figure
 
 

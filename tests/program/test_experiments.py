@@ -82,7 +82,7 @@ def draws_what_there_is(recipe, script, folder, monkeypatch):
         )
         analysis.main()
         assert (out / "figure.png").stat().st_size > 5_000
-        assert len((out / "table.csv").read_text().splitlines()) > 1
+        assert (out / "table.csv").read_text()
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -144,6 +144,10 @@ def test_runs_with_other_settings_and_repeated_ones_are_not_of_a_study():
     )
     assert list(of_study(recorded, plan).index) == ["newer"]  # and the run of seed 1 is missing
     assert list(of_study(recorded.assign(bptt_length=20), plan).index) == []
+    later = [{**job, "a new setting": 1} for job in plan]
+    older = recorded.assign(**{"a new setting": [None, 1, None, 1]})
+    assert list(of_study(older, later).index) == ["newer"]
+    assert list(of_study(older.assign(**{"a new setting": 2}), later).index) == []
     assert list(of_study(recorded.assign(bptt_length=20), [{**plan[0], "bptt_length": 20}]).index) == ["newer"]
 
 
