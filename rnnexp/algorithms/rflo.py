@@ -29,7 +29,7 @@ class RFLO(InfluenceMatrix):
     A learned initial state acts directly on the state after the first step.
 
     A step costs N P multiplications and numbers of memory. An embedding of E parameters acts on all units at once:
-    N S E more, and N S^3 for ds_t/dx_t.
+    N S E more.
 
     Parameters
     ----------

@@ -23,7 +23,8 @@ class SnAp(InfluenceMatrix):
     is `RTRL`; larger n mean something where the recurrence is sparse and stays so (``keep_zeros``). From the diameter
     of its graph + 1 on, it is `RTRL` again.
 
-    A step costs N r^2 P multiplications and 2 N r P numbers of memory for r kept units a parameter, and N S^3 for D.
+    A step costs N r^2 P multiplications and 2 N r P numbers of memory for r kept units a parameter, and N S^2 for D
+    (S^3 in a stack, or of a cell without formulas).
 
     Parameters
     ----------

@@ -27,8 +27,8 @@ class UORO(CarriedForward):
     at each step. rho0 = sqrt(|theta_{t-1}| / |D_t s_{t-1}|) and rho1 = sqrt(|nu^T M_t| / |nu|) make both terms of equal
     size, for the least variance. With unchanged weights the gradient has no bias; its variance grows with S.
 
-    A step costs N (S^3 + P) multiplications, S^3 of them for D (the paper has D_t s_{t-1} from the forward pass in
-    S^2), and N (S + P) numbers of memory.
+    A step costs N (S^2 + P) multiplications (S^3 in a stack, or for a cell without formulas) and N (S + P) numbers of
+    memory.
 
     Parameters
     ----------
