@@ -54,10 +54,8 @@ class UORO(CarriedForward):
     def step(self, network: Network, t: int, *, rng: Generator) -> None:
         """s_t and theta_t."""
         assert self.influence is not None
-        step, signs = (
-            derivatives_at(network.recurrent, t),
-            self._signs(self.influence["state"].shape, self.dtype, rng),
-        )
+        step = derivatives_at(network.recurrent, t)
+        signs = self._signs(self.influence["state"].shape, self.dtype, rng)
         each, embedding = signs[:, np.newaxis], self.layout.embedding
         direct = np.zeros((len(signs), 1, self.layout.count), self.dtype)
         direct[:, :, embedding:] = step.vjp(each)

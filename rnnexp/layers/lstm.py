@@ -206,11 +206,8 @@ class TimeLSTM(TimeGated):
     def step_slopes(self, t: int) -> tuple[Array, Array, Array | None]:
         """Those of o, i, f and g in h = o tanh(c) and in c, on which o has no effect; f of c_prev in c, and in h."""
         gates, c_prev = self._steps.views("gates")[t], self._states[1][t]
-        (count, units), slopes, through = (
-            c_prev.shape,
-            np.empty((4, *c_prev.shape), c_prev.dtype),
-            np.empty_like(c_prev),
-        )
+        count, units = c_prev.shape
+        slopes, through = np.empty((4, count, units), c_prev.dtype), np.empty_like(c_prev)
         _slopes(gates, c_prev, self._steps.views("tanh_c")[t], slopes, through)
         by_gate, kept = np.empty((count, 2, 4, units), c_prev.dtype), np.zeros((count, 2, 2, units), c_prev.dtype)
         by_gate[:, 1] = slopes.swapaxes(0, 1)

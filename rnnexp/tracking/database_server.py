@@ -1,7 +1,7 @@
 """A tracking database on a server: its tables are made by one process at a time, whichever machine it is on."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from rnnexp.checks import UserError
@@ -21,7 +21,7 @@ def tables_made_once(uri: str) -> Iterator[None]:
     Raises
     ------
     UserError
-        If another process holds the lock for too long.
+        If another process holds the lock for too long, or the server is gone.
     """
     if not uri.startswith("postgresql"):
         yield
@@ -31,16 +31,15 @@ def tables_made_once(uri: str) -> Iterator[None]:
     from sqlalchemy.pool import NullPool
 
     engine = create_engine(uri, poolclass=NullPool)
-    if _are_there(engine):
-        yield
-        return
-    with engine.begin() as connection:
-        connection.execute(text(f"set local lock_timeout = '{LOCK_PATIENCE}s'"))
+    with ExitStack() as held:
         try:
-            connection.execute(text("select pg_advisory_xact_lock(:number)"), {"number": LOCK})
+            if not _are_there(engine):
+                connection = held.enter_context(engine.begin())
+                connection.execute(text(f"set local lock_timeout = '{LOCK_PATIENCE}s'"))
+                connection.execute(text("select pg_advisory_xact_lock(:number)"), {"number": LOCK})
         except OperationalError as error:
-            problem = f"the tracking database {redact(uri)} stays locked: {reason_of(error, uri)}"
-            raise UserError(problem, "another process makes its tables: try again when it has ended") from None
+            problem = f"the tracking database {redact(uri)} stays locked or is gone: {reason_of(error, uri)}"
+            raise UserError(problem, "if another process makes its tables, try again when it has ended") from None
         yield
 
 
