@@ -24,7 +24,8 @@ class Segment:
     new : int or None
         Steps to read, whose losses make the update; None is all that remain.
     length : int or None
-        Steps through which the losses are backpropagated, including the new ones; None is all.
+        Steps through which the losses are backpropagated, including the new ones; None is all, and 0 for an algorithm
+        that takes in each step once.
     step_weights : list of `new` floats, or None
         A factor for the gradient that each new step passes to the previous one; 1 when None. With factors, no older
         step is reached.

@@ -60,8 +60,8 @@ class CarriedForward(Algorithm):
         self.layout, self.influence, self.begun = Influencing(network), None, True
 
     def segment(self, *, rng: Generator) -> Segment:
-        """The next `stride` steps, and none before them."""
-        return Segment(self.stride, self.stride)
+        """The next `stride` steps, and none before them: the influence has taken those in, also at an episode's end."""
+        return Segment(self.stride, 0)
 
     @abstractmethod
     def start(self, count: int, dtype: Any, *, rng: Generator) -> None:

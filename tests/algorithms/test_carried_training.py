@@ -38,14 +38,15 @@ class Scattered(EpisodeTask):
         return self.drawn[-1]
 
 
-def by_the_book(network, batches, keep, onward, updates):
-    """The parameters after some updates, in loops: J = keep * (onward(D) J + M), SGD at every step with a score."""
+def by_the_book(network, batches, keep, onward, *, updates, stride):
+    """The parameters after some updates, in loops: J = keep * (onward(D) J + M), SGD at every `stride` steps scored."""
     values, sizes = network.parameters.values, network.parameters.shapes
     Wx, Wh, b, W, c = (values[name] for name in sizes)
     hidden, made = len(b), 0
     for batch in batches:
         h, J = np.zeros((batch.mask.shape[1], hidden)), np.zeros((batch.mask.shape[1], hidden, count_of(sizes)))
-        for tokens, targets, mask in zip(batch.inputs, batch.targets, batch.mask, strict=True):
+        total = Parameters(sizes, dtype=float)
+        for t, (tokens, targets, mask) in enumerate(zip(batch.inputs, batch.targets, batch.mask, strict=True)):
             x = np.eye(V)[tokens]
             f, before = np.tanh(x @ Wx + h @ Wh + b), h
             h = (1 - LEAK) * before + LEAK * f
@@ -61,16 +62,16 @@ def by_the_book(network, batches, keep, onward, updates):
                     axis=1,
                 )
                 J[n] = keep * (onward(D) @ J[n] + M)
-            if not mask.any():
-                continue
             logits = h @ W + c
             p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-            error = (p - np.eye(V)[targets]) * mask[:, np.newaxis] / mask.sum()
-            gradient = np.einsum("nk,nkp->p", error @ W.T, J)
-            W_before = h.T @ error
-            own = Parameters({"Wx": Wx.shape, "Wh": Wh.shape, "b": b.shape}, dtype=float, vector=gradient).values
-            for value, grad in zip((Wx, Wh, b, W, c), (*own.values(), W_before, error.sum(axis=0)), strict=True):
-                value -= RATE * grad
+            error = (p - np.eye(V)[targets]) * mask[:, np.newaxis]
+            own = np.einsum("nk,nkp->p", error @ W.T, J)
+            total.vector += np.concatenate([own, (h.T @ error).ravel(), error.sum(axis=0)])
+            start = t - t % stride
+            if ((t + 1) % stride and t + 1 < len(batch.mask)) or not batch.mask[start : t + 1].any():
+                continue
+            network.parameters.vector[...] -= RATE * total.vector / batch.mask[start : t + 1].sum()
+            total.vector[...] = 0.0
             made += 1
             if made == updates:
                 return network.parameters.vector
@@ -89,15 +90,16 @@ DEFINITIONS = {
 }
 
 
+@pytest.mark.parametrize("stride", [1, 4, 10])
 @pytest.mark.parametrize("name", DEFINITIONS)
-def test_updates_while_the_influence_is_old_are_the_rules_own_definition(name):
+def test_updates_while_the_influence_is_old_are_the_rules_own_definition(name, stride):
     rule, keep, onward = DEFINITIONS[name]
     network, slow = (network_of("leaky", "one-hot", cell_options={"leak": LEAK}) for _ in range(2))
     task, before = Scattered(), network.parameters.vector.copy()
-    settings = {"steps": 9, "rng": np.random.default_rng(0), "batch_size": 3, "algorithm": rule()}
+    settings = {"steps": 9, "rng": np.random.default_rng(0), "batch_size": 3, "algorithm": rule(stride=stride)}
     reports = list(train(network, task, optimizer=SGD(RATE), **settings))
     assert len(reports) == 10 and len(task.drawn) >= 2
-    expected = by_the_book(slow, task.drawn, keep, onward, 9)
+    expected = by_the_book(slow, task.drawn, keep, onward, updates=9, stride=stride)
     assert np.abs(network.parameters.vector - expected).max() < 1e-13
     assert np.abs(network.parameters.vector - before).max() > 0.01
 
