@@ -14,7 +14,7 @@ import pandas as pd
 import yaml
 
 HERE = Path(__file__).parent
-VERDICTS = {"reproduced": "재현됨", "partly": "일부", "not": "재현 안 됨"}
+VERDICTS = {"reproduced": "재현", "partly": "일부 재현", "not": "재현 안 됨"}
 SHORT = {  # the tables in the README and its translation: heads, and the sentence above
     "README.md": (
         "| published | their number | ours | holds for | verdict |",
@@ -22,9 +22,10 @@ SHORT = {  # the tables in the README and its translation: heads, and the senten
         "with their sources, what ours cost, and the reasons: [experiments](experiments/README.md). Some:",
     ),
     "README.ko.md": (
-        "| 발표된 주장 | 발표된 값 | 우리 값 | 성립하는 실행 | 판정 |",
-        "발표된 수치 {all}개 가운데 {reproduced}개는 재현되고, {partly}개는 일부만, {not}개는 재현되지 않았습니다.\n"
-        "출처, 비용, 까닭까지 모두 [experiments](experiments/README.md)에 있습니다. 그중 몇 가지:",
+        "| 발표된 내용 | 발표된 값 | 우리 값 | 성립한 실행 | 판정 |",
+        "발표된 수치 {all}개 중 {reproduced}개를 재현했고, {partly}개는 일부만 재현했으며,\n"
+        "{not}개는 재현하지 못했습니다. 출처와 비용, 차이의 원인까지 담은 전체 표는\n"
+        "[experiments](experiments/README.md)에 있습니다. 몇 가지만 옮깁니다.",
     ),
 }
 BEGIN, END = "<!-- made by experiments/published.py -->", "<!-- end of what it made -->"
@@ -148,7 +149,7 @@ def short(rows: list[Row], readme: str) -> str:
         lines.append(
             cells(
                 f"{link}: {claim}",
-                row.claim["published"],
+                row.claim.get("front_published", row.claim["published"]) if korean else row.claim["published"],
                 row.ours.replace(" to ", "~") if korean else row.ours,
                 f"{row.holds}/{row.runs}" if korean else row.share,
                 VERDICTS[row.verdict] if korean else row.verdict,

@@ -107,11 +107,18 @@ def short_types(app: Sphinx, what: str, name: str, thing: Any, options: Any, sig
     return short(signature), short(returned)
 
 
+def page_language(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Mark the pages in Korean as such, for browsers and screen readers."""
+    if pagename.startswith("guide/ko/"):
+        context["language"] = "ko"
+
+
 def setup(app: Sphinx) -> None:
     """Register the formulas, and look up the names that ``rnnexp`` looks up late."""
     app.add_html_math_renderer("mathml", (draw_math, None), (draw_math, None))
     app.connect("autodoc-process-docstring", plain_signs, priority=400)  # before napoleon
     app.connect("autodoc-process-signature", short_types)
+    app.connect("html-page-context", page_language)
     for name in rnnexp.__all__:
         getattr(rnnexp, name)
     importlib.import_module("rnnexp.evaluate")
