@@ -1,7 +1,7 @@
 """The folder of a run or a sweep: of one process at a time, and for one record, so that two runs never mix.
 
-A process that is alive holds a lock on the file `LOCK_FILE` in its folder; it ends with the process, however that ends.
-Where the file system has no locks, the file names the process.
+A process that is alive holds a lock on the file `LOCK_FILE` in its folder; it ends with the process, however that ends,
+and with its machine. Where the file system has no locks that all machines see, the file names the process.
 """
 
 import atexit
@@ -11,6 +11,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,15 @@ RECORD = (RUN_LOG, SWEEP_FILE, "metrics.csv", "gradient_by_lag.csv", "metrics.js
 #: What else is written into it, besides the files that its log names. The log comes last.
 OTHER = ("config.yaml", "summary.json", "gradient_report.html", "loss.png", "sweep.csv", "sweep.html", "multirun.yaml")
 NOTES = (TRACEBACK_FILE, JOB_FILE, STOP_FILE)
+#: Options with which a file system on a network has locks that only this machine sees, by its type.
+LOCAL_LOCKS = {
+    "nfs": ("nolock", "local_lock=all", "local_lock=flock"),
+    "nfs4": ("local_lock=all", "local_lock=flock"),
+    "lustre": ("localflock",),
+    "cifs": ("nobrl",),
+    "fuse.sshfs": ("rw", "ro"),
+    "fuse.rclone": ("rw", "ro"),
+}
 #: Folders that are claimed, by process, since a forked one has not claimed them; with the lock's descriptor.
 _held: dict[tuple[int, Path], int] = {}
 
@@ -77,9 +87,14 @@ def release_all() -> None:
             release(folder)
 
 
+def is_ours(folder: Path) -> bool:
+    """Whether this process has the folder."""
+    return (os.getpid(), folder.resolve()) in _held
+
+
 def is_claimed(folder: Path) -> bool:
     """Whether a process, which is not this one, has the folder."""
-    if (os.getpid(), folder.resolve()) in _held or not (folder / LOCK_FILE).exists():
+    if is_ours(folder) or not (folder / LOCK_FILE).exists():
         return False
     try:
         claim(folder)
@@ -87,6 +102,18 @@ def is_claimed(folder: Path) -> bool:
         return True
     release(folder)
     return False
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Within, the folder is this process's, as with `claim`; one that it had before stays so."""
+    before = is_ours(folder)
+    claim(folder)
+    try:
+        yield
+    finally:
+        if not before:
+            release(folder)
 
 
 def _locked(folder: Path) -> int:
@@ -123,6 +150,8 @@ def _lock(number: int) -> bool:
         import fcntl
     except ImportError:  # Windows
         return False
+    if _locks_are_local(os.fstat(number).st_dev):
+        return False
     try:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -130,6 +159,18 @@ def _lock(number: int) -> bool:
     except OSError:  # some network file systems
         return False
     return True
+
+
+@cache
+def _locks_are_local(device: int, mounts: Path = Path("/proc/self/mountinfo")) -> bool:
+    """Whether other machines don't see the locks on a file system, by how Linux has mounted it."""
+    with contextlib.suppress(OSError, IndexError):
+        for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
+            here, _, there = (part.split() for part in line.partition(" - "))
+            if here[2] == f"{os.major(device)}:{os.minor(device)}":
+                options = {*here[5].split(","), *there[2].split(",")}
+                return not options.isdisjoint(LOCAL_LOCKS.get(there[0], ()))
+    return False
 
 
 def _is_at(number: int, path: Path) -> bool:

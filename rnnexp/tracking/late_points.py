@@ -8,6 +8,7 @@ from rnnexp.history import Point
 from rnnexp.json_lines import read_lines
 from rnnexp.redaction import reason_of
 from rnnexp.tracking.addresses import tracking_uri
+from rnnexp.tracking.claims import claimed
 from rnnexp.tracking.keys import mlflow_key
 from rnnexp.tracking.run_log import BATCH, RUN_LOG, RunLog, milliseconds
 from rnnexp.tracking.store import existing_store
@@ -35,6 +36,11 @@ def record_late(folder: Path, points: Sequence[Point], uri: str | None = None) -
         If the log can't be read or written, or has another value for one of them.
     """
     check_recordable(folder)
+    with claimed(folder):
+        return _record_claimed(folder, points, uri)
+
+
+def _record_claimed(folder: Path, points: Sequence[Point], uri: str | None) -> str:
     log = RunLog(folder, resumed=True)
     there = {(name, step): value for line in read_lines(log.path) for name, value, _, step in line.get("metrics", ())}
     new = []

@@ -10,6 +10,7 @@ from typing import Any
 from rnnexp.checks import UserError
 from rnnexp.process import say
 from rnnexp.redaction import reason_of, redact
+from rnnexp.tracking.claims import StillRunning, claimed, is_ours
 from rnnexp.tracking.dead_runs import DIED_SILENTLY, is_gone
 from rnnexp.tracking.mlflow_run import of_store
 from rnnexp.tracking.run_log import RUN_LOG, RunLog, is_complete
@@ -82,15 +83,32 @@ def upload_ended(folder: Path, store: Store) -> None:
     """Upload the rest of ended runs in a folder and below, as far as that can be done now; nothing is printed."""
     for path in incomplete([folder]):
         try:
-            log = RunLog(path.parent, resumed=True)
-            if log.ended and log.begin["uri"] == redact(store.uri):
-                upload_rest(log, store)
+            with claimed(path.parent):
+                log = RunLog(path.parent, resumed=True)
+                if log.ended and log.begin["uri"] == redact(store.uri) and not is_complete(path):
+                    upload_rest(log, store)
         except Exception:  # a sync by hand will report it
             continue
 
 
 def sync_one(path: Path, stores: dict[str, Store | Exception], uri: str | None) -> int | None:
-    """Upload the rest of one run log, and print what became of it; 1 if that failed, None for one without MLflow."""
+    """Upload the rest of one run log, and print what became of it; 1 if that failed, None for one without MLflow.
+
+    One that another process has, on whatever machine, is left to it: it records the run, or uploads it, too.
+    """
+    running = is_ours(path.parent)
+    try:
+        with claimed(path.parent):
+            return _sync_claimed(path, stores, uri, running)
+    except StillRunning as other:
+        say(f"{path.parent}: left to another process: {other.problem}")
+        return 0
+    except UserError as error:  # the folder can't be written
+        say(f"rnnexp: {path.parent}: not uploaded: {error.problem}", error=True)
+        return 1
+
+
+def _sync_claimed(path: Path, stores: dict[str, Store | Exception], uri: str | None, running: bool) -> int | None:
     folder, where = path.parent, ""
     try:
         if path.name == OUTBOX_FILE:
@@ -99,11 +117,12 @@ def sync_one(path: Path, stores: dict[str, Store | Exception], uri: str | None) 
         log = RunLog(folder, resumed=True)
         if log.begin["uri"] is None:
             return None
-        tags = log.begin["tags"]
-        if not log.ended and not is_gone(tags):
-            if tags.get("host") != socket.gethostname():
-                raise UserError(f"the run may still be running on {tags.get('host')}; sync it there")
+        # Nobody has the folder, but a copy of one may be of a run that still goes on.
+        running = running or (log.begin["tags"].get("host") == socket.gethostname() and not is_gone(log.begin["tags"]))
+        if running and not log.ended:
             say(f"{folder}: still running; it uploads its data itself")
+            return 0
+        if is_complete(path):  # another process has just uploaded it
             return 0
         where = uri or address(log.begin["uri"])
         say(f"{folder}: {upload_rest(log, _opened(where, stores))}")

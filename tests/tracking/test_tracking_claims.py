@@ -98,6 +98,26 @@ def test_without_locks_the_process_that_is_named_counts(tmp_path, without_locks)
     release(tmp_path)
 
 
+MOUNTS = """
+36 35 0:45 / /a rw,noatime shared:1 - nfs4 host:/x rw,vers=4.2,local_lock=none
+37 35 0:46 / /b rw - nfs host:/x rw,vers=3,nolock,local_lock=all
+38 35 0:47 / /c rw,nosuid shared:2 master:3 - fuse.sshfs host: rw,user_id=0
+39 35 0:48 / /d rw - lustre host:/x rw,flock
+"""
+
+
+@locks
+def test_locks_that_other_machines_do_not_see_are_none(tmp_path, monkeypatch):
+    mounts = tmp_path / "mounts"
+    mounts.write_text(MOUNTS.strip())
+    local = {minor: claims._locks_are_local(os.makedev(0, minor), mounts) for minor in range(45, 50)}
+    assert local == {45: False, 46: True, 47: True, 48: False, 49: False}
+    monkeypatch.setattr(claims, "_locks_are_local", lambda device: True)
+    (tmp_path / LOCK_FILE).write_text(json.dumps({**process_tags(), "host": "elsewhere"}))
+    with pytest.raises(StillRunning, match="may still be running"):
+        claim(tmp_path)
+
+
 def test_a_folder_that_can_not_be_made_is_an_invalid_value(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InvalidValue, match=r"hydra\.sweep\.dir must be a writable folder"):
