@@ -12,7 +12,7 @@ from rnnexp.run_info import RunInfo
 from rnnexp.settings import override
 from rnnexp.tracking.claims import check_jobs_ended, claim, holds_record, holds_sweep, release
 from rnnexp.tracking.restarts import SCHEDULER_TAG, started_again
-from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, finished_at
+from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, Checkpoints, finished_at
 
 
 class FolderTaken(UserError):
@@ -26,7 +26,8 @@ def enter_folder(info: RunInfo) -> RunInfo:
     -------
     RunInfo
         What was given where the folder is free or the run is resumed. A record that is there is marked as one to be
-        cleared, or, if a batch system has started this very run again, as its own, to be continued or complete.
+        cleared, or, if a batch system has started this very run again or its sweep is continued, as its own, to be
+        continued or complete.
 
     Raises
     ------
@@ -52,7 +53,7 @@ def enter_folder(info: RunInfo) -> RunInfo:
 
 
 def _own_record(info: RunInfo) -> RunInfo | None:
-    """The run as it goes on from its own record, if a batch system has started it again; None if it is another's."""
+    """The run as it goes on from its own record, if it was started again; None if it is another's."""
     from rnnexp.tracking.run_log import RunLog
 
     try:
@@ -60,14 +61,23 @@ def _own_record(info: RunInfo) -> RunInfo | None:
     except UserError:
         return None
     tags = log.begin.get("tags", {})
-    if tags.get("rnnexp.settings_hash") != info.settings_hash or not started_again(tags.get(SCHEDULER_TAG, "")):
+    again = (info.sweep is not None and info.sweep.resumed) or started_again(tags.get(SCHEDULER_TAG, ""))
+    if tags.get("rnnexp.settings_hash") != info.settings_hash or not again:
         return None
     if log.ended and log.ended[0] == "FINISHED":
+        if info.job is not None:
+            info.job.run, info.job.values = log.id, dict(info.params())
+            info.job.config, info.job.metrics = tags.get("rnnexp.config_hash", ""), log.results()
         return replace(info, complete=log.latest("final/eval/loss"))
+    keeps = info.settings["checkpoint"]["kind"] == "files"
+    if (keeps or not log.ended) and not Checkpoints(info.folder / CHECKPOINTS_FOLDER).latest():
+        # Ended before its first checkpoint: its log goes on, and gets the same numbers once more from the start.
+        state = {"run": {"data": tags.get("rnnexp.data", ""), "code": tags.get("rnnexp.code", "")}}
+        return replace(info, resumed=state)
     try:
         state, saved = load_state(info.folder, lambda warning: say(f"rnnexp: {warning}", error=True))
         check_same_run(log, saved, "")
-    except UserError:  # ended before its first checkpoint
+    except UserError:  # no checkpoint of it can be used
         return replace(info, replaces=True)
     return replace(info, resumed=state)
 
@@ -78,7 +88,8 @@ def started_again_as(info: RunInfo, asked: bool) -> str:
     if info.complete is not None:
         return f"{label}: started again, and complete already"
     if info.resumed is not None and not asked:
-        return f"{label}: started again, from update {info.resumed['trainer']['step']}"
+        step = info.resumed["trainer"]["step"] if "trainer" in info.resumed else 0
+        return f"{label}: started again, from update {step}"
     return ""
 
 

@@ -62,6 +62,10 @@ class Sweep:
         Of the figures that compare the jobs.
     folder_given : bool
         Whether the user named the folder.
+    hydra : list of str
+        Overrides of Hydra's own settings.
+    resumed : bool
+        Whether the user continues it: its jobs go on from what is in their folders.
     scheduler_job : str
         The job of a batch system that the command is a part of.
     host, pid : str, int or None
@@ -81,6 +85,8 @@ class Sweep:
     experiment: str | None = None
     formats: list[str] = field(default_factory=lambda: ["png"])
     folder_given: bool = False
+    hydra: list[str] = field(default_factory=list)
+    resumed: bool = False
     host: str = field(default_factory=socket.gethostname)
     pid: int | None = None
     scheduler_job: str = ""

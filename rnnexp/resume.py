@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from rnnexp import own_code
 from rnnexp.checks import InvalidValue, UserError
 from rnnexp.process import say
+from rnnexp.records import SWEEP_FILE
 from rnnexp.records import typed as by_key
 from rnnexp.run_info import RunInfo, make_run_info
-from rnnexp.settings import flat
+from rnnexp.settings import flat, override
 from rnnexp.tracking.claims import claim, release
 from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, Checkpoints, finished_at
 from rnnexp.training.eval_limit import AUTO, UPDATES
@@ -228,6 +229,9 @@ def differences(path: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
 def folder_of(wanted: str, settings: Mapping[str, Any], started_in: Path) -> Path:
     """The folder of a run given by its folder or its MLflow run id."""
     folder = (started_in / wanted).resolve()
+    if wanted.strip() and (folder / SWEEP_FILE).is_file():
+        hint = shlex.join(["python", "-m", "rnnexp", "-m", override("resume", wanted)])
+        raise InvalidValue("resume", wanted, "a run folder; the folder of a sweep is given with -m", hint)
     if wanted.strip() and folder.is_dir():
         return folder.parent if folder.name == CHECKPOINTS_FOLDER else folder
     if not RUN_ID.fullmatch(wanted):
@@ -236,12 +240,15 @@ def folder_of(wanted: str, settings: Mapping[str, Any], started_in: Path) -> Pat
     if settings["tracking"]["backend"] != "mlflow":
         hint = "give the folder, or leave tracking out"
         raise InvalidValue("resume", wanted, "a run folder with tracking=none", hint)
-    hint = "skip_finished=true with the sweep's command runs what is missing of it"
+    hint = "python -m rnnexp -m resume=FOLDER continues a sweep"
     return recorded_folder("resume", wanted, settings["tracking"]["uri"], started_in, of_sweep=hint)
 
 
 def recorded_folder(key: str, wanted: str, uri: str | None, started_in: Path, *, of_sweep: str) -> Path:
-    """The folder of a run of MLflow, given by its id as the value of `key`; `of_sweep` is the hint for a sweep's id."""
+    """The folder of a run of MLflow, given by its id as the value of `key`.
+
+    `of_sweep` is the hint for the id of a sweep, whose folder stands in it for FOLDER.
+    """
     from rnnexp.redaction import redact
     from rnnexp.tracking.addresses import tracking_uri
     from rnnexp.tracking.store import existing_store
@@ -255,7 +262,8 @@ def recorded_folder(key: str, wanted: str, uri: str | None, started_in: Path, *,
         where = redact(uri)
         raise InvalidValue(key, wanted, f"a run in {where}", "give tracking.uri=... if it is in another") from None
     if tags.get("rnnexp.kind") == "sweep":
-        raise InvalidValue(key, wanted, "a single run, not a whole sweep", of_sweep)
+        hint = of_sweep.replace("FOLDER", tags.get("rnnexp.folder", "FOLDER"))
+        raise InvalidValue(key, wanted, "a single run, not a whole sweep", hint)
     if "rnnexp.folder" not in tags:
         raise InvalidValue(key, wanted, "a run with a folder", "give the run folder itself")
     folder = Path(tags["rnnexp.folder"])

@@ -16,6 +16,7 @@ from rnnexp.resume import check_unchanged_files
 from rnnexp.run_info import RunInfo
 from rnnexp.tracking.claims import release
 from rnnexp.tracking.opening import failure_recorded, finished_before, open_recorder
+from rnnexp.tracking.progress import Pulse
 from rnnexp.tracking.recorder import Recorder
 from rnnexp.training import Report, Run, train_together
 
@@ -111,7 +112,8 @@ class Job:
             if info.resumed is not None:
                 if not asked:
                     check_unchanged_files(info.resumed["run"], info)
-                self.run.restore(info.resumed)
+                if "trainer" in info.resumed:
+                    self.run.restore(info.resumed)
         except BaseException as error:
             self.close(error)
 
@@ -165,13 +167,12 @@ def run_jobs(jobs: Sequence[Job]) -> list[float]:
             job.prepare()
         # From before a record is there until after its end is written: no interruption may leave a run RUNNING.
         with process.postponed():
-            for job in jobs:
-                if job.open:
+            for together in _at_the_same_step(jobs):
+                for job in together:
                     job.begin()
-                process.raise_pending()
-            going = [job for job in jobs if job.open]
-            if going:
-                _train(going)
+                    process.raise_pending()
+                if going := [job for job in together if job.open]:
+                    _train(going)
     except BaseException as raised:
         error = process.root_cause(raised)
         open_jobs = [job for job in jobs if job.open]
@@ -182,6 +183,15 @@ def run_jobs(jobs: Sequence[Job]) -> list[float]:
                 raise error from raised
             raise
     return [job.account.result for job in jobs]
+
+
+def _at_the_same_step(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Jobs that can be trained together: all, unless they go on from different checkpoints."""
+    together: dict[int, list[Job]] = {}
+    for job in jobs:
+        if job.open:
+            together.setdefault(job.run.trainer.step, []).append(job)
+    return list(together.values())
 
 
 class _Pace:
@@ -221,6 +231,8 @@ def _train(going: Sequence[Job]) -> None:
     for job in going:
         assert job.recorder is not None
         job.recorder.train_with(len(going))
+    begun = going[0].run
+    pulse = Pulse(_of_sweep(going), begun.trainer.step, begun.steps)
     ended: bool | None = None
     complete: list[Job] = []
     seconds, left = 0.0, len(going)
@@ -237,6 +249,8 @@ def _train(going: Sequence[Job]) -> None:
         if job.open and _ends(job, report):
             complete.append(job)
         waiting -= 1
+        if not waiting and isinstance(report, Report):
+            pulse.show(report.step)
         if not waiting:  # all of the update: what is in the folders is whole before closing a record takes its time
             for job in complete:
                 job.close()
@@ -245,6 +259,14 @@ def _train(going: Sequence[Job]) -> None:
     for job in going:
         if job.open:  # resumed after its last update
             job.close()
+
+
+def _of_sweep(jobs: Sequence[Job]) -> str:
+    """What is trained, if it belongs to a sweep."""
+    records = [job.joined.job for job in jobs if job.joined.job is not None]
+    if len(records) < 2:
+        return records[0].label if records else ""
+    return f"jobs {records[0].number} to {records[-1].number}, a stack of {len(records)}"
 
 
 def _take(job: Job, report: Report | Exception, seconds: float, pace: _Pace) -> bool:

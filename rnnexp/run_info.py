@@ -57,7 +57,7 @@ class RunInfo:
     sweep, job : Sweep and JobRecord, or None
         The sweep and job that the run belongs to; the record is updated.
     resumed : mapping, optional
-        The checkpoint that the run continues from.
+        The checkpoint that the run continues from; without training where it was stopped before the first one.
     replaces : bool
         The folder holds the record of another run, which is cleared when this one begins.
     complete : float, optional

@@ -313,7 +313,8 @@ def test_the_time_of_a_stacked_job_is_its_share_of_the_training_and_all_is_writt
     monkeypatch.setattr(rnnexp.run, "train_together", together)
     jobs = [rnnexp.run.Job(None) for _ in range(3)]
     for job, steps in zip(jobs, (3, 3, 1), strict=True):
-        job.recorder, job.run, job.open = Slow(), SimpleNamespace(steps=steps), True
+        job.recorder, job.open, job.joined = Slow(), True, SimpleNamespace(job=None)
+        job.run = SimpleNamespace(steps=steps, trainer=SimpleNamespace(step=0))
     recorders = [job.recorder for job in jobs]
     rnnexp.run._train(jobs)
     assert [recorder.seconds for recorder in recorders] == [2.0 + 3.0 + 3.0] * 2 + [2.0]

@@ -15,6 +15,7 @@ from rnnexp.checks import UserError
 from rnnexp.command.check_first import CheckFirst, register
 from rnnexp.command.flags import put_together, take_apart
 from rnnexp.command.hydra_errors import explain
+from rnnexp.command.resumed_sweep import continue_sweep
 from rnnexp.settings import check_root, conf_dir, typed_overrides, with_hydra
 
 register()
@@ -77,7 +78,12 @@ def main() -> None:
     process.find_classes_here()
     typed = sys.argv[1:]
     try:
-        sys.argv[1:] = put_together(take_apart(typed))
+        found = take_apart(typed)
+        if (sweep := continue_sweep(found)) is not None:
+            from rnnexp.sweeps import lifecycle
+
+            lifecycle.continued = sweep.folder
+        sys.argv[1:] = put_together(found)
     except UserError as error:
         raise SystemExit(error.message()) from None
     process.handle_signals()

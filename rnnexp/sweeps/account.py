@@ -1,6 +1,7 @@
 """The summary of a sweep: a table of its jobs, their comparison as files, and where to see it."""
 
 import math
+import shlex
 import sys
 from collections import Counter
 from pathlib import Path
@@ -10,6 +11,7 @@ from rnnexp.checks import printable
 from rnnexp.history import Point
 from rnnexp.process import is_quiet, say
 from rnnexp.records import ASKED, MARKED, RESULTS, TRACEBACK_FILE, USABLE, JobRecord, Sweep, load_job, typed
+from rnnexp.settings import override
 from rnnexp.tracking.dead_runs import DIED_SILENTLY
 from rnnexp.tracking.failures import attempt
 from rnnexp.tracking.sweep_run import MOST_COMPARED, skipped_tags
@@ -58,7 +60,7 @@ def summarise(
                 tags |= {"rnnexp.best_run": best.run or "", "rnnexp.best_job": best.name}
             tags |= skipped_tags([record.run for record in records if record.status == "SKIPPED" and record.run])
             tags["mlflow.note.content"] = "\n".join(["```", *plain_table(sweep, records), "", *lines, "```"])
-            parent.add(Point(name, value, 0) for name, value in metrics.items())
+            parent.add(Point(name, value, parent.begun - 1) for name, value in metrics.items())
             for path in files:
                 parent.artifact(path)
             if files:
@@ -77,7 +79,8 @@ def summarise(
         runs = list(dict.fromkeys(record.run for record in records if record.run and record.status != "NOT RUN"))
         say(*links(parent, runs, some_skipped=bool(counts["SKIPPED"])))
     if undone := [record for record in records if not record.usable]:
-        step = next_step(sweep, again and parent is not None)
+        stopped = again and any(record.status in ("KILLED", "NOT RUN") for record in undone)
+        step = next_step(sweep, stopped=stopped, again=again and parent is not None)
         say(f"not finished        {len(undone)} of {len(records)} jobs{step and f'; {step}'}")
 
 
@@ -109,8 +112,10 @@ def links(parent: "SweepRun", runs: list[str], *, some_skipped: bool) -> list[st
     return lines
 
 
-def next_step(sweep: Sweep, again: bool) -> str:
+def next_step(sweep: Sweep, *, stopped: bool, again: bool) -> str:
     """What to do about jobs that did not finish; empty if there is nothing to suggest."""
+    if stopped:
+        return f"to go on: {shlex.join(['python', '-m', 'rnnexp', '-m', override('resume', str(sweep.folder))])}"
     if again:
         other = " and another hydra.sweep.dir" if sweep.folder_given else ""
         return f"the same command with skip_finished=true{other} runs only what is missing"

@@ -146,7 +146,7 @@ def run_on_workers(
                     record_killed(running)
     except CancelledError:
         process.raise_pending()
-        hint = "the same command with skip_finished=true and another hydra.sweep.dir runs what is missing"
+        hint = f"to go on: python -m rnnexp -m resume={work[0][0][0].folder}"
         raise UserError(f"the dask scheduler {client.scheduler.address} was lost", hint) from None
     except BaseException:
         client.cancel(futures, force=True)

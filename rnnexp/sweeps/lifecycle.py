@@ -16,7 +16,7 @@ from rnnexp import process
 from rnnexp.checks import InvalidValue, UserError, integer
 from rnnexp.records import JOBS_FOLDER, MARKED, STOP_FILE, JobRecord, Sweep, load_jobs, load_sweep, typed
 from rnnexp.redaction import redact_setting, redact_text
-from rnnexp.settings import flat, formats_of, keys_of, plain, typed_overrides
+from rnnexp.settings import flat, formats_of, keys_of, override, plain, typed_overrides
 from rnnexp.sweeps.composition import check_all, check_count, known_jobs, swept_keys, trials
 from rnnexp.sweeps.watching import SUBMITTED, Watch, watch
 from rnnexp.tracking.restarts import scheduler_job, started_again
@@ -92,6 +92,8 @@ class RunningSweep:
 
 
 current: RunningSweep | None = None
+#: The folder of a sweep that the user continues.
+continued: Path | None = None
 
 
 def begin(config: DictConfig) -> None:
@@ -116,8 +118,8 @@ def begin(config: DictConfig) -> None:
     global current
     keys, jobs = swept_keys(config), []
     if config.resume is not None or "resume" in keys:
-        hint = "give it without -m; skip_finished=true with the command of a sweep runs what is missing of it"
-        raise InvalidValue("resume", config.resume or "several values", "null in a sweep", hint)
+        hint = "python -m rnnexp -m resume=FOLDER continues one sweep, and resume=FOLDER without -m one run"
+        raise InvalidValue("resume", config.resume or "several values", "one value, given with -m", hint)
     for key in SHARED:
         if key in keys:
             raise InvalidValue(key, "several values", "one value for the whole sweep", "give each value a sweep")
@@ -127,6 +129,9 @@ def begin(config: DictConfig) -> None:
             integer(f"hydra.{place}.{name}", number, at_least=1)
     check_launcher(config.hydra.launcher)
     known, most = known_jobs(config), integer("max_jobs", config.max_jobs, at_least=1)
+    if known is None and continued is not None:
+        problem = f"the sweep in {continued} can't be continued: its sweeper chose the values"
+        raise UserError(problem, "begin another one; skip_finished=true skips what has finished")
     if known is None:
         check_count(config.hydra.sweeper.get("n_trials") or 1, most)
         each, datasets = check_all(config, trials(config))
@@ -154,6 +159,8 @@ def begin(config: DictConfig) -> None:
         store = None if uri is None else open_store(uri, tracking.experiment)
         if earlier is None:
             clear_record(folder)
+        else:
+            expect_again(folder)
         (folder / STOP_FILE).unlink(missing_ok=True)
         (folder / JOBS_FOLDER).mkdir(exist_ok=True)
     except UserError:
@@ -163,6 +170,7 @@ def begin(config: DictConfig) -> None:
         raise
     process.begin_collection()
     to_hydra: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
+    of_hydra = [redact_setting(str(text)) for text in to_hydra if not str(text).startswith("hydra.mode=")]
     sweep = Sweep(
         id=uuid.uuid4().hex[:12] if earlier is None else earlier.id,
         folder=folder,
@@ -170,7 +178,9 @@ def begin(config: DictConfig) -> None:
         overrides=overrides,
         fail_fast=bool(config.fail_fast),
         formats=formats_of(plain(tracking)),
-        folder_given=any("hydra.sweep.dir=" in str(text) for text in to_hydra),
+        folder_given=any("hydra.sweep.dir=" in text for text in of_hydra),
+        hydra=of_hydra,
+        resumed=continued is not None,
         pid=os.getpid(),
         scheduler_job=scheduler_job(),
         lacking=sorted(lacking),
@@ -222,7 +232,7 @@ def check_launcher(launcher: Any) -> None:
 
 
 def enter_folder(folder: Path, overrides: list[str], count: int, *, overwrite: bool) -> Sweep | None:
-    """The sweep of a claimed folder if a batch system has started it again; None for a new one.
+    """The sweep of a claimed folder if a batch system or the user has started it again; None for a new one.
 
     Raises
     ------
@@ -243,6 +253,9 @@ def enter_folder(folder: Path, overrides: list[str], count: int, *, overwrite: b
     if there is None:
         return None
     earlier = load_sweep(folder)
+    if earlier is not None and continued is not None:
+        check_jobs_ended(folder)
+        return earlier
     if earlier is not None and earlier.overrides == overrides and started_again(earlier.scheduler_job):
         return earlier
     if overwrite:
@@ -250,7 +263,17 @@ def enter_folder(folder: Path, overrides: list[str], count: int, *, overwrite: b
         return None
     what = "the jobs of another sweep" if holds_sweep(there) else "the record of a run"
     hint = "give another hydra.sweep.dir, or overwrite=true, which clears it first"
+    if earlier is not None and earlier.overrides == overrides:
+        hint = f"to continue it: python -m rnnexp -m {override('resume', str(folder))}; or {hint}"
     raise UserError(f"the folder {there} holds {what}", hint)
+
+
+def expect_again(folder: Path) -> None:
+    """Let the records of an earlier start that have no result say that their jobs are still to come."""
+    for record in load_jobs(folder):
+        if not record.usable:
+            record.status, record.reason = "NOT RUN", "the sweep ended before it went on"
+            record.save(folder)
 
 
 def stop(interruption: str) -> None:

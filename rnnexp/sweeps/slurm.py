@@ -24,7 +24,7 @@ from submitit.slurm.slurm import SlurmJob
 from rnnexp import process
 from rnnexp.checks import InvalidValue, UserError, integer, nearest
 from rnnexp.records import UNUSABLE_LOSS, JobRecord, Sweep, load_job, load_sweep
-from rnnexp.sweeps.workers import returned
+from rnnexp.sweeps.workers import is_lost, returned
 
 #: Seconds that a question to Slurm may take, and between two of them at most.
 PATIENCE, PAUSE = 30, 15
@@ -111,7 +111,7 @@ def results_of_lost_jobs(folder: Path) -> Iterator[None]:
 def record_lost(folder: Path, number: int, overrides: Sequence[str], job: Any) -> None:
     """Record what became of a job that left no result, unless it did so itself."""
     record = load_job(folder, number)
-    if record is not None and record.status != "RUNNING":
+    if not is_lost(record):
         return
     if record is None:
         sweep = load_sweep(folder) or Sweep("", folder, [], [])

@@ -5,7 +5,6 @@ from rnnexp.build import build_experiment
 from rnnexp.run import Job, run_jobs
 from rnnexp.run_info import RunInfo
 from rnnexp.sweeps.jobs import RunningJob
-from rnnexp.tracking.claims import holds_record
 from rnnexp.training.stacked import bytes_per_copy
 
 #: Bytes of weights and states that a stack may work on at a time: more would not stay in the processor's cache.
@@ -15,18 +14,7 @@ MOST_COPIES = 128
 
 
 def run_stacked(jobs: list[tuple[RunningJob, RunInfo]], max_copies: int | None) -> list[float]:
-    """Run jobs that differ only in what may differ in a stack, at most `max_copies` in each; their losses.
-
-    A job whose folder has a record is run alone: it is refused, or continues it where it was started again.
-    """
-    alone = [holds_record(info.folder) for _, info in jobs]
-    if any(alone) and len(jobs) > 1:
-        together = [job for job, apart in zip(jobs, alone, strict=True) if not apart]
-        stacked = iter(run_stacked(together, max_copies) if together else [])
-        return [
-            run_stacked([job], max_copies)[0] if apart else next(stacked)
-            for job, apart in zip(jobs, alone, strict=True)
-        ]
+    """Run jobs that differ only in what may differ in a stack, at most `max_copies` in each; their losses."""
     size = stack_size(jobs[0][1], max_copies) if len(jobs) > 1 else 1
     losses: list[float] = []
     for start in range(0, len(jobs), size):

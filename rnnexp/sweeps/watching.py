@@ -19,7 +19,7 @@ class Watch:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._reported: dict[int, str] = {}
+        self._reported = {job.number: job.status for job in load_jobs(folder)}  # of a sweep that goes on
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look_again, daemon=True)
         self._thread.start()

@@ -157,8 +157,8 @@ def _exists(pid: int) -> bool:
 
 
 def is_lost(record: JobRecord | None) -> bool:
-    """Whether a job has not ended, or not begun."""
-    return record is None or record.status == "RUNNING"
+    """Whether a job has not ended, or not begun in this start of its sweep."""
+    return record is None or record.status in ("RUNNING", "NOT RUN")
 
 
 def recorded_losses(folder: Path) -> dict[int, float]:

@@ -133,7 +133,7 @@ class MLflowRun(RunLog):
     ) -> None:
         super().__init__(folder, resumed=resumed)
         self.store = store
-        self._later, self._tried = later, False
+        self._later, self._tried = later, resumed
         self._artifact_repository: Any = None
         self._pause = Pause()
         self._database = database_file(store.uri) if is_sqlite(store.uri) else None
@@ -144,6 +144,8 @@ class MLflowRun(RunLog):
         }
         create = {"start_time": milliseconds(), "run_name": mlflow_text(one_line(name), 250), "tags": told}
         self.put(begin={**where, **create})
+        if later:  # a process that is killed while MLflow creates the run leaves a log that will find it
+            self.write()
         began = time.monotonic()
         if not later and store.is_open:
             try:

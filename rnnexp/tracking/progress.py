@@ -1,9 +1,15 @@
-"""What the terminal shows during a run: a progress bar, else one line per evaluation."""
+"""What the terminal shows during a run: a progress bar, else one line per evaluation; of a sweep's jobs less."""
 
 import sys
+import time
 from typing import Any
 
+from rnnexp.checks import printable
+from rnnexp.process import is_quiet
 from rnnexp.training import Report
+
+#: Seconds between two lines about a job of a sweep.
+BETWEEN = 30.0
 
 
 class Quiet:
@@ -17,6 +23,40 @@ class Quiet:
 
     def show(self, report: Report) -> None:
         """Show a report."""
+
+
+class Pulse:
+    """A line on stderr now and then, for jobs of a sweep, which print nothing else before their end.
+
+    Parameters
+    ----------
+    name : str
+        Of what is trained; no line is printed without one.
+    step, steps : int
+        Where training begins, and ends.
+    """
+
+    def __init__(self, name: str, step: int, steps: int) -> None:
+        self._name, self._first, self._steps = name, step, steps
+        self._began = self._printed = time.monotonic()
+
+    def show(self, step: int) -> None:
+        """Print how far training is, and how long it will take, if the last line is long ago."""
+        now = time.monotonic()
+        if now - self._printed < BETWEEN or step >= self._steps or not self._name or is_quiet():
+            return
+        self._printed = now
+        left = (now - self._began) / max(1, step - self._first) * (self._steps - step)
+        text = f"{self._name}: update {step} of {self._steps}, {duration(left)} left"
+        print(printable(text), file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """A time in seconds, minutes or hours."""
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 100 else f"{hours} h"
 
 
 class Lines(Quiet):

@@ -63,7 +63,7 @@ class Recorder:
         self.saver = Saver(info.folder, info.settings["checkpoint"], experiment.steps, resumed=resumed)
         of_sweep = "rnnexp.sweep" in log.creator.get("tags", ())  # also when a job's run is resumed alone
         self._thinned = Thinned(experiment.steps) if of_sweep else None
-        if info.resumed is not None:
+        if info.resumed is not None and "history" in info.resumed:
             self.history.restore(info.resumed["history"])
             self._tell(self.history.points())  # a process that was killed may not have written them
         self.parameters = Point("network/parameters", experiment.network.parameters.vector.size, 0)
@@ -140,8 +140,11 @@ class Recorder:
             process.say(f"rnnexp: the record could not be closed: {store_error}", error=True)
 
     def discard(self) -> None:
-        """Take back all that was recorded, as far as that can be done."""
+        """Take back what was recorded, as far as that can be done; of a resumed run it stays, and may go on."""
         self._progress.__exit__(None, None, None)
+        if self.info.resumed is not None:
+            self.log.write()
+            return
         self.saver.discard()
         self.log.discard()
 
@@ -212,7 +215,7 @@ class Recorder:
                 self._complete_job(self.info.job, status)
         if status == "FINISHED":
             self._model = keep_model(self.info, self.experiment, self.run, self.history.step)
-        if status == "KILLED" and self.saver.written:
+        if status == "KILLED" and self.saver.written and self.info.job is None:  # the sweep says it once for all
             process.say(f"rnnexp: to go on: python -m rnnexp resume={self.info.folder}", error=True)
         if problem := self._files.problem():
             raise UserError(problem, "free some space there, and run it again")

@@ -30,6 +30,7 @@ from rnnexp.checks import UserError
 from rnnexp.history import Point, is_last_curve
 from rnnexp.json_lines import LineFile, read_lines
 from rnnexp.process import say
+from rnnexp.records import RESULTS
 from rnnexp.tracking.keys import LONGEST_TAG, mlflow_key, mlflow_text
 
 RUN_LOG = "run.jsonl"
@@ -71,6 +72,8 @@ class RunLog:
         The others.
     begin, creator : dict
         The last `begin`, and the first one with a store, which creates the run in MLflow; empty without one.
+    begun : int
+        How many processes have recorded the run.
     ended : [status, milliseconds] or None
         How the run ended; None while a process records it.
     params : set of str
@@ -92,7 +95,7 @@ class RunLog:
         self.pending: list[Entry] = []
         self.begin: Entry = {}
         self.creator: Entry = {}
-        self.ended: list[Any] | None = None
+        self.begun, self.ended = 0, None  # type: tuple[int, list[Any] | None]
         self.params: set[str] = set()
         self.refused: list[str] = []
         self._file = LineFile(folder / RUN_LOG, new=not resumed)
@@ -144,6 +147,7 @@ class RunLog:
         self.params |= entry.get("params", {}).keys()
         if "begin" in entry:
             self.begin, self.ended = entry["begin"], None
+            self.begun += 1
             if not self.creator and self.begin["uri"] is not None:
                 self.creator = self.begin
         self.ended = entry.get("end", self.ended)
@@ -151,6 +155,10 @@ class RunLog:
     def latest(self, name: str) -> float:
         """The last value of a metric in the log that is continued; NaN without one."""
         return self._latest.get(name, math.nan)
+
+    def results(self) -> dict[str, float]:
+        """The last values of what the run in the log came to."""
+        return {name: value for name, value in self._latest.items() if name.startswith(RESULTS)}
 
     def put(self, **entry: Any) -> None:
         """Add an entry to the end."""

@@ -53,7 +53,8 @@ class SweepRun(MLflowRun):
             run_name or called,
             {"overrides": " ".join(sweep.overrides), **({"jobs": count} if count else {})},
             " ".join(["python -m rnnexp -m", *sweep.overrides]),
-            {**tags, "rnnexp.kind": "sweep", "rnnexp.sweep": sweep.id, "rnnexp.swept": ", ".join(sweep.keys)},
+            {**tags, "rnnexp.kind": "sweep", "rnnexp.sweep": sweep.id, "rnnexp.swept": ", ".join(sweep.keys)}
+            | {"rnnexp.folder": str(sweep.folder)},
             folder=sweep.folder,
             resumed=resumed,
         )

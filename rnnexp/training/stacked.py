@@ -274,7 +274,8 @@ def train_together(
         Send True back to end this run: the others go on, as they do without one that raised an exception.
     """
     numbered = {id(run.trainer): (index, run) for index, run in enumerate(runs)}
-    stack = StackedTrainer([run.trainer for run in runs if not run.stopped])
+    going = [run for run in runs if not run.stopped and run.trainer.step < run.steps]
+    stack = StackedTrainer([run.trainer for run in going])
     reports = [Report(trainer.step) for trainer in stack.trainers]
     begun = runs[0].trainer.step == 0
     while stack.trainers:

@@ -140,16 +140,18 @@ def test_a_run_id_without_mlflow(warm, stopped):
 def test_in_a_sweep(warm, stopped):
     folder, run_folder, _ = stopped
     for more in ((), ("seed=0,1",)):
-        check_refused(warm, folder, "-m", f"resume={run_folder}", *more, words=["resume must be null in a sweep"])
+        check_refused(
+            warm, folder, "-m", f"resume={run_folder}", *more, words=["resume must be the folder of a sweep, with -m"]
+        )
 
 
 def test_the_parent_of_a_sweep(warm):
     folder = warm.new_folder()
     assert warm.run(folder, "-m", *SMALL, "steps=5", "seed=0,1").returncode == 0
     parent = next(run for run in runs_in(folder) if Record(folder, run).tags["rnnexp.kind"] == "sweep")
-    check_refused(warm, folder, f"resume={parent}", words=["a single run, not a whole sweep", parent, "skip_finished"])
+    check_refused(warm, folder, f"resume={parent}", words=["a single run, not a whole sweep", parent, "-m resume=/"])
     (sweep,) = folder.glob("multirun/*/*")
-    check_refused(warm, folder, f"resume={sweep}", words=["there is no checkpoint", str(sweep)])
+    check_refused(warm, folder, f"resume={sweep}", words=["the folder of a sweep is given with -m", str(sweep)])
 
 
 def test_a_folder_without_checkpoints(warm):

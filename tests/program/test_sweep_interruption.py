@@ -95,7 +95,7 @@ def test_a_stopped_sweep_closes_every_record(folder, recorded, launcher, name, c
     assert counts(parent) == {"killed": begun, "not_run": 3 - begun}
     assert "RUNNING" not in {record["status"] for record in job_records(last_sweep(folder))}
     assert f"{begun} KILLED, {3 - begun} NOT RUN" in printed.splitlines()
-    assert "skip_finished=true" in printed
+    assert f"to go on: python -m rnnexp -m resume={last_sweep(folder)}" in printed
     for run, record in zip(jobs, trained, strict=True):  # each had the time to close its records
         assert run.data.metrics["final/eval/loss"] > 0
         output = last_sweep(folder) / str(record["number"])

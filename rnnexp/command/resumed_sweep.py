@@ -1,0 +1,63 @@
+"""``-m resume=FOLDER``: the command of a sweep that was stopped, so that it goes on in its folder."""
+
+import argparse
+import shlex
+from pathlib import Path
+
+from rnnexp.checks import InvalidValue
+from rnnexp.command.quoting import all_readable, parsed
+from rnnexp.records import Sweep, load_sweep
+from rnnexp.redaction import redact_setting
+from rnnexp.settings import keys_of, override
+
+#: What may be changed: it does not matter to the jobs.
+FREE = ("quiet", "fail_fast", "max_jobs")
+
+
+def continue_sweep(found: argparse.Namespace) -> Sweep | None:
+    """Complete a command line that continues a sweep by what the sweep was started with; the sweep, or None.
+
+    Raises
+    ------
+    InvalidValue
+        If there is no sweep in the folder, or something was given that it did not have.
+    """
+    given = all_readable(found.overrides, multirun=True)
+    wanted = [value for text in given if key_of(text) == "resume" and (value := parsed(text))]
+    if not found.multirun or not wanted or wanted[-1].is_sweep_override() or wanted[-1].value() is None:
+        return None
+    name = str(wanted[-1].value())
+    sweep = load_sweep(Path(name).resolve())
+    if sweep is None:
+        hint = "the last lines of a sweep name its folder; a single run is continued without -m"
+        raise InvalidValue("resume", name, "the folder of a sweep, with -m", hint)
+    own = {key_of(text): text for text in given if key_of(text) != "resume"}
+    of_hydra = [text for key, text in own.items() if key.startswith(("hydra.", "hydra/"))]
+    overrides = []
+    for text in sweep.overrides:
+        typed = own.pop(key := key_of(text), text)
+        if key not in FREE and redact_setting(typed) != text:
+            raise _changed(key, typed, text)
+        if "***" in typed:
+            raise InvalidValue(key, typed, "given with its password", f"a sweep keeps none: give {key}=... once more")
+        overrides.append(typed)
+    for key, text in own.items():
+        if key not in FREE and text not in of_hydra:
+            raise _changed(key, text, "")
+    overrides += [text for key, text in own.items() if key in FREE]
+    chosen = of_hydra or sweep.hydra
+    kept = [text for text in chosen if key_of(text) != "hydra.sweep.dir"]
+    found.overrides = [*overrides, *kept, override("hydra.sweep.dir", str(sweep.folder))]
+    return sweep
+
+
+def key_of(text: str) -> str:
+    """The key of an override."""
+    (key,) = keys_of([text])
+    return key
+
+
+def _changed(key: str, text: str, before: str) -> InvalidValue:
+    allowed = f"as in the sweep that is continued: {before}" if before else "left out, as in the sweep"
+    value = text.partition("=")[2] or text
+    return InvalidValue(key, redact_setting(value), allowed, f"leave {shlex.quote(key)} out, or begin another sweep")
