@@ -11,7 +11,9 @@ from rnnexp.redaction import redact_setting
 from rnnexp.settings import keys_of, override
 
 #: What may be changed: it does not matter to the jobs.
-FREE = ("quiet", "fail_fast", "max_jobs")
+FREE = ("quiet", "fail_fast", "max_jobs", "tracking.uri")
+#: Choices of Hydra's, with the beginning of the keys that belong to each.
+PLUGINS = {"hydra/launcher": "hydra.launcher.", "hydra/sweeper": "hydra.sweeper."}
 
 
 def continue_sweep(found: argparse.Namespace) -> Sweep | None:
@@ -32,22 +34,24 @@ def continue_sweep(found: argparse.Namespace) -> Sweep | None:
         hint = "the last lines of a sweep name its folder; a single run is continued without -m"
         raise InvalidValue("resume", name, "the folder of a sweep, with -m", hint)
     own = {key_of(text): text for text in given if key_of(text) != "resume"}
-    of_hydra = [text for key, text in own.items() if key.startswith(("hydra.", "hydra/"))]
-    overrides = []
-    for text in sweep.overrides:
-        typed = own.pop(key := key_of(text), text)
-        if key not in FREE and redact_setting(typed) != text:
-            raise _changed(key, typed, text)
-        if "***" in typed:
-            raise InvalidValue(key, typed, "given with its password", f"a sweep keeps none: give {key}=... once more")
-        overrides.append(typed)
+    to_hydra = {key: own.pop(key) for key in list(own) if key.startswith(("hydra.", "hydra/"))}
+    before = {key_of(text): text for text in sweep.overrides}
     for key, text in own.items():
-        if key not in FREE and text not in of_hydra:
-            raise _changed(key, text, "")
-    overrides += [text for key, text in own.items() if key in FREE]
-    chosen = of_hydra or sweep.hydra
-    kept = [text for text in chosen if key_of(text) != "hydra.sweep.dir"]
-    found.overrides = [*overrides, *kept, override("hydra.sweep.dir", str(sweep.folder))]
+        if key not in FREE and redact_setting(text) != before.get(key):
+            raise _changed(key, text, before.get(key, ""))
+    kept = {key_of(text): text for text in sweep.hydra}
+    for key, text in to_hydra.items():
+        if key.startswith("hydra.sweep.") and text != kept.get(key):
+            raise _changed(key, text, kept.get(key, ""))
+        if key in PLUGINS:
+            kept = {one: other for one, other in kept.items() if not one.startswith(PLUGINS[key])}
+    kept |= {**to_hydra, "hydra.sweep.dir": override("hydra.sweep.dir", str(sweep.folder))}
+    typed = [own.pop(key_of(text), text) for text in sweep.overrides]
+    found.overrides = [*typed, *own.values(), *kept.values()]
+    for text in found.overrides:
+        if "***" in text:
+            key = key_of(text)
+            raise InvalidValue(key, text, "given with its password", f"a sweep keeps none: give {key}=... once more")
     return sweep
 
 

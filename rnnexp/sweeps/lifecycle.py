@@ -106,6 +106,7 @@ def begin(config: DictConfig) -> None:
         been created then.
     """
     from rnnexp.build import ignored_window
+    from rnnexp.resume import check_run
     from rnnexp.run_info import own_tags, params_of
     from rnnexp.sweeps.workers import launch_again_what_is_lost
     from rnnexp.tracking.addresses import tracking_uri
@@ -156,6 +157,8 @@ def begin(config: DictConfig) -> None:
     claim(folder, "hydra.sweep.dir")
     try:
         earlier = enter_folder(folder, overrides, len(jobs), overwrite=bool(config.overwrite))
+        if continued is not None and earlier is not None and earlier.parent is not None and uri is not None:
+            check_run(earlier.parent, tracking.uri, cwd)
         store = None if uri is None else open_store(uri, tracking.experiment)
         if earlier is None:
             clear_record(folder)

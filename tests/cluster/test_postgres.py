@@ -3,8 +3,7 @@
 import os
 import subprocess
 import sys
-import time
-from collections import Counter
+from collections import Counter, defaultdict
 
 import pytest
 import servers
@@ -15,10 +14,21 @@ from servers import finished, until
 from rnnexp.records import load_jobs
 
 pytestmark = pytest.mark.cluster
-LENGTH = ("hidden_size=20", "tracking.figures=false", "checkpoint=none", "hydra.sweep.dir=sweep")
+LENGTH = ("hidden_size=20", "steps=500", "schedule._target_=held.Held", "checkpoint=none", "hydra.sweep.dir=sweep")
+#: A training that waits in the middle until the database is dead.
+HELD = """
+import os
+import time
+from rnnexp.training import Constant
+class Held(Constant):
+    def factor(self, step, steps):
+        while step == 250 and not os.path.exists(os.environ["DEAD"]):
+            time.sleep(0.05)
+        return super().factor(step, steps)
+"""
 SWEEPS = {
-    "workers": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=4", "seed=range(8)", "steps=2000"),
-    "stack": ("hydra/launcher=stacked", "seed=range(64)", "steps=500"),
+    "workers": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=4", "seed=range(8)"),
+    "stack": ("hydra/launcher=stacked", "seed=range(64)"),
 }
 #: Opens a store when there is another process that does, as soon as both have MLflow.
 OPEN = """
@@ -57,10 +67,18 @@ def mlflow_server(place, store):
         yield f"http://127.0.0.1:{port}"
 
 
-def points(store, run):
-    """How often every (metric, step, value) of a run is in the store."""
-    rows = store.sql(f"select key, step, value from metrics where run_uuid = '{run}'", "mlflow").splitlines()
-    return Counter((key, int(step), float(value)) for key, step, value in (row.rsplit("|", 2) for row in rows))
+def points(store, way):
+    """How often every (metric, step, value) of each run of an experiment is in the store, by the run's folder."""
+    rows = store.sql(
+        "select t.value, m.key, m.step, m.value from metrics m join tags t using (run_uuid)"
+        " join runs r using (run_uuid) join experiments e using (experiment_id)"
+        f" where t.key = 'rnnexp.folder' and e.name = '{way}'",
+        "mlflow",
+    )
+    found = defaultdict(Counter)
+    for folder, key, step, value in (row.rsplit("|", 3) for row in rows.splitlines()):
+        found[folder][key, int(step), float(value)] += 1
+    return found
 
 
 def test_of_two_processes_that_open_an_empty_database_at_once_none_dies(store):
@@ -72,6 +90,7 @@ def test_of_two_processes_that_open_an_empty_database_at_once_none_dies(store):
 def test_nothing_is_lost_and_nothing_twice_when_the_database_dies(place, store, mlflow_server):
     """Four sweeps at once, as workers and as a stack, directly and behind a server, on a database that is killed."""
     uris = {"directly": store.uri, "behind_a_server": mlflow_server}
+    dead = place / "dead"
     folders = {(way, name): place / way / name for way in uris for name in SWEEPS}
 
     def mine(way):
@@ -83,14 +102,21 @@ def test_nothing_is_lost_and_nothing_twice_when_the_database_dies(place, store, 
         there = store.sql(f"select count(*) {mine(way)}", "mlflow")
         return runs["workers"] >= 4 and runs["stack"] and int(there) > 2
 
+    def any_ended(folder):
+        return any(job.status != "RUNNING" for job in load_jobs(folder / "sweep"))
+
     with starting() as start:
         going = {}
         for (way, name), folder in folders.items():
+            folder.mkdir(parents=True)
+            (folder / "held.py").write_text(HELD)
             recorded = (f"tracking.experiment={way}", f"tracking.uri={uris[way]}")
-            going[folder] = start(folder, "-m", *SWEEPS[name], *LENGTH, *recorded)
+            going[folder] = start(folder, "-m", *SWEEPS[name], *LENGTH, *recorded, DEAD=str(dead))
         until(lambda: all(opened(way) for way in uris), 240, "some runs")
         store.kill()
-        time.sleep(3)
+        dead.touch()
+        # One job of each sweep, at least, comes to its end without a database.
+        until(lambda: all(map(any_ended, folders.values())), 240, "jobs that ended")
         store.start()
         ended = {folder: finished(process) for folder, process in going.items()}
     for (way, _), folder in folders.items():
@@ -102,12 +128,10 @@ def test_nothing_is_lost_and_nothing_twice_when_the_database_dies(place, store, 
     for way in uris:
         statuses = store.sql(f"select status, count(*) {mine(way)} group by status", "mlflow")
         assert statuses == f"FINISHED|{8 + 1 + 64 + 1}"
-    for (_, name), folder in folders.items():
-        for number in range(JOBS[name]):
-            run_folder = folder / "sweep" / str(number)
-            where = f"key = 'rnnexp.folder' and value = '{run_folder}'"
-            run = store.sql(f"select run_uuid from tags where {where}", "mlflow")
-            found = points(store, run)
-            assert set(found.values()) == {1}
-            assert found == logged(run_folder)
-            assert fewer(as_it_came(found), measured(run_folder))
+        found = points(store, way)
+        for name, jobs in JOBS.items():
+            for number in range(jobs):
+                folder = place / way / name / "sweep" / str(number)
+                assert set(found[str(folder)].values()) == {1}
+                assert found[str(folder)] == logged(folder)
+                assert fewer(as_it_came(found[str(folder)]), measured(folder))

@@ -148,6 +148,12 @@ def test_what_can_not_go_on_is_refused(warm, reference):
         (("-m", "resume=empty"), "resume must be the folder of a sweep, with -m, got empty"),
         (("-m", f"resume={sweep}", "seed=3,4,5"), "seed must be as in the sweep that is continued: seed=3,4"),
         (("-m", f"resume={sweep}", "cell=gru"), "cell must be left out, as in the sweep, got gru"),
+        (("-m", f"resume={sweep}", "hydra.sweep.subdir=x"), "hydra.sweep.subdir must be left out, as in the sweep"),
+        (
+            ("-m", f"resume={sweep}", "tracking.uri=sqlite:///other.db"),
+            "there is no tracking database",
+            "tracking.uri=",
+        ),
         ((f"resume={sweep}",), "the folder of a sweep is given with -m", f"python -m rnnexp -m resume={sweep}"),
     ):
         refused(warm.run(reference, *arguments), *named)
