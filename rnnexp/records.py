@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Collection, Iterable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from rnnexp.checks import UserError, one_line, printable
 from rnnexp.json_lines import LineFile, read_lines
+from rnnexp.settings import override
 
 #: Groups of metrics that are what a run came to.
 RESULTS = ("final/", "test/", "network/")
@@ -127,6 +129,11 @@ class Sweep:
             if len(seen) == len(jobs):
                 return naming
         return NAMINGS[-1]
+
+
+def continued_by(folder: Path) -> str:
+    """The command that continues the sweep in a folder."""
+    return shlex.join(["python", "-m", "rnnexp", "-m", override("resume", str(folder))])
 
 
 def _names_run(text: str) -> bool:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from rnnexp import own_code
 from rnnexp.checks import InvalidValue, UserError
 from rnnexp.process import say
-from rnnexp.records import SWEEP_FILE
+from rnnexp.records import SWEEP_FILE, continued_by
 from rnnexp.records import typed as by_key
 from rnnexp.run_info import RunInfo, make_run_info
-from rnnexp.settings import flat, override
+from rnnexp.settings import flat
 from rnnexp.tracking.claims import claim, release
 from rnnexp.training.checkpoint_folder import CHECKPOINTS_FOLDER, Checkpoints, finished_at
 from rnnexp.training.eval_limit import AUTO, UPDATES
@@ -230,8 +230,8 @@ def folder_of(wanted: str, settings: Mapping[str, Any], started_in: Path) -> Pat
     """The folder of a run given by its folder or its MLflow run id."""
     folder = (started_in / wanted).resolve()
     if wanted.strip() and (folder / SWEEP_FILE).is_file():
-        hint = shlex.join(["python", "-m", "rnnexp", "-m", override("resume", wanted)])
-        raise InvalidValue("resume", wanted, "a run folder; the folder of a sweep is given with -m", hint)
+        allowed = "a run folder; the folder of a sweep is given with -m"
+        raise InvalidValue("resume", wanted, allowed, continued_by(Path(wanted)))
     if wanted.strip() and folder.is_dir():
         return folder.parent if folder.name == CHECKPOINTS_FOLDER else folder
     if not RUN_ID.fullmatch(wanted):

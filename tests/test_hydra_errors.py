@@ -1,7 +1,7 @@
 """A choice that is not there: what to do depends on where it would come from."""
 
 import pytest
-from hydra.errors import MissingConfigException
+from hydra.errors import ConfigCompositionException, MissingConfigException
 
 from rnnexp.command.hydra_errors import EXTRAS, explain
 
@@ -22,3 +22,10 @@ def test_a_launcher_or_sweeper_of_an_extra_names_it(choice):
 def test_other_choices_are_near_or_a_persons_own():
     assert "'lstm'" in missing("cell", "lsmt", ["gru", "lstm", "rnn"]).hint
     assert "--config-dir" in missing("cell", "mine", ["gru", "lstm", "rnn"]).hint
+
+
+def test_stacks_on_slurm_are_dasks():
+    error = ConfigCompositionException("Could not override 'hydra.launcher.max_copies'.")
+    (alone, on_slurm) = [explain(error, [f"hydra/launcher={name}"]).hint for name in ("joblib", "submitit_slurm")]
+    assert alone == "add hydra/launcher=stacked"
+    assert on_slurm.startswith("instead: hydra/launcher=stacked hydra.launcher.backend=dask hydra.launcher.address=")

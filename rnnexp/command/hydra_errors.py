@@ -26,6 +26,8 @@ EXTRAS = {
     "hydra/launcher/submitit_slurm": "cluster",
     "hydra/sweeper/optuna": "optuna",
 }
+#: Stacks on a cluster.
+ON_DASK = "hydra.launcher.backend=dask hydra.launcher.address=tcp://..., with workers that dask-jobqueue starts there"
 
 
 def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
@@ -50,9 +52,9 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
         if text.startswith("Could not append") and key in known:
             return UserError(f"the key {key} already exists", f"leave out the +: {key}={_value(key, arguments)}")
         if key == "hydra.launcher.max_copies":
-            return UserError(
-                f"{key} is a setting of the launcher that trains jobs as stacks", "add hydra/launcher=stacked"
-            )
+            on_slurm = _value("hydra/launcher", arguments) == "submitit_slurm"
+            hint = f"instead: hydra/launcher=stacked {ON_DASK}" if on_slurm else "add hydra/launcher=stacked"
+            return UserError(f"{key} is a setting of the launcher that trains jobs as stacks", hint)
         return unknown_key(key, _value(key, arguments), known)
     if isinstance(error.__cause__, OmegaConfBaseException) and error.__cause__.full_key:
         key = str(error.__cause__.full_key)

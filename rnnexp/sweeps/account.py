@@ -1,7 +1,6 @@
 """The summary of a sweep: a table of its jobs, their comparison as files, and where to see it."""
 
 import math
-import shlex
 import sys
 from collections import Counter
 from pathlib import Path
@@ -10,8 +9,18 @@ from typing import TYPE_CHECKING, Any
 from rnnexp.checks import printable
 from rnnexp.history import Point
 from rnnexp.process import is_quiet, say
-from rnnexp.records import ASKED, MARKED, RESULTS, TRACEBACK_FILE, USABLE, JobRecord, Sweep, load_job, typed
-from rnnexp.settings import override
+from rnnexp.records import (
+    ASKED,
+    MARKED,
+    RESULTS,
+    TRACEBACK_FILE,
+    USABLE,
+    JobRecord,
+    Sweep,
+    continued_by,
+    load_job,
+    typed,
+)
 from rnnexp.tracking.dead_runs import DIED_SILENTLY
 from rnnexp.tracking.failures import attempt
 from rnnexp.tracking.sweep_run import MOST_COMPARED, skipped_tags
@@ -115,7 +124,7 @@ def links(parent: "SweepRun", runs: list[str], *, some_skipped: bool) -> list[st
 def next_step(sweep: Sweep, *, stopped: bool, again: bool) -> str:
     """What to do about jobs that did not finish; empty if there is nothing to suggest."""
     if stopped:
-        return f"to go on: {shlex.join(['python', '-m', 'rnnexp', '-m', override('resume', str(sweep.folder))])}"
+        return f"to go on: {continued_by(sweep.folder)}"
     if again:
         other = " and another hydra.sweep.dir" if sweep.folder_given else ""
         return f"the same command with skip_finished=true{other} runs only what is missing"

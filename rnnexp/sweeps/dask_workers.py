@@ -4,6 +4,7 @@ A worker gets plain data: each job's place in its sweep and its resolved configu
 worker that died was running, the scheduler gives to another one, which continues from the checkpoints.
 """
 
+import asyncio
 import logging
 import os
 import platform
@@ -17,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from distributed import Client, KilledWorker
+from distributed import Client, KilledWorker, Security
+from distributed.comm import connect
 
 from rnnexp import process
 from rnnexp.checks import InvalidValue, UserError
-from rnnexp.records import SWEEP_FILE, UNUSABLE_LOSS, load_job
+from rnnexp.records import SWEEP_FILE, UNUSABLE_LOSS, continued_by, load_job
 from rnnexp.run_info import RunInfo
 from rnnexp.sweeps.jobs import RunningJob
 from rnnexp.sweeps.stacked_jobs import run_stacked
@@ -45,15 +47,24 @@ def connected(address: Any) -> Iterator[Client]:
     for name in ("distributed", "tornado", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what went wrong is told in two lines
     try:
+        asyncio.run(_shake_hands(address))
         client = Client(address, timeout=PATIENCE, set_as_default=True)
-    except (OSError, ValueError, TypeError) as error:
+    except Exception as error:  # what another server answers fails in its own ways, as for want of memory
         problem = f"no dask scheduler answers at hydra.launcher.address={address}"
-        why = (str(error).splitlines() or [type(error).__name__])[0]
+        told = str(error).splitlines() if isinstance(error, OSError | ValueError | TypeError) else []
+        why = told[0] if told else "something else does, or nothing in time"
         raise UserError(f"{problem}: {why}", f"start one: dask scheduler; {ELSEWHERE}") from None
     try:
         yield client
     finally:
         client.close(timeout=PATIENCE)
+
+
+async def _shake_hands(address: str) -> None:
+    """Connect once, within a time: a client of dask's waits for ever for a server that says nothing."""
+    security = Security().get_connection_args("client")
+    comm = await asyncio.wait_for(connect(address, timeout=PATIENCE, **security), PATIENCE + 1)
+    await comm.close()
 
 
 def check(address: Any) -> None:
@@ -146,7 +157,7 @@ def run_on_workers(
                     record_killed(running)
     except CancelledError:
         process.raise_pending()
-        hint = f"to go on: python -m rnnexp -m resume={work[0][0][0].folder}"
+        hint = f"to go on: {continued_by(work[0][0][0].folder)}"
         raise UserError(f"the dask scheduler {client.scheduler.address} was lost", hint) from None
     except BaseException:
         client.cancel(futures, force=True)

@@ -14,9 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from rnnexp import process
 from rnnexp.checks import InvalidValue, UserError, integer
-from rnnexp.records import JOBS_FOLDER, MARKED, STOP_FILE, JobRecord, Sweep, load_jobs, load_sweep, typed
+from rnnexp.records import JOBS_FOLDER, MARKED, STOP_FILE, JobRecord, Sweep, continued_by, load_jobs, load_sweep, typed
 from rnnexp.redaction import redact_setting, redact_text
-from rnnexp.settings import flat, formats_of, keys_of, override, plain, typed_overrides
+from rnnexp.settings import flat, formats_of, keys_of, plain, typed_overrides
 from rnnexp.sweeps.composition import check_all, check_count, known_jobs, swept_keys, trials
 from rnnexp.sweeps.watching import SUBMITTED, Watch, watch
 from rnnexp.tracking.restarts import scheduler_job, started_again
@@ -267,7 +267,7 @@ def enter_folder(folder: Path, overrides: list[str], count: int, *, overwrite: b
     what = "the jobs of another sweep" if holds_sweep(there) else "the record of a run"
     hint = "give another hydra.sweep.dir, or overwrite=true, which clears it first"
     if earlier is not None and earlier.overrides == overrides:
-        hint = f"to continue it: python -m rnnexp -m {override('resume', str(folder))}; or {hint}"
+        hint = f"to continue it: {continued_by(folder)}; or {hint}"
     raise UserError(f"the folder {there} holds {what}", hint)
 
 

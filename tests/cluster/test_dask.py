@@ -2,14 +2,17 @@
 
 import os
 import signal
+import socket
 import sys
-from contextlib import ExitStack
+import threading
+from contextlib import ExitStack, suppress
 
 import pytest
 import servers
 from servers import finished, until
 from sweep_helpers import children, client, counts, job_records, numbers, parents
 
+from rnnexp.checks import UserError
 from rnnexp.records import load_jobs
 
 pytestmark = pytest.mark.cluster
@@ -92,6 +95,34 @@ def test_a_scheduler_that_dies_ends_the_sweep_and_what_had_finished_is_kept(plac
     assert "Traceback" not in done.stderr
     statuses = {record["status"] for record in job_records(sweep)}  # the scheduler died while the first stack ended
     assert "FINISHED" in statuses <= {"FINISHED", "KILLED"}
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 403 Forbidden\r\n\r\n"])
+def test_what_is_no_scheduler_is_refused_in_time(monkeypatch, answer):
+    from rnnexp.sweeps import dask_workers
+
+    monkeypatch.setattr(dask_workers, "PATIENCE", 2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        (_, port), kept = listener.getsockname(), []
+
+        def accept():
+            with suppress(OSError):
+                while True:
+                    kept.append(listener.accept()[0])
+                    kept[-1].sendall(answer)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        with pytest.raises(UserError) as refused:
+            dask_workers.check(f"tcp://127.0.0.1:{port}")
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        for one in kept:
+            one.close()
+    assert refused.value.problem == (
+        f"no dask scheduler answers at hydra.launcher.address=tcp://127.0.0.1:{port}: "
+        "something else does, or nothing in time"
+    )
 
 
 def test_workers_that_would_do_something_else_are_refused(place, dask, run, tmp_path):
