@@ -161,7 +161,7 @@ def hidden_size_for(root: Mapping[str, Any], cell: Any, task: Any) -> int:
         hint = f"both sizes are one with tie=true: parameters=null hidden_size={units} embedding_dim={units}"
         raise InvalidValue("parameters", wanted, "null with tie=true", hint)
     sizes = {"inputs": task.input_size, "outputs": task.output_size, "embedding": root["embedding_dim"]}
-    more = {"layers": root["num_layers"], "learn_initial_state": root["learn_initial_state"]}
+    more = {"layers": root["num_layers"], **{key: root[key] for key in ("learn_initial_state", "shortcut")}}
 
     def count(hidden: int) -> int:
         return parameter_count(cell, hidden, **sizes, **more)
@@ -217,10 +217,11 @@ def build_the_network(root: dict[str, Any], task: Any, rng: Any) -> Any:
         names = [value] if isinstance(value, str) else value
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
             raise InvalidValue(key, value, "a name or a list of names, or null")
+    sizes = ("hidden_size", "embedding_dim", "num_layers", "learn_initial_state", "tie", "shortcut")
     try:
         return build_network(
             task,
-            **{key: root[key] for key in ("hidden_size", "embedding_dim", "num_layers", "learn_initial_state", "tie")},
+            **{key: root[key] for key in sizes},
             cell=cell,
             cell_options=cell_options,
             **chosen,

@@ -18,6 +18,7 @@ def parameter_count(
     layers: int = 1,
     learn_initial_state: bool = False,
     tie: bool = False,
+    shortcut: bool = False,
 ) -> int:
     """The parameters of the network that `rnnexp.layers.build_network` makes.
 
@@ -32,12 +33,12 @@ def parameter_count(
     embedding : int, optional
         D; None without one.
     layers : int
-    learn_initial_state, tie : bool
+    learn_initial_state, tie, shortcut : bool
     """
     features = embedding or inputs
     first, above = (sum(map(math.prod, cell.parameter_shapes(size, hidden).values())) for size in (features, hidden))
     starts = layers * hidden * len(cell.state_names) if learn_initial_state else 0
-    ends = inputs * (embedding or 0) + (0 if tie else hidden * outputs) + outputs
+    ends = inputs * (embedding or 0) + (0 if tie else hidden * outputs) + outputs + inputs * outputs * shortcut
     return int(first + (layers - 1) * above + starts + ends)
 
 

@@ -202,12 +202,13 @@ def need_of(
     layers, embedding, batch = now["num_layers"], now["embedding_dim"] or 0, now["batch_size"]
 
     def counted_with(size: int) -> int:
-        flags = {key: bool(root.get(key)) for key in ("learn_initial_state", "tie")}
+        flags = {key: bool(root.get(key)) for key in ("learn_initial_state", "tie", "shortcut")}
         return parameter_count(cell, size, inputs=inputs, outputs=outputs, embedding=embedding, layers=layers, **flags)
 
     hidden = nearest_size(counted_with, now["parameters"]) if "parameters" in changes else now["hidden_size"]
     features = embedding or inputs
-    drawn_shapes = [inputs * embedding, features * hidden, hidden * hidden, hidden * outputs]
+    shortcut = inputs * outputs if root.get("shortcut") else 0
+    drawn_shapes = [inputs * embedding, features * hidden, hidden * hidden, hidden * outputs, shortcut]
     study = root["gradients"] if root["gradients"].get("_target_") else {}
     studied = min(sequences, whole(study.get("sequences")) or 20) if study else 0
     if whole(study.get("snr_batches")):
@@ -216,7 +217,7 @@ def need_of(
     updates = whole(root["steps"])
     studies = 2 + updates // (whole(study.get("every")) or max(100, updates // 10))
     parameters, states = counted_with(hidden), hidden * layers * STATES.get(cell.__name__, 1)
-    ends = outputs * (1 if root.get("tie") else hidden + 1)
+    ends = outputs * (1 if root.get("tie") else hidden + 1) + shortcut
     matrices = 0 if embedding or not tokens else inputs * inputs  # one-hot vectors are rows of this
     if study:
         matrices += 3 * hidden * hidden + 8 * parameters + studied * states * (study_steps // STUDIED)

@@ -45,6 +45,7 @@ class Config:
     num_layers: int = whole_number(1, 1)
     learn_initial_state: bool = False
     tie: bool = False
+    shortcut: bool = False
     freeze: Any = None
     keep_zeros: Any = None
     output_size: int | None = whole_number(None, 1)

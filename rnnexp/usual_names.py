@@ -68,6 +68,7 @@ HERE = {
         "initialization initialisation initializer init_type weight_init kernel_initializer recurrent_initializer "
         "recurrent_init init_method"
     ),
+    "shortcut={}": "skip skip_connection skip_connections input_to_output direct_connection",
     "tie={}": "tied tie_weights weight_tying tie_embeddings tie_word_embeddings",
     "learn_initial_state={}": "learn_h0 train_h0 trainable_h0 learn_init_state learned_initial_state",
     "freeze={}": "frozen freeze_layers trainable",

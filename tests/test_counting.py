@@ -13,14 +13,15 @@ CELLS = [TimeRNN, TimeGRU, TimeLSTM]
 
 @pytest.mark.parametrize(("cell", "layers", "learned"), list(product(CELLS, [1, 3], [False, True])))
 @pytest.mark.parametrize(
-    ("kind", "embedding", "tie"), [("tokens", 6, True), ("tokens", None, False), ("values", 4, False)]
+    ("kind", "embedding", "last"),
+    [("tokens", 6, {"tie": True}), ("tokens", None, {}), ("values", 4, {"shortcut": True})],
 )
-def test_the_count_is_that_of_the_network(cell, layers, learned, kind, embedding, tie):
-    sizes = {"num_layers": layers, "learn_initial_state": learned, "embedding_dim": embedding, "tie": tie}
+def test_the_count_is_that_of_the_network(cell, layers, learned, kind, embedding, last):
+    sizes = {"num_layers": layers, "learn_initial_state": learned, "embedding_dim": embedding, **last}
     network = build_network(
         hidden_size=6, input_size=7, output_size=7, input_kind=kind, cell=cell, rng=np.random.default_rng(0), **sizes
     )
-    more = {"embedding": embedding, "layers": layers, "learn_initial_state": learned, "tie": tie}
+    more = {"embedding": embedding, "layers": layers, "learn_initial_state": learned, **last}
     assert parameter_count(cell, 6, inputs=7, outputs=7, **more) == network.parameters.vector.size
 
 

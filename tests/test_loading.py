@@ -113,7 +113,7 @@ def test_a_representation_says_what_it_is(folder):
         ("cell=lstm", "num_layers=2", "learn_initial_state=true"),
         ("task=text", "embedding_dim=6", "tie=true", "task.path=words.txt", "output_size=9", "cell=gru"),
         ("task=adding", "task.length=12", "embedding_dim=null", "dtype=float64", "gradients=off"),
-        ("task=echo", "cell.activation=relu", "init=identity", "freeze=[embedding]"),
+        ("task=echo", "cell.activation=relu", "init=identity", "freeze=[embedding]", "shortcut=true"),
     ],
     ids=["lstm", "text", "adding", "echo"],
 )

@@ -54,6 +54,7 @@ GRID = [
     ),
     "output_size=3000 hidden_size=50 gradients=off",
     "output_size=2000 hidden_size=50 gradients=off embedding_dim=null batch_size=50",
+    "output_size=2000 hidden_size=50 gradients=off shortcut=true",
     "task=adding batch_size=500 task.length=200 bptt_length=null gradients=off",
     "task=copying batch_size=100 bptt_length=null gradients=off hidden_size=64",
     "task=digits batch_size=100 bptt_length=null gradients=off hidden_size=64",

@@ -66,7 +66,7 @@ class StepMap:
         """What the network says at a state: (O,), logits of classes or values."""
         units = self.recurrent.layers[-1]
         h = state[self.size - units.state_size :][: units.hidden_size]
-        return np.array(self.network.output.forward(h[np.newaxis, np.newaxis])[0, 0])
+        return np.array(self.network.read_out(h[np.newaxis, np.newaxis], self.x[np.newaxis, np.newaxis])[0, 0])
 
 
 def constant_input(network: Network, x: ArrayLike | None) -> NDArray[Any]:

@@ -75,8 +75,9 @@ def gradients_by_lag(
     states = passes.states_before(at + 1, of)
     hs = states[len(states) - len(layer.layers[-1].state_names)]
     criterion: Any = CRITERIA[target_kind]()
-    criterion.forward(network.output.forward(hs[np.newaxis]), batch.targets[at, of][np.newaxis])
-    dstates = layer.after_each_step(network.output.backward(criterion.backward())[0].copy())
+    outputs = network.read_out(hs[np.newaxis], batch.inputs[at, of][np.newaxis])
+    criterion.forward(outputs, batch.targets[at, of][np.newaxis])
+    dstates = layer.after_each_step(network.read_back(criterion.backward())[0].copy())
     parts = {name: grads[name].copy() for name in grads if name.startswith("output.")}
     if network.tied:
         parts["embedding.W"] = network.output.grads[0].mT.copy()

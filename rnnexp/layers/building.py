@@ -61,6 +61,7 @@ def build_network(
     num_layers: int = 1,
     learn_initial_state: bool = False,
     tie: bool = False,
+    shortcut: bool = False,
     freeze: str | Sequence[str] = (),
     keep_zeros: str | Sequence[str] = (),
     init: Initializers | None = None,
@@ -97,6 +98,9 @@ def build_network(
     tie : bool
         Weight tying: one matrix for embedding and output, for tokens with ``output_size == input_size`` and
         ``embedding_dim == hidden_size`` (Press & Wolf 2017; Inan, Khosravi & Socher 2017).
+    shortcut : bool
+        The output layer also sees the input of its step, before any embedding: y_t = h_t W + x_t Wx + b, with x_t
+        one-hot for tokens. `output.Wx` is drawn as the output weights are.
     freeze : str, or sequence of str
         Parameters, or layers with all of theirs, that are not trained: ``"recurrent.Wh"``, ``"embedding"``.
     keep_zeros : str, or sequence of str
@@ -108,8 +112,8 @@ def build_network(
     Raises
     ------
     InvalidValue
-        If a size is not a whole number >= 1 or not the task's, the sizes can't be tied, there is no such cell, `rng` is
-        no Generator, or there is nothing of a name to freeze.
+        If a size is not a whole number >= 1 or not the task's, the sizes can't be tied or are with a shortcut, there is
+        no such cell, `rng` is no Generator, or there is nothing of a name to freeze.
     UserError
         If the cell has no such option.
     """
@@ -123,13 +127,15 @@ def build_network(
     check_known("cell_options", dict(cell_options or {}), cell_settings(cell))
     init = init or Initializers()
     shapes: dict[str, tuple[int, ...]] = {}
-    draws: dict[str, Initializer] = {"output.W": init.output, "embedding.W": init.embedding}
+    draws: dict[str, Initializer] = {"output.W": init.output, "output.Wx": init.output, "embedding.W": init.embedding}
     features = input_size
     if embedding_dim is not None:
         features = integer("embedding_dim", embedding_dim, at_least=1)
         shapes["embedding.W"] = (input_size, features)
     if tie:
         _check_tie(embedding_dim, hidden_size, input_kind, input_size, output_size)
+        if shortcut:
+            raise InvalidValue("shortcut", True, "false with tie=true", "or give tie=false")
         draws["embedding.W"] = lambda shape, *, rng: init.output((shape[1], shape[0]), rng=rng).T
     for name in recurrent_names(num_layers):
         cell_shapes = cell.parameter_shapes(features, hidden_size)
@@ -142,6 +148,8 @@ def build_network(
     if not tie:
         shapes["output.W"] = (hidden_size, output_size)
     shapes["output.b"] = (output_size,)
+    if shortcut:  # last, so that all others are drawn as they are without one
+        shapes["output.Wx"] = (input_size, output_size)
 
     copies = () if isinstance(rng, Generator) else (len(generators),)
     parameters = Parameters(shapes, copies=copies, dtype=dtype)

@@ -50,13 +50,14 @@ class Network:
     ----------
     parameters : Parameters
         With the names that `build_network` gives. Without ``output.W`` the output weights are the embedding's,
-        transposed (weight tying; Press & Wolf 2017).
+        transposed (weight tying; Press & Wolf 2017). With ``output.Wx`` the output layer also sees the input.
     design : Design
 
     Attributes
     ----------
-    embedding, recurrent, output : layers
-        ``embedding`` is None when real-valued input goes straight into the cell.
+    embedding, recurrent, output, shortcut : layers
+        ``embedding`` is None when real-valued input goes straight into the cell; ``shortcut``, from the input to the
+        output, where there is none.
     inputs : array
         Of the last window.
     """
@@ -79,6 +80,10 @@ class Network:
         if self.tied:
             table = parameters.values["embedding.W"].mT
             arrays = {**arrays, "W": table, "grads": [np.zeros_like(table), *arrays["grads"]]}
+        self.shortcut: TimeEmbedding | TimeLinear | None = None
+        if "Wx" in arrays:
+            direct = TimeEmbedding if design.input_kind == "tokens" else TimeLinear
+            self.shortcut = direct(arrays.pop("Wx"), grads=[arrays["grads"].pop()], reuse=True)
         self.output = TimeLinear(**arrays)
         self.inputs: Array = np.empty(0)
         self._scored: Any = slice(None)
@@ -168,7 +173,20 @@ class Network:
         hs = self.recurrent.forward(xs, first)
         self._scored = slice(first, None) if scored is None else scored
         self._shape, self._hs_dtype = hs.shape, hs.dtype
-        return self.output.forward(hs[self._scored])
+        return self.read_out(hs[self._scored], inputs[self._scored])
+
+    def read_out(self, hs: Array, inputs: Array) -> Array:
+        """y_t = h_t W + b, and + x_t Wx with a shortcut: hs (S, ..., N, H), and the inputs of these steps."""
+        outputs = self.output.forward(hs)
+        if self.shortcut is not None:
+            outputs += self.shortcut.forward(inputs)
+        return outputs
+
+    def read_back(self, doutputs: Array) -> Array:
+        """dL/dhs of the last `read_out` (S, ..., N, H), and the gradients of its own parameters."""
+        if self.shortcut is not None:
+            self.shortcut.backward(doutputs)
+        return self.output.backward(doutputs)
 
     def backward(self, doutputs: Array, **options: Any) -> Array:
         """Gradient of the parameters from dL/doutputs (S, ..., N, O); the vector (..., P) that it is written into.
@@ -183,7 +201,7 @@ class Network:
 
     def back_to_states(self, doutputs: Array) -> Array:
         """The first part of `backward`: the output layer's gradient, and dL/dhs (T, ..., N, H) of the top layer."""
-        dhs = self.output.backward(doutputs)
+        dhs = self.read_back(doutputs)
         steps, scored = self._shape[0], self._scored
         if not (isinstance(scored, slice) and scored.indices(steps) == (0, steps, 1)):
             spread = self._steps("spread", self._shape, self._hs_dtype)

@@ -2,8 +2,9 @@
 
 The module that such a dictionary belongs to has an embedding (or, for real-valued input, a linear map without bias),
 an ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM``, and a linear output layer. PyTorch keeps its matrices (fan_out, fan_in), all
-gates of a layer in one, and a second bias. Where the second bias only adds to the first, it is written as zero and read
-as a sum; in a GRU that of the candidate is our ``bn``. PyTorch itself is not needed.
+gates of a layer in one, and a second bias. Where the second bias only adds to the first, it is written as zero and
+read as a sum; in a GRU that of the candidate is our ``bn``. With a shortcut the output layer's input is the state and,
+behind it, the input of the step, one-hot for tokens. PyTorch itself is not needed.
 """
 
 from collections.abc import Mapping
@@ -63,6 +64,8 @@ def to_state_dict(network: Network, *, names: Mapping[str, str] | None = None) -
             if f"{name}.{start}" in values:
                 starts.setdefault(start, []).append(values[f"{name}.{start}"])
     output = values["embedding.W"] if network.tied else values["output.W"].T
+    if network.shortcut is not None:
+        output = np.concatenate([output, values["output.Wx"].T], axis=1)
     state[_key(called["output"], "weight")], state[_key(called["output"], "bias")] = output, values["output.b"]
     state.update({start: np.stack(rows)[:, np.newaxis] for start, rows in starts.items()})
     return {key: np.array(array) for key, array in state.items()}
@@ -119,7 +122,10 @@ def from_state_dict(
             if f"{name}.{start}" in values:
                 values[f"{name}.{start}"][...] = given[start][layer, 0]
     if not network.tied:
-        values["output.W"][...] = given[output].T
+        units = len(values["output.W"])
+        values["output.W"][...] = given[output][:, :units].T
+        if network.shortcut is not None:
+            values["output.Wx"][...] = given[output][:, units:].T
     values["output.b"][...] = given[_key(called["output"], "bias")]
 
 

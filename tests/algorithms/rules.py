@@ -55,9 +55,9 @@ KINDS = {
     "one-hot": {"embedding_dim": None},
     "values": {"input_kind": "values", "embedding_dim": 2},
     "raw values": {"input_kind": "values", "embedding_dim": None, "learn_initial_state": True},
-    "two layers": {"embedding_dim": 3, "num_layers": 2, "learn_initial_state": True},
+    "two layers": {"embedding_dim": 3, "num_layers": 2, "learn_initial_state": True, "shortcut": True},
     "tied": {"embedding_dim": H, "tie": True},
-    "frozen": {"embedding_dim": 3, "freeze": ["recurrent.Wh", "output.b"]},
+    "frozen": {"embedding_dim": 3, "freeze": ["recurrent.Wh", "output.b"], "shortcut": True},
 }
 
 

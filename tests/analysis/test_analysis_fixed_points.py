@@ -39,7 +39,7 @@ def test_the_jacobian_is_that_of_the_complex_step(cell, embedding_dim, layers):
 
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 def test_the_map_is_the_networks_own_step_and_output(cell):
-    network = network_of(cell, num_layers=2)
+    network = network_of(cell, num_layers=2, shortcut=True)
     step = StepMap(network, [0.3, -1.1])
     state = np.random.default_rng(2).standard_normal(step.size)
     network.recurrent.set_state(*np.split(state[np.newaxis], step.size // 3, axis=-1))

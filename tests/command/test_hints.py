@@ -200,6 +200,7 @@ CASES = [
     "cell=gru cell.activation=relu",
     "tie=true",
     "task=text tie=true",
+    "task=text task.path=data.txt tie=true embedding_dim=10 shortcut=true",
     "checkpoint.every=0",
     "skip_finished=true tracking=none",
     "tracking=none tracking.model=true",

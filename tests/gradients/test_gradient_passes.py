@@ -56,7 +56,7 @@ def network_of(cell=TimeRNN, layers=1, kind="tokens", **options):
 
 CASES = [
     (TimeRNN, 1, "tokens", "last", {}),
-    (TimeRNN, 2, "values", "all", {"freeze": "recurrent.1.Wh"}),
+    (TimeRNN, 2, "values", "all", {"freeze": "recurrent.1.Wh", "shortcut": True}),
     (TimeGRU, 1, "values", "last", {"learn_initial_state": True}),
     (TimeLSTM, 1, "tokens", "all", {}),
     (TimeLSTM, 3, "tokens", "last", {"learn_initial_state": True, "tie": True}),

@@ -3,6 +3,7 @@ import pytest
 
 from rnnexp.checks import InvalidValue
 from rnnexp.layers import Initializers, TimeGRU, TimeLeaky, TimeLSTM, TimeRNN, build_network
+from rnnexp.layers.torch_weights import to_state_dict
 
 CELLS = {"rnn": TimeRNN, "leaky": TimeLeaky, "gru": TimeGRU, "lstm": TimeLSTM}
 OWN = {"leaky": ["Wx", "Wh", "b"], "rnn": ["Wx", "Wh", "b"], "gru": ["Wx", "Wh", "b", "bn"], "lstm": ["Wx", "Wh", "b"]}
@@ -139,6 +140,28 @@ def test_a_tied_table_is_input_and_output_map_at_once(name, assert_close, same_b
     assert not free.tied
 
 
+@pytest.mark.parametrize("kind", ["tokens", "values"])
+def test_a_shortcut_adds_the_input_to_the_output_and_leaves_the_other_weights(kind, assert_close, same_bits):
+    options = {"embedding_dim": D, "input_kind": kind, "input_size": V + 1}
+    network, without = (build("rnn", **options, shortcut=shortcut) for shortcut in (True, False))
+    own = without.parameters.vector
+    same_bits(network.parameters.vector[: own.size], own)
+    rng, direct = np.random.default_rng(1), network.parameters.values["output.Wx"]
+    assert direct.shape == (V + 1, V)
+    assert np.abs(direct).max() > 0
+    tokens = rng.integers(V + 1, size=(4, 2))
+    inputs = tokens if kind == "tokens" else rng.standard_normal((4, 2, V + 1))
+    vectors = np.eye(V + 1)[tokens] if kind == "tokens" else inputs
+    for scored in (None, slice(-1, None), np.array([0, 2])):
+        outputs, others = (one.forward(inputs, scored=scored) for one in (network, without))
+        assert_close(outputs, others + vectors[slice(None) if scored is None else scored] @ direct)
+        network.reset_state()
+        without.reset_state()
+    weights, hs = to_state_dict(network), network.recurrent.forward(network.embedding.forward(inputs))
+    seen = np.concatenate([hs, vectors], axis=-1)
+    assert_close(seen @ weights["output.weight"].T + weights["output.bias"], network.read_out(hs, inputs))
+
+
 def test_a_tied_table_is_drawn_by_the_initialiser_of_the_output():
     def count(shape, *, rng):
         return np.arange(np.prod(shape), dtype=float).reshape(shape)
@@ -153,10 +176,11 @@ def test_a_tied_table_is_drawn_by_the_initialiser_of_the_output():
         ({"embedding_dim": H, "input_size": V + 1}, "tie"),
         ({"embedding_dim": H, "input_kind": "values"}, "tie"),
         ({"input_kind": "values"}, "tie"),
+        ({"embedding_dim": H, "shortcut": True}, "shortcut"),
         ({}, "embedding_dim"),
         ({"embedding_dim": H - 1}, "embedding_dim"),
     ],
-    ids=["other input", "values", "raw values", "one-hot", "narrow"],
+    ids=["other input", "values", "raw values", "shortcut", "one-hot", "narrow"],
 )
 @every_cell
 def test_what_has_not_the_same_sizes_cannot_be_tied(name, options, key):

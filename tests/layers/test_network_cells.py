@@ -10,8 +10,8 @@ KINDS = {
     "one-hot": {},
     "learned start": {"embedding_dim": 2, "learn_initial_state": True},
     "tied": {"embedding_dim": H, "tie": True, "learn_initial_state": True},
-    "frozen": {"embedding_dim": 2, "freeze": ("embedding", "output.b")},
-    "values": {"input_kind": "values", "embedding_dim": 2},
+    "frozen": {"embedding_dim": 2, "freeze": ("embedding", "output.b"), "shortcut": True},
+    "values": {"input_kind": "values", "embedding_dim": 2, "shortcut": True},
 }
 
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)

@@ -110,9 +110,9 @@ def test_copies_of_a_layer_have_the_jacobians_of_single_ones(case, copies, dtype
 
 KINDS = {
     "table": {"embedding_dim": 5},
-    "one-hot, learned start": {"learn_initial_state": True},
+    "one-hot, learned start, shortcut": {"learn_initial_state": True, "shortcut": True},
     "tied": {"embedding_dim": 10, "tie": True, "learn_initial_state": True},
-    "raw values, frozen": {"input_kind": "values", "freeze": "output.b"},
+    "raw values, frozen, shortcut": {"input_kind": "values", "freeze": "output.b", "shortcut": True},
 }
 
 

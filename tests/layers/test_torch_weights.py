@@ -16,8 +16,9 @@ V, D, H = 7, 4, 3
 CELLS = {"rnn": TimeRNN, "gru": TimeGRU, "lstm": TimeLSTM}
 KINDS = {
     "one-hot": {},
-    "raw values": {"input_kind": "values"},
+    "raw values": {"input_kind": "values", "shortcut": True},
     "embedding": {"embedding_dim": D},
+    "shortcut": {"embedding_dim": D, "shortcut": True},
     "linear": {"input_kind": "values", "embedding_dim": D},
     "learned start": {"embedding_dim": D, "learn_initial_state": True},
     "tied": {"embedding_dim": H, "tie": True, "learn_initial_state": True},

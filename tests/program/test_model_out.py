@@ -79,7 +79,7 @@ def logged(folder, run):
     "chosen",
     [
         ("cell=lstm", "num_layers=2", "learn_initial_state=true"),
-        ("cell=leaky", "cell.leak=0.3"),
+        ("cell=leaky", "cell.leak=0.3", "shortcut=true"),
         ("task=adding", "task.length=20", "cell=gru", "dtype=float64"),
     ],
 )
