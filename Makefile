@@ -1,53 +1,32 @@
-# make run and make test need nothing but Python 3.11 to 3.14, make and git.
+# make run and make test need nothing but Python 3.11 to 3.14 and make. Without such a Python, uv brings one.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && { echo $$p; exit; }; done; \
-	echo no-python-3.11-to-3.14-found)
+	command -v uv >/dev/null && echo uv run --quiet --no-project --python 3.13 python)
+NO_PYTHON = no Python from 3.11 to 3.14 is on PATH: install one, or uv, or give its path: make run PYTHON=/opt/python3.13
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
+INSTALL = $(or $(PYTHON),$(error $(NO_PYTHON))) .ci/install.py $(VENV)
 ARGS ?= hidden_size=10
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all pythons slow browser parity cluster bench lint format docs notebook ui clean
+.PHONY: help run test test-all pythons slow browser parity cluster bench lint format schema docs notebook ui clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(VENV)/made:
-	$(PYTHON) -m venv $(VENV)
+$(VENV)/run: pyproject.toml constraints.txt
+	@$(INSTALL) --editable .
 	@touch $@
 
-$(VENV)/run: $(VENV)/made pyproject.toml constraints.txt
-	$(PIP) --editable .
-	@touch $@
-
-$(VENV)/test: $(VENV)/made pyproject.toml constraints.txt
-	$(PIP) --editable '.[test]'
+$(VENV)/cluster: pyproject.toml constraints.txt
+	@$(INSTALL) --editable '.[test,dask,postgres]'
 	@touch $@ $(VENV)/run
 
-$(VENV)/browser: $(VENV)/test
-	$(PIP) --editable '.[test,browser]'
-	@touch $@
+$(VENV)/browser $(VENV)/parity $(VENV)/lint: $(VENV)/test  # whose extras they need too
 
-$(VENV)/parity: $(VENV)/test
-	$(PIP) --editable '.[test,parity]'
-	@touch $@
-
-$(VENV)/cluster: $(VENV)/test
-	$(PIP) --editable '.[test,dask,postgres]'
-	@touch $@
-
-$(VENV)/bench: $(VENV)/run
-	$(PIP) --editable '.[bench]'
-	@touch $@
-
-$(VENV)/lint: $(VENV)/test
-	$(PIP) --editable '.[lint]'
-	@touch $@
-
-$(VENV)/docs: $(VENV)/run
-	$(PIP) --editable '.[docs]'
-	@touch $@
+$(VENV)/%: pyproject.toml constraints.txt  # the extra of that name
+	@$(INSTALL) --editable '.[$*]'
+	@touch $@ $(VENV)/run
 
 run: $(VENV)/run  ## set up and train: make run ARGS="hidden_size=50 task=echo"
 	$(BIN)/python -m rnnexp $(ARGS)
@@ -82,6 +61,9 @@ lint: $(VENV)/lint  ## style and types
 format: $(VENV)/lint  ## put the source into its usual form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+schema: $(VENV)/run  ## conf/schema.json for editors, from the code and the YAML files
+	$(BIN)/python .ci/schema.py
 
 docs: $(VENV)/docs  ## the guide and the API reference, into build/docs; a warning is an error
 	rm -rf build/docs

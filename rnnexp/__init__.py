@@ -1,5 +1,11 @@
 """A laboratory bench for recurrent networks in NumPy: what they learn, and what the gradient did on its way back."""
 
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036
+    told = f"rnnexp needs Python 3.11 to 3.14, and {sys.executable} is {sys.version.split()[0]}"
+    raise (SystemExit if sys.argv[0] == "-m" else ImportError)(f"{told}\nin a checkout: make run")
+
 import importlib
 from typing import TYPE_CHECKING
 

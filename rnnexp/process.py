@@ -8,6 +8,7 @@ import atexit
 import gc
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -218,6 +219,16 @@ def multiply_on_one_thread() -> None:
     """
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ.setdefault(name, "1")
+
+
+def reach_this_machine_directly() -> None:
+    """Keep proxies that the environment names away from addresses of this machine; started processes inherit it."""
+    proxies = {"http_proxy", "https_proxy", "all_proxy"} & {name.lower() for name, value in os.environ.items() if value}
+    name = "NO_PROXY" if "NO_PROXY" in os.environ and "no_proxy" not in os.environ else "no_proxy"
+    given = os.environ.get(name, "")
+    missing = [host for host in ("localhost", "127.0.0.1", "::1") if host not in re.split(r"[,\s]+", given)]
+    if proxies and missing and given.strip() != "*":
+        os.environ[name] = ",".join(filter(None, [given, *missing]))
 
 
 def find_classes_here() -> None:

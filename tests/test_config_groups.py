@@ -1,11 +1,15 @@
 """Every choice in conf: documented, buildable, trainable, and logged with its own settings."""
 
 import copy
+import json
 import re
+import runpy
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from pairwise import thorough_after_first
@@ -159,6 +163,50 @@ def test_every_line_of_every_file_is_commented(path):
     for line in lines:
         if re.match(r"\s*[\w-].*: ?\S", line) and "_target_:" not in line and "backend:" not in line:
             assert "#" in line, line
+
+
+SCHEMA = json.loads((CONF / "schema.json").read_text(encoding="utf-8"))
+
+
+def complaints(content, part=""):
+    whole = {"$ref": f"#{part}", "definitions": SCHEMA["definitions"]} if part else SCHEMA
+    return [error.message for error in jsonschema.Draft7Validator(whole).iter_errors(content)]
+
+
+def test_the_schema_is_that_of_the_code_and_the_yaml_files():
+    made = runpy.run_path(str(CONF.parent / ".ci" / "schema.py"))["schema"]()
+    assert made == SCHEMA, "make schema"
+    jsonschema.Draft7Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_file_names_the_part_of_the_schema_that_it_satisfies(path):
+    text = path.read_text(encoding="utf-8")
+    file, _, part = re.search(r"^# yaml-language-server: \$schema=(\S+)$", text, re.MULTILINE)[1].partition("#")
+    assert (path.parent / file).samefile(CONF / "schema.json")
+    assert not complaints(yaml.safe_load(text), part)
+    assert complaints({"nonsense": 1}, part)
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        ({"hidden_size": "ten"}, ""),
+        ({"hidden_size": 0}, ""),
+        ({"dtype": "float16"}, ""),
+        ({"optimizer": {"learning_rate": True}}, ""),
+        ({"task": {"lagg": 5}}, ""),
+        ({"_target_": "rnnexp.training.Adam", "momentun": 0.5}, "/definitions/optimizer"),
+        ({"recurrent": {"gain": "large"}}, "/definitions/init"),
+    ],
+)
+def test_the_schema_marks_what_is_wrong(content, part):
+    assert complaints(content, part)
+
+
+def test_the_schema_takes_interpolations_and_classes_of_ones_own():
+    assert not complaints({"bptt_length": "${task.lag}", "task": {"_target_": "mine.Task", "anything": 1}})
+    assert not complaints({"_target_": "mine.Optimizer", "anything": 1}, "/definitions/optimizer")
 
 
 def test_a_run_name_that_no_figure_could_show_is_refused(composed):

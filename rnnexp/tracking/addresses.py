@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from rnnexp.checks import UserError
+from rnnexp.process import reach_this_machine_directly
 from rnnexp.redaction import reason_of, redact, redact_text
 
 SQLITE = "sqlite:///"
@@ -32,8 +33,10 @@ HERE = "start it, or record in a file here: tracking.uri=sqlite:///mlflow.db"
 def tracking_uri(configured: str | None, folder: Path) -> str:
     """The tracking URI: as configured, else MLFLOW_TRACKING_URI, else ``mlflow.db`` in `folder`.
 
-    A relative path of a database file is resolved against `folder`, in which the command was started.
+    A relative path of a database file is resolved against `folder`, in which the command was started. From here on no
+    proxy stands between the process and a server on this machine.
     """
+    reach_this_machine_directly()
     uri = configured or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         return sqlite_uri(folder / "mlflow.db")

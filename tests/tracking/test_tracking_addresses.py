@@ -155,13 +155,24 @@ def test_a_server_that_only_a_proxy_reaches_is_reached(folder, monkeypatch):
         assert len(asked) == 1
 
 
-def test_a_proxy_that_is_not_there_is_told(folder, monkeypatch):
+@pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
+def test_a_proxy_that_is_not_there_is_told_and_none_is_asked_for_this_machine(folder, monkeypatch, name):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv(name, "intranet")
     with answering() as (uri, _):
-        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-        with pytest.raises(UserError, match="does not answer: Connection refused"):
-            check_uri(uri)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert tracking_uri(uri, folder) == uri
         check_uri(uri)
+    assert os.environ[name] == "intranet,localhost,127.0.0.1,::1"
+    with pytest.raises(UserError, match="does not answer: Connection refused"):
+        check_uri("http://tracking.invalid:5000")
+
+
+@pytest.mark.parametrize(("proxy", "given"), [("", "intranet"), ("http://127.0.0.1:9", "*")])
+def test_what_the_environment_says_of_proxies_stays_where_nothing_is_missing(folder, monkeypatch, proxy, given):
+    monkeypatch.setenv("https_proxy", proxy)
+    monkeypatch.setenv("no_proxy", given)
+    tracking_uri(None, folder)
+    assert os.environ["no_proxy"] == given
 
 
 def test_the_login_goes_with_the_question(folder, monkeypatch):
