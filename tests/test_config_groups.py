@@ -182,7 +182,9 @@ def test_the_schema_is_that_of_the_code_and_the_yaml_files():
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_file_names_the_part_of_the_schema_that_it_satisfies(path):
     text = path.read_text(encoding="utf-8")
-    file, _, part = re.search(r"^# yaml-language-server: \$schema=(\S+)$", text, re.MULTILINE)[1].partition("#")
+    named = re.search(r"^# yaml-language-server: \$schema=(\S+)$", text, re.MULTILINE)
+    assert named, "before the first key: # yaml-language-server: $schema=../schema.json"
+    file, _, part = named[1].partition("#")
     assert (path.parent / file).samefile(CONF / "schema.json")
     assert not complaints(yaml.safe_load(text), part)
     assert complaints({"nonsense": 1}, part)
