@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from rnnexp import process
 from rnnexp.checks import UserError
+from rnnexp.command import completion
 from rnnexp.command.check_first import CheckFirst, register
 from rnnexp.command.flags import put_together, take_apart
 from rnnexp.command.hydra_errors import explain
@@ -79,6 +80,9 @@ def main() -> None:
     typed = sys.argv[1:]
     try:
         found = take_apart(typed)
+        if found.shell_completion and (told := completion.script(found.overrides)) is not None:
+            print(told, end="")
+            return
         if (sweep := continue_sweep(found)) is not None:
             from rnnexp.sweeps import lifecycle
 
