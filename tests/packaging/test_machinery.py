@@ -14,7 +14,9 @@ def test_the_image_is_built_from_all_that_the_wheel_is_made_of():
     let_in = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), flags=re.MULTILINE)
     assert all((ROOT / name).exists() for name in let_in)
     wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
-    needed = {*wheel["packages"], *wheel["force-include"], PROJECT["project"]["readme"]}
+    needed = {*wheel["packages"], *wheel["force-include"]}
+    shown = PROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["fragments"]
+    needed |= {part["path"] for part in shown if "path" in part}
     assert needed | {*PROJECT["project"]["license-files"], "pyproject.toml", "constraints.txt"} <= {*let_in}
     assert re.findall(r"\['optional-dependencies'\]\['(\w+)'\]", (ROOT / "Dockerfile").read_text()) == [
         "digits",
