@@ -50,8 +50,8 @@ def continue_sweep(found: argparse.Namespace) -> Sweep | None:
     found.overrides = [*typed, *own.values(), *kept.values()]
     for text in found.overrides:
         if "***" in text:
-            key = key_of(text)
-            raise InvalidValue(key, text, "given with its password", f"a sweep keeps none: give {key}=... once more")
+            key, hint = key_of(text), f"a sweep keeps none: give {key_of(text)}=... once more"
+            raise InvalidValue(key, text.partition("=")[2], "given with its password", hint)
     return sweep
 
 

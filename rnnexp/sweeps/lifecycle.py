@@ -139,6 +139,10 @@ def begin(config: DictConfig) -> None:
     else:
         count, every = known
         check_count(count, most)
+        if config.hydra.launcher.get("_target_") == SLURM:
+            from rnnexp.sweeps.slurm import check_array  # late: submitit is an extra
+
+            check_array(count, config.hydra.sweeper.get("max_batch_size"))
         jobs = list(every)
         each, datasets = check_all(config, jobs)
     if note := ignored_window(each, keys_of(typed_overrides(config.hydra))):
@@ -327,6 +331,7 @@ def _finish(running: RunningSweep, error: BaseException | None) -> int:
     code = running.finish()
     if error is not None:
         reason = error.problem if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        process.say(f"rnnexp: the sweep broke off: {reason.splitlines()[0]}", error=True)
+        hints = [error.hint] if isinstance(error, UserError) and error.hint else []
+        process.say(f"rnnexp: the sweep broke off: {reason.splitlines()[0]}", *hints, error=True)
         return 1
     return code

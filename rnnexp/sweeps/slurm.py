@@ -4,6 +4,7 @@ submitit asks `sacct`, which a cluster without an accounting database does not h
 for the end of the sweep. Here Slurm's controller is asked, and such a job costs the others nothing.
 """
 
+import re
 import shutil
 import subprocess
 import time
@@ -30,7 +31,7 @@ from rnnexp.sweeps.workers import is_lost, returned
 PATIENCE, PAUSE = 30, 15
 #: Seconds that cancelled jobs have to close their records: those that Slurm gives them before it kills them.
 GRACE = 35.0
-PROGRAMS = ("sbatch", "srun", "squeue", "sinfo", "scancel")
+PROGRAMS = ("sbatch", "srun", "squeue", "sinfo", "scancel", "scontrol")
 HERE = "hydra/launcher=submitit_local or stacked runs the jobs on this machine"
 #: States of a job that has not ended, as Slurm writes them; PREEMPTED may mean either.
 UNFINISHED = (
@@ -55,6 +56,17 @@ def check(launcher: Any) -> None:
         if name and name not in known:
             hint = nearest(name, known) or "sinfo lists the partitions"
             raise InvalidValue("hydra.launcher.partition", name, f"one of {', '.join(known)}", hint)
+
+
+def check_array(count: int, batch: int | None) -> None:
+    """Refuse to submit more jobs at a time than Slurm takes in an array, before anything was submitted."""
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", answer("scontrol", "show", "config"), re.MULTILINE)
+    if found is not None and min(count, batch or count) > (most := int(found[1])):
+        hint = (
+            f"hydra.sweeper.max_batch_size={most} submits so many at a time, each batch when the one before has ended"
+        )
+        allowed = f"at most {most} for {count} jobs, as is Slurm's MaxArraySize"
+        raise InvalidValue("hydra.sweeper.max_batch_size", batch, allowed, hint)
 
 
 def answer(*command: str) -> str:

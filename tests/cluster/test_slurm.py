@@ -143,6 +143,11 @@ def test_ctrl_c_cancels_what_runs_and_what_waits(slurm, place, start):
             "sinfo lists the partitions",
         ),
         (
+            ["bptt_length=range(2,13)"],
+            "hydra.sweeper.max_batch_size must be at most 20 for 22 jobs, as is Slurm's MaxArraySize, got null",
+            "hydra.sweeper.max_batch_size=20",
+        ),
+        (
             ["hydra.launcher.timeout_min=1"],
             "hydra.launcher.signal_delay_s must be less than the 60 seconds of hydra.launcher.timeout_min=1, got 120",
             "for example hydra.launcher.signal_delay_s=20",
