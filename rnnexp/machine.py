@@ -4,6 +4,9 @@ import os
 import sys
 from pathlib import Path
 
+#: Open files that are left to libraries: the database, modules, pipes.
+OF_LIBRARIES = 128
+
 
 def available() -> float:
     """Bytes that this process can still take: of the machine, of its control group and of its own limit."""
@@ -25,6 +28,16 @@ def available() -> float:
     except (ImportError, OSError, ValueError):
         pass
     return max(0.0, min(found))
+
+
+def files_at_a_time() -> int:
+    """Files that this process may hold open, beside those that its libraries need."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return sys.maxsize
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if limit == resource.RLIM_INFINITY else max(1, limit - OF_LIBRARIES)
 
 
 def _installed() -> float:

@@ -14,7 +14,9 @@ import pytest
 import rnnexp.run
 from rnnexp import process
 from rnnexp.checks import InvalidValue, UserError
+from rnnexp.machine import OF_LIBRARIES
 from rnnexp.records import NAMINGS, STOP_FILE, UNUSABLE_LOSS, Diverged, JobRecord, Sweep, load_jobs, load_sweep, typed
+from rnnexp.sweeps import stacked_jobs
 from rnnexp.sweeps.jobs import RunningJob
 from rnnexp.sweeps.lifecycle import RunningSweep
 from rnnexp.training import Report
@@ -375,3 +377,12 @@ def test_jobs_are_named_by_values_first_by_their_own_names_or_by_number(tmp_path
     assert names([jobs[0]] * 2, "", "") == ["0: rnn, one.txt", "1: rnn, one.txt"]
     assert names([["run_name=a", "cell=rnn"], ["run_name=b", "cell=rnn"]], "a", "b") == ["a rnn", "b rnn"]
     assert Sweep("s", tmp_path, [], []).title(7, [], "") == "7: job"  # what a search will try is not known
+
+
+def test_a_stack_has_no_more_jobs_than_files_can_be_open(monkeypatch):
+    resource = pytest.importorskip("resource")
+    sizes = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (OF_LIBRARIES + 3, resource.RLIM_INFINITY))
+    monkeypatch.setattr(stacked_jobs, "run_jobs", lambda jobs: sizes.append(len(jobs)) or [0.5] * len(jobs))
+    assert stacked_jobs.run_stacked([(None, None)] * 7, 5) == [0.5] * 7
+    assert sizes == [3, 3, 1]

@@ -2,6 +2,7 @@
 
 from rnnexp import process
 from rnnexp.build import build_experiment
+from rnnexp.machine import files_at_a_time
 from rnnexp.run import Job, run_jobs
 from rnnexp.run_info import RunInfo
 from rnnexp.sweeps.jobs import RunningJob
@@ -14,8 +15,12 @@ MOST_COPIES = 128
 
 
 def run_stacked(jobs: list[tuple[RunningJob, RunInfo]], max_copies: int | None) -> list[float]:
-    """Run jobs that differ only in what may differ in a stack, at most `max_copies` in each; their losses."""
+    """Run jobs that differ only in what may differ in a stack, at most `max_copies` in each; their losses.
+
+    A stack has no more jobs than files can be held open.
+    """
     size = stack_size(jobs[0][1], max_copies) if len(jobs) > 1 else 1
+    size = min(size, files_at_a_time())  # the lock of each job's folder is one
     losses: list[float] = []
     for start in range(0, len(jobs), size):
         part = jobs[start : start + size]
