@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from rnnexp.checks import InvalidValue, check_known
+from rnnexp.checks import InvalidValue
 from rnnexp.counting import nearest_size, parameter_count
 from rnnexp.memory import check_sizes
 from rnnexp.process import say
-from rnnexp.settings import OF_EVERY_TASK, ROOT_KEYS, Config
+from rnnexp.settings import OF_EVERY_TASK, ROOT_KEYS, Config, options, unknown_key
 
 #: Methods that a class of each group must have.
 NEEDED = {
@@ -206,12 +206,12 @@ def build_the_network(root: dict[str, Any], task: Any, rng: Any) -> Any:
     from rnnexp.layers.building import cell_settings
 
     weights = root["init"]
-    check_known("init", weights, WEIGHTS)
+    check_given("init", weights, WEIGHTS)
     dtype = root["dtype"]
     init = Initializers(**{name: named(f"init.{name}", weights[name], dtype) for name in WEIGHTS if name in weights})
     cell: Any
     cell, cell_options = component("cell", root["cell"])
-    check_known("cell", cell_options, cell_settings(cell))
+    check_given("cell", cell_options, cell_settings(cell))
     chosen: dict[str, Any] = {key: () if root[key] is None else root[key] for key in ("freeze", "keep_zeros")}
     for key, value in chosen.items():
         names = [value] if isinstance(value, str) else value
@@ -262,9 +262,13 @@ def tell_of_data(task: Any) -> None:
 
 def component(prefix: str, settings: Any) -> tuple[type, dict[str, Any]]:
     """The class that a group's `_target_` names, and the group's other settings."""
-    target = settings.get("_target_") if isinstance(settings, dict) else settings
+    if not isinstance(settings, dict):  # as in init.recurrent=sparse
+        choices = options("initializer")
+        chosen = f"initializer@{prefix}={settings if settings in choices else 'glorot'}"
+        raise InvalidValue(prefix, settings, f"an initialiser, one of {', '.join(choices)}", f"choose it with {chosen}")
+    target = settings.get("_target_")
     key, importable = f"{prefix}._target_", "the import path of a class, such as package.module.Class"
-    if not isinstance(settings, dict) or not isinstance(target, str):
+    if not isinstance(target, str):
         raise InvalidValue(key, target, importable)
     module, _, name = target.rpartition(".")
     try:
@@ -309,7 +313,7 @@ def construct(prefix: str, settings: Any, **context: Any) -> Any:
     cls, given = component(prefix, settings)
     accepted = parameters_of(cls)
     known = [key for key in accepted if key not in context]
-    check_known(prefix, given, known)
+    check_given(prefix, given, known)
     for key, parameter in accepted.items():
         if parameter.default is parameter.empty and key not in given and key not in context:
             raise InvalidValue(f"{prefix}.{key}", None, f"given: {cls.__name__} needs it")
@@ -317,6 +321,13 @@ def construct(prefix: str, settings: Any, **context: Any) -> Any:
         return cls(**given, **{key: value for key, value in context.items() if key in accepted})
     except InvalidValue as error:
         raise under(prefix, error) from None
+
+
+def check_given(prefix: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Refuse a group's first unknown key."""
+    for key in given:
+        if key not in known:
+            raise unknown_key(f"{prefix}.{key}", given[key], {f"{prefix}.{name}": None for name in known})
 
 
 @cache

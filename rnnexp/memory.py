@@ -246,7 +246,7 @@ def need_of(
     norms = studied * study_steps * (3 + layers) * studies if study else 0
     influence = {"batch": max(batch, studied), "units": states, "parameters": parameters - ends}
     optimizer, initializer = (
-        str((group or {}).get("_target_")).rpartition(".")[2]
+        str(group.get("_target_")).rpartition(".")[2] if isinstance(group, Mapping) else ""
         for group in (root["optimizer"], root["init"].get("recurrent"))
     )
     parts = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnexp.checks import InvalidValue, UserError, check_formats, check_known, integer, one_of, show, unknown
-from rnnexp.usual_names import FORMER_GROUP, former_group, usual
+from rnnexp.usual_names import FORMER_GROUP, former_group, of_another_choice, usual
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -86,7 +86,8 @@ def unknown_key(key: str, value: Any, present: Mapping[str, Any]) -> UserError:
     if key.partition(".")[0] == FORMER_GROUP:
         given = flat({key: value}) if isinstance(value, Mapping) else {key: value}
         return former_group([f"{name}={show(each)}" for name, each in given.items()], options("algorithm"))
-    told = unknown(key, list(present) or ROOT_KEYS, value)
+    within = [name for name, now in present.items() if key.startswith(f"{name}.") and isinstance(now, Mapping)]
+    told = unknown(key, [name for name in present if name not in within] or ROOT_KEYS, value)
     tail = key.rpartition(".")[2]
     if key.startswith("tracking.tags."):
         return UserError(told.problem, f"tags are given together: 'tracking.tags={{{tail}: {show(value)}}}'")
@@ -100,6 +101,8 @@ def unknown_key(key: str, value: Any, present: Mapping[str, Any]) -> UserError:
         return UserError(told.problem, hint)
     if key.lower() in present:
         return UserError(told.problem, f"did you mean '{key.lower()}'?")
+    if hint := of_another_choice(key, value, conf_dir()):
+        return UserError(told.problem, hint)
     # tracking.model is not what model=LSTM means
     siblings = [name for name in present if name.rpartition(".")[2] == tail and not name.startswith("tracking.")]
     if siblings or ("." in key and told.hint.startswith("did you mean")):

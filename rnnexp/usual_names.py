@@ -3,9 +3,10 @@
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from rnnexp.checks import UserError
+from rnnexp.checks import UserError, show
 
 #: What there is here, as it is typed, and its usual names elsewhere; ``{}`` is the value that was typed.
 HERE = {
@@ -259,6 +260,20 @@ def usual(key: str, value: object, present: Mapping[str, Any], options: Callable
         said.append(shlex.quote(f"{known}={fitting(known, text, present, options)}") if empty == "{}" else word)
     told = "training is counted in parameter updates" if "epoch" in name else "here it is"
     return f"{told}: {' '.join(said)}"
+
+
+def of_another_choice(key: str, value: object, folder: Path) -> str:
+    """The choices of its group, in `folder`, that have a setting which the chosen one lacks, as a hint; or empty."""
+    from omegaconf import OmegaConf
+
+    group, _, name = key.rpartition(".")
+    home, chosen = ("initializer", f"initializer@{group}") if group.startswith("init.") else (group, group)
+    typed, having = value if isinstance(value, str) else show(value), []
+    for path in sorted((folder / home).glob("*.yaml")) if group else ():
+        settings: Any = OmegaConf.load(path)
+        if name in settings.get(home, settings):
+            having.append(f"{chosen}={path.stem} {shlex.quote(f'{key}={typed}')}")
+    return f"for another choice: {', or '.join(having[:3])}" if having else ""
 
 
 def fitting(key: str, text: str, present: Mapping[str, Any], options: Callable[[str], list[str]]) -> str:

@@ -46,6 +46,8 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
         return InvalidValue(key, value, "one value", _one_or_several(key, value, arguments))
     if found := re.match(r"Could not (?:override|delete|append to config)[^']*'([^'=]+)", text):
         key, known = found[1].lstrip("+~"), known_values(arguments)
+        if text.startswith("Could not delete") and key in known:
+            return UserError(f"~{key} deletes nothing: {key} is {show(known[key])}", "leave it out")
         if key in GROUPS:
             choices = options(key)
             return InvalidValue(key, _value(key, arguments), f"one of {', '.join(choices)}", f"{key}={choices[0]}")
@@ -55,7 +57,13 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
             on_slurm = _value("hydra/launcher", arguments) == "submitit_slurm"
             hint = f"instead: hydra/launcher=stacked {ON_DASK}" if on_slurm else "add hydra/launcher=stacked"
             return UserError(f"{key} is a setting of the launcher that trains jobs as stacks", hint)
-        return unknown_key(key, _value(key, arguments), known)
+        value: Any = _value(key, arguments)
+        inner = str(getattr(error.__cause__, "full_key", None) or key)
+        if inner.startswith(f"{key}.") and (typed := quoting.parsed(f"{key}={value}")):  # as in init.recurrent={a:1}
+            value = typed.value()
+            for part in inner.removeprefix(f"{key}.").split("."):
+                value = value[part]
+        return unknown_key(inner, value, known)
     if isinstance(error.__cause__, OmegaConfBaseException) and error.__cause__.full_key:
         key = str(error.__cause__.full_key)
         if key not in ROOT_KEYS:

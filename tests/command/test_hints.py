@@ -136,6 +136,14 @@ CASES = [
     "learning_rate=0.1",
     "optimizer.lr=0.1",
     "+cell.activaton=relu",
+    "cell.leak=0.3",
+    "+cell.leak=0.3",
+    "algorithm.order=2",
+    "+algorithm.order=2",
+    "task=adding task.lag=3",
+    "init.recurrent.spectral_radius=0.9 hidden_size=20",
+    "init.recurrent=sparse hidden_size=20",
+    "init.output=null",
     "hidden_size=10,50",
     "run_name=a,b",
     "task=table task.path=data.csv task.targets=größe,b",
@@ -252,6 +260,15 @@ def test_a_hint_obeyed_works(folder, typed):
     assert offers, error.message()
     for offer in offers:
         assert tried(offer) is None, (error.message(), offer, tried(offer).message())
+
+
+@pytest.mark.parametrize("key", ["seed", "init.recurrent", "tracking.tags"])
+def test_no_hint_is_what_was_typed(folder, key):
+    for form in ("~{}", "~{}=3", "{}.foo=3", "{}={{a:1}}", "{}@x=3", "+{}=3"):
+        typed = form.format(key)
+        message = error.message() if (error := tried([typed])) else ""
+        for named, offered in re.findall(r"unknown key '(.*?)'.*\n.*did you mean '(.*?)'", message):
+            assert offered not in (named, typed.lstrip("+~").partition("=")[0]), message
 
 
 def test_an_obeyed_hint_runs_as_many_jobs_as_were_meant(folder):

@@ -30,7 +30,7 @@ MISTAKES = [
     (["cell._target_=builtins.int"], ["cell._target_", "builtins.int"]),
     (["+tracking.url=x"], ["tracking.url", "did you mean 'tracking.uri'"]),
     (["+init.outputs=x"], ["init.outputs", "did you mean 'init.output'"]),
-    (["task.path=x"], ["task.path", "task.lag"]),
+    (["task.path=x"], ["task.path", "task=text task.path=x"]),
     (["hydra.foo=1"], ["hydra.foo"]),
     (["hidden_size=abc"], ["hidden_size", "abc", "whole number >= 1"]),
     (["hidden_size=0"], ["hidden_size", "0", "whole number >= 1"]),
