@@ -43,7 +43,7 @@ def parameter_count(
 
 
 #: Bytes of an entry of the influence matrix that it takes to lay it out.
-LAID_OUT = 12
+LAID_OUT = 6
 
 
 def influence_bytes(

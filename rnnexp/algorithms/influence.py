@@ -77,9 +77,9 @@ class InfluenceMatrix(CarriedForward):
         starts = np.zeros_like(direct)
         starts[own.starts] = True
         kept = self.pattern(direct | starts, onward) & own.trained
-        alike, which = np.unique(kept.T, axis=0, return_inverse=True)
+        _, first, which = np.unique(np.packbits(kept, axis=0).T, axis=0, return_index=True, return_inverse=True)
         groups = defaultdict(list)
-        for number, marked in enumerate(alike):
+        for number, marked in enumerate(kept.T[first]):
             columns = np.flatnonzero(which.ravel() == number)
             if marked.any():
                 groups[int(marked.sum()), len(columns)].append((np.flatnonzero(marked), columns))

@@ -98,9 +98,12 @@ def colours(direct: Pattern) -> NDArray[np.int64]:
 
     One product with a vector then has the derivatives of all units of a colour (Curtis, Powell & Reid 1974).
     """
-    together = direct.astype(np.float32) @ direct.T.astype(np.float32) > 0
+    together = np.zeros((len(direct), len(direct)), np.float32)
+    for start in range(0, direct.shape[1], len(direct)):
+        part = direct[:, start : start + len(direct)].astype(np.float32)
+        together += part @ part.T
     found = np.full(len(direct), -1)
-    for unit, others in enumerate(together):
+    for unit, others in enumerate(together > 0):
         taken = set(found[others].tolist())
         found[unit] = next(colour for colour in range(len(direct)) if colour not in taken)
     return found

@@ -40,10 +40,8 @@ class SnAp(InfluenceMatrix):
 
     def pattern(self, direct: Pattern, onward: Pattern) -> Pattern:
         """What is reached within n steps."""
-        unit = self.layout.units
-        same = np.equal.outer(unit, unit).astype(np.float32)
-        step: Pattern = same @ onward > 0
-        reached: Pattern = same @ direct > 0
+        of_unit = [np.flatnonzero(self.layout.units == unit) for unit in self.layout.units]
+        step, reached = (np.array([part[units].any(axis=0) for units in of_unit]) for part in (onward, direct))
         for _ in range(self.order - 1):
             if (further := reached | (step.astype(np.float32) @ reached > 0)).sum() == reached.sum():
                 break
