@@ -101,7 +101,7 @@ def unknown_key(key: str, value: Any, present: Mapping[str, Any]) -> UserError:
         return UserError(told.problem, hint)
     if key.lower() in present:
         return UserError(told.problem, f"did you mean '{key.lower()}'?")
-    if hint := of_another_choice(key, value, conf_dir()):
+    if hint := of_another_choice(key, value, settings_by_choice):
         return UserError(told.problem, hint)
     # tracking.model is not what model=LSTM means
     siblings = [name for name in present if name.rpartition(".")[2] == tail and not name.startswith("tracking.")]
@@ -329,6 +329,14 @@ def options(group: str) -> list[str]:
     if not GlobalHydra.instance().is_initialized():
         return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
     return list(GlobalHydra.instance().config_loader().get_group_options(group))
+
+
+def settings_by_choice(group: str) -> dict[str, Any]:
+    """The settings of every choice of one of the package's groups."""
+    from omegaconf import OmegaConf
+
+    found: Any = {path.stem: OmegaConf.load(path) for path in sorted((conf_dir() / group).glob("*.yaml"))}
+    return {choice: own.get(group, own) for choice, own in found.items()}
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

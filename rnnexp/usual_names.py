@@ -2,8 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from rnnexp.checks import UserError, show
@@ -262,17 +261,15 @@ def usual(key: str, value: object, present: Mapping[str, Any], options: Callable
     return f"{told}: {' '.join(said)}"
 
 
-def of_another_choice(key: str, value: object, folder: Path) -> str:
-    """The choices of its group, in `folder`, that have a setting which the chosen one lacks, as a hint; or empty."""
-    from omegaconf import OmegaConf
+def of_another_choice(key: str, value: object, choices: Callable[[str], Mapping[str, Collection[str]]]) -> str:
+    """The choices of its group that have a setting which the chosen one lacks, as a hint; empty if none has.
 
-    group, _, name = key.rpartition(".")
+    `choices` are those of a group, with their settings.
+    """
+    group, dot, name = key.rpartition(".")
     home, chosen = ("initializer", f"initializer@{group}") if group.startswith("init.") else (group, group)
-    typed, having = value if isinstance(value, str) else show(value), []
-    for path in sorted((folder / home).glob("*.yaml")) if group else ():
-        settings: Any = OmegaConf.load(path)
-        if name in settings.get(home, settings):
-            having.append(f"{chosen}={path.stem} {shlex.quote(f'{key}={typed}')}")
+    typed = shlex.quote(f"{key}={value if isinstance(value, str) else show(value)}")
+    having = [f"{chosen}={choice} {typed}" for choice, own in choices(home).items() if dot and name in own]
     return f"for another choice: {', or '.join(having[:3])}" if having else ""
 
 
