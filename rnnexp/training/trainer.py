@@ -134,7 +134,7 @@ class Trainer:
         self.step = 0
         self.unregularized = isinstance(regularizer, NoRegularizer)
         self.rescaled = type(algorithm).scale is not Algorithm.scale
-        self.scheduled = not isinstance(schedule, Constant) or schedule.warmup > 0
+        self.scheduled = type(schedule) is not Constant or schedule.warmup > 0
         parameters = network.parameters
         self.frozen = {name: parameters.values[name].copy() for name in network.design.frozen}
 

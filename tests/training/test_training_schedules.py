@@ -23,6 +23,13 @@ class Noting(SGD):
         super().update(vector, gradient)
 
 
+class Halved(Constant):
+    """Of the package's own kind, but not constant."""
+
+    def after_warmup(self, done, steps):
+        return 0.5
+
+
 def factors(schedule, steps):
     return [schedule.factor(step, steps) for step in range(1, steps + 1)]
 
@@ -31,6 +38,7 @@ HALF = math.sqrt(0.5)
 BY_HAND = [
     (Constant(), 4, [1.0, 1.0, 1.0, 1.0]),
     (Constant(4), 6, [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]),
+    (Halved(), 4, [0.5, 0.5, 0.5, 0.5]),
     (Constant(1), 2, [1.0, 1.0]),
     (Constant(8), 3, [0.125, 0.25, 0.375]),
     (StepDecay(2, 0.5), 7, [1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.125]),
