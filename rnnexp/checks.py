@@ -3,6 +3,7 @@
 import difflib
 import math
 import numbers
+import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -30,15 +31,15 @@ class InvalidValue(UserError, ValueError):
     """A setting whose value is not allowed; `allowed` completes "must be ..."."""
 
     def __init__(self, key: str, value: object, allowed: str, hint: str = "") -> None:
-        super().__init__(f"{key} must be {allowed}, got {show(value)}", hint)
-        self.key, self.value, self.allowed = key, value, allowed
+        super().__init__(f"{key} must be {allowed}, got {show(value)}", hint or _as_range(key, value))
+        self.key, self.value, self.allowed, self.given_hint = key, value, allowed, hint
 
     def __reduce__(self) -> tuple[type, tuple[str, object, str, str]]:
-        return type(self), (self.key, self.value, self.allowed, self.hint)
+        return type(self), (self.key, self.value, self.allowed, self.given_hint)
 
     def under(self, prefix: str) -> "InvalidValue":
         """The same error with the full key, as on the command line: ``prefix.key``."""
-        return InvalidValue(f"{prefix}.{self.key}", self.value, self.allowed, self.hint)
+        return InvalidValue(f"{prefix}.{self.key}", self.value, self.allowed, self.given_hint)
 
 
 class UnknownArgument(UserError, TypeError):
@@ -52,6 +53,16 @@ class UnknownArgument(UserError, TypeError):
 
     def __reduce__(self) -> tuple[type, tuple[str, str, list[str]]]:
         return type(self), (self.function, self.key, self.known)
+
+
+def _as_range(key: str, value: object) -> str:
+    """How a sweep writes what was typed as a range: ``seed=0-4``, ``seed=0..4``, ``seed=0:5``, ``lag=5:30:5``."""
+    found = re.fullmatch(r"(\d{1,9})(-|\.\.\.?|:)(\d{1,9})(?::(\d{1,9}))?", value) if isinstance(value, str) else None
+    if found is None or (found[4] and found[2] != ":"):
+        return ""
+    stop = int(found[3]) + (found[2] != ":")  # a colon as in Python: the end is not included
+    step = f",{found[4]}" if found[4] else ""
+    return f"a sweep over a range: -m '{key}=range({int(found[1])},{stop}{step})', which leaves out {stop}"
 
 
 def one_line(text: str, width: int = 2000) -> str:

@@ -214,3 +214,21 @@ def test_a_persons_error_is_told_in_lines_for_the_terminal():
     first, *_ = UserError("a problem").message().splitlines()
     assert first == "rnnexp: a problem"
     assert str(UserError("a problem")) == "a problem"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("0-4", "range(0,5)"),
+        ("0..4", "range(0,5)"),
+        ("0:5", "range(0,5)"),
+        ("5:30:5", "range(5,30,5)"),
+        ("5-", ""),
+        ("1-5:2", ""),
+    ],
+)
+def test_what_is_typed_as_a_range_is_answered_with_a_sweep_over_it(typed, meant):
+    with pytest.raises(InvalidValue) as caught:
+        integer("lag", typed, at_least=1)
+    hint = caught.value.under("task").hint
+    assert f"-m 'task.lag={meant}'" in hint if meant else not hint

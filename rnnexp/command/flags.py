@@ -99,6 +99,9 @@ def check_dashes(arguments: Sequence[str]) -> None:
 def check_settings(settings: Sequence[str]) -> None:
     """Refuse what is no ``key=value``: ``hidden_size = 3``, ``hidden_size: 3``, ``hidden_size 3``."""
     for at, text in enumerate(settings):
+        if (whole := list_with_spaces(settings, at)) != text:
+            hint = f"a list is written without spaces: {shlex.quote(whole)}"
+            raise UserError(f"cannot parse the argument {show(settings[at + 1])}", hint)
         after = [*settings[at + 1 : at + 3], "", ""]
         if text.endswith("=") and after[0] and "=" not in after[0]:
             said = f"{text}{after[0]}"
@@ -111,6 +114,16 @@ def check_settings(settings: Sequence[str]) -> None:
             said = f"{name}={value}" if value else "hidden_size=10"
         problem = f"cannot parse the argument {show(text)}"
         raise UserError(problem, f"settings are written key=value, without spaces: for example {shlex.quote(said)}")
+
+
+def list_with_spaces(settings: Sequence[str], at: int) -> str:
+    """The setting at a place with the rest of its list, where the shell has parted it: ``task.lag=5, 10``."""
+    whole = settings[at]
+    for part in settings[at + 1 :] if "=" in whole else ():
+        if "=" in part or not (whole.endswith((",", "[")) or part.startswith((",", "]"))):
+            break
+        whole += part
+    return whole
 
 
 def check_together(found: argparse.Namespace) -> None:

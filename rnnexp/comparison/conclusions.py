@@ -50,7 +50,10 @@ def findings(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> li
     if len(counted) > 1 and counted.min() != counted.max():
         sentences.append(_best_setting(table.loc[counted.index], keys, metric, average))
     place = int((values if larger_is_better(metric) else -values).argmax())
-    called = table["name"].iloc[place] if "name" in table else table.index[place]
+    called = str(table["name"].iloc[place] if "name" in table else table.index[place])
+    setting = {key: levels(table, key)[place] for key in [*keys, *([SEED] if SEED in table else [])]}
+    if "=" not in called and 0 < len(setting) <= MOST_NAMED:  # MLflow has the jobs of a sweep by their values alone
+        called += f" ({_written(setting)})"
     extreme = "Largest" if larger_is_better(metric) else "Smallest"
     sentences.append(f"{extreme} {name} of a single run: {significant(values.iloc[place])}, in {called}.")
     for key in keys:

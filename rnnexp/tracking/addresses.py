@@ -24,6 +24,8 @@ PASSWORDS = {"postgresql": ", which may be in PGPASSWORD or in ~/.pgpass as well
 PATIENCE = 5
 #: Status of an answer that asks for a login.
 REFUSALS = (401, 403, 407)
+#: What MLflow answers with 403 to an address that is not among its ``--allowed-hosts``.
+UNKNOWN_HOST = "Invalid Host header"
 #: Stands for an answer that is no object.
 NOTHING: dict[str, Any] = {}
 ELSEWHERE = "record somewhere else: tracking.uri=sqlite:///other.db"
@@ -165,10 +167,13 @@ def check_server(uri: str, experiment: str | None = None) -> str | None:
     try:
         # Without MLflow, whose import takes seconds, where it would add nothing to the question.
         status, reason, found = _ask_through_mlflow(uri, experiment) if _has_login() else _ask(uri, experiment)
-        if status in REFUSALS and not _has_login():
+        if status in REFUSALS and reason != UNKNOWN_HOST and not _has_login():
             status, reason, found = _ask_through_mlflow(uri, experiment)  # which may have a plugin that logs in
     except Exception as error:
         raise UserError(f"{server} does not answer: {_root_reason(error, uri)}", HERE) from None
+    if reason == UNKNOWN_HOST:
+        hint = f"it has to be started with --allowed-hosts '{parts.netloc.rpartition('@')[2]}' (a list, with commas)"
+        raise UserError(f"{server} does not know itself by this address ({status} {reason})", hint)
     if status in REFUSALS:
         hint = "give MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         raise UserError(f"{server} refuses access ({status} {reason})", hint)
@@ -219,7 +224,8 @@ def _read(answer: Any) -> tuple[int, str, dict[str, Any]]:
         found = answer.json()
     except ValueError:
         found = NOTHING
-    return answer.status_code, answer.reason, found if isinstance(found, dict) else NOTHING
+    reason = UNKNOWN_HOST if answer.status_code == 403 and UNKNOWN_HOST in answer.text else answer.reason
+    return answer.status_code, reason, found if isinstance(found, dict) else NOTHING
 
 
 def _root_reason(error: BaseException, uri: str) -> str:

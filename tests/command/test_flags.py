@@ -98,6 +98,8 @@ REFUSED = [
     ("hidden_size 3", ["hidden_size=3"]),
     ("hidden_size", ["hidden_size", "key=value"]),
     ("''", ["''", "key=value"]),
+    ("-m hidden_size=5, 10, 15 seed=1", ["cannot parse the argument 10,", "without spaces: hidden_size=5,10,15\n"]),
+    ("freeze=[ embedding ,recurrent ] seed=1", ["without spaces: 'freeze=[embedding,recurrent]'\n"]),
 ]
 
 
@@ -106,7 +108,7 @@ def test_what_is_no_flag_or_setting_is_refused_with_what_to_type(folder, typed, 
     with pytest.raises(UserError) as refused:
         take_apart(shlex.split(typed))
     for word in named:
-        assert word in refused.value.message()
+        assert word in f"{refused.value.message()}\n"
 
 
 def test_a_whole_configuration_may_take_the_place_of_this_one():

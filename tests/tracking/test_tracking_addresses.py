@@ -192,6 +192,7 @@ def test_the_login_goes_with_the_question(folder, monkeypatch):
         (405, b"", "is not an MLflow server"),
         (401, b"{}", "refuses access"),
         (403, b"{}", "refuses access"),
+        (403, b"Invalid Host header - possible DNS rebinding attack detected", "does not know itself by this address"),
         (502, b"Bad gateway", "does not answer: 502"),
         (503, b"{}", "does not answer: 503"),
     ],
@@ -202,7 +203,10 @@ def test_what_answers_otherwise_is_refused(folder, status, content, problem, exp
         with pytest.raises(UserError, match=problem) as refused:
             check_uri(uri, experiment)
         # Where a login is asked for, MLflow may have one of a plugin.
-        assert len(asked) == (2 if status in (401, 403) else 1) and refused.value.hint
+        login = "MLFLOW_TRACKING_USERNAME" in refused.value.hint
+        assert len(asked) == 1 + login and login == ("refuses access" in problem)
+        if b"Host" in content:
+            assert f"--allowed-hosts '{uri.removeprefix('http://')}'" in refused.value.hint
 
 
 DELETED = b'{"experiment": {"experiment_id": "7", "name": "lab", "lifecycle_stage": "deleted"}}'
