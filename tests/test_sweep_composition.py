@@ -46,6 +46,14 @@ SWEEPS = {
     "of one choice": ([f"task={t}", *([f"task.lag={n}"] * (t == "echo"))] for t in ("echo", "parity") for n in "345"),
     "references": ([f"hidden_size={n}", "run_name=${hidden_size}"] for n in "3456"),
     "lists": ([f"freeze=[{name}]", "seed=1"] for name in ("embedding", "output", "recurrent")),
+    "in a choice": (
+        ["optimizer=adam", f"optimizer.learning_rate={r}", f"seed={s}"] for r in ("1", "0.5") for s in "012"
+    ),
+    "before a choice": (
+        [f"cell.leak={leak}", "cell=leaky", f"tracking.figures={on}", "tracking=none"]
+        for leak in ("0.5", "0.25", "1")
+        for on in ("false", "true")
+    ),
     "written over": (["+init.recurrent={gain:2}", f"init.recurrent.gain={gain}"] for gain in "345"),
 }
 
@@ -62,7 +70,8 @@ def test_a_job_by_analogy_is_the_one_that_hydra_composes(composer, jobs):
 
 def test_hydra_composes_few_of_many_jobs(composer):
     quick, by_hydra = composer()
-    jobs = [[f"cell={cell}", f"seed={seed}"] for seed in range(200) for cell in ("rnn", "gru")]
+    chosen = ["tracking=none", "tracking.figures=false"]
+    jobs = [[f"cell={cell}", f"seed={seed}", *chosen] for seed in range(200) for cell in ("rnn", "gru")]
     for number, overrides in enumerate(jobs):
         assert quick.job(overrides, number).settings["seed"] == number // 2
     assert len(by_hydra) <= 4

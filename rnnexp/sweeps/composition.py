@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rnnexp.checks import InvalidValue, UserError
-from rnnexp.settings import as_in_job, check_root, check_settings, flat, keys_of, typed_overrides
+from rnnexp.settings import GROUPS, as_in_job, check_root, check_settings, flat, keys_of, typed_overrides
 
 #: Sweepers whose jobs are known before the first one runs.
 KNOWN_BEFOREHAND = "BasicSweeper"
@@ -249,14 +249,21 @@ class Composer:
         return tuple(others), values
 
 
+def is_choice(override: str) -> bool:
+    """Whether an override chooses a group's configuration by its name."""
+    key, equals, value = override.partition("=")
+    return key in GROUPS and bool(equals) and value[:1] not in ("{", "[")
+
+
 def is_model(config: DictConfig, others: Sequence[str], keys: Iterable[str]) -> bool:
     """Whether a job's configuration would be the same with other values for some `keys`, but for these.
 
-    So it is if nothing in it refers to anything, and its `others`, the further overrides, write nothing there.
+    So it is if nothing in it refers to anything, and its `others`, the further overrides, write nothing there. The
+    choice of a group does not: Hydra puts single values over what was chosen.
     """
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     hydras: Any = OmegaConf.to_container(config.hydra.sweep, resolve=False)
-    written = [f"{key}." for key in keys_of(others)]
+    written = [f"{key}." for key in keys_of(text for text in others if not is_choice(text))]
     apart = not any(f"{key}.".startswith(other) or other.startswith(f"{key}.") for key in keys for other in written)
     return apart and "${" not in OmegaConf.to_yaml(own) and hydras["subdir"] == "${hydra.job.num}"
 
