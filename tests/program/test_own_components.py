@@ -21,6 +21,8 @@ def own_folder(folder, pytestconfig):
         "myrule.py",
         "conf/algorithm/fading.yaml",
     }
+    front = (pytestconfig.rootpath / "README.md").read_text(encoding="utf-8")
+    assert all(text in front for name, text in blocks if name in ("myrule.py", "conf/algorithm/fading.yaml"))
     for name, text in blocks:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
