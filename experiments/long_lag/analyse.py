@@ -13,7 +13,8 @@ from rnnexp.recipe import RecipeRuns, recipe_runs
 
 HERE = Path(__file__).parent
 HELD = 10_000  # successive sequences without a wrong one (Hochreiter & Schmidhuber 1997)
-KEYS = ["lag", "units", "learning_rate"]
+NETWORK = ["lag", "cell", "units", "shortcut"]
+KEYS = [*NETWORK, "learning_rate"]
 LOOKS = [("#0072B2", "-"), ("#E69F00", "--"), ("#009E73", ":"), ("#CC79A7", "-."), ("#56B4E9", "-")]
 
 
@@ -37,7 +38,7 @@ def held(solved: pd.Series) -> tuple[float, float]:
 def trials(study: RecipeRuns) -> pd.DataFrame:
     """One row a run: its settings, when it was right, and what the gradient had come to."""
     table = study.table
-    rows = table[["task.lag", "hidden_size", "optimizer.learning_rate", "seed", "steps"]].copy()
+    rows = table[["task.lag", "cell", "hidden_size", "shortcut", "optimizer.learning_rate", "seed", "steps"]].copy()
     rows.columns = [*KEYS, "seed", "steps"]
     rows[["first", "kept"]] = [held(study.curve(run, "eval/solved")) for run in rows.index]
     rows["loss"] = table["final/eval/loss"]
@@ -47,7 +48,7 @@ def trials(study: RecipeRuns) -> pd.DataFrame:
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row for each lag, number of units and learning rate."""
+    """One row for each lag, network and learning rate."""
     groups = rows.groupby(KEYS)
     return pd.DataFrame(
         {
@@ -64,44 +65,52 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def named(lag: int, cell: str, units: int, shortcut: bool) -> str:
+    """A network in two lines."""
+    kind = "" if cell == "rnn" else f"{cell.upper()}, "
+    return f"p = {lag}\n{kind}{units} unit{'s' * (units > 1)}{' + input' * shortcut}"
+
+
 def draw(rows: pd.DataFrame) -> Figure:
     """Trials that have succeeded by so many sequences, and where each trial's loss ended."""
-    figure = Figure(figsize=(10.5, 4.0), dpi=100, layout="constrained")
-    shares, losses = figure.subplots(1, 2)
-    settings = sorted(rows.groupby(["lag", "units"]).groups)
+    figure = Figure(figsize=(13.5, 4.2), dpi=90, layout="constrained")
+    *both, losses = figure.subplots(1, 3, width_ratios=[1, 1, 1.35])
+    networks = sorted(rows.groupby(NETWORK).groups)
     rates = sorted(rows["learning_rate"].unique())
-    right = rows.groupby(["lag", "units"])["first"].count()
-    lag, units = right.idxmax()  # of the others there may be nothing to show
-    chosen = rows[(rows["lag"] == lag) & (rows["units"] == units)]
-    for rate, (color, dash) in zip(rates, LOOKS, strict=False):
-        group = chosen[chosen["learning_rate"] == rate]
-        if group.empty:
-            continue
-        steps = np.linspace(0, group["steps"].max(), 400)
-        for column, width, label in (("first", 1.0, None), ("kept", 2.4, f"learning rate {rate:g}")):
-            share = [(group[column] <= step).mean() for step in steps]
-            shares.plot(steps, share, dash, color=color, linewidth=width, label=label)
-    shares.set(xlabel="sequences", ylabel="share of trials", ylim=(-0.03, 1.03))
-    shares.set_title(f"p = {lag}, {units} units: right (thin), and for the next {HELD:,} (thick)", fontsize=10)
-    shares.legend(frameon=False, fontsize=8)
+    right = rows.groupby(NETWORK)["first"].count().sort_values(ascending=False, kind="stable")
+    for shares, network in zip(both, right.index, strict=False):  # of the others there may be nothing to show
+        chosen = rows[(rows[NETWORK] == list(network)).all(axis=1)]
+        for rate, (color, dash) in zip(rates, LOOKS, strict=False):
+            group = chosen[chosen["learning_rate"] == rate]
+            if group.empty:
+                continue
+            steps = np.linspace(0, group["steps"].max(), 400)
+            for column, width, label in (("first", 1.0, None), ("kept", 2.4, f"{rate:g}: {len(group)} trials")):
+                share = [(group[column] <= step).mean() for step in steps]
+                shares.plot(steps, share, dash, color=color, linewidth=width, label=label)
+        shares.set(xlabel="sequences", ylabel="share of trials", ylim=(-0.03, 1.03))
+        title = named(*network).replace("\n", ", ")
+        shares.set_title(f"{title}: right (thin), and for\nthe next {HELD:,} sequences (thick)", fontsize=10)
+        shares.legend(frameon=False, fontsize=8, title="learning rate", title_fontsize=8)
 
-    for place, (lag, units) in enumerate(settings):
+    for place, network in enumerate(networks):
+        chosen = rows[(rows[NETWORK] == list(network)).all(axis=1)]
+        own = sorted(chosen["learning_rate"].unique())
         for shift, (rate, (color, _)) in enumerate(zip(rates, LOOKS, strict=False)):
-            group = rows[(rows["lag"] == lag) & (rows["units"] == units) & (rows["learning_rate"] == rate)]
-            x = place + 0.2 * (shift - (len(rates) - 1) / 2) + np.linspace(-0.05, 0.05, len(group))
-            label = f"learning rate {rate:g}" if place == 0 else None
-            losses.plot(
-                x, group["over_baseline"], "os^Dv"[shift % 5], color=color, markersize=4, alpha=0.7, label=label
-            )
+            if rate in own:
+                over = chosen.loc[chosen["learning_rate"] == rate, "over_baseline"]
+                x = place + 0.25 * (own.index(rate) - (len(own) - 1) / 2) + np.linspace(-0.07, 0.07, len(over))
+                losses.plot(x, over, "os^Dv"[shift % 5], color=color, markersize=4, alpha=0.7)
+    for shift, (rate, (color, _)) in enumerate(zip(rates, LOOKS, strict=False)):
+        losses.plot([], [], "os^Dv"[shift % 5], color=color, markersize=4, label=f"learning rate {rate:g}")
     losses.axhline(1.0, color="black", linestyle="--", linewidth=1)
     known = {"xytext": (0, -11), "textcoords": "offset points", "fontsize": 8}
     losses.annotate("all but the last symbol known", (-0.48, 1.0), **known)
-    losses.set_xlim(-0.5, len(settings) - 0.5)
-    names = [f"p = {lag}\n{units} unit{'s' * (units > 1)}" for lag, units in settings]
-    losses.set_xticks(range(len(settings)), names)
+    losses.set_xlim(-0.5, len(networks) - 0.5)
+    losses.set_xticks(range(len(networks)), [named(*network) for network in networks], fontsize=8)
     losses.set(yscale="log", ylabel="final loss / baseline", title="where each trial ended")
     losses.legend(frameon=False, fontsize=8, loc="lower right")
-    for axes in (shares, losses):
+    for axes in (*both, losses):
         axes.grid(alpha=0.3)
     return figure
 
