@@ -74,7 +74,7 @@ def markdown(rows: list[Row], head: str) -> str:
     for (part, name), found in series_of(rows).items():
         last, unit = found[-1], f" {found[-1].unit}" if found[-1].unit else ""
         shown = f"| {part} | {name} | {last.size:g} | {last.value:.4g}{unit} |"
-        if len(found) < 2 or statistics.fmean(row.value for row in found) <= 0:
+        if len(found) < 2 or last.unit == "ms" or statistics.fmean(row.value for row in found) <= 0:
             lines.append(f"{shown} | | |")
             continue
         more, base = line(found)
