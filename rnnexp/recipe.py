@@ -89,6 +89,12 @@ def of_study(table: "pd.DataFrame", plan: Sequence[Mapping[str, object]]) -> "pd
     return table[table.index.isin(found)]
 
 
+def with_settings_of(table: "pd.DataFrame", plan: Sequence[Mapping[str, object]]) -> "pd.DataFrame":
+    """The table with a column for each parameter of the planned jobs, missing where only other runs have it."""
+    lacking = dict.fromkeys(key for job in plan for key in job if key not in table)
+    return table.reindex(columns=[*table, *lacking])
+
+
 def _told(value: Any) -> str | float | None:
     """A parameter in one form, whether it is composed or read back from MLflow."""
     text = "null" if value is None or value != value else str(value)
@@ -117,7 +123,8 @@ def recipe_runs(name: str, *, folder: Path, description: str | None = None) -> R
     except UserError as error:
         raise SystemExit(error.message()) from None
     jobs = planned(name)
-    found = of_study(table, job_parameters(jobs))
+    plan = job_parameters(jobs)
+    found = of_study(table, plan)
     missing, others = len(jobs) - len(found), len(table) - len(found)
     if missing and len(found):
         say(f"{missing} of the {len(jobs)} runs of this study are missing; what follows is of {len(found)}")
@@ -125,4 +132,5 @@ def recipe_runs(name: str, *, folder: Path, description: str | None = None) -> R
         say(f"all of the {missing} runs of this study are missing; what follows is of {others} with other settings")
     if others and len(found):
         say(f"left out: {others} more in the experiment {name}, repeated or with settings that are not this study's")
-    return RecipeRuns(name, found if len(found) else table, options.uri, options.out)
+    kept = with_settings_of(found if len(found) else table, plan)
+    return RecipeRuns(name, kept, options.uri, options.out)

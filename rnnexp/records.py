@@ -21,6 +21,8 @@ RESULTS = ("final/", "test/", "network/")
 ASKED = "rnnexp.asked"
 #: What the figures of a sweep mark, swept or not.
 MARKED = ("algorithm", "bptt_length", "task", ASKED)
+#: What says how much data a run reads, swept or not.
+READ = ("bptt_stride", "steps", "batch_size")
 #: Before the name of a parameter that is recorded as a tag, since other jobs of the sweep lack it: MLflow's comparison
 #: would draw these at a value that they never had.
 LACKING = "param."

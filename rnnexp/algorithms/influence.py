@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rnnexp.algorithms.carried import CarriedForward
 from rnnexp.algorithms.influencing import Pattern, colours, patterns
 from rnnexp.algorithms.step_derivatives import StepDerivatives, derivatives_at, has_formula
+from rnnexp.checks import UserError
 from rnnexp.gradients.passes import QUIET, WINDOW
 from rnnexp.layers import Network
 from rnnexp.layers.base import Array, row_norms
@@ -118,6 +119,11 @@ class InfluenceMatrix(CarriedForward):
         direct = direct.reshape(len(direct), -1)
         for (name, before), blocks in zip(self.influence.items(), self.blocks, strict=True):
             after = self.influence[name] = self.carried(network, blocks, onward, before)
+            if after.shape != before.shape:
+                raise UserError(
+                    f"{type(self).__name__}.carried returned {after.shape}, and what it was given is {before.shape}",
+                    "N sequences, B blocks of r units by p parameters; blocks.carried(D, J) is the product within them",
+                )
             for own, added in zip(after.reshape(len(after), -1), direct, strict=True):
                 own[blocks.into] += added[blocks.source]
             for block, place in blocks.embedded:
@@ -128,7 +134,13 @@ class InfluenceMatrix(CarriedForward):
         return step.onward
 
     def carried(self, network: Network, blocks: Blocks, onward: Any, before: Array) -> Array:
-        """D_t J_{t-1}, or what a rule has in its place."""
+        """D_t J_{t-1}, or what a rule has in its place.
+
+        Called at every step for each group of blocks. `onward` is what the method of that name returned, (N, S, S) by
+        default, and `before` the kept part of J_{t-1}, (N, B, r, p): the entry of block b, its i-th unit and its j-th
+        parameter is that of unit ``blocks.rows[b, i]``, parameter ``blocks.columns[b, j]``. The result has its shape;
+        ``blocks.carried(D, before)`` is the product with any D (N, S, S), without what `pattern` leaves out.
+        """
         return blocks.carried(onward, before)
 
     def read(self, dstate: Array) -> Array:

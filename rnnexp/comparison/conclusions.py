@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from rnnexp.comparison.data_read import unequal_data
 from rnnexp.comparison.effects import (
     FEWEST,
     LOSS,
@@ -14,6 +15,7 @@ from rnnexp.comparison.effects import (
     Level,
     average_of,
     by_level,
+    ends_of,
     grouped,
     kinds_of_loss,
     larger_is_better,
@@ -64,6 +66,8 @@ def findings(table: pd.DataFrame, keys: Sequence[str], metric: str = LOSS) -> li
     if counted.min() == counted.max():
         return [*sentences, f"The {name} is the same in all of them."] if len(counted) > 1 else sentences
     sentences += _effects(table.loc[counted.index], keys, metric, average)
+    if caution := unequal_data(table.loc[counted.index]):
+        sentences.append(caution)
     tasks = sorted(set(levels(table[values.notna()], "task")), key=by_level)
     if len(tasks) > 1 and metric.endswith("/loss"):
         few = ", ".join(map(show_level, tasks[:MOST_NAMED])) + ", ..." * (len(tasks) > MOST_NAMED)
@@ -103,9 +107,10 @@ def _best_setting(counted: pd.DataFrame, keys: Sequence[str], metric: str, avera
     (best, runs), (second, others) = members
     values = [significant(value) for value in means[average.centre].iloc[:2]]
     what = f"{average.centre} {name}" if len(runs) > 1 else name
-    first = (
-        f"Best setting: {_written(dict(zip(keys, best, strict=True)))}, with a {what} of {values[0]} ({behind(runs)})"
-    )
+    end = ends_of(metric)[0]
+    opening = "Best setting" if end == "best" else f"Setting with the {end} value"
+    shown = f"with a {what} of {values[0]} ({behind(runs)})"
+    first = f"{opening}: {_written(dict(zip(keys, best, strict=True)))}, {shown}"
     then = f"next is {_written(dict(zip(keys, second, strict=True)))} with {values[1]} ({behind(others)})"
     if min(len(runs), len(others)) < 2:
         return f"{first}; {then}. With one seed of a setting, this need not be so with other seeds."
@@ -187,11 +192,11 @@ def _ends(counted: pd.DataFrame, row: pd.Series, metric: str, average: Average) 
     """The best and the worst value of a key, or of two together, and the runs behind each."""
     keys, said = list(row["keys"]), []
     which = level_combinations(counted, keys)
-    for end in ("best", "worst"):
+    for end, told in zip(("best", "worst"), ends_of(metric), strict=True):
         setting = row[end] if len(keys) == 2 else (row[end],)
         runs = counted[[own == setting for own in which]]
         centre = float(usable_values(runs, metric).agg(average.centre))
         said.append(
-            f"{end} at {_written(dict(zip(keys, setting, strict=True)))} ({significant(centre)}, {behind(runs)})"
+            f"{told} at {_written(dict(zip(keys, setting, strict=True)))} ({significant(centre)}, {behind(runs)})"
         )
     return f"the {average.centre} is {', '.join(said)}"

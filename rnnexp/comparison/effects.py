@@ -24,6 +24,8 @@ STATISTICS = ("n", "mean", "low", "high", "median", "lower", "upper", "best", "l
 FEWEST = 3
 #: Losses spread widely if the largest is so many times the smallest.
 DECADE = 10
+#: Metrics of the gradient of which a smaller value is better; so it is of losses and what else evaluations give.
+GRADED = ("best_eval_loss", "solved_at_step", "alignment_error", "variance")
 #: A value of a parameter: a number if it is one, else text.
 Level = int | float | str
 
@@ -118,7 +120,15 @@ def without_runs(table: pd.DataFrame, key: str, metric: str) -> list[Level]:
 
 def larger_is_better(metric: str) -> bool:
     """Whether the best run has the largest value, as of an accuracy, and not the smallest, as of a loss."""
-    return metric.rpartition("/")[2] in ("accuracy", "solved")
+    parts = metric.split("/")
+    return parts[-1] in ("accuracy", "solved", "alignment", "snr") or "bias_cosine" in parts
+
+
+def ends_of(metric: str) -> tuple[str, str]:
+    """What the two ends of a metric are called: of one such as a decay rate, neither is better."""
+    parts = metric.split("/")
+    graded = larger_is_better(metric) or {"loss", "eval", "test", "bias"} & {*parts} or parts[-1] in GRADED
+    return ("best", "worst") if graded else ("smallest", "largest")
 
 
 @dataclass(frozen=True)

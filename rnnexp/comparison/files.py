@@ -12,6 +12,7 @@ from rnnexp.comparison.effects import (
     DECAY_RATE,
     LOSS,
     average_of,
+    ends_of,
     grouped,
     larger_is_better,
     level,
@@ -156,5 +157,5 @@ def _influence(table: pd.DataFrame, keys: Sequence[str], metric: str) -> tuple[l
         values = [", ".join(map(show_level, end)) for end in ends]
         shares = [f"{100 * row[share]:.3g} %" for share in ("share", "by_chance")]
         rows.append([str(name), *shares, written_p(row["p"]).removeprefix("p = ").removeprefix("p "), *values])
-    heads = ["key", "share of the variance", "if shuffled", "p (F test)", "best value", "worst value"]
+    heads = ["key", "share of the variance", "if shuffled", "p (F test)", *(f"{end} value" for end in ends_of(metric))]
     return (heads, rows) if rows else None

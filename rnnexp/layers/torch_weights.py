@@ -169,7 +169,7 @@ def _order(network: Network) -> tuple[int, ...] | None:
     if network.parameters.copies or network.design.cell not in ORDER:
         raise UserError(
             "only a single network of TimeRNN, TimeGRU or TimeLSTM layers has a counterpart in PyTorch",
-            "a stack of copies has one state_dict each",
+            "network.parameters.values has the weights of any network as arrays, by name",
         )
     return ORDER[network.design.cell]
 

@@ -12,6 +12,7 @@ from rnnexp.process import is_quiet, say
 from rnnexp.records import (
     ASKED,
     MARKED,
+    READ,
     RESULTS,
     TRACEBACK_FILE,
     USABLE,
@@ -156,7 +157,7 @@ def jobs_table(sweep: Sweep, records: list[JobRecord]) -> "pd.DataFrame":
         }
         # Choices that are not a single value of the configuration (an initialiser, a recipe) are shown as typed.
         chosen = typed(record.overrides)
-        row |= {key: record.values[key] for key in MARKED if key in record.values}
+        row |= {key: record.values[key] for key in (*MARKED, *READ) if key in record.values}
         row |= {key: record.values.get(key, chosen.get(key)) for key in sweep.keys}
         row |= {name: value for name, value in record.metrics.items() if name.startswith(RESULTS)}
         rows.append(row)

@@ -14,7 +14,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from rnnexp import process
 from rnnexp.checks import InvalidValue, UserError, integer
-from rnnexp.records import JOBS_FOLDER, MARKED, STOP_FILE, JobRecord, Sweep, continued_by, load_jobs, load_sweep, typed
+from rnnexp.records import (
+    JOBS_FOLDER,
+    MARKED,
+    READ,
+    STOP_FILE,
+    JobRecord,
+    Sweep,
+    continued_by,
+    load_jobs,
+    load_sweep,
+    typed,
+)
 from rnnexp.redaction import redact_setting, redact_text
 from rnnexp.settings import flat, formats_of, keys_of, plain, typed_overrides
 from rnnexp.sweeps.composition import check_all, check_count, known_jobs, swept_keys, trials
@@ -55,7 +66,7 @@ class RunningSweep:
         if self.watch is not None:
             self.watch.stop()
         self._redact()
-        records = load_jobs(self.sweep.folder, brief=[*self.sweep.keys, *MARKED])
+        records = load_jobs(self.sweep.folder, brief=[*self.sweep.keys, *MARKED, *READ])
         for record in records:
             if record.status == "RUNNING":
                 record.status, record.reason = "KILLED", interrupted or DIED_SILENTLY

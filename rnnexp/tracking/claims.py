@@ -229,7 +229,10 @@ def check_jobs_ended(folder: Path) -> None:
     """`StillRunning` if a job of the sweep in a folder is: its workers may outlive the command."""
     for job in job_folders(folder):
         if is_claimed(job):
-            raise StillRunning(f"the run in {job} is still running", "wait for its end, stop it first")
+            problem = f"the run in {job} is still running{_at(_owner(job / LOCK_FILE))}"
+            raise StillRunning(
+                problem, "wait for its end, or stop that process: workers may outlive the sweep's command"
+            )
 
 
 def clear_record(folder: Path) -> None:

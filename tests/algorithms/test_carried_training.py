@@ -124,6 +124,16 @@ def test_a_stream_has_no_end_and_needs_no_window():
         )
 
 
+def test_a_rule_of_ones_own_has_to_keep_the_shape_of_the_influence():
+    class Summed(SnAp):
+        def carried(self, network, blocks, onward, before):
+            return before.sum(axis=1)
+
+    given = {"steps": 2, "rng": np.random.default_rng(0), "batch_size": 3, "algorithm": Summed()}
+    with pytest.raises(UserError, match=r"Summed\.carried returned .* and what it was given is"):
+        list(train(network_of("rnn"), Scattered(), optimizer=SGD(RATE), **given))
+
+
 @pytest.mark.parametrize("rule", [RTRL, SnAp, UORO, RFLO])
 def test_what_is_frozen_stays_and_clipping_and_penalties_apply(rule):
     options = {"freeze": ["recurrent.Wx"], "keep_zeros": "recurrent.Wh", "cell_options": {"leak": 0.5}}

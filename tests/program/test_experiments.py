@@ -14,7 +14,7 @@ import pytest
 from compositions import composing, master
 
 from rnnexp.build import build_experiment
-from rnnexp.recipe import RecipeRuns, of_study, planned
+from rnnexp.recipe import RecipeRuns, of_study, planned, with_settings_of
 from rnnexp.report import runs
 from rnnexp.sweeps.composition import Composer, every_job
 
@@ -144,6 +144,7 @@ def test_runs_with_other_settings_and_repeated_ones_are_not_of_a_study():
     )
     assert list(of_study(recorded, plan).index) == ["newer"]  # and the run of seed 1 is missing
     assert list(of_study(recorded.assign(bptt_length=20), plan).index) == []
+    assert list(with_settings_of(recorded[["seed"]], [{"seed": 1, "task.lag": 3}])) == ["seed", "task.lag"]
     later = [{**job, "a new setting": 1} for job in plan]
     older = recorded.assign(**{"a new setting": [None, 1, None, 1]})
     assert list(of_study(older, later).index) == ["newer"]
