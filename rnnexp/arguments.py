@@ -1,6 +1,7 @@
 """What the companion commands share: a parser, and errors in the same two lines as those of settings."""
 
 import argparse
+import os
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ def command_frame(options: Mapping[str, str] = OPTIONS) -> Iterator[None]:
     They name a setting by its option.
     """
     process.outlive_readers()
+    os.environ["MPLBACKEND"] = "agg"  # figures are files, whatever screen the environment names
     try:
         yield
     except KeyboardInterrupt:

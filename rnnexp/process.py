@@ -7,6 +7,7 @@ not disturb its shutdown.
 import atexit
 import gc
 import io
+import logging
 import os
 import re
 import signal
@@ -237,11 +238,23 @@ def find_classes_here() -> None:
         sys.path.insert(0, here)
 
 
+def open_missing_streams() -> None:
+    """Put the null device where a standard stream is closed (``>&-``): else the next file took its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free
+            setattr(sys, name, io.TextIOWrapper(io.FileIO(number, "w" if number else "r", closefd=False)))
+
+
 def outlive_readers() -> None:
     """Make writes to stdout and stderr never fail.
 
     A pipe breaks when its reader (`head`) exits; a character that the terminal can't show is written as in Python.
     """
+    open_missing_streams()
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # which warns of a home folder that can't be written
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         buffer = getattr(stream, "buffer", None)

@@ -174,7 +174,7 @@ def _compare(given: argparse.Namespace) -> None:
             link=lambda run: store.link(f"runs/{run}"),
         )
     except OSError as error:
-        why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        why = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
         raise InvalidValue("--out", str(given.out), "a writable folder", why) from None
     average = effects.average_of(effects.usable_values(table, given.metric).dropna(), given.metric)
     means = grouped(table, keys, given.metric)

@@ -66,7 +66,7 @@ def find_run(settings: dict[str, Any], typed: Iterable[str], started_in: Path) -
         running. Otherwise its folder is claimed for this process.
     """
     folder = folder_of(settings["resume"], settings, started_in)
-    claim(folder)
+    claim(folder, "resume")
     try:
         return resumption_in(folder, settings, typed, started_in)
     except BaseException:

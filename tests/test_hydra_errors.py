@@ -1,5 +1,8 @@
 """A choice that is not there: what to do depends on where it would come from."""
 
+import errno
+import os
+
 import pytest
 from hydra.errors import ConfigCompositionException, MissingConfigException
 
@@ -29,3 +32,13 @@ def test_stacks_on_slurm_are_dasks():
     (alone, on_slurm) = [explain(error, [f"hydra/launcher={name}"]).hint for name in ("joblib", "submitit_slurm")]
     assert alone == "add hydra/launcher=stacked"
     assert on_slurm.startswith("instead: hydra/launcher=stacked hydra.launcher.backend=dask hydra.launcher.address=")
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [("EACCES", "writable folder"), ("EROFS", "writable folder"), ("ENOSPC", "free some"), ("EIO", "")],
+)
+def test_a_folder_that_the_system_refuses_is_named(code, hint):
+    number = getattr(errno, code)
+    told = explain(OSError(number, os.strerror(number), "outputs"), [])
+    assert told is None if not hint else told.problem.startswith("outputs can't be written: ") and hint in told.hint

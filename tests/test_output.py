@@ -83,3 +83,21 @@ def test_without_a_stream_there_is_nothing_to_do(monkeypatch, name):
     monkeypatch.setattr(sys, f"__{name}__", None)
     outlive_readers()
     assert getattr(sys, name) is None
+
+
+CLOSED = """
+import sys
+from pathlib import Path
+from rnnexp.process import outlive_readers
+outlive_readers()
+with open(sys.argv[1], "w") as file:
+    print("to nowhere", flush=True)
+    print("to nowhere", file=sys.stderr, flush=True)
+    file.write(f"{file.fileno() > 2} {sys.stdin.read()!r}")
+"""
+
+
+def test_no_file_takes_the_place_of_a_stream_that_was_closed(tmp_path):
+    line = f'exec "{sys.executable}" -c "$1" "$2" <&- >&- 2>&-'
+    done = subprocess.run(["sh", "-c", line, "sh", CLOSED, str(tmp_path / "file")])
+    assert done.returncode == 0 and (tmp_path / "file").read_text() == "True ''"

@@ -3,6 +3,7 @@
 import argparse
 import re
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -41,6 +42,7 @@ def take_apart(arguments: Sequence[str]) -> argparse.Namespace:
     for action in parser._actions:
         if isinstance(action, argparse._VersionAction):
             action.version = f"rnnexp {__version__} (Hydra {hydra_version})"
+    check_letters(arguments, sys.getfilesystemencoding())
     check_dashes(arguments)
     found = parser.parse_intermixed_args([part for argument in arguments for part in attached(argument)])
     check_together(found)
@@ -77,6 +79,13 @@ def attached(argument: str) -> list[str]:
     if re.fullmatch(r"--(config|hydra|shell|experimental)_[a-z]+", name):
         return [name.replace("_", "-") + equals + value]
     return [argument]
+
+
+def check_letters(arguments: Sequence[str], encoding: str) -> None:
+    """Refuse letters that Python could not read, since the locale's encoding lacks them: they could not be recorded."""
+    if encoding.lower() != "utf-8" and any(re.search("[\udc80-\udcff]", text) for text in arguments):
+        problem = f"the command line has letters that this shell's locale ({encoding}) lacks"
+        raise UserError(problem, "let Python read it as UTF-8: export PYTHONUTF8=1")
 
 
 def check_dashes(arguments: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from contextlib import nullcontext
+from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,10 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
     if isinstance(error, HydraException | OmegaConfBaseException) or text.startswith("Config group override"):
         lines = [line for line in text.splitlines() if line.strip() and "hydra.cc" not in line]
         return UserError(lines[0] if lines else type(error).__name__, " ".join(lines[1:]))
-    if isinstance(error, PermissionError):
+    if isinstance(error, OSError) and error.errno in (EACCES, EPERM, EROFS):
         return UserError(f"{error.filename} can't be written: {error.strerror}", "start from a writable folder")
+    if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
+        return UserError(f"{error.filename or 'a file'} can't be written: {error.strerror}", "free some there")
     if isinstance(error, MemoryError):
         return out_of_memory(error)
     return None

@@ -1,8 +1,11 @@
 """The address of a tracking store: as configured, as the path of a file, and whether a server answers there."""
 
+import contextlib
 import os
 import re
+import shutil
 import socket
+import sqlite3
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -28,8 +31,35 @@ REFUSALS = (401, 403, 407)
 UNKNOWN_HOST = "Invalid Host header"
 #: Stands for an answer that is no object.
 NOTHING: dict[str, Any] = {}
+#: Bytes that are too few for a database to be written.
+NO_ROOM = 2**20
 ELSEWHERE = "record somewhere else: tracking.uri=sqlite:///other.db"
 HERE = "start it, or record in a file here: tracking.uri=sqlite:///mlflow.db"
+
+
+class ReadOnly(UserError):
+    """A database that this process may not write, though it may read it."""
+
+
+def unusable(path: Path, error: Exception) -> UserError:
+    """The error for a database file that the system or SQLite refuses; SQLite has several words for a full disk."""
+    if isinstance(error, sqlite3.Error) and _is_full(path):
+        hint = f"free some there, or record on another disk: tracking.uri={SQLITE}/where/there/is/room/mlflow.db"
+        return UserError(f"the tracking database {path} can't be used: no space is left on its disk", hint)
+    why = getattr(error, "strerror", None) or error
+    return UserError(f"the tracking database {path} can't be used: {why}", elsewhere())
+
+
+def _is_full(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        disk = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists()))
+        return bool(disk.total) and disk.free < NO_ROOM
+    return False
+
+
+def elsewhere() -> str:
+    """Where to record instead: nowhere in this folder if it can't be written, which a run needs as well."""
+    return ELSEWHERE if os.access(Path.cwd(), os.W_OK) else "start from a folder where you may write"
 
 
 def tracking_uri(configured: str | None, folder: Path) -> str:

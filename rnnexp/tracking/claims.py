@@ -39,6 +39,8 @@ LOCAL_LOCKS = {
     "fuse.sshfs": ("rw", "ro"),
     "fuse.rclone": ("rw", "ro"),
 }
+#: Bytes that even the record of a short run without figures may take.
+ROOM = 2**19
 #: Folders that are claimed, by process, since a forked one has not claimed them; with the lock's descriptor.
 _held: dict[tuple[int, Path], int] = {}
 
@@ -47,28 +49,51 @@ class StillRunning(UserError):
     """Another process has the folder."""
 
 
-def claim(folder: Path, key: str = "hydra.run.dir") -> None:
+def claim(folder: Path, key: str | None = None) -> None:
     """Make a folder this process's own, until `release` or the end of the process; again does no harm.
+
+    Parameters
+    ----------
+    folder : Path
+    key : str, optional
+        The setting that names it, for a run or a sweep that is about to begin or to continue there.
 
     Raises
     ------
     StillRunning
         If another process has it.
-    InvalidValue
-        If the folder, which `key` names, can't be made or written.
+    UserError
+        If the folder can't be made or written, or its disk has no room for what begins there.
     """
     folder = folder.resolve()
     if (os.getpid(), folder) in _held:
         return
     try:
+        if key is not None:
+            _check_room(folder, key)
         folder.mkdir(parents=True, exist_ok=True)
         number = _locked(folder)
     except OSError as error:
-        hint = f"{error.strerror}; start from another folder, or give {key}=/where/you/may/write"
+        if key is None:
+            hint = "it can be read: only those who may write there can add to it"
+            raise UserError(f"the folder {folder} can't be written: {error.strerror}", hint) from None
+        hint = f"{error.strerror}; {_instead(key, 'from another folder', '/where/you/may/write')}"
         raise InvalidValue(key, str(folder), "a writable folder", hint) from None
     if not _held:
         atexit.register(release_all)
     _held[os.getpid(), folder] = number
+
+
+def _check_room(folder: Path, key: str) -> None:
+    """Refuse a full disk before the training, all of whose numbers would be lost."""
+    disk = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists()))
+    if disk.total and disk.free < ROOM:
+        problem = f"no space is left on the disk of {folder}: {disk.free / 1024:.0f} kB, and a run's record takes more"
+        raise UserError(problem, f"free some there; {_instead(key, 'on another disk', '/where/there/is/room')}")
+
+
+def _instead(key: str, start: str, place: str) -> str:
+    return "leave resume out to begin a new run" if key == "resume" else f"start {start}, or give {key}={place}"
 
 
 def release(folder: Path) -> None:

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from rnnexp.checks import UserError
 from rnnexp.process import say
 from rnnexp.redaction import reason_of
-from rnnexp.tracking.addresses import ELSEWHERE, sqlite_uri
+from rnnexp.tracking.addresses import ELSEWHERE, ReadOnly, elsewhere, sqlite_uri, unusable
 from rnnexp.tracking.sqlite_log import DRAFT, on_local_disk, relax_sqlite, write_ahead
 
 #: Seconds to wait for another process that is writing, when the store is opened and while a run is recorded.
@@ -57,11 +57,8 @@ def check_file(path: Path, patience: float | None = None) -> None:
         _check_place(path)
         if path.exists():
             _check_contents(path, PATIENCE if patience is None else patience)
-    except sqlite3.Error as error:
-        raise UserError(f"the tracking database {path} can't be used: {error}", ELSEWHERE) from None
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise UserError(f"the tracking database {path} can't be used: {why}", ELSEWHERE) from None
+    except (sqlite3.Error, OSError, ValueError) as error:
+        raise unusable(path, error) from None
 
 
 def deleted_experiment(path: Path, name: str) -> str | None:
@@ -87,7 +84,7 @@ def _check_place(path: Path) -> None:
             raise UserError(f"the tracking database {path} is not a file", ELSEWHERE)
         for place in (path, path.resolve().parent):  # SQLite keeps a journal beside it
             if not os.access(place, os.R_OK | os.W_OK):
-                raise UserError(f"the tracking database {path} can't be written: {place} is read-only", ELSEWHERE)
+                raise ReadOnly(f"the tracking database {path} can't be written: {place} is read-only", elsewhere())
         return
     there = next(folder for folder in path.absolute().parents if folder.exists())
     with tempfile.TemporaryFile(dir=there):
@@ -135,8 +132,7 @@ def locked(path: Path, action: Callable[[], Any]) -> Any:
             f"if none is running, delete {path}.lock",
         ) from None
     except (OSError, sqlite3.Error) as error:
-        why = getattr(error, "strerror", None) or error
-        raise UserError(f"the tracking database {path} can't be used: {why}", ELSEWHERE) from None
+        raise unusable(path, error) from None
 
 
 def prepare(path: Path) -> None:
@@ -242,8 +238,14 @@ def _remove(path: Path) -> None:
 
 def _make(path: Path) -> None:
     """Make a database under another name, and move it into place, unless another program has made one there."""
+    from sqlalchemy.exc import DBAPIError
+
     draft = path.with_name(f".{path.name}{DRAFT}")
-    _fill(draft, path.parent / "mlartifacts")
+    try:
+        _fill(draft, path.parent / "mlartifacts")
+    except DBAPIError as error:
+        _remove(draft)
+        raise sqlite3.OperationalError(str(error.orig)) from None
     if on_local_disk(path):
         write_ahead(draft)
     with draft.open("rb") as file:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from rnnexp.checks import UserError
 from rnnexp.redaction import redact, redact_text
 from rnnexp.tracking import database
-from rnnexp.tracking.addresses import check_address, check_server, database_file, is_server, is_sqlite
+from rnnexp.tracking.addresses import ReadOnly, check_address, check_server, database_file, is_server, is_sqlite
 from rnnexp.tracking.database import another_version, check_file, locked, prepare, upgrade
 from rnnexp.tracking.database_server import tables_made_once
 from rnnexp.tracking.keys import experiment_folder
@@ -161,7 +161,12 @@ def existing_store(uri: str) -> Store:
     UserError
         If there is none, or it can't be used.
     """
-    check_uri(uri)
+    try:
+        check_uri(uri)
+    except ReadOnly as error:
+        copy = f"cp {shlex.quote(str(database_file(uri)))} copy.db"
+        hint = f"to read it, copy it to a folder where you may write: {copy}; tracking.uri=sqlite:///copy.db"
+        raise UserError(error.problem, hint) from None
     if is_sqlite(uri):
         path, hint = database_file(uri), "name the database: sqlite:///where/it/is.db"
         if not path.exists():

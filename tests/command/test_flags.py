@@ -6,7 +6,7 @@ import pytest
 from hydra._internal.utils import get_args_parser
 
 from rnnexp.checks import UserError
-from rnnexp.command.flags import put_together, take_apart
+from rnnexp.command.flags import check_letters, put_together, take_apart
 from rnnexp.settings import conf_dir
 from rnnexp.version import __version__
 
@@ -124,3 +124,12 @@ def test_a_file_that_would_never_be_read_is_refused(folder):
     (folder / "mine" / "config.yaml").rename(folder / "mine" / "my_config.yaml")
     (folder / "mine" / "cell" / "rnn.yaml").write_bytes((conf_dir() / "cell" / "rnn.yaml").read_bytes())
     assert take_apart(["-cd", "mine", "-cn", "my_config"]).config_name == "my_config"
+
+
+def test_letters_that_the_locale_lacks_are_refused_with_what_helps():
+    read = "run_name=한".encode().decode("ascii", "surrogateescape")  # as Python reads it with LC_ALL=C PYTHONUTF8=0
+    with pytest.raises(UserError, match="letters") as refused:
+        check_letters(["steps=20", read], "ascii")
+    assert refused.value.hint.endswith("PYTHONUTF8=1")
+    check_letters([read], "utf-8")  # the name of a file that is no UTF-8
+    check_letters(["run_name=한"], "ascii")

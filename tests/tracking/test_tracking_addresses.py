@@ -1,6 +1,7 @@
 """A store that can't be used is refused in two lines, within seconds, and before anything is made."""
 
 import os
+import shutil
 import sqlite3
 import sys
 import threading
@@ -14,7 +15,7 @@ from rnnexp.checks import UserError
 from rnnexp.redaction import redact
 from rnnexp.tracking import addresses
 from rnnexp.tracking.addresses import database_file, sqlite_uri, tracking_uri
-from rnnexp.tracking.store import check_uri, checked_store
+from rnnexp.tracking.store import check_uri, checked_store, existing_store
 
 LONG = "x" * 300
 REFUSED = [
@@ -97,8 +98,23 @@ def test_a_database_that_can_only_be_read_is_refused(folder, monkeypatch, place)
     monkeypatch.setattr(
         os, "access", lambda one, mode: not (mode & os.W_OK and Path(one) == locked) and access(one, mode)
     )
-    with pytest.raises(UserError, match=f"{locked} is read-only"):
+    with pytest.raises(UserError, match=f"{locked} is read-only") as recording:
         check_uri(sqlite_uri(path))
+    with pytest.raises(UserError, match=f"{locked} is read-only") as reading:
+        existing_store(sqlite_uri(path))
+    here = {"file": "record somewhere else", "folder": "start from a folder where you may write"}  # which is this one
+    assert recording.value.hint.startswith(here[place]) and f"cp {path} copy.db" in reading.value.hint
+
+
+@pytest.mark.parametrize("said", ["disk I/O error", "database or disk is full", "unable to open database file"])
+def test_whatever_sqlite_says_of_a_full_disk_it_is_called_so(folder, monkeypatch, said):
+    path, used = folder / "new" / "mlflow.db", shutil.disk_usage(folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: used._replace(free=4096))
+    told = addresses.unusable(path, sqlite3.OperationalError(said))
+    assert told.problem.endswith("no space is left on its disk") and "sqlite:////where" in told.hint
+    assert addresses.unusable(path, PermissionError(13, "Permission denied")).problem.endswith("Permission denied")
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: used._replace(free=2**30))
+    assert said in addresses.unusable(path, sqlite3.OperationalError(said)).problem
 
 
 @pytest.mark.parametrize("name", ["a b", "p%20q", "a#b", "a?b", "한글", "100%", "a\tb", "plain"])

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -122,6 +123,21 @@ def test_a_folder_that_can_not_be_made_is_an_invalid_value(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InvalidValue, match=r"hydra\.sweep\.dir must be a writable folder"):
         claim(tmp_path / "file" / "below", "hydra.sweep.dir")
+
+
+def test_a_full_disk_is_refused_before_anything_is_made(tmp_path, monkeypatch):
+    used = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: used._replace(free=4096))
+    for key, hint in (("hydra.run.dir", "give hydra.run.dir="), ("resume", "leave resume out")):
+        with pytest.raises(UserError, match=r"no space is left on the disk of .*: 4 kB") as refused:
+            claim(tmp_path / "outputs" / "run", key)
+        assert hint in refused.value.hint
+    assert not list(tmp_path.iterdir())
+    claim(tmp_path)  # what is recorded there can still be uploaded
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: used._replace(total=0, free=0))  # not told
+    claim(tmp_path / "run", "hydra.run.dir")
+    release(tmp_path / "run")
+    release(tmp_path)
 
 
 def put(folder, *names):

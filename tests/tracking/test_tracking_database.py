@@ -10,6 +10,7 @@ import time
 from contextlib import closing, suppress
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from rnnexp.checks import UserError
 from rnnexp.tracking import database
@@ -330,3 +331,15 @@ def test_all_of_a_record_lies_in_the_folder_whatever_it_is_called(tmp_path, monk
         "mlartifacts",
         "run",
     ]
+
+
+def test_a_disk_that_is_full_when_the_tables_are_made_is_told_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(path, artifacts):
+        path.write_bytes(b"half")
+        raise DBAPIError("CREATE TABLE", {}, sqlite3.OperationalError("database or disk is full"))
+
+    monkeypatch.setattr(database, "_fill", full)
+    path = tmp_path / "mlflow.db"
+    with pytest.raises(UserError, match="can't be used: database or disk is full"):
+        locked(path, lambda: prepare(path))
+    assert [one.name for one in tmp_path.iterdir()] == ["mlflow.db.lock"]
