@@ -6,6 +6,7 @@ those of constraints.txt. Older Pythons can read this file, so that they can be 
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,22 @@ AS_UV_READS = {
     "trusted-host": ("UV_INSECURE_HOST", " "),
     "cert": ("SSL_CERT_FILE", ""),
     "proxy": ("ALL_PROXY", ""),
+}
+#: What an installer says, and what helps.
+HINTS = {
+    "ensurepip": "on Debian and Ubuntu, venv is a package of its own: apt install python3-venv",
+    "permission denied|read-only|not a directory": (
+        "the environment must be a folder that can be written to; another one: make run VENV=~/rnnexp-venv"
+    ),
+    "no space left": "the environment takes 800 MB; in another place: make run VENV=/other/disk/venv",
+    r"unknown compiler|directory: '(gcc|cc|clang)'|command '\S*(gcc|cc|clang|cl)\S*' failed|visual c\+\+|python\.h": (
+        "a package has no wheel for this Python and machine, and no compiler is found: take another Python,\n"
+        "make run PYTHON=python3.13, or install one; on Debian and Ubuntu: apt install build-essential python3-dev"
+    ),
+    "connection|name resolution|not known|timed out|certificate|proxy|from versions: none": (
+        "is the package index reached? pip's settings hold for uv too: a mirror in PIP_INDEX_URL, a proxy in\n"
+        "https_proxy, a certificate in PIP_CERT"
+    ),
 }
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,6 +68,12 @@ def settings_for_uv(listed, environment):
     if "UV_INDEX" in told:
         told["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # pip's: the newest of all indexes
     return {name: value for name, value in told.items() if name not in environment}
+
+
+def refuse(told):
+    """Exit with the end of what an installer said, and what helps."""
+    helps = [hint for said, hint in HINTS.items() if re.search(said, told.lower())]
+    sys.exit("\n".join([*told.splitlines()[-16:], *helps[:1]]))
 
 
 def call(what, command, environment=None):
@@ -90,7 +113,7 @@ def main(folder, wanted):
     if not shutil.which(python) or subprocess.call([python, "-c", ""]):
         code, told = call(f"making {folder}", [sys.executable, "-m", "venv", "--clear", folder])
         if code:
-            sys.exit(f"{told}\non Debian and Ubuntu, venv is a package of its own: apt install python3-venv")
+            refuse(told)
     places = os.pathsep.join([os.environ.get("PATH", ""), str(scripts)])
     if not shutil.which("uv", path=places):
         call("fetching uv", [*pip, "uv"])
@@ -105,7 +128,7 @@ def main(folder, wanted):
         print("trying pip, since uv said: " + told.rpartition("\n")[2], flush=True)
     code, told = call(f"installing into {folder} with pip, which takes a minute", [*pip, *wanted])
     if code:
-        sys.exit(told)
+        refuse(told)
 
 
 if __name__ == "__main__":

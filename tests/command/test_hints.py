@@ -239,6 +239,7 @@ CASES = [
     "stopping=early_stopping",
     "cell=leaky cell.leak=2",
     "-m seed=0,1 hydra.launcher.max_copies=4",
+    "-m seed=0,1 hydra/launcher=submitit_slurm hydra.launcher.max_copies=4",
     "patience=3",
     "tracking.tags=rnn101",
     "tracking.tags.course=rnn101",

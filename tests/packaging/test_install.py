@@ -107,3 +107,30 @@ def test_pip_follows_where_uv_fails_and_its_words_are_passed_on(install):
     done, _ = install(uv=True, broken="uv python")
     assert done.returncode == 1
     assert done.stderr == "looking\npython is broken\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "helps"),
+    [
+        ("The virtual environment was not created because ensurepip is not\navailable", "apt install python3-venv"),
+        ("Error: [Errno 13] Permission denied: '/opt/x'", "make run VENV="),
+        ("ERROR: Unknown compiler(s): [['cc'], ['gcc'], ['clang']]", "apt install build-essential"),
+        ("error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory", "make run PYTHON="),
+        ("error: [Errno 2] No such file or directory: 'gcc'\n[end of output]", "apt install build-essential"),
+        ("NewConnectionError(': Failed to establish a new connection: refused')", "PIP_INDEX_URL"),
+        ("ERROR: Could not find a version that satisfies x (from versions: none)", "PIP_INDEX_URL"),
+    ],
+)
+def test_what_helps_follows_what_an_installer_said(told, helps):
+    with pytest.raises(SystemExit) as caught:
+        INSTALL["refuse"]("a long log\n" * 100 + told)
+    assert (
+        told in caught.value.code and helps in caught.value.code.splitlines()[-1] + caught.value.code.splitlines()[-2]
+    )
+    assert len(caught.value.code.splitlines()) < 20
+
+
+def test_nothing_is_added_to_what_no_hint_fits():
+    with pytest.raises(SystemExit) as caught:
+        INSTALL["refuse"]("ResolutionImpossible: x 1 needs y 2")
+    assert caught.value.code == "ResolutionImpossible: x 1 needs y 2"

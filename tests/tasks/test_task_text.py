@@ -140,7 +140,7 @@ def test_without_a_path_it_is_the_python_reference():
     assert task.decode(task.test_tokens[-500:]) == text[-500:]
     # English with a smoothed bigram model: well below the entropy of single letters, far above one nat.
     assert 1.5 < task.baseline.loss < 3.0
-    assert 0.2 < task.baseline.accuracy < 0.5
+    assert 0.2 < task.baseline.accuracy < 0.6  # 0.505 with the text of Python 3.13
 
 
 @pytest.mark.parametrize(
