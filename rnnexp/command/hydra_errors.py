@@ -58,13 +58,13 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
             on_slurm = _value("hydra/launcher", arguments) == "submitit_slurm"
             hint = f"instead: hydra/launcher=stacked {ON_DASK}" if on_slurm else "add hydra/launcher=stacked"
             return UserError(f"{key} is a setting of the launcher that trains jobs as stacks", hint)
-        value: Any = _value(key, arguments)
+        refused: Any = _value(key, arguments)
         inner = str(getattr(error.__cause__, "full_key", None) or key)
-        if inner.startswith(f"{key}.") and (typed := quoting.parsed(f"{key}={value}")):  # as in init.recurrent={a:1}
-            value = typed.value()
+        if inner.startswith(f"{key}.") and (read := quoting.parsed(f"{key}={refused}")):  # as in init.recurrent={a:1}
+            refused = read.value()
             for part in inner.removeprefix(f"{key}.").split("."):
-                value = value[part]
-        return unknown_key(inner, value, known)
+                refused = refused[part]
+        return unknown_key(inner, refused, known)
     if isinstance(error.__cause__, OmegaConfBaseException) and error.__cause__.full_key:
         key = str(error.__cause__.full_key)
         if key not in ROOT_KEYS:
