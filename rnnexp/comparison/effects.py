@@ -13,6 +13,7 @@ import pandas as pd
 from rnnexp.records import USABLE
 
 LOSS, DECAY_RATE, DECAY_FIT = "final/eval/loss", "final/gradient/decay_rate", "final/gradient/decay_fit"
+ALIGNMENT = "final/gradient/alignment"
 #: Column with a hash of all that determines a run's numbers: a repeated run counts once.
 CONFIG = "config"
 #: What is averaged over.

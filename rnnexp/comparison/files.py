@@ -8,6 +8,7 @@ import pandas as pd
 from rnnexp.checks import one_line
 from rnnexp.comparison.conclusions import findings, written_p
 from rnnexp.comparison.effects import (
+    ALIGNMENT,
     DECAY_FIT,
     DECAY_RATE,
     LOSS,
@@ -34,7 +35,7 @@ from rnnexp.tracking.failures import attempt
 SHOWN = (
     *("final/eval/loss", "final/eval/accuracy", "final/eval/wrong_fraction"),
     *("test/loss", "test/accuracy", "network/parameters"),
-    *(DECAY_RATE, DECAY_FIT, "final/gradient/log10_ratio"),
+    *(ALIGNMENT, DECAY_RATE, DECAY_FIT, "final/gradient/log10_ratio"),
 )
 
 

@@ -1,4 +1,4 @@
-"""The metric of many runs against a key, against the gradient's decay rate, and of all of them from best to worst."""
+"""The metric of many runs against a key, against a measure of the gradient, and of all of them from best to worst."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -172,28 +172,39 @@ def of_all(sweep: ComparedRuns) -> "Figure":
 def by_rate(sweep: ComparedRuns, rates: pd.Series) -> "Figure":
     """The metric against the gradient's decay rate, one point a run, hollow where its curve is not a line."""
     label = "gradient's decay rate (slope of ln norm per step back; above 0 it rises)"
-    inside, (axes,) = axes_of(sweep, f"{heading(sweep)} against the gradient's decay rate", label, sweep.label)
-    rates = rates.dropna()
-    rows, values = sweep.counted.loc[rates.index], sweep.values[rates.index]
-    lines = usable_values(rows, DECAY_FIT) >= LINE
+    lines = usable_values(sweep.counted, DECAY_FIT) >= LINE
+    notes = [f"Hollow: the curve by lag is not a line (decay_fit below {LINE})."]
+    return _against(sweep, rates, "decay rate", label, lines, notes)
+
+
+def by_alignment(sweep: ComparedRuns, alignments: pd.Series) -> "Figure":
+    """The metric against the alignment of training's gradient, one point a run."""
+    label = "alignment (cosine of training's gradient with the full one)"
+    return _against(sweep, alignments, "alignment", label, alignments.notna(), [])
+
+
+def _against(
+    sweep: ComparedRuns, measured: pd.Series, name: str, label: str, filled: pd.Series, hollow: list[str]
+) -> "Figure":
+    """The metric against what was measured of the gradient, a line at 0; `hollow` explains the points not `filled`."""
+    inside, (axes,) = axes_of(sweep, f"{heading(sweep)} against the gradient's {name}", label, sweep.label)
+    measured = measured.dropna()
+    rows, values, filled = sweep.counted.loc[measured.index], sweep.values[measured.index], filled[measured.index]
     of_run, told = sweep.settings(rows, MOST_SETTINGS if sweep.looks.scale is None else len(rows))
     markers = np.array([sweep.looks.marker(*setting) for setting in of_run])
     colors = [sweep.looks.color(first) for first, _ in of_run]
     for marker in dict.fromkeys(markers):
-        for filled in (True, False):
-            mine = np.flatnonzero((markers == marker) & (lines == filled).to_numpy())
+        for solid in (True, False):
+            mine = np.flatnonzero((markers == marker) & (filled == solid).to_numpy())
             if len(mine):
                 edges = [colors[at] for at in mine]
-                look = {"edgecolors": edges, "facecolors": edges if filled else "white", "marker": marker, "s": 24}
-                axes.scatter(rates.iloc[mine], values.iloc[mine], **look)
-    low, high = min(0.0, float(rates.min())), max(0.0, float(rates.max()))
+                look = {"edgecolors": edges, "facecolors": edges if solid else "white", "marker": marker, "s": 24}
+                axes.scatter(measured.iloc[mine], values.iloc[mine], **look)
+    low, high = min(0.0, float(measured.min())), max(0.0, float(measured.max()))
     room = 0.05 * (high - low) or 0.1
     axes.set_xlim(low - room, high + room)
     axes.axvline(0.0, color=BLACK, linewidth=0.8, linestyle="--")
     _scale(sweep, axes)
-    missing = len(sweep.values) - len(rates)
-    notes = [
-        f"Hollow: the curve by lag is not a line (decay_fit below {LINE})." if not lines.all() else "",
-        f"{missing} of the included runs have no decay rate." if missing else "",
-    ]
+    missing = len(sweep.values) - len(measured)
+    notes = [*([] if filled.all() else hollow), f"{missing} of the included runs have no {name}." if missing else ""]
     return finish(sweep, inside, [axes], told, notes, lines=False)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from rnnexp.comparison.compared import ComparedRuns
-from rnnexp.comparison.effects import DECAY_RATE, level_combinations, metric_label, usable_values
+from rnnexp.comparison.effects import ALIGNMENT, DECAY_RATE, level_combinations, metric_label, usable_values
 from rnnexp.comparison.influence import explained_variance
 from rnnexp.comparison.lag_figure import by_lag
-from rnnexp.comparison.metric_figures import by_key, by_rate, of_all
+from rnnexp.comparison.metric_figures import by_alignment, by_key, by_rate, of_all
 from rnnexp.comparison.shown import spread
 from rnnexp.process import interruption_pending
 from rnnexp.tracking.failures import attempt
@@ -36,7 +36,9 @@ def comparison_figures(
     ranked = [str(key) for key in explained_variance(table, sweep.keys, metric).index]
     stem, what = metric.rpartition("/")[2], metric_label(metric, unit)
     of_all_runs, against_rate = f"{stem}_of_all_runs.png", f"{stem}_by_decay_rate.png"
-    names = file_names(ranked[:MOST_FIGURES], stem, ["gradient_by_lag.png", of_all_runs, against_rate])
+    against_alignment = f"{stem}_by_alignment.png"
+    taken = ["gradient_by_lag.png", of_all_runs, against_rate, against_alignment]
+    names = file_names(ranked[:MOST_FIGURES], stem, taken)
     making: list[tuple[str, str, Callable[[], Figure]]] = [
         (name, f"{what} against {key}.", partial(by_key, sweep, key)) for key, name in names.items()
     ]
@@ -59,6 +61,11 @@ def comparison_figures(
             f"{what} against the gradient's decay rate; each point is a run, hollow where its curve is not a line."
         )
         making.append((against_rate, caption, partial(by_rate, sweep, rates)))
+    alignments = usable_values(table, ALIGNMENT)[sweep.values.index]
+    compared = [key for key in sweep.keys if key.partition(".")[0] in ("algorithm", "bptt_length", "bptt_stride")]
+    if metric != ALIGNMENT and several and compared and alignments.notna().any():
+        caption = f"{what} against the alignment of training's gradient with the full one; each point is a run."
+        making.append((against_alignment, caption, partial(by_alignment, sweep, alignments)))
     figures: Pictures = {}
     for name, caption, make in making:
         if interruption_pending():

@@ -10,6 +10,7 @@ import pytest
 from compared_runs import LOSS, NAN, grid, table_of
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 from rnnexp.comparison.compared import ComparedRuns
 from rnnexp.comparison.conclusions import findings
@@ -377,3 +378,15 @@ def test_no_side_of_a_chart_calls_a_slope_vanishing_and_what_is_not_a_line_is_ho
     assert math.isclose(axes.get_xlim()[0], -0.55)
     table["final/gradient/decay_fit"] = 1.0
     assert "not a line" not in said(figures_of(table, {}, keys)[RATE])
+
+
+def test_algorithms_are_compared_by_their_alignment_too():
+    table, curves, keys = grid(2, algorithm=["bptt", "rtrl", "uoro"])
+    measured = np.linspace(-0.1, 1.0, len(table))
+    measured[1] = NAN
+    table["final/gradient/alignment"] = measured
+    figure = figures_of(table, curves, keys)["loss_by_alignment.png"]
+    found = sorted((x, y) for x, y, *_ in points(figure.axes[0]))
+    assert found == sorted((x, y) for x, y in zip(measured, table[LOSS], strict=True) if x == x)
+    assert "1 of the included runs have no alignment" in "".join(text.get_text() for text in figure.findobj(Text))
+    assert "loss_by_alignment.png" not in figures_of(table.rename(columns={"algorithm": "cell"}), curves, ["cell"])
