@@ -86,7 +86,7 @@ def test_of_two_processes_that_open_an_empty_database_at_once_none_dies(store):
     assert store.sql("select count(*) from experiments where name = 'first'", "mlflow") == "1"
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_nothing_is_lost_and_nothing_twice_when_the_database_dies(place, store, mlflow_server):
     """Four sweeps at once, as workers and as a stack, directly and behind a server, on a database that is killed."""
     uris = {"directly": store.uri, "behind_a_server": mlflow_server}
@@ -112,7 +112,7 @@ def test_nothing_is_lost_and_nothing_twice_when_the_database_dies(place, store, 
             (folder / "held.py").write_text(HELD)
             recorded = (f"tracking.experiment={way}", f"tracking.uri={uris[way]}")
             going[folder] = start(folder, "-m", *SWEEPS[name], *LENGTH, *recorded, DEAD=str(dead))
-        until(lambda: all(opened(way) for way in uris), 240, "some runs")
+        until(lambda: all(opened(way) for way in uris), 400, "some runs")
         store.kill()
         dead.touch()
         # One job of each sweep, at least, comes to its end without a database.

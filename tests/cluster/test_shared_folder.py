@@ -109,7 +109,7 @@ def sync(machine, folder, *arguments):
     return machine.start(folder, "-m", "rnnexp.tracking", "sync", *arguments)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_machine_that_loses_the_server_goes_on_and_either_uploads_the_rest(machines, shared):
     alpha, beta = machines
     folder, address = shared
@@ -144,7 +144,7 @@ def test_a_machine_that_loses_the_server_goes_on_and_either_uploads_the_rest(mac
         assert fewer(as_it_came(found), measured(sweep / str(number)))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_what_a_machine_that_is_lost_has_left_is_uploaded_by_another(machines, shared):
     """Its process has a number that another one has here; that nobody holds its folder's lock says that it is gone."""
     alpha, beta = machines

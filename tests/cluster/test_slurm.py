@@ -56,7 +56,7 @@ def limited(slurm, place, database):
         yield folder, process
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("limited")
 def test_jobs_that_end_in_every_way(slurm, place, start, run):
     """In one sweep: one is left alone, one cancelled, one requeued, one killed."""
@@ -114,7 +114,7 @@ def test_a_folder_that_the_node_has_not_is_named(slurm, unshared, run):
     assert done.returncode == 1 and "Traceback" not in done.stderr
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_ctrl_c_cancels_what_runs_and_what_waits(slurm, place, start):
     folder = place / "stopped"
     folder.mkdir()
@@ -167,7 +167,7 @@ def test_mistakes_are_refused_in_two_lines(slurm, place, run, settings, problem,
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_before_its_time_limit_a_job_writes_a_checkpoint_and_can_be_resumed(limited, run):
     folder, process = limited
     done = finished(process)
