@@ -305,7 +305,12 @@ def _lack(group: str, cls: Any) -> str:
         return f"{cls.__name__} does not say what it is made from"
     except NotImplementedError:
         return f"{cls.__name__} is abstract: give a class derived from it"
-    return f"{cls.__name__} is abstract: give a class derived from it" if inspect.isabstract(cls) else ""
+    if not inspect.isabstract(cls):
+        return ""
+    if cls.__module__.startswith("rnnexp."):
+        return f"{cls.__name__} is abstract: give a class derived from it"
+    lacking = ", ".join(sorted(cls.__abstractmethods__))
+    return f"{cls.__name__} lacks {lacking}: define it in the class, not in __init__ (@property if it needs the object)"
 
 
 def construct(prefix: str, settings: Any, **context: Any) -> Any:

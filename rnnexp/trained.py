@@ -1,4 +1,4 @@
-"""A trained network with its task: evaluated on other settings, and continuing what it has learned to predict."""
+"""A trained network with its task: evaluated on other settings, predicting from new rows, continuing a series."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from rnnexp.build import build_experiment, build_the_task, limit_of, parameters_of
-from rnnexp.checks import InvalidValue, UserError, check_known, integer, out_of_memory, show
+from rnnexp.checks import InvalidValue, UserError, check_known, integer, nearest, out_of_memory, show
 from rnnexp.gradients import GradientStudy, Study
 from rnnexp.layers import Network
 from rnnexp.memory import check_sizes
@@ -221,6 +221,56 @@ class Trained:
         if temperature is not None:
             raise InvalidValue("temperature", temperature, "left out for a series", "it is for text: nothing is drawn")
         return self._continued(prompt, length, rng or streams.evaluation)
+
+    def predict(self, rows: "pd.DataFrame") -> "pd.DataFrame":
+        """What a network of ``task=table`` predicts from new rows, in the data's units.
+
+        Parameters
+        ----------
+        rows : pandas DataFrame
+            The input columns, by name, in the order of time; others are not read. Where the column `task.sequence` is
+            there, its values tell series apart; otherwise all rows are one.
+
+        Returns
+        -------
+        pandas DataFrame
+            A column for each target, with the index of `rows`: what is predicted for `task.horizon` rows later, from
+            the series' rows up to and including this one.
+
+        Raises
+        ------
+        UserError
+            If the network is of another task, or a row lacks a number that it reads.
+        """
+        import pandas as pd
+
+        task = self.task
+        if not isinstance(task, Table):
+            raise UserError(
+                f"predict reads the rows of a table, and this network is one of task={self.name}",
+                "network.replica().forward reads any inputs (steps, sequences, ...)",
+            )
+        frame = pd.DataFrame(rows)
+        for name in task.inputs:
+            if name not in frame:
+                hint = nearest(name, [str(column) for column in frame]) or f"they are {', '.join(map(str, frame))}"
+                raise UserError(f"the rows have no column {name!r}, which the network reads", hint)
+        values = frame[list(task.inputs)].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+        for row, column in np.argwhere(~np.isfinite(values))[:1]:
+            name = task.inputs[column]
+            where = f"column {name!r}, row {frame.index[row]}: {show(frame[name].iloc[row])}"
+            hint = "read_csv(..., sep=';', decimal=',') reads 3,5; interpolate() or dropna() of pandas deals with gaps"
+            raise UserError(f"{where} is not a finite number", hint)
+        (mean, std), (output_mean, output_std) = _scale(task, task.inputs), _scale(task, task.targets)
+        values = ((values - mean) / std).astype(self.network.dtype)
+        series = np.zeros(len(frame), np.int64)
+        if task.sequence is not None and task.sequence in frame:
+            series = pd.factorize(frame[task.sequence], use_na_sentinel=False)[0]
+        outputs = np.empty((len(frame), task.output_size))
+        for one in range(series.max(initial=-1) + 1):
+            places = np.flatnonzero(series == one)
+            outputs[places] = self.network.replica().forward(values[places, np.newaxis])[:, 0]
+        return pd.DataFrame(outputs * output_std + output_mean, columns=list(task.targets), index=frame.index)
 
     def _continued(self, prompt: Any, length: int, rng: Generator) -> Continuation:
         task = self.task

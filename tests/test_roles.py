@@ -60,6 +60,13 @@ def refusal(base, group, target, *, keep):
     return None
 
 
+class Unfinished(rnnexp.tasks.EpisodeTask):
+    """Its baseline is set in __init__ only, as an attribute."""
+
+    def sample(self, batch_size, *, rng):
+        """Nothing."""
+
+
 @pytest.mark.parametrize("group", [group for group in HOMES if group != "init"] + ["init.recurrent"])
 def test_every_name_is_built_or_refused_in_two_lines(base, group):
     for target in dict.fromkeys([*ODD, *own_names()]):
@@ -74,6 +81,7 @@ def test_every_name_is_built_or_refused_in_two_lines(base, group):
         ("cell", "rnnexp.layers.Recurrent", "Recurrent is abstract"),
         ("task", "rnnexp.tasks.Task", "Task is abstract"),
         ("algorithm", "rnnexp.algorithms.Truncation", "Truncation is abstract"),
+        ("task", f"{__name__}.Unfinished", "Unfinished lacks baseline: define it in the class, not in __init__"),
         ("clipping", "rnnexp.training.WeightDecay", "WeightDecay is for something else"),
         ("init.recurrent", "rnnexp.training.NoClipping", "NoClipping is for something else"),
         ("optimizer", "os.system", "system is not a class but a builtin_function_or_method"),

@@ -1,6 +1,7 @@
 """A trained network on other settings of its task, and what it continues a text or a series with."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from trained_runs import train
 
@@ -196,6 +197,33 @@ def test_a_table_that_predicts_none_of_its_inputs_cannot_be_continued(tmp_path, 
     with pytest.raises(UserError, match="can't continue sequences of task=table") as refused:
         table_run(tmp_path, *overrides).generate(10)
     assert "if a target is an input and horizon >= 1" in refused.value.hint
+
+
+def test_new_rows_of_a_table_are_predicted_series_by_series_in_its_own_units(tmp_path):
+    path = tmp_path / "two.csv"
+    path.write_text("b,a\n" + "\n".join(f"{t % 2},{100 + 5 * np.sin(t / 7)}" for t in range(200)))
+    trained = rnnexp.load(train(tmp_path / "run", "task=table", f"task.path={path}", "task.sequence=b", "steps=20"))
+    rows = pd.DataFrame({"b": list("mnmn"), "a": [101.0, 97.0, 102.0, 99.0]}, index=list("wxyz"))
+    found = trained.predict(rows)
+    assert (list(found), list(found.index)) == (["a"], list("wxyz"))
+    mean, std = trained.task.means["a"], trained.task.stds["a"]
+    for at in ([0, 2], [1, 3]):
+        inputs = (rows["a"].to_numpy()[at, None, None] - mean) / std
+        outputs = trained.network.replica().forward(inputs.astype(np.float32))[:, 0, 0]
+        assert np.allclose(found["a"].to_numpy()[at], outputs * std + mean, atol=1e-4)
+    alone = trained.predict(rows[["a"]].iloc[[0, 2]])
+    assert np.allclose(alone["a"], found["a"].iloc[[0, 2]])
+    assert trained.predict(rows.iloc[:0]).shape == (0, 1)
+
+
+def test_rows_that_cannot_be_read_are_named(tmp_path, recall):
+    trained = table_run(tmp_path)
+    with pytest.raises(UserError, match="have no column 'b'"):
+        trained.predict(pd.DataFrame({"a": [1.0], "bb": [2.0]}))
+    with pytest.raises(UserError, match="column 'b', row 1: 3,5 is not a finite number"):
+        trained.predict(pd.DataFrame({"a": [1.0, 2.0], "b": ["3", "3,5"]}))
+    with pytest.raises(UserError, match="one of task=recall"):
+        recall.predict(pd.DataFrame())
 
 
 def test_the_sequences_of_a_table_are_continued_one_at_a_time(tmp_path):

@@ -60,7 +60,8 @@ def check_cell(
     dxs = layer.backward(weights)
     assert layer.dstate is not None
     gradients = dict(zip(arrays, [*layer.grads, dxs, *layer.dstate], strict=True))
-    for name, array in arrays.items():
+    # States first: where dstate is wrong, so are the parameters of earlier steps.
+    for name, array in reversed(arrays.items()):
         direction = rng.standard_normal(array.shape)
         expected = run({**arrays, name: array + 1j * STEP * direction})[1].imag / STEP
         found = float((gradients[name] * direction).sum())

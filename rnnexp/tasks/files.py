@@ -12,7 +12,7 @@ from typing import IO, Any
 from numpy.typing import DTypeLike
 
 from rnnexp import npz
-from rnnexp.checks import InvalidValue
+from rnnexp.checks import InvalidValue, nearest
 from rnnexp.npz import Array, check_file, check_size, read_arrays
 from rnnexp.tasks.encodings import advice, binary, encoding_of
 
@@ -29,7 +29,9 @@ def find(path: Any, allowed: str, hint: str = "") -> Path:
         file = Path(path).expanduser()
         mode = file.stat().st_mode
     except (OSError, ValueError, RuntimeError) as error:
-        raise refused(path, allowed, f"{reason(error)} (looked in {Path.cwd()})") from None
+        beside = Path(path).parent
+        like = nearest(Path(path).name, [file.name for file in beside.iterdir()] if beside.is_dir() else [])
+        raise refused(path, allowed, f"{reason(error)} (looked in {Path.cwd()})" + (like and f"; {like}")) from None
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise refused(path, allowed, f"{file.name} is a pipe or device, not a file")
     return file

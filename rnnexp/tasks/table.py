@@ -59,7 +59,8 @@ class Table(EpisodeTask):
     sequence : str, optional
         Column that identifies the sequence of each row.
     time : str, optional
-        Column of numbers or dates (ISO 8601) that the rows of a sequence are sorted by. Null: the file's order.
+        Column of numbers or dates (ISO 8601, or 31.01.2026) that the rows of a sequence are sorted by. Null: the
+        file's order.
     ignore : list of str, optional
         Columns that are left out.
     horizon : int
@@ -141,7 +142,8 @@ class Table(EpisodeTask):
         self.input_size, self.output_size = len(self.inputs), len(self.targets)
         values = np.empty((len(columns.frame), len(roles.used)))
         for at, name in enumerate(roles.used):
-            key, given = ("inputs", inputs) if name in self.inputs else ("targets", targets)
+            as_target = targets is not None and name in self.targets
+            key, given = ("targets", targets) if as_target else ("inputs", inputs)
             named = ("path", path) if given is None else (key, given)
             values[:, at] = numbers_of(columns, name, path, *named, gaps=missing != "refuse")
         self._arrange(values, columns, roles, path)

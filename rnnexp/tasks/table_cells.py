@@ -26,6 +26,9 @@ NOTHING = re.compile(r"[-\u2013\u2014.?*/\s]*|#?n/?a|nan|null|none|<na>", re.IGN
 DATE = re.compile(
     r"\d{1,4}\s*[-./년]\s*\d{1,2}\s*[-./월](\s*\d{1,4}.*)?|\d{8}(\d{4,6})?|\d{1,2}:\d{2}.*|\d{4}-?W?\d\d.*"
 )
+#: Dates that can mean one day only: with points the day comes first, unless the year does.
+DAY_FIRST = re.compile(r"(?P<day>\d{1,2})\.\s?(?P<month>\d{1,2})\.\s?(?P<year>\d{4})")
+YEAR_FIRST = re.compile(r"(?P<year>\d{4})(?P<sign>[./])\s?(?P<month>\d{1,2})(?P=sign)\s?(?P<day>\d{1,2})\.?")
 #: A number with a few other characters around it, such as "12 kg" or "(3.5)".
 SURROUNDED = re.compile(r"[^\w\s]{0,2}\s*[-+\u2212]?(\d[\d.,]*)\s*[^\d]{0,5}")
 #: Cells that decide whether a column of text is looked at as a whole.
@@ -228,6 +231,11 @@ def check_cells(columns: Columns, name: str, key: str, given: Any) -> None:
     why = "is not a number" if number_of(cell, columns.decimal) is None else "is not written as the others"
     where = f"column {name!r}, {columns.place(found.wrong)}: {show(cell)} {why}{other_decimal(columns, name)}"
     allowed = "a table with a number in every cell of the columns used" if key == "path" else "columns of numbers"
+    if key == "targets" and not found.meant:
+        hint = (
+            "task=table predicts numbers: write two classes as 0 and 1, or give a task of your own (guide/own/task.md)"
+        )
+        raise InvalidValue(key, given, allowed, f"{where}; {hint}")
     rest = f", or leave the column out: {typed('ignore', [name])}" if key == "path" else ", or leave the column out"
     raise InvalidValue(key, given, allowed, f"{where}; correct it{rest}")
 
@@ -237,6 +245,21 @@ def other_decimal(columns: Columns, name: str) -> str:
     mark, setting = (",", "comma") if columns.decimal == "." else (".", "point")
     again = read_numbers(columns.frame[name], mark)
     return f"; task.decimal={setting} reads it" if again.meant and again.wrong is None else ""
+
+
+def in_iso_order(cells: Any) -> Any:
+    """Dates as 31.01.2026, or 2026.1.31 or 2026/01/31, in the order of ISO 8601; the first cell says which it is."""
+    import pandas as pd
+
+    texts = [str(cell).strip() for cell in cells]
+    form = next((form for form in (DAY_FIRST, YEAR_FIRST) if form.match(texts[0])), None)
+    if form is None:
+        return cells
+    found = [form.match(text) for text in texts]
+    return pd.Series(
+        f"{date['year']}-{date['month']:0>2}-{date['day']:0>2}{text[date.end() :]}" if date else None
+        for text, date in zip(texts, found, strict=True)
+    )
 
 
 def times_of(columns: Columns, name: str, path: str) -> Array:
@@ -252,8 +275,11 @@ def times_of(columns: Columns, name: str, path: str) -> Array:
     if meant_as_numbers(columns, name):
         return numbers_of(columns, name, path, "time", name)
     dates: Any = pd.to_datetime(series, format="ISO8601", errors="coerce", utc=True)
+    if dates.isna().any() and not pd.api.types.is_datetime64_any_dtype(series):
+        dates = pd.to_datetime(in_iso_order(series), format="ISO8601", errors="coerce", utc=True)
     wrong = np.flatnonzero(dates.isna().to_numpy())
     if len(wrong):
         where = f"column {name!r}, {columns.place(int(wrong[0]))}: {show(str(series.iloc[int(wrong[0])]))}"
-        raise InvalidValue("time", name, "a column of numbers, or of dates as 2026-01-31 or 2026-01-31 12:00:00", where)
+        allowed = "a column of numbers, or of dates as 2026-01-31 or 2026-01-31 12:00:00, also 2026.1.31 or 31.01.2026"
+        raise InvalidValue("time", name, allowed, where)
     return np.asarray(dates.dt.tz_localize(None).to_numpy().astype(np.int64))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnnexp.checks import InvalidValue, UserError
-from rnnexp.layers import Leaky, TimeLeaky, TimeRNN, build_network, check_cell, to_state_dict
+from rnnexp.layers import Leaky, Recurrent, TimeLeaky, TimeRNN, build_network, check_cell, to_state_dict
 
 
 def arrays(dtype, copies=()):
@@ -35,6 +35,27 @@ def test_without_a_leak_it_is_the_vanilla_layer_bit_for_bit(activation, dtype, c
 @pytest.mark.parametrize("leak", [0.01, 0.3, 1.0])
 def test_its_gradients_are_complex_step_derivatives(leak):
     check_cell(TimeLeaky, rng=np.random.default_rng(0), leak=leak)
+
+
+def test_a_wrong_gradient_of_the_state_is_not_taken_for_one_of_the_weights():
+    class Forgetful(Recurrent):
+        """h_t = h_{t-1} + x_t Wx, whose step_back forgets the first term."""
+
+        def __init__(self, Wx, **options):
+            super().__init__((Wx,), hidden_size=Wx.shape[-1], **options)
+
+        @staticmethod
+        def parameter_shapes(input_size, hidden_size):
+            return {"Wx": (input_size, hidden_size)}
+
+        def step(self, x, state):
+            return (state[0] + x @ self.params[0],)
+
+        def step_back(self, x, state, dstate):
+            return dstate[0] @ self.params[0].T, (0 * dstate[0],), [x.T @ dstate[0]]
+
+    with pytest.raises(AssertionError, match="gradient in h before the first step is wrong"):
+        check_cell(Forgetful, rng=np.random.default_rng(0))
 
 
 def test_the_state_decays_by_the_leak_alone_without_weights():

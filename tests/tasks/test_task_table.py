@@ -445,3 +445,15 @@ def test_scale_and_baseline_come_from_the_training_part(make):
 
 def test_nothing_to_test(make):
     assert make(COUNTING, test_fraction=0).test(rng=np.random.default_rng(0)) is None
+
+
+@pytest.mark.parametrize(
+    "days", [("31.01.2024 23:00", "01.02.2024 01:00"), ("2024. 1. 31.", "2024. 2. 1."), ("2024/1/31", "2024/2/1")]
+)
+def test_dates_with_points_or_slashes_sort_the_rows(tmp_path, days):
+    path = tmp_path / "dates.csv"
+    rows = [f"{days[1]},2", f"{days[0]},1", *(f"{days[1].replace('2024', str(2025 + n))},{3 + n}" for n in range(6))]
+    path.write_text("day,a\n" + "\n".join(rows))
+    task = Table(path=str(path), time="day", normalize=False)
+    drawn = task.sample(1, rng=np.random.default_rng(0))
+    assert drawn.inputs[:2, 0, 0].tolist() == [1.0, 2.0]

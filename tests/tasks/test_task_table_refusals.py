@@ -247,6 +247,34 @@ def test_a_time_that_is_no_iso_date_is_refused(refused, cell):
     assert error.hint == f"column 't', line 3: {cell}"
 
 
+@pytest.mark.parametrize(
+    ("cells", "where"),
+    [
+        (["30.01.2024 23:00", "31.01.2024", "2024-02-01"], "line 4: 2024-02-01"),
+        (["30.12.2024", "31.12.2024", "01.31.2025"], "line 4: 01.31.2025"),
+        (["2024/1/30", "2024/1/31", "1/2/2024"], "line 4: 1/2/2024"),
+        (["1/30/2024", "1/31/2024", "2/1/2024"], "line 2: 1/30/2024"),
+    ],
+)
+def test_dates_are_written_in_one_unambiguous_way(refused, cells, where):
+    error = refused(["t,a", *(f"{cell},0" for cell in cells)], time="t")
+    assert error.hint == f"column 't', {where}"
+
+
+def test_a_target_of_words_is_told_from_an_odd_cell(refused):
+    error = refused(["a,peak", "1,no", "5,yes", "3,no"], targets=["peak"])
+    assert error.key == "targets"
+    assert "line 2: no is not a number; task=table predicts numbers: write two classes as 0 and 1" in error.hint
+    assert refused(["a,b", "1,2", "5,x", "3,4"], targets=["b"]).hint.endswith("correct it, or leave the column out")
+
+
+def test_a_file_with_a_similar_name_is_suggested(tmp_path):
+    (tmp_path / "meters.csv").touch()
+    with pytest.raises(InvalidValue) as error:
+        Table(path=str(tmp_path / "meter.csv"))
+    assert error.value.hint.endswith("; did you mean 'meters.csv'?")
+
+
 def test_text_among_numeric_times_is_refused(refused):
     error = refused(["t,a", "1,0", "2,0", "x,0"], time="t")
     assert error.key == "time"
