@@ -95,7 +95,7 @@ def draw(table: pd.DataFrame, curves: dict[str, pd.DataFrame]) -> Figure:
         for axes in (losses, ratios):
             axes.set(xlabel="parameter updates")
             axes.grid(alpha=0.3)
-        losses.legend(frameon=False, fontsize=8, loc="lower left")
+        losses.legend(frameon=False, fontsize=8, loc="upper right")
     return figure
 
 
