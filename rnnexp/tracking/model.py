@@ -109,7 +109,7 @@ def description(network: Network, task: Task) -> dict[str, Any]:
     }
     if isinstance(task, Text):
         described |= {"characters": task.characters, "start": task.start}
-    for name in ("means", "stds"):  # of a table's columns, in whose units inputs and outputs are
+    for name in ("means", "stds"):  # by which the model takes and returns a table's own units
         if isinstance(scale := getattr(task, name, None), dict):
             described[name] = {key: float(value) for key, value in scale.items()}
     return described

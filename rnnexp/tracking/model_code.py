@@ -3,6 +3,7 @@
 Inputs and outputs are batch first:
 
 - Tokens, int64 (N, T), or values (N, T, D), give the outputs of every step (N, T, O): the logits of classes, or values.
+  Those of a table are in the file's units, inputs and outputs.
 - A text model takes prompts, one string each, and returns their continuations. With ``length=0`` it returns the logits
   of the next character after each character of the prompts (N, T, O), which must then have the same length.
 
@@ -61,6 +62,13 @@ class Model:
         )
         self.characters: list[str] = design.get("characters", [])
         self.start: int = design.get("start", 0)
+        self.scales: list[tuple[Array, Array]] = []  # mean and standard deviation of inputs and outputs of a table
+        if "means" in design:
+            names = (design["input_names"], design["output_names"])
+            means, stds = (
+                [np.array([design[of][name] for name in some]) for some in names] for of in ("means", "stds")
+            )
+            self.scales = list(zip(means, stds, strict=True))
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
         """Outputs of every step, or the continuations of prompts; see the top of this file.
@@ -79,7 +87,7 @@ class Model:
             If the inputs do not fit the network, or a parameter is out of range.
         """
         if not self.characters:
-            return self.outputs(np.asarray(model_input))
+            return self.in_units(np.asarray(model_input))
         params = {**DEFAULTS, **(params or {})}
         prompts = [str(prompt) for prompt in np.ravel(np.asarray(model_input, dtype=object))]
         length, seed, temperature = int(params["length"]), int(params["seed"]), float(params["temperature"])
@@ -91,6 +99,15 @@ class Model:
         if len({len(row) for row in tokens}) != 1 or not tokens[0]:
             raise ValueError("with length=0, prompts must have the same length, and not be empty")
         return self.outputs(np.array(tokens, np.int64))
+
+    def in_units(self, inputs: Array) -> Array:
+        """Outputs, for a table from inputs in its units, and in its units."""
+        if not self.scales:
+            return self.outputs(inputs)
+        (mean, std), (output_mean, output_std) = self.scales
+        dtype = self.network.dtype
+        outputs = self.outputs(((inputs - mean) / std).astype(dtype))
+        return (outputs * output_std + output_mean).astype(dtype)
 
     def outputs(self, inputs: Array) -> Array:
         """Tokens (N, T) or values (N, T, D), batch first, to outputs (N, T, O)."""

@@ -265,13 +265,17 @@ def test_values_that_do_not_fit_are_refused(values):
         load(values[1]).predict(np.zeros((4, 1, 3)))
 
 
-def test_a_table_model_tells_the_units_of_its_columns(tmp_path):
+def test_a_table_model_takes_and_returns_the_units_of_its_columns(tmp_path):
     np.savez(tmp_path / "waves.npz", a=np.arange(200.0), b=np.cos(np.arange(200.0)))
-    task = Table(path=str(tmp_path / "waves.npz"), inputs=["a", "b"])
-    told = models.description(drawn(hidden_size=3, output_size=2, input_size=2, input_kind="values"), task)
-    assert told["means"] == {name: float(value) for name, value in task.means.items()}
-    assert told["stds"]["a"] > 1
-    json.dumps(told)
+    task = Table(path=str(tmp_path / "waves.npz"), inputs=["b", "a"], targets=["a"])
+    network = drawn(hidden_size=3, output_size=1, input_size=2, input_kind="values")
+    save_model(network, task, tmp_path / "model")
+    rows = np.array([[[0.5, 90.0], [-0.2, 91.0], [0.1, 95.0]]], np.float32)
+    mean, std = (np.array([of["b"], of["a"]]) for of in (task.means, task.stds))
+    expected = network.replica().forward(((rows[0, :, np.newaxis] - mean) / std).astype(np.float32))[:, 0]
+    found = load(tmp_path / "model").predict(rows)
+    assert found.dtype == np.float32
+    assert np.allclose(found[0], expected * task.stds["a"] + task.means["a"], rtol=1e-5)
 
 
 def test_saving_again_replaces_what_was_there_and_leaves_no_module_behind(text, tmp_path):
