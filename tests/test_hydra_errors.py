@@ -6,6 +6,7 @@ import os
 import pytest
 from hydra.errors import ConfigCompositionException, MissingConfigException
 
+from rnnexp.command.check_first import register
 from rnnexp.command.hydra_errors import EXTRAS, explain
 
 
@@ -32,6 +33,26 @@ def test_stacks_on_slurm_are_dasks():
     (alone, on_slurm) = [explain(error, [f"hydra/launcher={name}"]).hint for name in ("joblib", "submitit_slurm")]
     assert alone == "add hydra/launcher=stacked"
     assert on_slurm.startswith("instead: hydra/launcher=stacked hydra.launcher.backend=dask hydra.launcher.address=")
+
+
+@pytest.mark.parametrize(
+    ("key", "target", "gives"),
+    [
+        ("task.separator", "rnnexp.tasks.Table", "+task.separator=x"),
+        ("task.seperator", "rnnexp.tasks.Table", None),
+        ("task.output_size", "rnnexp.tasks.Text", None),
+        ("task.separator", "nope.Nope", None),
+    ],
+)
+def test_a_setting_that_a_yaml_file_does_not_name_is_given_with_a_plus(tmp_path, key, target, gives):
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "load.yaml").write_text(f"_target_: {target}\npath: a.csv\n")
+    error = ConfigCompositionException(f"Could not override '{key}'.")
+    register()
+    told = explain(error, ["--config-dir", str(tmp_path), "task=load", f"{key}=x"])
+    assert told.problem == f"unknown key '{key}', got {key}=x"
+    assert ("does not name it" in told.hint) is bool(gives)
+    assert gives is None or told.hint.endswith(f"type {gives}")
 
 
 @pytest.mark.parametrize(

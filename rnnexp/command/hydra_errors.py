@@ -1,7 +1,8 @@
 """Errors of Hydra and OmegaConf about the command line, in our two-line form."""
 
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
 from pathlib import Path
@@ -14,6 +15,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from rnnexp.build import component, parameters_of
 from rnnexp.checks import InvalidValue, UserError, nearest, out_of_memory, show
 from rnnexp.command import quoting
 from rnnexp.command.flags import may_sweep, take_apart
@@ -27,6 +29,8 @@ EXTRAS = {
     "hydra/launcher/submitit_slurm": "cluster",
     "hydra/sweeper/optuna": "optuna",
 }
+#: What an algorithm of one's own may take, and is given by root keys.
+FROM_ROOT = ("algorithm.length", "algorithm.stride", "task.output_size")
 #: Stacks on a cluster.
 ON_DASK = "hydra.launcher.backend=dask hydra.launcher.address=tcp://..., with workers that dask-jobqueue starts there"
 
@@ -64,6 +68,8 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
             refused = read.value()
             for part in inner.removeprefix(f"{key}.").split("."):
                 refused = refused[part]
+        if hint := _left_out(inner, refused, known):
+            return UserError(f"unknown key '{inner}', got {inner}={show(refused)}", hint)
         return unknown_key(inner, refused, known)
     if isinstance(error.__cause__, OmegaConfBaseException) and error.__cause__.full_key:
         key = str(error.__cause__.full_key)
@@ -116,6 +122,23 @@ def _flat(config: DictConfig, prefix: str = "") -> dict[str, Any]:
         if isinstance(value, DictConfig):
             found |= _flat(value, f"{name}.")
     return found
+
+
+def _left_out(key: str, value: Any, known: Mapping[str, Any]) -> str:
+    """How to give a setting that the chosen class takes and its YAML file does not name, as a hint; empty if none."""
+    group, _, name = key.rpartition(".")
+    if not isinstance(known.get(group), Mapping):
+        return ""
+    try:
+        cls, _ = component(group, known[group])
+    except UserError:  # it is told when all of it is built
+        return ""
+    # The files of the package name all that its classes take.
+    own = not cls.__module__.startswith("rnnexp.") or group == "task"
+    if not own or f"{group}.{name}" in FROM_ROOT or name not in parameters_of(cls):
+        return ""
+    typed = shlex.quote(f"+{key}={value if isinstance(value, str) else show(value)}")
+    return f"{cls.__name__} takes it, but its YAML file does not name it: add it there, or type {typed}"
 
 
 def _value(key: str, arguments: Sequence[str]) -> str | None:

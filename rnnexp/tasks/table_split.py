@@ -101,6 +101,8 @@ def by_sequences(
     if len(counts) < 2:
         allowed = "a table of at least 2 sequences, one of them to evaluate"
         hint = f"all rows belong to sequence {str(labels[0])!r}; leave sequence out to split them by position"
+        if counts[0] < 2 * least:
+            hint = f"it has one, {str(labels[0])!r}, of {counts[0]} row{'s' if counts[0] > 1 else ''}; give more rows"
         raise refused(path, allowed, hint)
     if len(counts) == 2 and test_fraction:
         hint = f"one is to train on, the other to evaluate; {parted}"

@@ -287,6 +287,7 @@ def test_a_sequence_too_short_for_the_horizon_is_refused_by_its_id(refused, tmp_
     assert error.problem.startswith("path must be a table whose sequences have at least horizon + 1 = 3 rows, got ")
     assert error.hint.startswith("sequence 'yy' has 2, and 1 others are too short as well; leave it out")
     assert refused(lines, sequence="who").hint.startswith("sequence 'z' has 1; ")
+    assert refused(lines[:2], sequence="who").hint == "it has one, 'x', of 1 row; give more rows"
     path = tmp_path / "good.csv"
     path.write_text("\n".join(lines))
     assert Table(path=str(path), sequence="who", horizon=0).eval_sequences == 1
