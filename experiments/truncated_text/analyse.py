@@ -57,7 +57,9 @@ def looked_up(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.nd
 
 def recorded(table: pd.DataFrame) -> pd.DataFrame:
     """One row a run."""
-    frame = pd.DataFrame({"cell": table["cell"], "window": table["bptt_length"].astype(int)})
+    frame = pd.DataFrame(
+        {"cell": table["cell"], "window": table["bptt_length"].astype(int), "seed": table["seed"].astype(int)}
+    )
     frame["thousand characters"] = table["steps"] * table["batch_size"] * table["bptt_length"] / 1000
     for name, metric in COLUMNS.items():
         frame[name] = table[metric]
@@ -65,12 +67,16 @@ def recorded(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row for each cell and window, means where there are several runs of them."""
-    return rows.groupby(["cell", "window"]).mean().reset_index()
+    """One row for each cell and window: how many seeds, means over them, and the least and most bits per character."""
+    groups = rows.groupby(["cell", "window"])
+    summary = groups.mean().drop(columns="seed")
+    summary.insert(0, "seeds", groups["seed"].nunique())
+    summary["least"], summary["most"] = groups["bits per character"].min(), groups["bits per character"].max()
+    return summary.reset_index()
 
 
 def draw(study: RecipeRuns, summary: pd.DataFrame) -> Figure:
-    """Bits per character against the window; what arrives of the gradient, by lag, in the networks of the longest."""
+    """Bits per character, mean and range, against the window; the gradient by lag in networks of the longest."""
     figure = Figure(figsize=(10.5, 4.2), dpi=100, layout="constrained")
     losses, lags = figure.subplots(1, 2)
     longest = summary.loc[summary["cell"] != "counts", "window"].max()
@@ -79,6 +85,7 @@ def draw(study: RecipeRuns, summary: pd.DataFrame) -> Figure:
         if chosen.empty:
             continue
         losses.plot(chosen["window"], chosen["bits per character"], look, color=color, label=cell)
+        losses.vlines(chosen["window"], chosen["least"], chosen["most"], color=color, linewidth=1.5)
         runs = study.table[(study.table["cell"] == cell) & (study.table["bptt_length"] == longest)]
         for run in runs.index[:1]:
             curve = study.curve(run, "gradient_by_lag/last")
