@@ -1,5 +1,6 @@
 """What a command costs: run in a process of its own, its processor time and peak memory as the system counts them."""
 
+import csv
 import json
 import math
 import os
@@ -7,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,23 @@ class Row:
     of: str
     value: float
     unit: str
+
+
+def write_csv(rows: list[Row], path: Path) -> None:
+    """All rows."""
+    with path.open("w", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(field.name for field in fields(Row))
+        for row in rows:
+            out.writerow([row.part, row.series, f"{row.size:g}", row.of, f"{row.value:.4g}", row.unit])
+
+
+def read_csv(path: Path) -> list[Row]:
+    """The rows of a table."""
+    with path.open() as file:
+        return [
+            Row(**{**row, "size": float(row["size"]), "value": float(row["value"])}) for row in csv.DictReader(file)
+        ]
 
 
 def used(arguments: list[str], folder: Path) -> Usage:

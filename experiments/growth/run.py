@@ -12,7 +12,7 @@ import platform
 from dataclasses import replace
 from pathlib import Path
 
-from measuring import Row
+from measuring import Row, read_csv, write_csv
 from parts import FULL, PARTS, TINY, USUAL
 
 
@@ -40,7 +40,7 @@ def main() -> None:
             at = f", {row.size:g} {row.of}" if row.of else ""
             print(f"{row.part}: {row.series}{at}: {row.value:.3g} {row.unit}", flush=True)
     # Only now: a child's peak of memory would begin with that of this process.
-    from tables import draw, markdown, read_csv, write_csv
+    from tables import draw, markdown
 
     table = (options.output or Path()) / "table.csv"
     kept = read_csv(table) if options.output is not None and options.only and table.exists() else []

@@ -1,13 +1,9 @@
 """The rows as a table, as findings beside what is aimed at, and as a figure."""
 
-import csv
-from pathlib import Path
-
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from measuring import Row, slope
 
-COLUMNS = ["part", "series", "size", "of", "value", "unit"]
 #: Titles, and the label of the cost, of the panels.
 PANELS = {
     "evaluation": ("Evaluation and test", "share of training"),
@@ -19,23 +15,6 @@ PANELS = {
 #: What a reader of the figure needs to be told.
 LABELS = {"whole": "whole sweep", "without": "with tracking=none", "training": "its training", "store": "MLflow alone"}
 Finding = tuple[str, float, str]
-
-
-def write_csv(rows: list[Row], path: Path) -> None:
-    """All rows."""
-    with path.open("w", newline="") as file:
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow(COLUMNS)
-        for row in rows:
-            out.writerow([row.part, row.series, f"{row.size:g}", row.of, f"{row.value:.4g}", row.unit])
-
-
-def read_csv(path: Path) -> list[Row]:
-    """The rows of a table."""
-    with path.open() as file:
-        return [
-            Row(**{**row, "size": float(row["size"]), "value": float(row["value"])}) for row in csv.DictReader(file)
-        ]
 
 
 def findings(rows: list[Row]) -> list[Finding]:

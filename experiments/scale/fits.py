@@ -1,13 +1,10 @@
 """The rows as a table of slopes and exponents, with what they come to at 100,000 jobs, and as a figure."""
 
-import csv
 import statistics
-from pathlib import Path
 
 from matplotlib.figure import Figure
 from measuring import Row, slope
 
-COLUMNS = ["part", "series", "size", "of", "value", "unit"]
 LARGE = 100_000
 #: Panels of the figure: part and series of each line, and the label of the axis.
 PANELS = {
@@ -25,23 +22,6 @@ PANELS = {
         ("server", "received"),
     ],
 }
-
-
-def write_csv(rows: list[Row], path: Path) -> None:
-    """All rows."""
-    with path.open("w", newline="") as file:
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow(COLUMNS)
-        for row in rows:
-            out.writerow([row.part, row.series, f"{row.size:g}", row.of, f"{row.value:.4g}", row.unit])
-
-
-def read_csv(path: Path) -> list[Row]:
-    """The rows of a table."""
-    with path.open() as file:
-        return [
-            Row(**{**row, "size": float(row["size"]), "value": float(row["value"])}) for row in csv.DictReader(file)
-        ]
 
 
 def series_of(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:

@@ -26,7 +26,7 @@ from proxy import Counter
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "growth"))
-from measuring import SURROUNDINGS, Row, Usage, used  # noqa: E402
+from measuring import SURROUNDINGS, Row, Usage, read_csv, used, write_csv  # noqa: E402
 
 COMMON = ["hidden_size=2", "steps=5", "tracking.figures=false", "max_jobs=1000000", "quiet=true"]
 STACKED = ["hydra/launcher=stacked"]
@@ -185,7 +185,7 @@ def main() -> None:
     for row in measured(chosen):
         rows.append(row)
         print(f"{row.part}: {row.series}, {row.size:g} jobs: {row.value:g} {row.unit}", flush=True)
-    from fits import draw, markdown, read_csv, write_csv
+    from fits import draw, markdown
 
     if options.output is None:
         return

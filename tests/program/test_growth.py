@@ -46,8 +46,8 @@ def test_it_measures_prints_and_writes_what_is_shown(folder):
 
 
 def test_every_aim_has_a_number(modules):
-    _, tables = modules
-    rows = tables.read_csv(GROWTH / "table.csv")
+    measuring, tables = modules
+    rows = measuring.read_csv(GROWTH / "table.csv")
     found = tables.findings(rows)
     assert {row.part for row in rows} == {"evaluation", "training", "study", "stacked", "command", "runs", "files"}
     assert all(math.isfinite(value) for _, value, _ in found)
