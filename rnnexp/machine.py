@@ -1,6 +1,8 @@
 """What the machine has left for this process."""
 
+import math
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -38,6 +40,12 @@ def files_at_a_time() -> int:
         return sys.maxsize
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if limit == resource.RLIM_INFINITY else max(1, limit - OF_LIBRARIES)
+
+
+def free_space(path: Path) -> float:
+    """Bytes that are free on the disk of a path, which need not exist; infinite where the system does not know."""
+    disk = shutil.disk_usage(next(place for place in (path, *path.absolute().parents) if place.exists()))
+    return disk.free if disk.total else math.inf
 
 
 def _installed() -> float:

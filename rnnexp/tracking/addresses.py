@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import shutil
 import socket
 import sqlite3
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from rnnexp.checks import UserError
+from rnnexp.machine import free_space
 from rnnexp.process import reach_this_machine_directly
 from rnnexp.redaction import reason_of, redact, redact_text
 
@@ -52,8 +52,7 @@ def unusable(path: Path, error: Exception) -> UserError:
 
 def _is_full(path: Path) -> bool:
     with contextlib.suppress(OSError):
-        disk = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists()))
-        return bool(disk.total) and disk.free < NO_ROOM
+        return free_space(path.parent) < NO_ROOM
     return False
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from rnnexp import own_code
 from rnnexp.checks import InvalidValue, UserError
 from rnnexp.json_lines import read_lines
+from rnnexp.machine import free_space
 from rnnexp.own_code import parts_of
 from rnnexp.records import JOB_FILE, JOBS_FOLDER, STOP_FILE, SWEEP_FILE, TRACEBACK_FILE
 from rnnexp.tracking.dead_runs import is_gone, process_tags
@@ -86,9 +87,8 @@ def claim(folder: Path, key: str | None = None) -> None:
 
 def _check_room(folder: Path, key: str) -> None:
     """Refuse a full disk before the training, all of whose numbers would be lost."""
-    disk = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists()))
-    if disk.total and disk.free < ROOM:
-        problem = f"no space is left on the disk of {folder}: {disk.free / 1024:.0f} kB, and a run's record takes more"
+    if (free := free_space(folder)) < ROOM:
+        problem = f"no space is left on the disk of {folder}: {free / 1024:.0f} kB, and a run's record takes more"
         raise UserError(problem, f"free some there; {_instead(key, 'on another disk', '/where/there/is/room')}")
 
 
