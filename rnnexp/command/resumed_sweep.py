@@ -24,9 +24,11 @@ def continue_sweep(found: argparse.Namespace) -> Sweep | None:
     InvalidValue
         If there is no sweep in the folder, or something was given that it did not have.
     """
+    if not found.multirun or not any(key_of(text) == "resume" for text in found.overrides):
+        return None  # before anything is parsed: so it is for most commands
     given = all_readable(found.overrides, multirun=True)
     wanted = [value for text in given if key_of(text) == "resume" and (value := parsed(text))]
-    if not found.multirun or not wanted or wanted[-1].is_sweep_override() or wanted[-1].value() is None:
+    if not wanted or wanted[-1].is_sweep_override() or wanted[-1].value() is None:
         return None
     name = str(wanted[-1].value())
     sweep = load_sweep(Path(name).resolve())
