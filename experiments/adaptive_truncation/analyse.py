@@ -138,10 +138,11 @@ def draw(rows: pd.DataFrame, curves: dict[str, pd.DataFrame], found: pd.DataFram
     windows.set(xlabel="updates", ylabel="window (steps)", title="the adaptive windows, each seed")
     for when, color, marker in (("before", "#0072B2", "o"), ("after", "#D55E00", "x")):
         points = found[(found["when"] == when) & (found["true"] > 0)].dropna()
-        bias.plot(points["true"], points["estimated"], marker, color=color, markersize=4, alpha=0.6, label=when)
-    bias.plot([1e-4, 2], [1e-4, 2], color="black", linewidth=0.8)
-    bias.set(xscale="log", yscale="log", xlabel="true relative bias", ylabel="estimated")
-    bias.set_title(f"windows of {WINDOWS[0]} to {WINDOWS[-1]}: the bias, by training", fontsize=11)
+        label = f"{when} training"
+        bias.plot(points["true"], points["estimated"], marker, color=color, markersize=4, alpha=0.6, label=label)
+    bias.axline((1e-3, 1e-3), (1, 1), color="black", linewidth=0.8, label="equal: above it the estimate is a bound")
+    bias.set(xscale="log", yscale="log", xlabel="true relative bias", ylabel="estimated relative bias")
+    bias.set_title(f"the bias of windows of {WINDOWS[0]} to {WINDOWS[-1]}", fontsize=11)
     for axes in (losses, windows, bias):
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:

@@ -69,7 +69,8 @@ def draw(table: pd.DataFrame, curves: dict[str, pd.Series]) -> Figure:
         whole.set(
             yscale="log", ylabel="evaluation loss (nats per step)", title=f"T = {length}: from the first weights on"
         )
-        near.set(ylim=(0.8 * baseline, 1.04 * baseline), title=f"T = {length}: near the memoryless loss")
+        lowest = min(0.98 * baseline, 0.99 * float(here["smallest_loss"].min()))
+        near.set(ylim=(lowest, 1.04 * baseline), title=f"T = {length}: near the memoryless loss")
         whole.legend(frameon=False, fontsize=9)
     return figure
 

@@ -4,13 +4,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from measuring import Row, slope
 
+#: Okabe and Ito's colours, which colour-blind readers tell apart.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9")
 #: Titles, and the label of the cost, of the panels.
 PANELS = {
     "evaluation": ("Evaluation and test", "share of training"),
-    "study": ("A study with all statistics", "CPU s, MB"),
-    "stacked": ("A job of a stacked sweep", "CPU s a job"),
-    "runs": ("Runs in the database", "CPU s, MB"),
-    "files": ("Reading a file", "CPU s, MB"),
+    "study": ("A study with all statistics", "CPU s (solid), MB (dashed)"),
+    "stacked": ("A job of a stacked sweep", "CPU s per job"),
+    "runs": ("Runs in the database", "CPU s (solid), MB (dashed)"),
+    "files": ("Reading a file", "CPU s (solid), MB (dashed)"),
 }
 #: What a reader of the figure needs to be told.
 LABELS = {"whole": "whole sweep", "without": "with tracking=none", "training": "its training", "store": "MLflow alone"}
@@ -101,13 +103,14 @@ def draw(rows: list[Row]) -> Figure:
         for row in rows:
             if row.part == part and row.of and row.unit and row.value > 0:
                 series.setdefault(row.series, []).append(row)
+        colors: dict[str, str] = {}  # a part's time and memory have one
         for name, found in series.items():
+            color = colors.setdefault(name.removesuffix(", memory"), COLORS[len(colors)])
             name = LABELS.get(name, name)
             label = f"{name} (slope {slope(found):.2f})" if len(found) > 1 else name
             style = "--" if found[0].unit == "MB" else "-"
-            ax.loglog(
-                [row.size for row in found], [row.value for row in found], style, marker="o", markersize=4, label=label
-            )
+            x, y = [row.size for row in found], [row.value for row in found]
+            ax.loglog(x, y, style, marker="o", markersize=4, color=color, label=label)
         title, cost = PANELS[part]
         ax.set(title=title, xlabel=next(row.of for row in rows if row.part == part and row.of), ylabel=cost)
         ax.margins(y=0.35)
@@ -116,7 +119,7 @@ def draw(rows: list[Row]) -> Figure:
             axis.set_major_formatter("{x:g}")
             axis.set_minor_formatter(NullFormatter())
         ax.grid(alpha=0.3)
-        ax.legend(fontsize=7)
+        ax.legend(fontsize=8, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     for ax in axes[len(parts) :]:
         ax.remove()
     return figure

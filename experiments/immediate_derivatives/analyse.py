@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from rnnexp.recipe import recipe_runs
 
 HERE = Path(__file__).parent
+SMALLEST = 1e-6  # loss that is drawn
 LOOKS = {
-    "rtrl": ("black", "o", "rtrl"),
+    "rtrl": ("black", "o", "RTRL"),
     "immediate": ("#D55E00", "s", "immediate derivatives"),
     "output only": ("#0072B2", "^", "untrained recurrent weights"),
 }
@@ -57,7 +58,7 @@ def summarise(pairs: pd.DataFrame) -> pd.DataFrame:
 def draw(pairs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     """Final losses by task, a panel for each gain of the initial recurrent weights."""
     gains = sorted(pairs["gain"].unique())
-    figure = Figure(figsize=(5.6 * len(gains), 4.2), dpi=100, layout="constrained")
+    figure = Figure(figsize=(5.6 * len(gains), 4.5), dpi=100, layout="constrained")
     panels = figure.subplots(1, len(gains), sharey=True, squeeze=False)[0]
     tasks = list(dict.fromkeys(summary["task"]))
     for axes, gain in zip(panels, gains, strict=True):
@@ -65,13 +66,17 @@ def draw(pairs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
             for at, task in enumerate(tasks):
                 losses = pairs.loc[(pairs["task"] == task) & (pairs["gain"] == gain), name].dropna()
                 x = [at + 0.22 * (number - 1) + 0.03 * (n - 2) for n in range(len(losses))]
-                axes.plot(x, losses.clip(lower=1e-6), marker, color=color, markersize=4, label=None if at else label)
-        axes.set_xticks(range(len(tasks)), tasks, rotation=30)
+                axes.plot(
+                    x, losses.clip(lower=SMALLEST), marker, color=color, markersize=4, label=None if at else label
+                )
+        axes.set_xticks(range(len(tasks)), [task.replace("two_lag", "two lags") for task in tasks], rotation=30)
         axes.set(yscale="log", title=f"orthogonal weights times {gain:g}")
         axes.title.set_fontsize(11)
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("evaluation loss (up to 1e-6: drawn there)")
-    panels[0].legend(frameon=False, fontsize=9, loc="lower right")
+    panels[0].set_ylabel("evaluation loss (nats; sine: squared error)")
+    handles, names = panels[0].get_legend_handles_labels()
+    title = f"each point is a seed; losses below {SMALLEST:g} are drawn there"
+    figure.legend(handles, names, title=title, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure
 
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from rnnexp.recipe import RecipeRuns, recipe_runs
 
 HERE = Path(__file__).parent
+SMALLEST = 1e-12  # loss that is drawn
 WINDOWS = {
     "windows of 1": ("#E69F00", ":"),
     "windows of 10": ("#D55E00", "--"),
@@ -78,39 +79,40 @@ def tabulate(study: RecipeRuns) -> tuple[pd.DataFrame, pd.Series]:
 
 
 def draw_losses(axes: Axes, study: RecipeRuns, table: pd.DataFrame, looks: dict[str, tuple[str, object]]) -> None:
-    """Loss over training, a line a run."""
+    """Loss over training, a line a run; from the first evaluation after the start on, where the axis is logarithmic."""
     seen = set()
     several = table["gradient"].value_counts()
     for name, run in zip(table["gradient"], table["run"], strict=True):
         if name not in looks:
             continue
         color, dash = looks[name]
-        points = study.curve(run, "eval/loss").clip(lower=1e-12)
+        points = study.curve(run, "eval/loss").clip(lower=SMALLEST)
+        points = points[points.index > 0] if axes.get_xscale() == "log" else points
         shown = None if name in seen else name + (f" ({several[name]} seeds)" if several[name] > 1 else "")
         axes.plot(
             points.index, points, color=color, linestyle=dash, linewidth=1.8 if several[name] < 2 else 1.2, label=shown
         )
         seen.add(name)
-    axes.set(yscale="log", ylim=(1e-13, 1e18), xlabel="parameter updates")
+    axes.set(yscale="log", ylim=(SMALLEST / 10, 1e18), xlabel="parameter updates")
 
 
 def draw(study: RecipeRuns, table: pd.DataFrame, ratios: pd.Series) -> Figure:
     """Loss over training for windows and for carried gradients; the truncated gradient's sign and size by window."""
-    figure = Figure(figsize=(13.5, 4.2), dpi=100, layout="constrained")
+    figure = Figure(figsize=(13.5, 4.8), dpi=100, layout="constrained")
     windows, carried, signs = figure.subplots(1, 3)
     draw_losses(windows, study, table, WINDOWS)
-    windows.set(ylabel="loss, (s_0 - 1)^2", title="windows, rate 0.0001")
+    windows.set(ylabel=f"loss, (s_0 - 1)^2 (below {SMALLEST:g}: drawn there)", title="windows, rate 0.0001")
+    carried.set(xscale="log", title="carried forward, an update at every step")
     draw_losses(carried, study, table, CARRIED)
-    carried.set(xscale="log", xlim=(100, 400_000), title="carried forward, an update at every step")
     signs.plot(ratios.index, ratios, "o-", color="#0072B2", label="BPTT(h; 1)")
     signs.axhline(1, color="black", linestyle="--", linewidth=1, label="the full gradient")
-    signs.axhspan(min(0.0, ratios.min()) * 1.1, 0, color="#E69F00", alpha=0.15, label="the wrong way")
+    signs.axhspan(min(0.0, ratios.min()) * 1.1, 0, color="#E69F00", alpha=0.15, label="wrong direction")
     signs.set(xlabel="window h", ylabel="truncated gradient / full gradient", title="the sign flips with the window")
-    for axes, place in ((windows, "upper left"), (carried, "upper right"), (signs, "center right")):
+    for axes in (windows, carried, signs):
         axes.title.set_fontsize(11)
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, fontsize=8, loc=place)
+            axes.legend(frameon=False, fontsize=9, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.14))
     return figure
 
 

@@ -6,6 +6,8 @@ from matplotlib.figure import Figure
 from measuring import Row, slope
 
 LARGE = 100_000
+#: Okabe and Ito's colours, which colour-blind readers tell apart.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
 #: Panels of the figure: part and series of each line, and the label of the axis.
 PANELS = {
     "CPU seconds": [
@@ -65,20 +67,18 @@ def markdown(rows: list[Row], head: str) -> str:
 
 def draw(rows: list[Row]) -> Figure:
     """Costs against the number of jobs on logarithmic axes, with the fitted lines up to 100,000."""
-    figure = Figure(figsize=(9.2, 3.9), layout="constrained")
+    figure = Figure(figsize=(9.6, 4.4), layout="constrained")
     series = series_of(rows)
     for ax, (label, chosen) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
-        for name in chosen:
+        for name, color in zip(chosen, COLORS, strict=False):
             found = [row for row in series.get(name, []) if row.value > 0]
             if len(found) < 2:
                 continue
-            (drawn,) = ax.loglog([row.size for row in found], [row.value for row in found], "o", markersize=4)
+            ax.loglog([row.size for row in found], [row.value for row in found], "o", color=color, markersize=4)
             by_size, base = line(found)
             sizes = [found[0].size * (LARGE / found[0].size) ** (at / 40) for at in range(41)]
-            ax.loglog(
-                sizes, [max(1e-3, by_size * at + base) for at in sizes], color=drawn.get_color(), label=": ".join(name)
-            )
+            ax.loglog(sizes, [max(1e-3, by_size * at + base) for at in sizes], color=color, label=": ".join(name))
         ax.set(xlabel="jobs", ylabel=label)
         ax.grid(alpha=0.3)
-        ax.legend(fontsize=7)
+        ax.legend(fontsize=8, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     return figure
