@@ -1,4 +1,4 @@
-"""From the committed tables to all published numbers beside ours: ``python experiments/published.py``.
+"""From the committed tables to all published results beside those measured here: ``python experiments/published.py``.
 
 It reads ``claims.yaml`` and the tables of the studies, and writes ``README.md`` beside this file and the short tables
 in the README and its translation. A claim holds for a run or not; the verdict follows from how many it holds for.
@@ -17,9 +17,9 @@ HERE = Path(__file__).parent
 VERDICTS = {"reproduced": "재현", "partly": "일부 재현", "not": "재현 안 됨"}
 SHORT = {  # the tables in the README and its translation: heads, and the sentence above
     "README.md": (
-        "| published | their number | ours | holds for | verdict |",
-        "Of {all} published numbers, {reproduced} are reproduced, {partly} partly and {not} not. All of them,\n"
-        "with their sources, what ours cost, and the reasons: [experiments](experiments/README.md). Some:",
+        "| claim | published | measured here | holds for | verdict |",
+        "Of {all} published results, {reproduced} are reproduced, {partly} partly and {not} not. All of them,\n"
+        "with sources, costs and reasons: [experiments](experiments/README.md). A selection:",
     ),
     "README.ko.md": (
         "| 발표된 내용 | 발표된 값 | 우리 값 | 성립한 실행 | 판정 |",
@@ -113,16 +113,16 @@ def page(data: dict[str, Any], rows: list[Row]) -> str:
     """The text of ``experiments/README.md``."""
     counts = ", ".join(f"{sum(row.verdict == name for row in rows)} {name}" for name in VERDICTS)
     lines = [
-        "# Published numbers, and ours",
+        "# Published results, and what was measured here",
         "",
         "Made by `python experiments/published.py` from `claims.yaml` and the tables of the studies; don't edit.",
         "",
         data["reading"].strip(),
         "",
-        f"{len(rows)} numbers: {counts}.",
+        f"{len(rows)} results: {counts}.",
         "",
-        "| study | published | source, how it is known | their number | ours | holds for | cost of the study | verdict "
-        "| why |",
+        "| study | claim | source, and how it is known | published | measured here | holds for | cost of the study "
+        "| verdict | why |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:

@@ -137,7 +137,7 @@ def draw(rows: pd.DataFrame, curves: dict[str, pd.DataFrame], found: pd.DataFram
     losses.set(yscale="log", ylim=(1e-5, 1.5))
     windows.set(xlabel="updates", ylabel="window (steps)", title="the adaptive windows, each seed")
     for when, color, marker in (("before", "#0072B2", "o"), ("after", "#D55E00", "x")):
-        points = found[(found["when"] == when) & (found["true"] > 0)].dropna()
+        points = found[(found["when"] == when) & (found["true"] > 0)].dropna(subset=["estimated"])
         label = f"{when} training"
         bias.plot(points["true"], points["estimated"], marker, color=color, markersize=4, alpha=0.6, label=label)
     bias.axline((1e-3, 1e-3), (1, 1), color="black", linewidth=0.8, label="equal: above it the estimate is a bound")
