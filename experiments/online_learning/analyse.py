@@ -142,7 +142,7 @@ def draw_alignment(axes: Axes, rows: pd.DataFrame) -> None:
             alpha=0.7,
         )
     axes.axhline(1, color="black", linestyle=":", linewidth=1)
-    axes.set(xlabel="mean alignment, recurrent weights", ylabel="final loss over the baseline's")
+    axes.set(xlabel="mean alignment, recurrent weights", ylabel="final loss / baseline loss")
 
 
 def draw(rows: pd.DataFrame, summary: pd.DataFrame) -> Figure:
