@@ -1,5 +1,7 @@
 """The long time lag problem: the first symbol of a sequence is also its last one."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.random import Generator
 
@@ -53,6 +55,7 @@ class LongLag(EpisodeTask):
         self.asked = [(self.lag - 1, self.lag - 1)]
         self.input_names = self.output_names = [*(f"a{index}" for index in range(1, self.lag)), "x", "y"]
         self.input_size = self.output_size = self.lag + 1
+        self._between = np.arange(self.lag - 1)[:, np.newaxis]
         # The a's of variant 2b can't be predicted: each costs ln(p - 1).
         unpredictable = 0.0 if self.variant == "2a" else float(np.log(self.lag - 1))
         self.lowest = self.floor = (self.lag - 1) * unpredictable / self.lag
@@ -66,13 +69,18 @@ class LongLag(EpisodeTask):
 
     def sample(self, batch_size: int, *, rng: Generator) -> Batch:
         """Tokens and classes (p, N): a1 to a(p-1) are 0 to p - 2, then x and y."""
-        return self._with(self.lag - 1 + rng.integers(2, size=batch_size), rng)
+        return self._sequences(*self._draw(batch_size, rng))
+
+    def sample_copies(self, batch_size: int, *, rngs: Sequence[Generator]) -> Batch:
+        """The same for many generators: tokens and classes (p, K, N)."""
+        first, between = zip(*(self._draw(batch_size, rng) for rng in rngs), strict=True)
+        return self._sequences(np.stack(first), np.stack(between, axis=1))
 
     def evaluation(self, *, rng: Generator) -> Batch:
         """`eval_sequences` fresh sequences; of variant 2a both, once each."""
         if self.variant == "2b":
             return self.sample(self.eval_sequences, rng=rng)
-        return self._with(np.array([self.lag - 1, self.lag]), rng)
+        return self._sequences(np.array([self.lag - 1, self.lag]), self._between)
 
     def wrong(self, outputs: Array, batch: Batch) -> Array:
         """Where a probability is off by 0.25 or more; in variant 2b at the last step only."""
@@ -81,10 +89,16 @@ class LongLag(EpisodeTask):
             missed &= batch.targets >= self.lag - 1
         return missed
 
-    def _with(self, first: Array, rng: Generator) -> Batch:
-        """The sequences that begin with some symbols (N,)."""
-        between = np.broadcast_to(np.arange(self.lag - 1)[:, np.newaxis], (self.lag - 1, len(first)))
-        if self.variant == "2b":
-            between = rng.integers(self.lag - 1, size=between.shape)
-        symbols = np.concatenate([first[np.newaxis], between, first[np.newaxis]])
-        return Batch(symbols[:-1], symbols[1:], np.ones((self.lag, len(first)), bool))
+    def _draw(self, batch_size: int, rng: Generator) -> tuple[Array, Array]:
+        """First symbols (N,), and those between first and last: (p - 1, 1), in variant 2b (p - 1, N)."""
+        first = self.lag - 1 + rng.integers(2, size=batch_size)
+        if self.variant == "2a":
+            return first, self._between
+        return first, rng.integers(self.lag - 1, size=(self.lag - 1, batch_size))
+
+    def _sequences(self, first: Array, between: Array) -> Batch:
+        """The sequences with first symbols (..., N)."""
+        symbols = np.empty((self.lag + 1, *first.shape), np.int64)
+        symbols[0] = symbols[-1] = first
+        symbols[1:-1] = between
+        return Batch(symbols[:-1], symbols[1:], np.ones((self.lag, *first.shape), bool))
