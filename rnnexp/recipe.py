@@ -1,16 +1,17 @@
 """What the analyses in ``experiments`` share: arguments, recorded runs, and the folder of the figure and the table."""
 
-import argparse
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnexp.checks import UserError
+from rnnexp.arguments import FILTER, Parser, command_frame
+from rnnexp.checks import InvalidValue, UserError
 from rnnexp.command.composing import job_parameters
-from rnnexp.process import outlive_readers, say
-from rnnexp.report import curve, runs
+from rnnexp.process import say
+from rnnexp.records import override
+from rnnexp.redaction import redact
 from rnnexp.run_info import NO_MATTER
 from rnnexp.settings import conf_dir
 from rnnexp.sweeps.composition import every_job
@@ -19,22 +20,32 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from rnnexp.tracking.store import Store
+
 #: What a recipe's file begins with: the commands of the study, then those that show it in seconds.
 COMMAND, QUICK = "#   python -m rnnexp -m ", "# In seconds, to see it work:"
+#: Missing runs that are named.
+MOST_NAMED = 10
 
 
 @dataclass
 class RecipeRuns:
     """The recorded runs of a recipe (one row of `table` each), their store, and the folder for the results."""
 
-    name: str
     table: "pd.DataFrame"
-    uri: str | None
+    store: "Store"
     out: Path
+
+    @property
+    def uri(self) -> str:
+        """The address of the store."""
+        return self.store.uri
 
     def curve(self, run: object, metric: str) -> "pd.Series":
         """All values of one metric of a run, by step."""
-        return curve(str(run), metric, uri=self.uri, experiment=self.name)
+        from rnnexp.comparison.tables import curve_of
+
+        return curve_of(self.store, str(run), metric)
 
     def save(
         self, figure: "Figure", table: "pd.DataFrame", rows: "pd.DataFrame", *, index: bool = True, digits: int = 5
@@ -48,7 +59,6 @@ class RecipeRuns:
         rows : DataFrame
             One row a run, in an order of its own: what the table is made of. Its index is left out.
         """
-        self.out.mkdir(parents=True, exist_ok=True)
         figure.savefig(self.out / "figure.png")
         table.to_csv(self.out / "table.csv", index=index, float_format=f"%.{digits}g")
         rows.sort_values([str(name) for name in rows], kind="stable").to_csv(
@@ -63,30 +73,167 @@ def first_below(curve: "pd.Series", level: float) -> float:
     return float(below[0]) if len(below) else float("nan")
 
 
-def planned(name: str) -> list[list[str]]:
-    """The overrides of every run of a recipe's study, by the commands at the head of its file."""
-    head = (conf_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8").partition(QUICK)[0]
-    commands = [line.removeprefix(COMMAND) for line in head.splitlines() if line.startswith(COMMAND)]
-    return [job for command in commands for job in every_job(shlex.split(command))]
+def run_analysis(analyse: Callable[[RecipeRuns], None], script: str, description: str | None) -> None:
+    """Analyse the recorded runs of the recipe that is named as the script's folder; SystemExit on a mistake.
 
-
-def of_study(table: "pd.DataFrame", plan: Sequence[Mapping[str, object]]) -> "pd.DataFrame":
-    """The rows of `table`, oldest first as from `runs`, that are the latest run of one of the planned jobs.
-
-    A job is given by its parameters. One that all planned jobs agree in may be missing in a run: earlier versions had
-    fewer. Those that the table does not know at all are not compared.
+    The command line names the store (``--uri``) and the folder for figure and tables (``--out``); see `recipe_runs`.
     """
-    known = {key for job in plan for key in job}
-    keys = [key for key in table if key in known and str(key).partition(".")[0] not in NO_MATTER]
-    values = {key: {_told(job.get(str(key))) for job in plan} for key in keys}
-    agreed = {key: next(iter(several)) for key, several in values.items() if len(several) == 1}
-    wanted = {tuple(_told(job.get(str(key))) for key in keys) for job in plan}
-    latest: dict[tuple[Any, ...], object] = {}
-    for run, row in zip(table.index, zip(*(table[key] for key in keys), strict=True), strict=True):
-        given = zip(keys, map(_told, row), strict=True)
-        latest[tuple(agreed.get(key) if value is None else value for key, value in given)] = run
-    found = {run for job, run in latest.items() if job in wanted}
-    return table[table.index.isin(found)]
+    folder = Path(script).resolve().parent
+    parser = Parser(description=description)
+    parser.add_argument("--uri", help="tracking store; as for python -m rnnexp when not given")
+    parser.add_argument("--filter", metavar="TEXT", help=f"runs of your own instead of the study's; {FILTER}")
+    parser.add_argument(
+        "--out", type=Path, help=f"folder for the files (default: {folder.name}, of an incomplete study "
+        f"./{folder.name}-incomplete)"
+    )  # fmt: skip
+    options = parser.parse_args()
+    with command_frame():
+        analyse(recipe_runs(folder, uri=options.uri, query=options.filter, out=options.out))
+
+
+def recipe_runs(folder: Path, *, uri: str | None, query: str | None, out: Path | None) -> RecipeRuns:
+    """The finished runs of the study in `folder`, whose name is that of its recipe and of its MLflow experiment.
+
+    Of each job its latest: those with other settings, and repeated ones, are left out. Which are missing is printed,
+    and the commands that run them. Without any run of the study they are those of its quick commands; with `query`, an
+    MLflow filter, those that match it.
+
+    Unless all runs of the study are there, the results go into a folder of their own where the command is given, so
+    that those in `folder` stay.
+
+    Raises
+    ------
+    UserError
+        If there are no such runs, or the store or `out` can't be used.
+    """
+    from rnnexp.comparison.recorded_runs import NoRuns, found_runs, reading
+    from rnnexp.comparison.tables import compared_table
+
+    name = folder.name
+    try:
+        store = reading(uri, name)
+        table = compared_table(found_runs(store, status=None, sweep=None, query=None))
+    except NoRuns as error:
+        hint = f"run the commands of {folder / 'README.md'} here first, or name the store of their runs with --uri"
+        raise UserError(error.problem, hint) from None
+    plan = StudyPlan.of(name)
+    if query is not None:
+        chosen = compared_table(found_runs(store, status="FINISHED", sweep=None, query=query))
+        say(f"what follows is of the {len(chosen)} finished runs that match {query}, not of the study")
+    else:
+        chosen, complete = of_study(name, plan, table, [override("tracking.uri", redact(uri))] if uri else [])
+        out = folder if out is None and complete else out
+    if out is None:
+        out = Path(f"{name}-incomplete")
+        say(f"figure and tables go to the folder {out}, and those in {folder} stay")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValue("--out", str(out), "a writable folder", error.strerror or str(error)) from None
+    return RecipeRuns(with_settings_of(chosen, plan.jobs), store, out)
+
+
+def planned(name: str, *, quick: bool = False) -> list[tuple[str, list[str]]]:
+    """Every job of a recipe's study, or of the commands that show it in seconds: its command, and its overrides.
+
+    The commands are those at the head of the recipe's file.
+    """
+    head, _, rest = (conf_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8").partition(QUICK)
+    lines = (rest if quick else head).splitlines()
+    commands = [line.removeprefix(COMMAND) for line in lines if line.startswith(COMMAND)]
+    return [(command, job) for command in commands for job in every_job(shlex.split(command))]
+
+
+@dataclass
+class StudyPlan:
+    """The jobs of a study: the parameters of each, its overrides, and the command that it belongs to."""
+
+    jobs: Sequence[Mapping[str, object]]
+    overrides: Sequence[Sequence[str]]
+    commands: Sequence[str]
+
+    @classmethod
+    def of(cls, name: str, *, quick: bool = False) -> "StudyPlan":
+        """That of a recipe's study, or of its quick commands."""
+        commands, overrides = zip(*planned(name, quick=quick), strict=True)
+        return cls(job_parameters(overrides), overrides, commands)
+
+    def runs(self, table: "pd.DataFrame") -> list[list[str]]:
+        """The rows of `table`, oldest first, that are runs of each job.
+
+        A job is given by its parameters. One that all jobs agree in may be missing in a run: earlier versions had
+        fewer. Those that the table does not know at all are not compared.
+        """
+        keys = self._keys(table)
+        found: dict[tuple[Any, ...], list[str]] = {}
+        for run, parameters in zip(table.index, self._parameters(table), strict=True):
+            found.setdefault(tuple(parameters.values()), []).append(str(run))
+        return [found.get(tuple(_told(job.get(key)) for key in keys), []) if keys else [] for job in self.jobs]
+
+    def apart(self, table: "pd.DataFrame") -> str:
+        """In what the last row of `table` differs from the job most like it: three of these parameters."""
+        (parameters,) = self._parameters(table.iloc[-1:])
+        differ = [
+            {key: value for key, value in parameters.items() if value != _told(job.get(key))} for job in self.jobs
+        ]
+        fewest = list(min(differ, key=len).items())
+        shown = [f"{key}={f'{value:g}' if isinstance(value, float) else value or 'null'}" for key, value in fewest[:3]]
+        return ", ".join([*shown, *["..."] * (len(fewest) > 3)])
+
+    def _keys(self, table: "pd.DataFrame") -> list[str]:
+        known = {key for job in self.jobs for key in job}
+        return [str(key) for key in table if key in known and str(key).partition(".")[0] not in NO_MATTER]
+
+    def _parameters(self, table: "pd.DataFrame") -> list[dict[str, str | float | None]]:
+        """What is compared of each row; for what it lacks, the value that all jobs agree in."""
+        keys = self._keys(table)
+        values = {key: {_told(job.get(key)) for job in self.jobs} for key in keys}
+        agreed = {key: next(iter(several)) for key, several in values.items() if len(several) == 1}
+        rows = [dict(zip(keys, map(_told, row), strict=True)) for row in table[keys].to_numpy(object)]
+        return [{key: agreed.get(key) if row[key] is None else row[key] for key in keys} for row in rows]
+
+
+def of_study(
+    name: str, plan: StudyPlan, table: "pd.DataFrame", store: Sequence[str] = ()
+) -> tuple["pd.DataFrame", bool]:
+    """The rows of `table`, runs of any status, that are of the study, and whether these are all of its jobs.
+
+    What is missing or left out is printed; `store` is what a command needs to record where the table was read.
+    """
+    finished = table[table["status"] == "FINISHED"]
+    runs = plan.runs(finished)
+    latest = [several[-1] for several in runs if several]
+    others = finished[~finished.index.isin([run for several in runs for run in several])]
+    if missing := [at for at, several in enumerate(runs) if not several]:
+        rest = f"what follows is of {len(latest)}" if latest else "none is finished"
+        say(f"missing: {len(missing)} of the {len(runs)} runs of this study; {rest}")
+        begun = plan.runs(table[table["status"] != "FINISHED"])
+        status = {at: table.loc[begun[at][-1], "status"] if begun[at] else "" for at in missing}
+        for at in missing[:MOST_NAMED]:
+            given = [each for each in plan.overrides[at] if not each.startswith(("experiment=", "hydra"))]
+            say("  " + " ".join([*given, *[f"({status[at]})"] * bool(status[at])]))
+        if len(missing) > MOST_NAMED:
+            say(f"  and {len(missing) - MOST_NAMED} more")
+        # One that diverged would do so again.
+        if again := list(dict.fromkeys(plan.commands[at] for at in missing if status[at] != "DIVERGED")):
+            more = shlex.join(["skip_finished=true", *store])
+            say("to run these only:", *(f"  python -m rnnexp -m {each} {more}" for each in again))
+    if latest:
+        repeated = sum(len(several) - 1 for several in runs if several)
+        left = [f"{repeated} whose jobs were run again later"] * bool(repeated)
+        left += [f"{len(others)} with settings of no job (the last: {plan.apart(others)})"] if len(others) else []
+        if left:
+            say(f"left out: of the finished runs in the experiment {name}, {' and '.join(left)}")
+        return table[table.index.isin(latest)], not missing
+    quick = [several[-1] for several in StudyPlan.of(name, quick=True).runs(others) if several]
+    if quick:
+        say(f"what follows is of the latest {len(quick)} runs of the study's quick commands")
+        return table[table.index.isin(quick)], False
+    problem = f"there is no FINISHED run of the study in the MLflow experiment {name}"
+    if others.empty:
+        raise UserError(problem, "run the commands above first")
+    hint = f"{len(others)} have settings of no job of it (the last: {plan.apart(others)})"
+    raise UserError(problem, f"{hint}; to analyse runs of your own: --filter \"params.seed = '0'\" and the like")
 
 
 def with_settings_of(table: "pd.DataFrame", plan: Sequence[Mapping[str, object]]) -> "pd.DataFrame":
@@ -102,35 +249,3 @@ def _told(value: Any) -> str | float | None:
         return None if text == "null" else float(text)
     except ValueError:
         return text
-
-
-def recipe_runs(name: str, *, folder: Path, description: str | None = None) -> RecipeRuns:
-    """The finished runs of the recipe `name`, which is its MLflow experiment; SystemExit with a message if none.
-
-    Of its study, that is, each job's latest: those with other settings, and repeated ones, are left out. If some are
-    missing, their number is printed, and figure and tables are of those that there are. Without any run of the study
-    they are of the others, as of the quick commands.
-
-    The command line names the store (``--uri``) and a folder for figure and table (``--out``, by default `folder`).
-    """
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--uri", help="tracking store; as for python -m rnnexp when not given")
-    parser.add_argument("--out", type=Path, default=folder, help="folder for figure.png, table.csv and runs.csv")
-    outlive_readers()
-    options = parser.parse_args()
-    try:
-        table = runs(name, uri=options.uri)
-    except UserError as error:
-        raise SystemExit(error.message()) from None
-    jobs = planned(name)
-    plan = job_parameters(jobs)
-    found = of_study(table, plan)
-    missing, others = len(jobs) - len(found), len(table) - len(found)
-    if missing and len(found):
-        say(f"{missing} of the {len(jobs)} runs of this study are missing; what follows is of {len(found)}")
-    elif missing:
-        say(f"all of the {missing} runs of this study are missing; what follows is of {others} with other settings")
-    if others and len(found):
-        say(f"left out: {others} more in the experiment {name}, repeated or with settings that are not this study's")
-    kept = with_settings_of(found if len(found) else table, plan)
-    return RecipeRuns(name, kept, options.uri, options.out)

@@ -3,8 +3,6 @@
 Run the recipe first (see the README), then ``python experiments/adaptive_truncation/analyse.py`` in the same folder.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,10 +11,9 @@ from rnnexp.build import build_experiment
 from rnnexp.gradients import adaptive_window, norms_by_lag, truncation_bias
 from rnnexp.layers import Network
 from rnnexp.loading import load
-from rnnexp.recipe import RecipeRuns, first_below, recipe_runs
+from rnnexp.recipe import RecipeRuns, first_below, run_analysis
 from rnnexp.tasks import Batch
 
-HERE = Path(__file__).parent
 STEPS = 100  # of a stream, from which the bias is estimated and measured, as in the authors' code
 WINDOWS = (2, 5, 10, 11, 12, 15, 20, 30, 50)
 LEARNED = 0.05  # nats, the task's own rule
@@ -150,9 +147,8 @@ def draw(rows: pd.DataFrame, curves: dict[str, pd.DataFrame], found: pd.DataFram
     return figure
 
 
-def main() -> None:
+def analyse(study: RecipeRuns) -> None:
     """Write figure.png, table.csv, runs.csv and bias.csv beside this file (or into ``--out``) and print the table."""
-    study = recipe_runs("adaptive_truncation", folder=HERE, description=__doc__)
     rows, curves = recorded(study)
     found = measured(study)
     study.save(draw(rows, curves, found), summarise(rows), rows)
@@ -160,4 +156,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_analysis(analyse, __file__, __doc__)

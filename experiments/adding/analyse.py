@@ -3,14 +3,11 @@
 Run the recipe first (see the README), then ``python experiments/adding/analyse.py`` in the same folder.
 """
 
-from pathlib import Path
-
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.recipe import RecipeRuns, first_below, recipe_runs
+from rnnexp.recipe import RecipeRuns, first_below, run_analysis
 
-HERE = Path(__file__).parent
 LOOKS = {
     "tanh RNN": ("#0072B2", "-"),
     "IRNN": ("#CC79A7", "-"),
@@ -99,12 +96,11 @@ def draw(table: pd.DataFrame, curves: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def main() -> None:
+def analyse(study: RecipeRuns) -> None:
     """Write figure.png, table.csv and runs.csv beside this file (or into ``--out``) and print the table."""
-    study = recipe_runs("adding", folder=HERE, description=__doc__)
     rows, curves = recorded(study)
     study.save(draw(rows, curves), summarise(rows), rows)
 
 
 if __name__ == "__main__":
-    main()
+    run_analysis(analyse, __file__, __doc__)

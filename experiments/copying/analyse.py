@@ -3,15 +3,12 @@
 Run the recipe first (see the README), then ``python experiments/copying/analyse.py`` in the same folder.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.recipe import RecipeRuns, first_below, recipe_runs
+from rnnexp.recipe import RecipeRuns, first_below, run_analysis
 
-HERE = Path(__file__).parent
 LOOKS = {"rnn": ("tanh RNN", "#0072B2", "-"), "lstm": ("LSTM", "#E69F00", "--"), "gru": ("GRU", "#009E73", "-.")}
 BELOW = 0.99  # of the memoryless loss: from here on something is remembered
 
@@ -75,12 +72,11 @@ def draw(table: pd.DataFrame, curves: dict[str, pd.Series]) -> Figure:
     return figure
 
 
-def main() -> None:
+def analyse(study: RecipeRuns) -> None:
     """Write figure.png, table.csv and runs.csv beside this file (or into ``--out``) and print the table."""
-    study = recipe_runs("copying", folder=HERE, description=__doc__)
     rows, curves = recorded(study)
     study.save(draw(rows, curves), summarise(rows), rows)
 
 
 if __name__ == "__main__":
-    main()
+    run_analysis(analyse, __file__, __doc__)

@@ -3,15 +3,12 @@
 Run the recipe first (see the README), then ``python experiments/echo_threshold/analyse.py`` in the same folder.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.recipe import recipe_runs
+from rnnexp.recipe import RecipeRuns, run_analysis
 
-HERE = Path(__file__).parent
 LOOKS = {"k1 = k2 = k": ("#0072B2", "o-"), "k1 = 1, k2 = k": ("#D55E00", "s--")}
 
 
@@ -57,13 +54,12 @@ def draw(summary: pd.DataFrame, lag: int) -> Figure:
     return figure
 
 
-def main() -> None:
+def analyse(study: RecipeRuns) -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    study = recipe_runs("echo_threshold", folder=HERE, description=__doc__)
     rows = recorded(study.table)
     summary = summarise(rows)
     study.save(draw(summary, int(study.table["task.lag"].iloc[0])), summary, rows, index=False)
 
 
 if __name__ == "__main__":
-    main()
+    run_analysis(analyse, __file__, __doc__)

@@ -3,17 +3,14 @@
 Run the recipe first (see the README), then ``python experiments/edge_of_chaos/analyse.py`` in the same folder.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from scipy.optimize import brentq
 
 from rnnexp.gradients import mean_field
-from rnnexp.recipe import RecipeRuns, recipe_runs
+from rnnexp.recipe import RecipeRuns, run_analysis
 
-HERE = Path(__file__).parent
 MEASURED = {"decay_rate": "gradient/decay_rate", "lyapunov_1": "lyapunov/1"}
 NEAR = 0.02  # closer to zero, one sequence does not settle the sign
 NAMES = {"gaussian": "Gaussian", "orthogonal": "orthogonal"}
@@ -79,9 +76,8 @@ def edge(drive: float) -> float:
     return float(brentq(lambda gain: mean_field(gain, drive).rate, 0.5, 5.0))
 
 
-def main() -> None:
+def analyse(study: RecipeRuns) -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    study = recipe_runs("edge_of_chaos", folder=HERE, description=__doc__)
     table = recorded(study)
     means = summarise(table)
     drive = float(table["drive"].iloc[0])
@@ -100,4 +96,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_analysis(analyse, __file__, __doc__)

@@ -3,8 +3,6 @@
 Run the recipe first (see the README), then ``python experiments/fixed_points/analyse.py`` in the same folder.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,12 +11,11 @@ from rnnexp.analysis import FixedPoints, fixed_points, principal_components, sta
 from rnnexp.layers import Network
 from rnnexp.loading import load
 from rnnexp.plot.state_plots import draw_points
-from rnnexp.recipe import recipe_runs
+from rnnexp.recipe import RecipeRuns, run_analysis
 from rnnexp.tasks import Batch
 from rnnexp.trained import Trained
 from rnnexp.training import Streams
 
-HERE = Path(__file__).parent
 STARTS, SETTLE = 1000, 200
 REACH = 2.0  # visited states are up to 1.5 of their root mean square distance from their mean
 LOOKS = {"rnn": ("#0072B2", "o"), "gru": ("#E69F00", "s"), "lstm": ("#009E73", "^")}
@@ -121,9 +118,8 @@ def draw(searched: pd.DataFrame, trained: Trained, points: FixedPoints, title: s
     return figure
 
 
-def main() -> None:
+def analyse(study: RecipeRuns) -> None:
     """Write figure.png, table.csv and runs.csv beside this file (or into ``--out``) and print the table."""
-    study = recipe_runs("fixed_points", folder=HERE, description=__doc__)
     runs = study.table.assign(order=study.table["cell"].map(list(LOOKS).index)).sort_values(["order", "seed"])
     rows, searched, shown = [], [], None
     for name, run in runs.iterrows():
@@ -138,4 +134,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_analysis(analyse, __file__, __doc__)

@@ -3,16 +3,13 @@
 Run the recipe first (see the README), then ``python experiments/gradient_flow/analyse.py`` in the same folder.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from rnnexp.layers import TimeRNN
-from rnnexp.recipe import RecipeRuns, recipe_runs
+from rnnexp.recipe import RecipeRuns, run_analysis
 
-HERE = Path(__file__).parent
 EDGE = 0.02  # closer to zero, one sequence of 300 steps does not settle the sign
 COLORS = {"gaussian": "#0072B2", "orthogonal": "#E69F00", "identity": "#009E73"}
 
@@ -97,9 +94,8 @@ def draw(table: pd.DataFrame, curves: dict[str, list[float]]) -> Figure:
     return figure
 
 
-def main() -> None:
+def analyse(study: RecipeRuns) -> None:
     """Write figure.png, the tables and the book's norms beside this file (or into ``--out``) and print the table."""
-    study = recipe_runs("gradient_flow", folder=HERE, description=__doc__)
     table, curves = recorded(study)
     numbers = ["decay_rate", "lyapunov_1", "spectral_radius", "log10_ratio", "saturated_fraction"]
     means = table.groupby(["init", "gain"])[numbers].mean().round(4)
@@ -116,4 +112,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_analysis(analyse, __file__, __doc__)

@@ -3,14 +3,11 @@
 Run the recipe first (see the README), then ``python experiments/immediate_derivatives/analyse.py`` in the same folder.
 """
 
-from pathlib import Path
-
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.recipe import recipe_runs
+from rnnexp.recipe import RecipeRuns, run_analysis
 
-HERE = Path(__file__).parent
 SMALLEST = 1e-6  # loss that is drawn
 LOOKS = {
     "rtrl": ("black", "o", "RTRL"),
@@ -80,9 +77,8 @@ def draw(pairs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     return figure
 
 
-def main() -> None:
+def analyse(study: RecipeRuns) -> None:
     """Write figure.png, table.csv, runs.csv and recovered.csv beside this file, or into ``--out``."""
-    study = recipe_runs("immediate_derivatives", folder=HERE, description=__doc__)
     rows = recorded(study.table)
     pairs = compared(rows)
     summary = summarise(pairs)
@@ -91,4 +87,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_analysis(analyse, __file__, __doc__)

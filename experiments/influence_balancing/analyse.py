@@ -3,15 +3,12 @@
 Run the recipe first (see the README), then ``python experiments/influence_balancing/analyse.py`` in the same folder.
 """
 
-from pathlib import Path
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rnnexp.recipe import RecipeRuns, recipe_runs
+from rnnexp.recipe import RecipeRuns, run_analysis
 
-HERE = Path(__file__).parent
 SMALLEST = 1e-12  # loss that is drawn
 WINDOWS = {
     "windows of 1": ("#E69F00", ":"),
@@ -116,9 +113,8 @@ def draw(study: RecipeRuns, table: pd.DataFrame, ratios: pd.Series) -> Figure:
     return figure
 
 
-def main() -> None:
+def analyse(study: RecipeRuns) -> None:
     """Write figure.png, table.csv and signs.csv beside this file (or into ``--out``) and print the tables."""
-    study = recipe_runs("influence_balancing", folder=HERE, description=__doc__)
     table, ratios = tabulate(study)
     shown = table.drop(columns="run")
     study.save(draw(study, table, ratios), shown, shown, index=False, digits=4)
@@ -128,4 +124,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_analysis(analyse, __file__, __doc__)

@@ -3,16 +3,13 @@
 Run the recipe first (see the README), then ``python experiments/initial_gradients/analyse.py`` in the same folder.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from rnnexp.gradients.shape import line_fit
-from rnnexp.recipe import RecipeRuns, recipe_runs
+from rnnexp.recipe import RecipeRuns, run_analysis
 
-HERE = Path(__file__).parent
 LOOKS = {
     "tanh, Glorot": ("#0072B2", "-"),
     "tanh, orthogonal": ("#E69F00", "--"),
@@ -87,12 +84,11 @@ def draw(table: pd.DataFrame, updates: int) -> Figure:
     return figure
 
 
-def main() -> None:
+def analyse(study: RecipeRuns) -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    study = recipe_runs("initial_gradients", folder=HERE, description=__doc__)
     table = recorded(study)
     study.save(draw(table, int(study.table["steps"].max())), summarise(table), by_run(table))
 
 
 if __name__ == "__main__":
-    main()
+    run_analysis(analyse, __file__, __doc__)

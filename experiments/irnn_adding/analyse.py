@@ -3,15 +3,12 @@
 Run the recipe first (see the README), then ``python experiments/irnn_adding/analyse.py`` in the same folder.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.recipe import RecipeRuns, first_below, recipe_runs
+from rnnexp.recipe import RecipeRuns, first_below, run_analysis
 
-HERE = Path(__file__).parent
 GOAL = 0.1  # the replication's: mean squared error
 BASELINE = 1 / 6  # always the mean
 PANELS = 4  # in a line of the figure
@@ -93,12 +90,11 @@ def draw(rows: pd.DataFrame, curves: dict[str, pd.Series]) -> Figure:
     return figure
 
 
-def main() -> None:
+def analyse(study: RecipeRuns) -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    study = recipe_runs("irnn_adding", folder=HERE, description=__doc__)
     rows, curves = recorded(study)
     study.save(draw(rows, curves), summarise(rows), rows)
 
 
 if __name__ == "__main__":
-    main()
+    run_analysis(analyse, __file__, __doc__)

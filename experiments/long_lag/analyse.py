@@ -3,15 +3,12 @@
 Run the recipe first (see the README), then ``python experiments/long_lag/analyse.py`` in the same folder.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.recipe import RecipeRuns, recipe_runs
+from rnnexp.recipe import RecipeRuns, run_analysis
 
-HERE = Path(__file__).parent
 HELD = 10_000  # successive sequences without a wrong one (Hochreiter & Schmidhuber 1997)
 NETWORK = ["lag", "cell", "units", "shortcut"]
 KEYS = [*NETWORK, "learning_rate"]
@@ -115,12 +112,11 @@ def draw(rows: pd.DataFrame) -> Figure:
     return figure
 
 
-def main() -> None:
+def analyse(study: RecipeRuns) -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    study = recipe_runs("long_lag", folder=HERE, description=__doc__)
     rows = trials(study)
     study.save(draw(rows), summarise(rows), rows)
 
 
 if __name__ == "__main__":
-    main()
+    run_analysis(analyse, __file__, __doc__)

@@ -3,16 +3,13 @@
 Run the recipe first (see the README), then ``python experiments/online_learning/analyse.py`` in the same folder.
 """
 
-from pathlib import Path
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rnnexp.recipe import RecipeRuns, recipe_runs
+from rnnexp.recipe import RecipeRuns, run_analysis
 from rnnexp.tasks import TwoLag
 
-HERE = Path(__file__).parent
 LOOKS = {
     "rtrl": ("black", "o"),
     "snap": ("#0072B2", "s"),
@@ -173,9 +170,8 @@ def draw(rows: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     return figure
 
 
-def main() -> None:
+def analyse(study: RecipeRuns) -> None:
     """Write figure.png and the tables beside this file (or into ``--out``), and print two of them."""
-    study = recipe_runs("online_learning", folder=HERE, description=__doc__)
     rows = recorded(study)
     summary = summarise(rows)
     study.save(draw(rows, summary), summary, rows, index=False, digits=4)
@@ -185,4 +181,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_analysis(analyse, __file__, __doc__)

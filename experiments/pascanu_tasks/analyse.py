@@ -3,14 +3,11 @@
 Run the recipe first (see the README), then ``python experiments/pascanu_tasks/analyse.py`` in the same folder.
 """
 
-from pathlib import Path
-
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.recipe import RecipeRuns, first_below, recipe_runs
+from rnnexp.recipe import RecipeRuns, first_below, run_analysis
 
-HERE = Path(__file__).parent
 SOLVED = 0.01  # fewer than 1 % of the sequences wrong (Pascanu et al. 2013)
 KEYS = ["task", "length"]
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
@@ -84,12 +81,11 @@ def draw(rows: pd.DataFrame, curves: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def main() -> None:
+def analyse(study: RecipeRuns) -> None:
     """Write figure.png, table.csv and runs.csv beside this file (or into ``--out``) and print the table."""
-    study = recipe_runs("pascanu_tasks", folder=HERE, description=__doc__)
     rows, curves = recorded(study)
     study.save(draw(rows, curves), summarise(rows), rows)
 
 
 if __name__ == "__main__":
-    main()
+    run_analysis(analyse, __file__, __doc__)

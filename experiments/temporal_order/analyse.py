@@ -3,15 +3,12 @@
 Run the recipe first (see the README), then ``python experiments/temporal_order/analyse.py`` in the same folder.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.recipe import RecipeRuns, first_below, recipe_runs
+from rnnexp.recipe import RecipeRuns, first_below, run_analysis
 
-HERE = Path(__file__).parent
 SOLVED = 0.01  # fewer than 1 % of the sequences wrong (Pascanu et al. 2013)
 LOOKS = {
     "plain SGD": ("#0072B2", ":"),
@@ -114,12 +111,11 @@ def draw(rows: pd.DataFrame, errors: dict[str, pd.Series]) -> Figure:
     return figure
 
 
-def main() -> None:
+def analyse(study: RecipeRuns) -> None:
     """Write figure.png, table.csv and runs.csv beside this file (or into ``--out``) and print the table."""
-    study = recipe_runs("temporal_order", folder=HERE, description=__doc__)
     rows, errors = recorded(study)
     study.save(draw(rows, errors), summarise(rows), rows)
 
 
 if __name__ == "__main__":
-    main()
+    run_analysis(analyse, __file__, __doc__)

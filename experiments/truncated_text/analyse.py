@@ -3,16 +3,13 @@
 Run the recipe first (see the README), then ``python experiments/truncated_text/analyse.py`` in the same folder.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.recipe import RecipeRuns, recipe_runs
+from rnnexp.recipe import RecipeRuns, run_analysis
 from rnnexp.tasks import Text
 
-HERE = Path(__file__).parent
 LOOKS = {"rnn": ("#0072B2", "o-"), "gru": ("#E69F00", "s--"), "lstm": ("#009E73", "^-.")}
 COLUMNS = {
     "bits per character": "final/eval/bits_per_character",
@@ -105,13 +102,12 @@ def draw(study: RecipeRuns, summary: pd.DataFrame) -> Figure:
     return figure
 
 
-def main() -> None:
+def analyse(study: RecipeRuns) -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    study = recipe_runs("truncated_text", folder=HERE, description=__doc__)
     rows = recorded(study.table)
     summary = pd.concat([summarise(rows), counted(Text(test_fraction=0))], ignore_index=True)
     study.save(draw(study, summary), summary, rows, index=False, digits=4)
 
 
 if __name__ == "__main__":
-    main()
+    run_analysis(analyse, __file__, __doc__)

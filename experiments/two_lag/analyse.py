@@ -3,15 +3,12 @@
 Run the recipe first (see the README), then ``python experiments/two_lag/analyse.py`` in the same folder.
 """
 
-from pathlib import Path
-
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.recipe import recipe_runs
+from rnnexp.recipe import RecipeRuns, run_analysis
 from rnnexp.tasks import TwoLag
 
-HERE = Path(__file__).parent
 LOOKS = {"k1 = k2 = k": ("#0072B2", "o-", -0.06), "k1 = 1, k2 = k": ("#D55E00", "s--", 0.06)}
 FLOORS = {"none": ":", "second": "--", "first": "-.", "both": "-"}
 TOP = 0.70  # of the loss axis: what is beyond is written, not drawn
@@ -75,9 +72,8 @@ def draw(summary: pd.DataFrame, task: TwoLag) -> Figure:
     return figure
 
 
-def main() -> None:
+def analyse(study: RecipeRuns) -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
-    study = recipe_runs("two_lag", folder=HERE, description=__doc__)
     rows = recorded(study.table)
     summary = summarise(rows)
     first = study.table.iloc[0]
@@ -86,4 +82,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_analysis(analyse, __file__, __doc__)

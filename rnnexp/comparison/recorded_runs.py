@@ -21,6 +21,10 @@ MOST_NAMED = 100
 SWEEPS = "tags.`rnnexp.kind` = 'sweep'"
 
 
+class NoRuns(UserError):
+    """There is no run, or no experiment or database that could have one."""
+
+
 def reading(uri: str | None, experiment: str, status: str | None = None) -> Store:
     """The store with an existing experiment; else a `UserError` that lists the existing ones."""
     full = tracking_uri(uri, Path.cwd())
@@ -28,7 +32,7 @@ def reading(uri: str | None, experiment: str, status: str | None = None) -> Stor
     elsewhere = "start from the folder where the runs were recorded, or name another experiment or store"
     missing = f"there is no {f'{status} ' if status else ''}run in the MLflow experiment {experiment} of {where}"
     if is_sqlite(full) and not database_file(full).is_file():
-        raise UserError(f"{missing}: there is no such file", elsewhere)
+        raise NoRuns(f"{missing}: there is no such file", elsewhere)
     client = stores.existing_store(full).client
     from mlflow.exceptions import MlflowException
 
@@ -41,7 +45,7 @@ def reading(uri: str | None, experiment: str, status: str | None = None) -> Stor
         raise stores.store_error(error, full) from None
     why = "there is no such experiment" if found is None else "the experiment was deleted"
     near = nearest(experiment, known)
-    raise UserError(f"{missing}: {why}", f"{near} " * bool(near) + f"experiments: {', '.join(known)}; {elsewhere}")
+    raise NoRuns(f"{missing}: {why}", f"{near} " * bool(near) + f"experiments: {', '.join(known)}; {elsewhere}")
 
 
 def found_runs(
@@ -149,7 +153,7 @@ def _nothing(store: Store, status: str | None, sweep: str | None, query: str | N
         sweeps.update([run.data.tags["rnnexp.sweep"]] if "rnnexp.sweep" in run.data.tags else [])
     if not counts:
         hint = "it is empty: start from the folder where the runs were recorded, or name another experiment or store"
-        return UserError(f"{where} of {redact(store.uri)}{f', {asked}' if asked else ''}", hint)
+        return NoRuns(f"{where} of {redact(store.uri)}{f', {asked}' if asked else ''}", hint)
     hint = f"there are {', '.join(f'{count} {word}' for word, count in counts.items())}"
     if sweeps:
         newest = list(sweeps.items())[-10:]

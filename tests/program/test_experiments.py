@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,9 +15,9 @@ import pytest
 from compositions import composing, master
 
 from rnnexp.build import build_experiment
-from rnnexp.recipe import RecipeRuns, of_study, planned, with_settings_of
-from rnnexp.report import runs
-from rnnexp.sweeps.composition import Composer, every_job
+from rnnexp.checks import UserError
+from rnnexp.recipe import RecipeRuns, StudyPlan, of_study, planned, recipe_runs, with_settings_of
+from rnnexp.sweeps.composition import Composer
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
@@ -64,25 +65,22 @@ def test_a_study_goes_from_its_recipe_to_its_figure_and_table(recipe, folder, co
     shown = ROOT / "experiments" / recipe / "runs.csv"
     if shown.exists():
         assert (out / "runs.csv").read_text().splitlines()[0] == shown.read_text().splitlines()[0]
-    assert f"all of the {len(planned(recipe))} runs of this study are missing" in done.stdout.splitlines()[0]
+    assert f"missing: {len(planned(recipe))} of the {len(planned(recipe))} runs" in done.stdout.splitlines()[0]
     monkeypatch.chdir(folder)
-    draws_what_there_is(recipe, script, folder, monkeypatch)
+    draws_what_there_is(recipe, script, folder)
 
 
-def draws_what_there_is(recipe, script, folder, monkeypatch):
+def draws_what_there_is(recipe, script, folder):
     """A sweep that was killed leaves its first runs, or after its first command's clean-up the last ones."""
     spec = importlib.util.spec_from_file_location("analyse", script)
     analysis = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(analysis)
-    table = runs(recipe)
-    for at, few in enumerate((table.iloc[:1], table.iloc[-1:])):
-        out = folder / f"few{at}"
-        monkeypatch.setattr(
-            analysis, "recipe_runs", lambda name, few=few, out=out, **_: RecipeRuns(name, few, None, out)
-        )
-        analysis.main()
-        assert (out / "figure.png").stat().st_size > 5_000
-        assert (out / "table.csv").read_text()
+    quick = recipe_runs(script.parent, uri=None, query=None, out=None)
+    assert quick.out == Path(f"{recipe}-incomplete")  # and not beside the script, where the whole study's are
+    for few in (quick.table.iloc[:1], quick.table.iloc[-1:]):
+        analysis.analyse(RecipeRuns(few, quick.store, folder))
+        assert (folder / "figure.png").stat().st_size > 5_000
+        assert (folder / "table.csv").read_text()
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -116,8 +114,7 @@ def test_every_setting_of_every_study_still_exists():
     with composing():
         composer, seen = Composer(master("hydra.sweep.dir=here")), set()
         for recipe in RECIPES:
-            quick = [job for line in commands(recipe)[1] for job in every_job(shlex.split(line)[4:])]
-            for job in planned(recipe) + quick:
+            for _, job in planned(recipe) + planned(recipe, quick=True):
                 own = [each for each in job if not each.startswith("hydra/")]
                 alike = tuple(re.sub(r"=[-\d.e]+$", "", each) for each in own)  # but for numbers
                 if alike not in seen:
@@ -127,29 +124,70 @@ def test_every_setting_of_every_study_still_exists():
                     build_experiment(settings)
 
 
+def toy(**recorded):
+    """A study of two jobs, and recorded runs of the older version, whose `bptt_length` is null, and of others."""
+    settings = {"task.length": 100, "steps": 9, "bptt_length": "null", "cell": "rnn"}
+    names = [["experiment=toy", f"seed={seed}"] for seed in (0, 1)]
+    plan = StudyPlan([{**settings, "seed": seed} for seed in (0, 1)], names, ["experiment=toy seed=0,1"] * 2)
+    columns = {
+        "status": "FINISHED",
+        "task.length": [100, 5, 100, 100],
+        "steps": 9.0,
+        "seed": [0, 1, 0, 2],
+        "bptt_length": None,
+        "cell": "rnn",
+        "run_name": ["one", "two", "three", "four"],
+        "final/eval/loss": 0.1,
+    }
+    return plan, pd.DataFrame(columns | recorded, index=["older", "quick", "newer", "further seed"])
+
+
 def test_runs_with_other_settings_and_repeated_ones_are_not_of_a_study():
-    plan = [{"task.length": 100, "steps": 9, "seed": seed, "bptt_length": "null", "cell": "rnn"} for seed in (0, 1)]
-    recorded = pd.DataFrame(
-        {
-            "name": "some run",
-            "task.length": [100, 5, 100, 100],
-            "steps": 9.0,
-            "seed": [0, 1, 0, 2],
-            "bptt_length": None,
-            "cell": "rnn",
-            "run_name": ["one", "two", "three", "four"],
-            "final/eval/loss": 0.1,
-        },
-        index=["older", "quick", "newer", "further seed"],
-    )
-    assert list(of_study(recorded, plan).index) == ["newer"]  # and the run of seed 1 is missing
-    assert list(of_study(recorded.assign(bptt_length=20), plan).index) == []
+    plan, recorded = toy()
+    assert plan.runs(recorded) == [["older", "newer"], []]
+    assert plan.runs(recorded.assign(bptt_length=20)) == [[], []]
     assert list(with_settings_of(recorded[["seed"]], [{"seed": 1, "task.lag": 3}])) == ["seed", "task.lag"]
-    later = [{**job, "a new setting": 1} for job in plan]
+    later = replace(plan, jobs=[{**job, "a new setting": 1} for job in plan.jobs])
     older = recorded.assign(**{"a new setting": [None, 1, None, 1]})
-    assert list(of_study(older, later).index) == ["newer"]
-    assert list(of_study(older.assign(**{"a new setting": 2}), later).index) == []
-    assert list(of_study(recorded.assign(bptt_length=20), [{**plan[0], "bptt_length": 20}]).index) == ["newer"]
+    assert later.runs(older) == [["older", "newer"], []]
+    assert later.runs(older.assign(**{"a new setting": 2})) == [[], []]
+    windowed = replace(plan, jobs=[{**job, "bptt_length": 20} for job in plan.jobs])
+    assert windowed.runs(recorded.assign(bptt_length=20)) == [["older", "newer"], []]
+    assert plan.runs(recorded[["status"]]) == [[], []]  # killed before its parameters were recorded
+
+
+def test_a_study_says_which_runs_are_missing_which_are_left_out_and_what_to_do(capsys):
+    plan, recorded = toy()
+    found, complete = of_study("toy", plan, recorded, ["tracking.uri=sqlite:///other place.db"])
+    assert (list(found.index), complete) == (["newer"], False)
+    assert capsys.readouterr().out.splitlines() == [
+        "missing: 1 of the 2 runs of this study; what follows is of 1",
+        "  seed=1",
+        "to run these only:",
+        "  python -m rnnexp -m experiment=toy seed=0,1 skip_finished=true 'tracking.uri=sqlite:///other place.db'",
+        "left out: of the finished runs in the experiment toy, 1 whose jobs were run again later and 2 with settings "
+        "of no job (the last: seed=2)",
+    ]
+    ended = {"status": ["FINISHED", "FINISHED", "FAILED", "DIVERGED"], "seed": [0, 3, 1, 1], "task.length": 100}
+    found, complete = of_study("toy", plan, toy(**ended)[1])
+    assert (list(found.index), complete) == (["older"], False)
+    assert capsys.readouterr().out.splitlines()[1:3] == [
+        "  seed=1 (DIVERGED)",  # and to run it again is no use
+        "left out: of the finished runs in the experiment toy, 1 with settings of no job (the last: seed=3)",
+    ]
+    found, complete = of_study("toy", plan, toy(**{"seed": [0, 1, 0, 1], "task.length": 100})[1])
+    assert (list(found.index), complete) == (["newer", "further seed"], True)
+
+
+def test_without_a_run_of_a_study_those_of_other_settings_are_not_taken_for_it(monkeypatch):
+    plan, recorded = toy(steps=20.0)
+    monkeypatch.setattr(
+        StudyPlan, "of", lambda name, quick: replace(plan, jobs=[{**job, "steps": 1} for job in plan.jobs])
+    )
+    with pytest.raises(UserError, match=r"4 have settings of no job of it \(the last: steps=20, seed=2\).*--filter"):
+        of_study("toy", plan, recorded)
+    with pytest.raises(UserError, match="run the commands above"):
+        of_study("toy", plan, recorded.assign(status="FAILED"))
 
 
 def test_every_folder_with_an_analysis_has_a_recipe():
@@ -160,5 +198,6 @@ def test_an_analysis_without_runs_says_what_is_missing(folder):
     script = ROOT / "experiments" / "echo_threshold" / "analyse.py"
     done = subprocess.run([sys.executable, str(script)], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "there is no FINISHED run in the MLflow experiment echo_threshold" in done.stderr
+    assert "there is no run in the MLflow experiment echo_threshold" in done.stderr
+    assert "README.md" in done.stderr
     assert "Traceback" not in done.stderr
