@@ -10,7 +10,7 @@ from rnnexp.recipe import RecipeRuns, first_below, run_analysis
 
 SOLVED = 0.01  # fewer than 1 % of the sequences wrong (Pascanu et al. 2013)
 KEYS = ["task", "length"]
-COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
+LOOKS = [("#0072B2", "-"), ("#E69F00", "--"), ("#009E73", ":"), ("#CC79A7", "-."), ("#56B4E9", "-")]
 
 
 def recorded(study: RecipeRuns) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
@@ -63,21 +63,27 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(rows: pd.DataFrame, curves: dict[str, pd.DataFrame]) -> Figure:
-    """For each task the error (solid) and the loss over the baseline's (dotted) of each seed."""
+    """For each task the error of each seed, and below it the loss over the baseline's."""
     groups = rows.groupby(KEYS)
-    figure = Figure(figsize=(max(5.0, 4.2 * len(groups)), 3.9), dpi=90, layout="constrained")
-    panels = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
-    for axes, ((task, length), group) in zip(panels, groups, strict=True):
-        for color, (run, row) in zip(COLORS, group.iterrows(), strict=False):
+    figure = Figure(figsize=(max(5.0, 4.2 * len(groups)), 6.2), dpi=90, layout="constrained")
+    panels = figure.subplots(2, len(groups), squeeze=False, sharex="col")
+    for (wrong, loss), ((task, length), group) in zip(panels.T, groups, strict=True):
+        for (color, dash), (run, row) in zip(LOOKS, group.iterrows(), strict=False):
             curve = curves[str(run)]
-            axes.plot(curve["wrong"], color=color, linewidth=1.4, label=f"seed {row['seed']}: wrong sequences")
-            axes.plot(curve["loss"], ":", color=color, linewidth=1.2)
-        axes.axhline(SOLVED, color="black", linewidth=0.8)
-        axes.set(xlabel="updates", ylim=(-0.03, 1.5))
-        axes.set_title(f"{str(task).replace('_', ' ')}, length {length}")
-        axes.grid(alpha=0.3)
-    panels[0].set_ylabel("share of wrong sequences; dotted: loss / baseline")
-    panels[0].legend(frameon=False, fontsize=8)
+            wrong.plot(curve["wrong"], dash, color=color, linewidth=1.4, label=f"seed {row['seed']}")
+            loss.plot(curve["loss"], dash, color=color, linewidth=1.4)
+        wrong.axhline(SOLVED, color="black", linewidth=0.8)
+        wrong.set(ylim=(-0.03, 1.05))
+        wrong.set_title(f"{str(task).replace('_', ' ')}, length {length}")
+        loss.axhline(1.0, color="black", linewidth=0.8)
+        loss.set(xlabel="updates", yscale="log")
+        for axes in (wrong, loss):
+            axes.grid(alpha=0.3)
+    panels[0, 0].set_ylabel("share of wrong sequences\n(line: 1 %)")
+    panels[1, 0].set_ylabel("loss / baseline (line: 1)")
+    figure.legend(
+        handles=panels[0, 0].get_legend_handles_labels()[0], frameon=False, ncols=5, loc="outside upper center"
+    )
     return figure
 
 

@@ -5,6 +5,7 @@ Run the recipe first (see the README), then ``python experiments/temporal_order/
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from rnnexp.recipe import RecipeRuns, first_below, run_analysis
@@ -28,6 +29,15 @@ def lengths(row: "pd.Series[object]") -> str:
     """The lengths of a run's sequences: one, or from the shortest to the longest."""
     shortest, longest = row["task.length"], row["task.longest"]
     return f"{shortest:.0f}" if pd.isna(longest) else f"{shortest:.0f} to {longest:.0f}"
+
+
+def shortest(named: str) -> int:
+    """The first of the lengths that `lengths` names, to sort by."""
+    return int(named.split()[0])
+
+
+#: Where rows of the table come, by the level of its index.
+PLACE = {"lengths": shortest, "method": list(LOOKS).index}
 
 
 def first_solved(errors: pd.Series) -> float:
@@ -73,13 +83,14 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
             "smallest_error": groups["best"].min(),
             "mean_final_radius": groups["radius"].mean(),
         }
-    ).sort_index(key=lambda values: values.map(list(LOOKS).index) if values.name == "method" else values)
+    ).sort_index(key=lambda values: values.map(PLACE[values.name]) if values.name in PLACE else values)
 
 
 def draw(rows: pd.DataFrame, errors: dict[str, pd.Series]) -> Figure:
     """For each size every run's error over the updates, and the share of seeds that have solved the task by then."""
-    sizes = sorted(rows.groupby(["lengths", "units"]).groups)
+    sizes = sorted(rows.groupby(["lengths", "units"]).groups, key=lambda size: (shortest(size[0]), size[1]))
     figure = Figure(figsize=(10, 3.7 * len(sizes)), dpi=90, layout="constrained")
+    handles: list[Artist] = []
     for (length, units), (curves, shares) in zip(sizes, figure.subplots(len(sizes), 2, squeeze=False), strict=True):
         here = rows[(rows["lengths"] == length) & (rows["units"] == units)]
         for name, (color, dash) in LOOKS.items():
@@ -107,7 +118,9 @@ def draw(rows: pd.DataFrame, errors: dict[str, pd.Series]) -> Figure:
         shares.set_title(f"have been below {SOLVED:.0%} wrong at least once")
         for axes in (curves, shares):
             axes.grid(alpha=0.3)
-        shares.legend(frameon=False, fontsize=8, loc="upper left")
+        if len(named := shares.get_legend_handles_labels()[0]) > len(handles):
+            handles = named
+    figure.legend(handles=handles, frameon=False, ncols=len(handles), loc="outside upper center")
     return figure
 
 
