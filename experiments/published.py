@@ -6,6 +6,7 @@ in the README and its translation. A claim holds for a run or not; the verdict f
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ SHORT = {  # the tables in the README and its translation: heads, and the senten
         "[experiments](experiments/README.md)에 있습니다. 몇 가지만 옮깁니다.",
     ),
 }
+#: Keys of a claim: those that each must have, and those that it may have (`claims.yaml` explains them).
+NEEDED = {"study", "claim", "source", "known", "published", "holds"}
+ALLOWED = {"file", "rows", "shows", "form", "share", "limit", "why", "front", "front_published"}
 BEGIN, END = "<!-- made by experiments/published.py -->", "<!-- end of what it made -->"
 
 
@@ -77,22 +81,44 @@ def spread(values: "pd.Series[float]", form: str) -> str:
     return middle if low == high else f"{middle} ({low} to {high})"
 
 
+class BadClaim(Exception):
+    """A claim that does not fit its study's rows."""
+
+
 def judged(claim: dict[str, Any], folder: Path = HERE) -> Row:
-    """A claim beside its study's rows; ValueError if it selects none, or fails without a reason."""
-    rows = pd.read_csv(folder / claim["study"] / claim.get("file", "runs.csv"))
+    """A claim beside its study's rows; `BadClaim` if these can't judge it, or its reason does not fit the verdict."""
+    if wrong := NEEDED - claim.keys() or claim.keys() - NEEDED - ALLOWED:
+        raise BadClaim(f"keys that are missing or unknown: {', '.join(sorted(wrong))}")
+    table = folder / claim["study"] / claim.get("file", "runs.csv")
+    if not table.is_file():
+        raise BadClaim(f"there is no table {table.relative_to(folder)}")
+    rows = pd.read_csv(table)
+    columns = f"the columns are {', '.join(rows)}"
     if "rows" in claim:
-        rows = rows.query(claim["rows"], engine="python")
+        rows = calculated(rows.query, claim, "rows", columns)
     if rows.empty:
-        raise ValueError(f"no rows of {claim['study']} for: {claim['claim']}")
-    holds = int(rows.eval(claim["holds"], engine="python").sum())
+        raise BadClaim(f"no row of {table.relative_to(folder)} meets {claim['rows']}")
+    each = calculated(rows.eval, claim, "holds", columns)
+    if not pd.api.types.is_bool_dtype(each):
+        raise BadClaim(f"holds must be true or false for each row: {claim['holds']}")
+    holds = int(each.sum())
     found = verdict(claim, holds, len(rows))
-    if found != "reproduced" and not (claim.get("limit") or claim.get("why")):
-        raise ValueError(f"{found}, and no reason is given: {claim['claim']}")
+    if (found == "reproduced") == ("limit" in claim or "why" in claim):
+        said = "but a reason why not" if found == "reproduced" else "and no reason"
+        raise BadClaim(f"{found} by {holds} of {len(rows)} rows, {said} is given")
     if "shows" in claim:
-        ours = spread(rows.eval(claim["shows"], engine="python"), claim.get("form", "{:.3g}"))
+        ours = spread(calculated(rows.eval, claim, "shows", columns), claim.get("form", "{:.3g}"))
     else:
         ours = f"{100 * holds / len(rows):.0f} %"
     return Row(claim, ours, holds, len(rows), found)
+
+
+def calculated(method: Callable[..., Any], claim: dict[str, Any], key: str, columns: str) -> Any:
+    """What an expression of a claim gives; `BadClaim` if it can't be evaluated."""
+    try:
+        return method(claim[key], engine="python")
+    except Exception as error:
+        raise BadClaim(f"{key}: {claim[key]}: {error}; {columns}") from None
 
 
 def cost(study: str, folder: Path = HERE) -> str:
@@ -100,7 +126,7 @@ def cost(study: str, folder: Path = HERE) -> str:
     text = (folder / study / "README.md").read_text(encoding="utf-8")
     said = re.search(r"^(\d+) runs, about ([\w ]+? minutes)", text, flags=re.MULTILINE)
     if said is None:
-        raise ValueError(f"the README of {study} does not say what it costs")
+        raise BadClaim(f"the README of {study} does not say what it costs: 12 runs, about 3 minutes")
     return f"{said[1]} runs, {said[2]}"
 
 
@@ -127,6 +153,10 @@ def page(data: dict[str, Any], rows: list[Row]) -> str:
     ]
     for row in rows:
         claim = row.claim
+        if claim["source"] not in data["sources"]:
+            raise BadClaim(
+                f"{claim['study']}: {claim['claim']}\n  the source {claim['source']} is not among the sources"
+            )
         source = f"{data['sources'][claim['source']]}, {claim['known']}"
         why = " ".join(claim[key] for key in ("limit", "why") if key in claim)
         name = claim["study"]
@@ -158,21 +188,41 @@ def short(rows: list[Row], readme: str) -> str:
     return "\n".join([*lines, "", END])
 
 
+def judged_all(claims: list[dict[str, Any]], folder: Path = HERE) -> list[Row]:
+    """Every claim beside its study's rows; `BadClaim` with all that can't be judged."""
+    rows, wrong = [], []
+    for claim in claims:
+        try:
+            rows.append(judged(claim, folder))
+        except BadClaim as error:
+            wrong.append(f"{claim.get('study')}: {claim.get('claim')}\n  {error}")
+    if wrong:
+        raise BadClaim("\n".join(["claims.yaml does not fit the tables:", *wrong]))
+    return rows
+
+
 def texts() -> dict[Path, str]:
     """Every file that is written, and its text."""
     data = yaml.safe_load((HERE / "claims.yaml").read_text(encoding="utf-8"))
-    rows = [judged(claim) for claim in data["claims"]]
+    rows = judged_all(data["claims"])
     made = {HERE / "README.md": page(data, rows)}
     for readme in SHORT:
         path = HERE.parent / readme
-        before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-        made[path] = before + short(rows, readme) + rest.partition(END)[2]
+        before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+        _, end, after = rest.partition(END)
+        if not (begin and end):
+            raise BadClaim(f"{readme} has no place for the table: a line {BEGIN}, and a line {END}")
+        made[path] = before + short(rows, readme) + after
     return made
 
 
 def main() -> None:
-    """Write them."""
-    for path, text in texts().items():
+    """Write them; SystemExit with the claims that don't fit."""
+    try:
+        made = texts()
+    except BadClaim as error:
+        raise SystemExit(f"published.py: {error}") from None
+    for path, text in made.items():
         path.write_text(text, encoding="utf-8")
 
 

@@ -36,6 +36,16 @@ def test_the_interval_of_a_share_is_wilsons():
         assert (10 / 18 - bound) ** 2 == pytest.approx(1.96**2 * bound * (1 - bound) / 18)
 
 
+TOY = {"study": "toy", "claim": "it learns", "source": "us", "known": "measured", "published": "0", "shows": "loss"}
+
+
+@pytest.fixture
+def judged(tmp_path):
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "runs.csv").write_text("seed,loss\n0,0.1\n1,0.3\n2,0.15\n")
+    return lambda claim: published.judged_all([claim], tmp_path)[0]
+
+
 @pytest.mark.parametrize(
     ("more", "verdict"),
     [
@@ -47,20 +57,27 @@ def test_the_interval_of_a_share_is_wilsons():
         ({"holds": "loss < 1", "share": 0.05, "why": "easier"}, "not"),
     ],
 )
-def test_a_verdict_follows_from_the_rows(tmp_path, more, verdict):
-    (tmp_path / "toy").mkdir()
-    (tmp_path / "toy" / "runs.csv").write_text("seed,loss\n0,0.1\n1,0.3\n2,0.15\n")
-    row = published.judged({"study": "toy", "claim": "it learns", "shows": "loss", "form": "{:.2f}", **more}, tmp_path)
+def test_a_verdict_follows_from_the_rows(judged, more, verdict):
+    row = judged({**TOY, "form": "{:.2f}", **more})
     assert row.verdict == verdict
     assert (row.ours, row.runs) == ("0.15 (0.10 to 0.30)", 3)
 
 
 @pytest.mark.parametrize(
-    ("claim", "words"),
-    [({"rows": "seed > 2", "holds": "loss < 1"}, "no rows of toy"), ({"holds": "loss < 0"}, "no reason is given")],
+    ("more", "words"),
+    [
+        ({"study": "gone"}, "no table gone/runs.csv"),
+        ({"file": "gone.csv"}, "no table toy/gone.csv"),
+        ({"rows": "seed > 2"}, "no row of toy/runs.csv meets seed > 2"),
+        ({"rows": "sed > 2"}, "rows: sed > 2: name 'sed' is not defined; the columns are seed, loss"),
+        ({"holds": "los < 1"}, "holds: los < 1: name 'los' is not defined"),
+        ({"holds": "loss"}, "holds must be true or false"),
+        ({"shows": "gone"}, "shows: gone: name 'gone'"),
+        ({"holds": "loss < 0"}, "not by 0 of 3 rows, and no reason"),
+        ({"why": "one seed fails"}, "reproduced by 3 of 3 rows, but a reason why not"),
+        ({"wy": "one seed fails"}, "missing or unknown: wy"),
+    ],
 )
-def test_a_claim_without_rows_or_without_a_reason_is_refused(tmp_path, claim, words):
-    (tmp_path / "toy").mkdir()
-    (tmp_path / "toy" / "runs.csv").write_text("seed,loss\n0,0.1\n")
-    with pytest.raises(ValueError, match=words):
-        published.judged({"study": "toy", "claim": "it learns", **claim}, tmp_path)
+def test_a_claim_that_does_not_fit_the_rows_is_named_with_what_is_wrong(judged, more, words):
+    with pytest.raises(published.BadClaim, match=f"(?s)it learns\n.*{re.escape(words)}"):
+        judged({**TOY, "holds": "loss < 1", **more})
