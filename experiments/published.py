@@ -73,12 +73,13 @@ def verdict(claim: dict[str, Any], holds: int, runs: int) -> str:
 
 
 def spread(values: "pd.Series[float]", form: str) -> str:
-    """Median, smallest and largest of those that are numbers."""
-    values = values.dropna()
+    """Median, smallest and largest of those that are numbers, and how many are not."""
+    runs, values = len(values), values.dropna()
     if values.empty:
         return "never"
     low, middle, high = (form.format(value) for value in (values.min(), values.median(), values.max()))
-    return middle if low == high else f"{middle} ({low} to {high})"
+    never = f"; {runs - len(values)} of {runs} never" * (len(values) < runs)
+    return (middle if low == high else f"{middle} ({low} to {high})") + never
 
 
 class BadClaim(Exception):

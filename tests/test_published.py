@@ -4,6 +4,7 @@ import importlib.util
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -61,6 +62,11 @@ def test_a_verdict_follows_from_the_rows(judged, more, verdict):
     row = judged({**TOY, "form": "{:.2f}", **more})
     assert row.verdict == verdict
     assert (row.ours, row.runs) == ("0.15 (0.10 to 0.30)", 3)
+
+
+def test_a_median_of_successes_says_how_many_runs_have_none():
+    assert published.spread(pd.Series([3.0, None, 1.0, 4.0]), "{:.0f}") == "3 (1 to 4); 1 of 4 never"
+    assert published.spread(pd.Series([None, None], dtype=float), "{:.0f}") == "never"
 
 
 @pytest.mark.parametrize(

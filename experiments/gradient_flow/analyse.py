@@ -56,6 +56,15 @@ def recorded(study: RecipeRuns) -> tuple[pd.DataFrame, dict[str, list[float]]]:
     return table.reset_index(names="run"), curves
 
 
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over the seeds, and the smallest fit, by initialiser and gain."""
+    groups = table.groupby(["init", "gain"])
+    means = groups[["decay_rate", "lyapunov_1", "spectral_radius", "log10_ratio", "saturated_fraction"]].mean().round(4)
+    means["smallest_fit"] = groups["decay_fit"].min().round(4)
+    means["seeds"] = groups.size()
+    return means
+
+
 def draw(table: pd.DataFrame, curves: dict[str, list[float]]) -> Figure:
     """The book's curves; decay rate and Lyapunov exponent by gain; the curves of three initialisers."""
     figure = Figure(figsize=(12, 3.8), dpi=100, layout="constrained")
@@ -97,11 +106,7 @@ def draw(table: pd.DataFrame, curves: dict[str, list[float]]) -> Figure:
 def analyse(study: RecipeRuns) -> None:
     """Write figure.png, the tables and the book's norms beside this file (or into ``--out``) and print the table."""
     table, curves = recorded(study)
-    numbers = ["decay_rate", "lyapunov_1", "spectral_radius", "log10_ratio", "saturated_fraction"]
-    means = table.groupby(["init", "gain"])[numbers].mean().round(4)
-    means["smallest_fit"] = table.groupby(["init", "gain"])["decay_fit"].min().round(4)
-    means["seeds"] = table.groupby(["init", "gain"]).size()
-    study.save(draw(table, curves), means, table.drop(columns="run"))
+    study.save(draw(table, curves), summarise(table), table.drop(columns="run"))
     book_table().to_csv(study.out / "book.csv", index=False, float_format="%.6g")
     agree = np.sign(table["decay_rate"]) == np.sign(table["lyapunov_1"])
     clear = table["lyapunov_1"].abs() > EDGE

@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import io
 import os
 import re
 import shlex
@@ -67,15 +68,21 @@ def test_a_study_goes_from_its_recipe_to_its_figure_and_table(recipe, folder, co
         assert (out / "runs.csv").read_text().splitlines()[0] == shown.read_text().splitlines()[0]
     assert f"missing: {len(planned(recipe))} of the {len(planned(recipe))} runs" in done.stdout.splitlines()[0]
     monkeypatch.chdir(folder)
-    draws_what_there_is(recipe, script, folder)
+    draws_what_there_is(recipe, folder)
 
 
-def draws_what_there_is(recipe, script, folder):
+def loaded(recipe):
+    """The analysis of a study, as a module."""
+    spec = importlib.util.spec_from_file_location("analyse", ROOT / "experiments" / recipe / "analyse.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def draws_what_there_is(recipe, folder):
     """A sweep that was killed leaves its first runs, or after its first command's clean-up the last ones."""
-    spec = importlib.util.spec_from_file_location("analyse", script)
-    analysis = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(analysis)
-    quick = recipe_runs(script.parent, uri=None, query=None, out=None)
+    analysis = loaded(recipe)
+    quick = recipe_runs(ROOT / "experiments" / recipe, uri=None, query=None, out=None)
     assert quick.out == Path(f"{recipe}-incomplete")  # and not beside the script, where the whole study's are
     for few in (quick.table.iloc[:1], quick.table.iloc[-1:]):
         analysis.analyse(RecipeRuns(few, quick.store, folder))
@@ -126,6 +133,33 @@ def test_every_setting_of_every_study_still_exists():
                 except Exception as error:
                     pytest.fail(f"conf/experiment/{recipe}.yaml: python -m rnnexp -m {command}\n{error}")
                 assert settings["tracking"]["experiment"] == recipe  # what keeps two studies in a database apart
+
+
+#: Two have tables of curves, and of single runs.
+@pytest.mark.parametrize("recipe", sorted({*RECIPES} - {"initial_gradients", "influence_balancing"}))
+def test_the_table_of_a_study_is_that_of_its_rows(recipe):
+    folder, analysis = ROOT / "experiments" / recipe, loaded(recipe)
+    rows = pd.read_csv(folder / "runs.csv")
+    rows = analysis.compared(rows) if recipe == "immediate_derivatives" else rows
+    made = analysis.counts(rows) if recipe == "fixed_points" else analysis.summarise(rows)
+    made = pd.read_csv(io.StringIO(made.to_csv(index=made.index.names != [None])))
+    shown = pd.read_csv(folder / "table.csv")
+    shown = shown[shown["cell"] != "counts"] if recipe == "truncated_text" else shown
+    keys = [name for name in made if not pd.api.types.is_float_dtype(made[name])]
+    made, shown = (table.sort_values(keys, ignore_index=True) for table in (made, shown))
+    rounded = 1e-3 if recipe == "immediate_derivatives" else 1e-4  # its shares are quotients of differences
+    pd.testing.assert_frame_equal(made, shown, check_dtype=False, rtol=2e-3, atol=rounded)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_study_has_three_seeds_at_least_or_says_that_nothing_is_random(recipe):
+    folder = ROOT / "experiments" / recipe
+    table = pd.read_csv(folder / "table.csv")
+    column = next((name for name in ("seeds", "trials") if name in table), None)
+    seeds = table[column].dropna() if column else table.groupby("gradient").size()
+    once = "Nothing is random" in (folder / "README.md").read_text(encoding="utf-8")
+    assert len(seeds) > 1
+    assert all(count >= 3 or (once and count == 1) for count in seeds)
 
 
 def toy(**recorded):
