@@ -10,10 +10,9 @@ from rnnexp.arguments import FILTER, Parser, command_frame
 from rnnexp.checks import InvalidValue, UserError
 from rnnexp.command.composing import job_parameters
 from rnnexp.process import say
-from rnnexp.records import override
 from rnnexp.redaction import redact
 from rnnexp.run_info import NO_MATTER
-from rnnexp.settings import conf_dir
+from rnnexp.settings import conf_dir, override
 from rnnexp.sweeps.composition import every_job
 
 if TYPE_CHECKING:
@@ -177,7 +176,8 @@ class StudyPlan:
             {key: value for key, value in parameters.items() if value != _told(job.get(key))} for job in self.jobs
         ]
         fewest = list(min(differ, key=len).items())
-        shown = [f"{key}={f'{value:g}' if isinstance(value, float) else value or 'null'}" for key, value in fewest[:3]]
+        values = {key: f"{value:g}" if isinstance(value, float) else value or "null" for key, value in fewest[:3]}
+        shown = [f"{key}={value}" for key, value in values.items()]
         return ", ".join([*shown, *["..."] * (len(fewest) > 3)])
 
     def _keys(self, table: "pd.DataFrame") -> list[str]:
@@ -208,7 +208,7 @@ def of_study(
         rest = f"what follows is of {len(latest)}" if latest else "none is finished"
         say(f"missing: {len(missing)} of the {len(runs)} runs of this study; {rest}")
         begun = plan.runs(table[table["status"] != "FINISHED"])
-        status = {at: table.loc[begun[at][-1], "status"] if begun[at] else "" for at in missing}
+        status = {at: str(table["status"][begun[at][-1]]) if begun[at] else "" for at in missing}
         for at in missing[:MOST_NAMED]:
             given = [each for each in plan.overrides[at] if not each.startswith(("experiment=", "hydra"))]
             say("  " + " ".join([*given, *[f"({status[at]})"] * bool(status[at])]))
