@@ -29,9 +29,16 @@ MOST_NAMED = 10
 
 @dataclass
 class RecipeRuns:
-    """The recorded runs of a recipe (one row of `table` each), their store, and the folder for the results."""
+    """The recorded runs of a recipe, their store, and the folder for the results.
+
+    Attributes
+    ----------
+    table, diverged : DataFrame
+        One row a run: those that are finished, and those that diverged.
+    """
 
     table: "pd.DataFrame"
+    diverged: "pd.DataFrame"
     store: "Store"
     out: Path
 
@@ -118,9 +125,10 @@ def recipe_runs(folder: Path, *, uri: str | None, query: str | None, out: Path |
     plan = StudyPlan.of(name)
     if query is not None:
         chosen = compared_table(found_runs(store, status="FINISHED", sweep=None, query=query))
+        diverged = chosen.iloc[:0]
         say(f"what follows is of the {len(chosen)} finished runs that match {query}, not of the study")
     else:
-        chosen, complete = of_study(name, plan, table, [override("tracking.uri", redact(uri))] if uri else [])
+        chosen, diverged, complete = of_study(name, plan, table, [override("tracking.uri", redact(uri))] if uri else [])
         out = folder if out is None and complete else out
     if out is None:
         out = Path(f"{name}-incomplete")
@@ -129,7 +137,8 @@ def recipe_runs(folder: Path, *, uri: str | None, query: str | None, out: Path |
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidValue("--out", str(out), "a writable folder", error.strerror or str(error)) from None
-    return RecipeRuns(with_settings_of(chosen, plan.jobs), store, out)
+    chosen, diverged = (with_settings_of(rows, plan.jobs) for rows in (chosen, diverged))
+    return RecipeRuns(chosen, diverged, store, out)
 
 
 def planned(name: str, *, quick: bool = False) -> list[tuple[str, list[str]]]:
@@ -169,6 +178,14 @@ class StudyPlan:
             found.setdefault(tuple(parameters.values()), []).append(str(run))
         return [found.get(tuple(_told(job.get(key)) for key in keys), []) if keys else [] for job in self.jobs]
 
+    def named(self, jobs: Sequence[int], status: Mapping[int, str]) -> list[str]:
+        """A line for each of some jobs, up to `MOST_NAMED`, with what became of it."""
+        lines = []
+        for at in jobs[:MOST_NAMED]:
+            given = [each for each in self.overrides[at] if not each.startswith(("experiment=", "hydra"))]
+            lines.append("  " + " ".join([*given, *[f"({status[at]})"] * bool(status[at])]))
+        return [*lines, *[f"  and {len(jobs) - MOST_NAMED} more"] * (len(jobs) > MOST_NAMED)]
+
     def apart(self, table: "pd.DataFrame") -> str:
         """In what the last row of `table` differs from the job most like it: three of these parameters."""
         (parameters,) = self._parameters(table.iloc[-1:])
@@ -195,40 +212,43 @@ class StudyPlan:
 
 def of_study(
     name: str, plan: StudyPlan, table: "pd.DataFrame", store: Sequence[str] = ()
-) -> tuple["pd.DataFrame", bool]:
-    """The rows of `table`, runs of any status, that are of the study, and whether these are all of its jobs.
+) -> tuple["pd.DataFrame", "pd.DataFrame", bool]:
+    """The finished runs of the study, those that diverged, and whether these are all of its jobs.
 
-    What is missing or left out is printed; `store` is what a command needs to record where the table was read.
+    What is missing or left out of `table`, runs of any status, is printed; `store` is what a command needs to record
+    where the table was read.
     """
+    from rnnexp.comparison.tables import DIVERGED
+
     finished = table[table["status"] == "FINISHED"]
     runs = plan.runs(finished)
     latest = [several[-1] for several in runs if several]
     others = finished[~finished.index.isin([run for several in runs for run in several])]
-    if missing := [at for at, several in enumerate(runs) if not several]:
+    begun = plan.runs(table[table["status"] != "FINISHED"])
+    status = {
+        at: str(table["status"][begun[at][-1]]) if begun[at] else "" for at, several in enumerate(runs) if not several
+    }
+    lost = [at for at in status if status[at] == DIVERGED]  # run again, it would diverge again
+    if lost:
+        say(f"diverged: {len(lost)} of the {len(runs)} runs of this study", *plan.named(lost, status))
+    if missing := [at for at in status if at not in lost]:
         rest = f"what follows is of {len(latest)}" if latest else "none is finished"
-        say(f"missing: {len(missing)} of the {len(runs)} runs of this study; {rest}")
-        begun = plan.runs(table[table["status"] != "FINISHED"])
-        status = {at: str(table["status"][begun[at][-1]]) if begun[at] else "" for at in missing}
-        for at in missing[:MOST_NAMED]:
-            given = [each for each in plan.overrides[at] if not each.startswith(("experiment=", "hydra"))]
-            say("  " + " ".join([*given, *[f"({status[at]})"] * bool(status[at])]))
-        if len(missing) > MOST_NAMED:
-            say(f"  and {len(missing) - MOST_NAMED} more")
-        # One that diverged would do so again.
-        if again := list(dict.fromkeys(plan.commands[at] for at in missing if status[at] != "DIVERGED")):
-            more = shlex.join(["skip_finished=true", *store])
-            say("to run these only:", *(f"  python -m rnnexp -m {each} {more}" for each in again))
+        say(f"missing: {len(missing)} of the {len(runs)} runs of this study; {rest}", *plan.named(missing, status))
+        again = dict.fromkeys(plan.commands[at] for at in missing)
+        more = shlex.join(["skip_finished=true", *store])
+        say("to run these only:", *(f"  python -m rnnexp -m {each} {more}" for each in again))
+    diverged = table.loc[[begun[at][-1] for at in lost]]
     if latest:
         repeated = sum(len(several) - 1 for several in runs if several)
         left = [f"{repeated} whose jobs were run again later"] * bool(repeated)
         left += [f"{len(others)} with settings of no job (the last: {plan.apart(others)})"] if len(others) else []
         if left:
             say(f"left out: of the finished runs in the experiment {name}, {' and '.join(left)}")
-        return table[table.index.isin(latest)], not missing
+        return table[table.index.isin(latest)], diverged, not missing
     quick = [several[-1] for several in StudyPlan.of(name, quick=True).runs(others) if several]
     if quick:
         say(f"what follows is of the latest {len(quick)} runs of the study's quick commands")
-        return table[table.index.isin(quick)], False
+        return table[table.index.isin(quick)], diverged.iloc[:0], False
     problem = f"there is no FINISHED run of the study in the MLflow experiment {name}"
     if others.empty:
         raise UserError(problem, "run the commands above first")

@@ -17,7 +17,7 @@ from compositions import composing, master
 
 from rnnexp.build import build_experiment
 from rnnexp.checks import UserError
-from rnnexp.recipe import RecipeRuns, StudyPlan, of_study, planned, recipe_runs, with_settings_of
+from rnnexp.recipe import StudyPlan, of_study, planned, recipe_runs, with_settings_of
 from rnnexp.sweeps.composition import Composer
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +85,7 @@ def draws_what_there_is(recipe, folder):
     quick = recipe_runs(ROOT / "experiments" / recipe, uri=None, query=None, out=None)
     assert quick.out == Path(f"{recipe}-incomplete")  # and not beside the script, where the whole study's are
     for few in (quick.table.iloc[:1], quick.table.iloc[-1:]):
-        analysis.analyse(RecipeRuns(few, quick.store, folder))
+        analysis.analyse(replace(quick, table=few, out=folder))
         assert (folder / "figure.png").stat().st_size > 5_000
         assert (folder / "table.csv").read_text()
 
@@ -196,8 +196,8 @@ def test_runs_with_other_settings_and_repeated_ones_are_not_of_a_study():
 
 def test_a_study_says_which_runs_are_missing_which_are_left_out_and_what_to_do(capsys):
     plan, recorded = toy()
-    found, complete = of_study("toy", plan, recorded, ["tracking.uri=sqlite:///other place.db"])
-    assert (list(found.index), complete) == (["newer"], False)
+    found, diverged, complete = of_study("toy", plan, recorded, ["tracking.uri=sqlite:///other place.db"])
+    assert (list(found.index), len(diverged), complete) == (["newer"], 0, False)
     assert capsys.readouterr().out.splitlines() == [
         "missing: 1 of the 2 runs of this study; what follows is of 1",
         "  seed=1",
@@ -207,13 +207,14 @@ def test_a_study_says_which_runs_are_missing_which_are_left_out_and_what_to_do(c
         "of no job (the last: seed=2)",
     ]
     ended = {"status": ["FINISHED", "FINISHED", "FAILED", "DIVERGED"], "seed": [0, 3, 1, 1], "task.length": 100}
-    found, complete = of_study("toy", plan, toy(**ended)[1])
-    assert (list(found.index), complete) == (["older"], False)
-    assert capsys.readouterr().out.splitlines()[1:3] == [
-        "  seed=1 (DIVERGED)",  # and to run it again is no use
+    found, diverged, complete = of_study("toy", plan, toy(**ended)[1])
+    assert (list(found.index), list(diverged.index), complete) == (["older"], ["further seed"], True)
+    assert capsys.readouterr().out.splitlines() == [
+        "diverged: 1 of the 2 runs of this study",  # and to run it again is no use
+        "  seed=1 (DIVERGED)",
         "left out: of the finished runs in the experiment toy, 1 with settings of no job (the last: seed=3)",
     ]
-    found, complete = of_study("toy", plan, toy(**{"seed": [0, 1, 0, 1], "task.length": 100})[1])
+    found, _, complete = of_study("toy", plan, toy(**{"seed": [0, 1, 0, 1], "task.length": 100})[1])
     assert (list(found.index), complete) == (["newer", "further seed"], True)
 
 
