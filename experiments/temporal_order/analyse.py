@@ -89,7 +89,7 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
 def draw(rows: pd.DataFrame, errors: dict[str, pd.Series]) -> Figure:
     """For each size every run's error over the updates, and the share of seeds that have solved the task by then."""
     sizes = sorted(rows.groupby(["lengths", "units"]).groups, key=lambda size: (shortest(size[0]), size[1]))
-    figure = Figure(figsize=(10, 3.7 * len(sizes)), dpi=90, layout="constrained")
+    figure = Figure(figsize=(10, 3.4 * len(sizes)), dpi=80, layout="constrained")
     handles: list[Artist] = []
     for (length, units), (curves, shares) in zip(sizes, figure.subplots(len(sizes), 2, squeeze=False), strict=True):
         here = rows[(rows["lengths"] == length) & (rows["units"] == units)]
