@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from rnnexp.recipe import RecipeRuns, run_analysis
 
+RECURRENT = "recurrent.Wh"  # the weights from h to h; without them an LSTM remembers by its cells alone
 HELD = 10_000  # successive sequences without a wrong one (Hochreiter & Schmidhuber 1997)
-NETWORK = ["lag", "cell", "units", "shortcut"]
-KEYS = [*NETWORK, "learning_rate"]
-LOOKS = [("#0072B2", "-"), ("#E69F00", "--"), ("#009E73", ":"), ("#CC79A7", "-."), ("#56B4E9", "-")]
+KEYS = ["lag", "cell", "units", "shortcut", "recurrent", "learning_rate"]
+LOOKS = [("#0072B2", "-", "o"), ("#E69F00", "--", "s"), ("#009E73", ":", "^"), ("#CC79A7", "-.", "D")]
 
 
 def held(solved: pd.Series) -> tuple[float, float]:
@@ -35,7 +35,9 @@ def held(solved: pd.Series) -> tuple[float, float]:
 def trials(study: RecipeRuns) -> pd.DataFrame:
     """One row a run: its settings, when it was right, and what the gradient had come to."""
     table = study.table
-    rows = table[["task.lag", "cell", "hidden_size", "shortcut", "optimizer.learning_rate", "seed", "steps"]].copy()
+    rows = table[["task.lag", "cell", "hidden_size", "shortcut"]].copy()
+    rows["recurrent"] = [RECURRENT not in str(zeros) for zeros in table["keep_zeros"]]
+    rows[["learning_rate", "seed", "steps"]] = table[["optimizer.learning_rate", "seed", "steps"]]
     rows.columns = [*KEYS, "seed", "steps"]
     rows[["first", "kept"]] = [held(study.curve(run, "eval/solved")) for run in rows.index]
     rows["loss"] = table["final/eval/loss"]
@@ -62,52 +64,51 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def named(lag: int, cell: str, units: int, shortcut: bool) -> str:
-    """A network in two lines."""
-    kind = "" if cell == "rnn" else f"{cell.upper()}, "
-    return f"p = {lag}\n{kind}{units} unit{'s' * (units > 1)}{' + input' * shortcut}"
+def named(cell: str, recurrent: bool, rate: float) -> tuple[str, str]:
+    """What sets a group of trials apart from the others with its lag, in full and in short."""
+    if cell == "rnn":
+        return f"learning rate {rate:g}", f"rate {rate:g}"
+    if recurrent:
+        return "LSTM", "LSTM"
+    return "LSTM, no recurrent weights (Wh = 0)", "LSTM\nWh = 0"
 
 
 def draw(rows: pd.DataFrame) -> Figure:
-    """Trials that have succeeded by so many sequences, and where each trial's loss ended."""
-    figure = Figure(figsize=(13.5, 4.2), dpi=90, layout="constrained")
-    *both, losses = figure.subplots(1, 3, width_ratios=[1, 1, 1.35])
-    networks = sorted(rows.groupby(NETWORK).groups)
-    rates = sorted(rows["learning_rate"].unique())
-    right = rows.groupby(NETWORK)["first"].count().sort_values(ascending=False, kind="stable")
-    for shares, network in zip(both, right.index, strict=False):  # of the others there may be nothing to show
-        chosen = rows[(rows[NETWORK] == list(network)).all(axis=1)]
-        for rate, (color, dash) in zip(rates, LOOKS, strict=False):
-            group = chosen[chosen["learning_rate"] == rate]
-            if group.empty:
-                continue
+    """For each lag the trials that have succeeded by so many sequences; and where each trial's loss ended."""
+    lags = sorted(rows["lag"].unique())
+    figure = Figure(figsize=(11, 4.0 * ((len(lags) + 2) // 2)), dpi=90, layout="constrained")
+    panels = figure.subplots((len(lags) + 2) // 2, 2, squeeze=False).flat
+    losses, ticks = panels[len(lags)], []
+    for axes in panels[len(lags) + 1 :]:
+        axes.set_axis_off()
+    for axes, lag in zip(panels, lags, strict=False):
+        groups = rows[rows["lag"] == lag].groupby(["cell", "recurrent", "learning_rate"])
+        for (color, dash, marker), ((cell, recurrent, rate), group) in zip(LOOKS, groups, strict=False):
             steps = np.linspace(0, group["steps"].max(), 400)
-            for column, width, label in (("first", 1.0, None), ("kept", 2.4, f"{rate:g}: {len(group)} trials")):
+            name, short = named(cell, recurrent, rate)
+            for column, width in (("first", 1.0), ("kept", 2.4)):
                 share = [(group[column] <= step).mean() for step in steps]
-                shares.plot(steps, share, dash, color=color, linewidth=width, label=label)
-        shares.set(xlabel="sequences", ylabel="share of trials", ylim=(-0.03, 1.03))
-        title = named(*network).replace("\n", ", ")
-        shares.set_title(f"{title}: right (thin), and for\nthe next {HELD:,} sequences (thick)", fontsize=10)
-        shares.legend(frameon=False, fontsize=8, title="learning rate", title_fontsize=8)
-
-    for place, network in enumerate(networks):
-        chosen = rows[(rows[NETWORK] == list(network)).all(axis=1)]
-        own = sorted(chosen["learning_rate"].unique())
-        for shift, (rate, (color, _)) in enumerate(zip(rates, LOOKS, strict=False)):
-            if rate in own:
-                over = chosen.loc[chosen["learning_rate"] == rate, "over_baseline"]
-                x = place + 0.25 * (own.index(rate) - (len(own) - 1) / 2) + np.linspace(-0.07, 0.07, len(over))
-                losses.plot(x, over, "os^Dv"[shift % 5], color=color, markersize=4, alpha=0.7)
-    for shift, (rate, (color, _)) in enumerate(zip(rates, LOOKS, strict=False)):
-        losses.plot([], [], "os^Dv"[shift % 5], color=color, markersize=4, label=f"learning rate {rate:g}")
-    losses.axhline(1.0, color="black", linestyle="--", linewidth=1)
-    known = {"xytext": (0, -11), "textcoords": "offset points", "fontsize": 8}
-    losses.annotate("all but the last symbol known", (-0.48, 1.0), **known)
-    losses.set_xlim(-0.5, len(networks) - 0.5)
-    losses.set_xticks(range(len(networks)), [named(*network) for network in networks], fontsize=8)
-    losses.set(yscale="log", ylabel="final loss / baseline", title="where each trial ended")
-    losses.legend(frameon=False, fontsize=8, loc="lower right")
-    for axes in (*both, losses):
+                axes.plot(
+                    steps / 1000,
+                    share,
+                    dash,
+                    color=color,
+                    linewidth=width,
+                    label=f"{name}: {len(group)} trials" if width > 1 else None,
+                )
+            x = len(ticks) + np.linspace(-0.15, 0.15, len(group))
+            losses.plot(x, group["over_baseline"], marker, color=color, markersize=4, alpha=0.7)
+            ticks.append(f"p = {lag}\n{short}")
+        axes.set(xlabel="sequences (thousands)", ylabel="share of trials", ylim=(-0.03, 1.03))
+        axes.set_title(f"p = {lag}: right (thin), and for the next {HELD:,} sequences (thick)", fontsize=10)
+        axes.legend(frameon=False, fontsize=8)
+    losses.axhline(1.0, color="black", linestyle="--", linewidth=1, label="all but the last symbol known")
+    losses.set_xlim(-0.5, len(ticks) - 0.5)
+    losses.set_xticks(range(len(ticks)), ticks, fontsize=8)
+    losses.set(yscale="log", ylabel="final loss / baseline")
+    losses.set_title("where each trial ended", fontsize=10)
+    losses.legend(frameon=False, fontsize=8)
+    for axes in (*panels[: len(lags)], losses):
         axes.grid(alpha=0.3)
     return figure
 
@@ -115,7 +116,7 @@ def draw(rows: pd.DataFrame) -> Figure:
 def analyse(study: RecipeRuns) -> None:
     """Write figure.png and table.csv beside this file (or into ``--out``) and print the table."""
     rows = trials(study)
-    study.save(draw(rows), summarise(rows), rows)
+    study.save(draw(rows), summarise(rows), rows.astype({"first": "Int64", "kept": "Int64"}))
 
 
 if __name__ == "__main__":
