@@ -98,11 +98,11 @@ def run_analysis(analyse: Callable[[RecipeRuns], None], script: str, description
 
 
 def recipe_runs(folder: Path, *, uri: str | None, query: str | None, out: Path | None) -> RecipeRuns:
-    """The finished runs of the study in `folder`, whose name is that of its recipe and of its MLflow experiment.
+    """The finished runs, and the diverged ones, of the study in `folder`.
 
-    Of each job its latest: those with other settings, and repeated ones, are left out. Which are missing is printed,
-    and the commands that run them. Without any run of the study they are those of its quick commands; with `query`, an
-    MLflow filter, those that match it.
+    The folder's name is that of the recipe and of the MLflow experiment. Of each job its latest: those with other
+    settings, and repeated ones, are left out. Which are missing is printed, and the commands that run them. Without any
+    run of the study they are those of its quick commands; with `query`, an MLflow filter, those that match it.
 
     Unless all runs of the study are there, the results go into a folder of their own where the command is given, so
     that those in `folder` stay.

@@ -37,3 +37,11 @@ def test_the_hooks_are_commands_of_the_environment_that_make_lint_makes():
     assert ours["repo"] == "local" and tools == {".venv/bin/ruff", ".venv/bin/python", ".venv/bin/mypy"}
     named = re.findall(r"tests/\w+\.py", " ".join(hook["entry"] for hook in ours["hooks"]))
     assert named and all((ROOT / name).is_file() for name in named)
+
+
+def test_the_headings_at_which_the_package_cuts_the_readme_are_in_it():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    fragments = PROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["fragments"]
+    cuts = [text for fragment in fragments for key, text in fragment.items() if key in ("start-at", "end-before")]
+    assert len(cuts) >= 4
+    assert [cut for cut in cuts if f"\n{cut}\n" not in readme] == []
