@@ -1,7 +1,7 @@
 """What the analyses in ``experiments`` share: arguments, recorded runs, and the folder of the figure and the table."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from rnnexp.sweeps.composition import every_job
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from rnnexp.tracking.store import Store
@@ -77,6 +78,12 @@ def first_below(curve: "pd.Series", level: float) -> float:
     """The first index at which a curve is below `level`; NaN if it never is."""
     below = curve.index[curve < level]
     return float(below[0]) if len(below) else float("nan")
+
+
+def legend_above(figure: "Figure", panels: "Iterable[Axes]") -> None:
+    """One legend above all panels, of the panel with the most entries."""
+    handles, names = max((axes.get_legend_handles_labels() for axes in panels), key=lambda found: len(found[1]))
+    figure.legend(handles, names, frameon=False, ncols=len(names), loc="outside upper center")
 
 
 def run_analysis(analyse: Callable[[RecipeRuns], None], script: str, description: str | None) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.recipe import RecipeRuns, first_below, run_analysis
+from rnnexp.recipe import RecipeRuns, first_below, legend_above, run_analysis
 
 GOAL = 0.1  # the replication's: mean squared error
 BASELINE = 1 / 6  # always the mean
@@ -89,8 +89,7 @@ def draw(rows: pd.DataFrame, curves: dict[str, pd.Series]) -> Figure:
         axes.grid(alpha=0.3)
     for axes in panels[:, 0]:
         axes.set_ylabel("evaluation loss / that of the mean")
-    fullest = max(panels.flat, key=lambda axes: len(axes.get_legend_handles_labels()[0]))
-    figure.legend(*fullest.get_legend_handles_labels(), frameon=False, ncols=len(LOOKS) + 1, loc="outside upper center")
+    legend_above(figure, panels.flat)
     return figure
 
 

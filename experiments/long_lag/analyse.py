@@ -88,14 +88,8 @@ def draw(rows: pd.DataFrame) -> Figure:
             name, short = named(cell, recurrent, rate)
             for column, width in (("first", 1.0), ("kept", 2.4)):
                 share = [(group[column] <= step).mean() for step in steps]
-                axes.plot(
-                    steps / 1000,
-                    share,
-                    dash,
-                    color=color,
-                    linewidth=width,
-                    label=f"{name}: {len(group)} trials" if width > 1 else None,
-                )
+                label = f"{name}: {len(group)} trials" if column == "kept" else None
+                axes.plot(steps / 1000, share, dash, color=color, linewidth=width, label=label)
             x = len(ticks) + np.linspace(-0.15, 0.15, len(group))
             losses.plot(x, group["over_baseline"], marker, color=color, markersize=4, alpha=0.7)
             ticks.append(f"p = {lag}\n{short}")

@@ -6,7 +6,7 @@ Run the recipe first (see the README), then ``python experiments/pascanu_tasks/a
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rnnexp.recipe import RecipeRuns, first_below, run_analysis
+from rnnexp.recipe import RecipeRuns, first_below, legend_above, run_analysis
 
 SOLVED = 0.01  # fewer than 1 % of the sequences wrong (Pascanu et al. 2013)
 KEYS = ["task", "length"]
@@ -81,9 +81,7 @@ def draw(rows: pd.DataFrame, curves: dict[str, pd.DataFrame]) -> Figure:
             axes.grid(alpha=0.3)
     panels[0, 0].set_ylabel("share of wrong sequences\n(line: 1 %)")
     panels[1, 0].set_ylabel("loss / baseline (line: 1)")
-    figure.legend(
-        handles=panels[0, 0].get_legend_handles_labels()[0], frameon=False, ncols=5, loc="outside upper center"
-    )
+    legend_above(figure, panels.flat)
     return figure
 
 

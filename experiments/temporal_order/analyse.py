@@ -5,10 +5,9 @@ Run the recipe first (see the README), then ``python experiments/temporal_order/
 
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-from rnnexp.recipe import RecipeRuns, first_below, run_analysis
+from rnnexp.recipe import RecipeRuns, first_below, legend_above, run_analysis
 
 SOLVED = 0.01  # fewer than 1 % of the sequences wrong (Pascanu et al. 2013)
 LOOKS = {
@@ -90,8 +89,8 @@ def draw(rows: pd.DataFrame, errors: dict[str, pd.Series]) -> Figure:
     """For each size every run's error over the updates, and the share of seeds that have solved the task by then."""
     sizes = sorted(rows.groupby(["lengths", "units"]).groups, key=lambda size: (shortest(size[0]), size[1]))
     figure = Figure(figsize=(10, 3.4 * len(sizes)), dpi=80, layout="constrained")
-    handles: list[Artist] = []
-    for (length, units), (curves, shares) in zip(sizes, figure.subplots(len(sizes), 2, squeeze=False), strict=True):
+    panels = figure.subplots(len(sizes), 2, squeeze=False)
+    for (length, units), (curves, shares) in zip(sizes, panels, strict=True):
         here = rows[(rows["lengths"] == length) & (rows["units"] == units)]
         for name, (color, dash) in LOOKS.items():
             chosen = here[here["method"] == name]
@@ -118,9 +117,7 @@ def draw(rows: pd.DataFrame, errors: dict[str, pd.Series]) -> Figure:
         shares.set_title(f"have been below {SOLVED:.0%} wrong at least once")
         for axes in (curves, shares):
             axes.grid(alpha=0.3)
-        if len(named := shares.get_legend_handles_labels()[0]) > len(handles):
-            handles = named
-    figure.legend(handles=handles, frameon=False, ncols=len(handles), loc="outside upper center")
+    legend_above(figure, panels.flat)
     return figure
 
 
